@@ -1,0 +1,532 @@
+//! One registered socket, as callbacks and lookups see it.
+
+use std::{fmt, io, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{
+    Address, ChannelId, Dispatcher, Producer, Registry, Socket, State, Stream,
+    error::closed,
+    outgoing::{Outgoing, Unsent},
+    registry::{Task, describe},
+    slot::{Limits, Peer, Phase, Sending, Slot},
+    socket::Role,
+};
+
+/// One registered socket: the argument of every callback, and what [`Registry::channel`] finds by id. Own or
+/// foreign makes no difference.
+///
+/// After [`close`](Self::close) every call is harmless: I/O answers `NotConnected`, pushes are dropped.
+pub struct Channel<'r> {
+    registry: &'r mut Registry,
+    id: ChannelId,
+}
+
+/// What [`Channel::detach`] gives back.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Detached {
+    /// The socket, open and no longer watched.
+    pub socket: Socket,
+    /// What was queued and not sent, in order.
+    pub unsent: Vec<Unsent>,
+    /// What was read from the socket and given back with [`Channel::unread`].
+    pub unread: Bytes,
+}
+
+impl<'r> Channel<'r> {
+    pub(crate) fn new(registry: &'r mut Registry, id: ChannelId) -> Self {
+        Self { registry, id }
+    }
+
+    /// The channel's name.
+    pub fn id(&self) -> ChannelId {
+        self.id
+    }
+
+    /// Everything else in the reactor.
+    pub fn registry(&mut self) -> &mut Registry {
+        self.registry
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// What the system says, or `NotConnected` once closed.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.slot()?.io.local_addr()
+    }
+
+    /// The address of the other end; while connecting, the one being tried.
+    ///
+    /// # Errors
+    /// `NotConnected` where there is no peer.
+    pub fn peer_addr(&self) -> io::Result<Address> {
+        self.slot()?.peer_addr()
+    }
+
+    /// What the channel is doing.
+    pub fn state(&self) -> State {
+        self.slot().map_or(State::Closed, Slot::state)
+    }
+
+    /// Type name, id and addresses, as log lines show them.
+    pub fn describe(&self) -> String {
+        self.slot().map_or_else(
+            |_| format!("<channel {}, closed>", self.id),
+            |slot| describe(self.id, slot),
+        )
+    }
+
+    /// Reads once. `Ok(0)` is the end of file, except for datagrams.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing now. What breaks the connection is noted, and `handle_close` follows
+    /// when the running callback has returned, whatever is done with the error (R7).
+    pub fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let slot = self.slot_mut()?;
+        if let Some(n) = slot.read_unread(buf) {
+            self.registry.effects += 1;
+            return Ok(n);
+        }
+        let result = slot.read(buf);
+        self.registry.note_read(self.id, result, buf.len())
+    }
+
+    /// Reads once into the reactor's own buffer and lends the bytes to `f`; an empty slice is the end of file.
+    ///
+    /// No buffer per channel, none to zero: the way to read in a server. Size: [`Builder::read_buffer`].
+    ///
+    /// [`Builder::read_buffer`]: crate::Builder::read_buffer
+    ///
+    /// # Errors
+    /// Like [`recv`](Self::recv); `f` is not called then.
+    pub fn recv_with<R>(&mut self, f: impl FnOnce(&mut Self, &[u8]) -> R) -> io::Result<R> {
+        self.recv_some(|channel, data| (data.len(), f(channel, data)))
+    }
+
+    /// Like `recv_with`; what `f` leaves of the bytes is read again first.
+    pub(crate) fn recv_some<R>(
+        &mut self,
+        f: impl FnOnce(&mut Self, &[u8]) -> (usize, R),
+    ) -> io::Result<R> {
+        if let Some(unread) = self.slot_mut()?.unread.take() {
+            self.registry.effects += 1;
+            let (used, result) = f(self, &unread);
+            self.unread(unread.slice(used.min(unread.len())..));
+            return Ok(result);
+        }
+        let size = self.registry.policy.read_buffer;
+        let mut buffer = self
+            .registry
+            .read_buffers
+            .pop()
+            .unwrap_or_else(|| vec![0; size].into_boxed_slice());
+        let result = self.recv(&mut buffer).map(|n| {
+            let (used, result) = f(self, &buffer[..n]);
+            if used < n {
+                self.unread(Bytes::copy_from_slice(&buffer[used..n]));
+            }
+            result
+        });
+        self.registry.read_buffers.push(buffer);
+        result
+    }
+
+    /// Gives bytes back, to be read again before anything else: for a handler that read too far before
+    /// [`replace`](Self::replace) or [`detach`](Self::detach).
+    pub fn unread(&mut self, bytes: impl Into<Bytes>) {
+        let mut bytes = bytes.into();
+        if bytes.is_empty() {
+            return;
+        }
+        let Ok(slot) = self.slot_mut() else { return };
+        if let Some(behind) = slot.unread.take() {
+            bytes = [bytes, *behind].concat().into();
+        }
+        slot.unread = Some(Box::new(bytes));
+        self.registry.touch_later(self.id);
+    }
+
+    /// Writes straight to the socket; may take less than all.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket is full, and while bytes wait in the outgoing queue, so that nothing overtakes
+    /// them. For a broken connection see [`recv`](Self::recv).
+    pub fn send(&mut self, data: &[u8]) -> io::Result<usize> {
+        let slot = self.slot_mut()?;
+        if slot.has_outgoing() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = slot.write(data);
+        self.registry.note_write(self.id, result)
+    }
+
+    /// Accepts one connection.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none waits, and while the listener may not accept: descriptors or memory ran out, or
+    /// `max_channels` is reached (R19); it goes on by itself. Connections that broke while waiting are skipped.
+    pub fn accept(&mut self) -> io::Result<(Stream, Address)> {
+        self.registry.accept(self.id)
+    }
+
+    /// Receives one datagram and its sender; what does not fit in `buf` is lost.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none now.
+    pub fn recv_from(&mut self, buf: &mut [u8]) -> io::Result<(usize, Address)> {
+        let slot = self.slot_mut()?;
+        if !slot.readiness.can_read() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut from = None;
+        let result = slot.io.recv_from(buf).map(|(n, sender)| {
+            from = Some(sender);
+            n
+        });
+        let n = self.registry.note_read(self.id, result, 0)?;
+        Ok((n, from.unwrap_or(Address::Unnamed)))
+    }
+
+    /// Sends one datagram.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the system's queue is full; what the system says about the address.
+    pub fn send_to(&mut self, data: &[u8], to: impl Into<Address>) -> io::Result<usize> {
+        let slot = self.slot_mut()?;
+        if !slot.readiness.can_write() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = slot.io.send_to(data, &to.into());
+        self.registry.note_write(self.id, result)
+    }
+
+    /// Queues bytes. Never blocks, keeps order; everything one visit queued leaves together (R12).
+    ///
+    /// Small pushes are copied into one buffer, large `Bytes` are sent without a copy. Dropped, with a debug line,
+    /// after `close_when_done`, `shutdown_write` or close; refused past `max_outgoing`, which `handle_error` learns
+    /// as [`OutgoingFull`](crate::OutgoingFull). To queue a borrowed slice use [`io::Write`], which copies.
+    pub fn push(&mut self, data: impl Into<Bytes>) {
+        let data = data.into();
+        self.enqueue(data.len(), |queue, spare| queue.push(data, spare));
+    }
+
+    /// Queues a source of bytes, asked for more only as fast as the peer takes them (R13).
+    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
+        self.enqueue(0, |queue, _| queue.push_producer(Box::new(producer)));
+    }
+
+    fn enqueue(
+        &mut self,
+        added: usize,
+        add: impl FnOnce(&mut Outgoing, &mut crate::outgoing::Spare),
+    ) {
+        let id = self.id;
+        let registry = &mut *self.registry;
+        let defaults = registry.policy.limits;
+        let Some(slot) = registry.slot_mut(id) else {
+            log::debug!(target: "asynchat::channel", "channel {id}: push after close dropped");
+            return;
+        };
+        let takes = matches!(slot.io.role(), Role::Stream | Role::Fd);
+        if !takes || slot.flags.closing || slot.sending != Sending::Open || slot.peer == Peer::Reset
+        {
+            log::debug!(target: "asynchat::channel", "channel {id}: push dropped, it sends no more ({:?})", slot.state());
+            return;
+        }
+        let limits = slot.limits.as_deref().copied().unwrap_or(defaults);
+        let len = slot.outgoing_len() + added;
+        if len > limits.max || slot.flags.overflown {
+            slot.flags.overflown = true;
+        } else {
+            slot.flags.congested |= len > limits.high;
+            let queue = slot.outgoing.take();
+            let mut queue = queue.unwrap_or_else(|| registry.take_queue());
+            add(&mut queue, &mut registry.spare);
+            if let Some(slot) = registry.slot_mut(id) {
+                slot.outgoing = Some(queue);
+            }
+        }
+        registry.effects += 1;
+        registry.touch_later(id);
+    }
+
+    /// Bytes in the outgoing queue, not counting what producers still hold.
+    pub fn outgoing_len(&self) -> usize {
+        self.slot().map_or(0, Slot::outgoing_len)
+    }
+
+    /// Whether the queue rose above the high watermark and has not fallen to the low one since (R14).
+    pub fn is_congested(&self) -> bool {
+        self.slot().is_ok_and(|slot| slot.flags.congested)
+    }
+
+    /// Sets this channel's watermarks in bytes; `low` is cut to `high`. Default: [`Builder::watermarks`].
+    ///
+    /// [`Builder::watermarks`]: crate::Builder::watermarks
+    pub fn set_watermarks(&mut self, low: usize, high: usize) {
+        self.set_limits(|limits| {
+            limits.low = low.min(high);
+            limits.high = high;
+        });
+    }
+
+    /// Sets this channel's bound of the outgoing queue in bytes. Default: [`Builder::max_outgoing`].
+    ///
+    /// [`Builder::max_outgoing`]: crate::Builder::max_outgoing
+    pub fn set_max_outgoing(&mut self, bytes: usize) {
+        self.set_limits(|limits| limits.max = bytes);
+    }
+
+    fn set_limits(&mut self, change: impl FnOnce(&mut Limits)) {
+        let defaults = self.registry.policy.limits;
+        if let Ok(slot) = self.slot_mut() {
+            change(slot.limits.get_or_insert_with(|| Box::new(defaults)));
+        }
+    }
+
+    /// Closes gracefully: sends what is queued, tells the peer, throws its input away until its end of file or the
+    /// linger limits ([`Builder::linger`](crate::Builder::linger)), closes (R10).
+    ///
+    /// From now on nothing is read and pushes are dropped. `handle_close` still comes if the peer resets the
+    /// connection before everything is sent.
+    pub fn close_when_done(&mut self) {
+        let id = self.id;
+        let Ok(slot) = self.slot_mut() else { return };
+        if std::mem::replace(&mut slot.flags.closing, true) {
+            return;
+        }
+        match slot.io.role() {
+            Role::Listener | Role::Datagram => self.close(),
+            Role::Stream | Role::Fd => {
+                slot.unread = None;
+                self.registry.effects += 1;
+                self.registry.touch_later(id);
+            }
+        }
+    }
+
+    /// Closes at once: what is queued or unread is dropped and no callback of this channel runs any more (R6, R10).
+    pub fn close(&mut self) {
+        self.registry.close(self.id, "close");
+    }
+
+    /// Tells the peer that nothing more comes, once the queue is sent; reading goes on (half-close).
+    pub fn shutdown_write(&mut self) {
+        if let Ok(slot) = self.slot_mut()
+            && slot.sending == Sending::Open
+        {
+            slot.sending = Sending::Ending;
+            self.registry.effects += 1;
+            self.registry.touch_later(self.id);
+        }
+    }
+
+    /// Calls `handle_timeout` whenever nothing was read or written for `after`; `None` ends it. O(log n); each
+    /// read or write costs one store (R20).
+    pub fn set_idle_timeout(&mut self, after: Option<Duration>) {
+        let id = self.id;
+        let now = self.registry.now();
+        let deadline = after.map(|after| self.registry.after(after));
+        let Ok(slot) = self.slot_mut() else { return };
+        slot.active_at = now;
+        if let Some(timer) = slot.idle.take() {
+            self.registry.cancel(timer);
+        }
+        if let (Some(after), Some(deadline)) = (after, deadline) {
+            let timer = self.registry.timers.insert(deadline, Task::Idle(id, after));
+            if let Ok(slot) = self.slot_mut() {
+                slot.idle = Some(timer);
+            }
+        }
+    }
+
+    /// Takes the socket out, open, with what was queued but not sent. No callback of this channel runs any more.
+    ///
+    /// `None` if the channel is closed already.
+    pub fn detach(&mut self) -> Option<Detached> {
+        let mut slot = self.registry.remove(self.id, "detached", true)?;
+        if let Some(dispatcher) = slot.dispatcher.take() {
+            self.registry.discard(dispatcher);
+        }
+        self.registry.wake_listeners();
+        let unsent = slot
+            .outgoing
+            .take()
+            .map_or_else(Vec::new, |queue| queue.into_unsent());
+        Some(Detached {
+            socket: Socket {
+                io: slot.io,
+                adopted: slot.flags.adopted,
+                serial: 0,
+                peer: slot.peer_addr,
+            },
+            unsent,
+            unread: slot.unread.map_or_else(Bytes::new, |bytes| *bytes),
+        })
+    }
+
+    /// Puts another object behind this channel, in effect when the running callback has returned (R11). It takes
+    /// the connection as it is: `handle_connect` does not come again.
+    pub fn replace(&mut self, d: impl Dispatcher) {
+        let object: Box<dyn Dispatcher> = Box::new(d);
+        let type_name = (*object).type_name();
+        let Ok(slot) = self.slot_mut() else { return };
+        if matches!(slot.phase, Phase::Lingering { .. }) {
+            return;
+        }
+        slot.type_name = type_name;
+        slot.flags.reads_ignored = false;
+        slot.flags.writes_ignored = false;
+        let old = slot.dispatcher.replace(object);
+        self.registry.effects += 1;
+        self.registry.touch_later(self.id);
+        if let Some(old) = old {
+            self.registry.discard(old);
+        }
+    }
+
+    /// Asks `readable`, `writable` and a pending producer again (R3, R13).
+    pub fn touch(&mut self) {
+        if let Ok(slot) = self.slot_mut() {
+            slot.flags.reads_ignored = false;
+            slot.flags.writes_ignored = false;
+            if let Some(queue) = &mut slot.outgoing {
+                queue.unpark();
+            }
+            self.registry.effects += 1;
+            self.registry.touch_later(self.id);
+        }
+    }
+
+    /// The descriptor, for socket options the crate has no call for. Not for I/O: readiness would go wrong.
+    ///
+    /// # Errors
+    /// `NotConnected` once closed.
+    #[cfg(unix)]
+    pub fn as_fd(&self) -> io::Result<std::os::fd::BorrowedFd<'_>> {
+        self.slot()?.io.as_fd()
+    }
+
+    /// The socket handle, for socket options the crate has no call for. Not for I/O: readiness would go wrong.
+    ///
+    /// # Errors
+    /// `NotConnected` once closed.
+    #[cfg(windows)]
+    pub fn as_socket(&self) -> io::Result<std::os::windows::io::BorrowedSocket<'_>> {
+        self.slot()?.io.as_socket()
+    }
+
+    pub(crate) fn ignore_reads(&mut self) {
+        self.ignore("handle_read", |slot| slot.flags.reads_ignored = true);
+    }
+
+    pub(crate) fn ignore_writes(&mut self) {
+        self.ignore("handle_write", |slot| slot.flags.writes_ignored = true);
+    }
+
+    fn ignore(&mut self, what: &str, switch_off: impl FnOnce(&mut Slot)) {
+        log::debug!(target: "asynchat::channel", "{}: {what} is not implemented, switched off until touch()", self.describe());
+        self.registry.effects += 1;
+        if let Ok(slot) = self.slot_mut() {
+            switch_off(slot);
+        }
+    }
+
+    fn slot(&self) -> io::Result<&Slot> {
+        self.registry.slot(self.id).ok_or_else(closed)
+    }
+
+    fn slot_mut(&mut self) -> io::Result<&mut Slot> {
+        self.registry.slot_mut(self.id).ok_or_else(closed)
+    }
+}
+
+impl Slot {
+    fn read_unread(&mut self, buf: &mut [u8]) -> Option<usize> {
+        let bytes = self.unread.as_mut()?;
+        let n = bytes.len().min(buf.len());
+        buf[..n].copy_from_slice(&bytes.split_to(n));
+        if bytes.is_empty() {
+            self.unread = None;
+        }
+        Some(n)
+    }
+
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.phase {
+            Phase::Connecting(_) => return Err(io::ErrorKind::WouldBlock.into()),
+            _ if self.peer == Peer::Finished => return Ok(0),
+            _ if !self.readiness.can_read() => return Err(io::ErrorKind::WouldBlock.into()),
+            _ => {}
+        }
+        loop {
+            match self.io.read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        if self.sending == Sending::Shut {
+            return Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "send after shutdown_write",
+            ));
+        }
+        if data.is_empty() && self.io.role() != Role::Datagram {
+            return Ok(0);
+        }
+        if !self.readiness.can_write() || matches!(self.phase, Phase::Connecting(_)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        loop {
+            match self.io.write(data) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(n) => {
+                    if self.io.role() == Role::Stream {
+                        self.readiness.after_stream_write(n, data.len());
+                    }
+                    return Ok(n);
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+impl io::Read for Channel<'_> {
+    /// [`Channel::recv`].
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.recv(buf)
+    }
+}
+
+/// Copies into the outgoing queue's buffer, so `write!(channel, "250 {text}\r\n")` allocates nothing in steady
+/// state. Takes everything; like [`Channel::push`] it drops what cannot be sent any more.
+impl io::Write for Channel<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.enqueue(data.len(), |queue, spare| queue.copy(data, spare));
+        Ok(data.len())
+    }
+
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        self.write(data).map(|_| ())
+    }
+
+    /// Does nothing: the queue is flushed once per visit.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Channel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("id", &self.id)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,252 @@
+//! Connection attempts: one address after the other, each with a timeout, one outcome (R4).
+
+use std::{collections::VecDeque, io, time::Duration};
+
+use crate::{
+    Address, ChannelId, Dispatcher, Exceptional, Registry, Socket, TimerId,
+    accept::out_of_resources,
+    registry::Task,
+    slot::{Phase, Slot},
+    socket::Io,
+};
+
+/// How to connect; see [`Registry::connect_with`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let options = asynchat::ConnectOptions::new().timeout(Duration::from_secs(3)).nodelay(true);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until they are passed on"]
+pub struct ConnectOptions {
+    timeout: Option<Duration>,
+    nodelay: bool,
+}
+
+impl ConnectOptions {
+    /// The defaults: [`Builder::connect_timeout`](crate::Builder::connect_timeout), Nagle's algorithm on.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long one attempt to one address may take before the next is tried, or `ConnectFailed(TimedOut)` comes.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Whether to switch Nagle's algorithm off. Default: no.
+    pub fn nodelay(mut self, on: bool) -> Self {
+        self.nodelay = on;
+        self
+    }
+}
+
+/// A connection attempt in progress.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// The address being tried first, then those to try after it.
+    addresses: VecDeque<Address>,
+    timeout: Duration,
+    nodelay: bool,
+    pub(crate) timer: Option<TimerId>,
+    /// The attempt failed at once, or its time ran out.
+    failure: Option<io::Error>,
+}
+
+impl Registry {
+    pub(crate) fn start_connect(
+        &mut self,
+        addresses: Vec<Address>,
+        options: &ConnectOptions,
+        dispatcher: Box<dyn Dispatcher>,
+    ) -> io::Result<ChannelId> {
+        let Some(first) = addresses.first() else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "no address to connect to",
+            ));
+        };
+        let (io, failure) = match connect(first) {
+            Ok(io) => (io, None),
+            Err(error) if out_of_resources(&error) => return Err(error),
+            Err(error) => (Io::Absent, Some(error)),
+        };
+        let peer_addr = first.inet();
+        let attempt = Attempt {
+            addresses: addresses.into(),
+            timeout: options.timeout.unwrap_or(self.policy.connect_timeout),
+            nodelay: options.nodelay,
+            timer: None,
+            failure,
+        };
+        let present = !matches!(io, Io::Absent);
+        let mut slot = Slot::new(
+            io,
+            dispatcher,
+            Phase::Connecting(Box::new(attempt)),
+            self.now(),
+        );
+        slot.peer_addr = peer_addr;
+        let id = self.insert(slot, present)?;
+        if present {
+            self.arm_connect_timer(id);
+        } else {
+            self.enqueue(id);
+        }
+        Ok(id)
+    }
+
+    fn attempt(&mut self, id: ChannelId) -> Option<&mut Attempt> {
+        match &mut self.slot_mut(id)?.phase {
+            Phase::Connecting(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+
+    fn arm_connect_timer(&mut self, id: ChannelId) {
+        let Some(timeout) = self.attempt(id).map(|attempt| attempt.timeout) else {
+            return;
+        };
+        let deadline = self.after(timeout);
+        let timer = self.timers.insert(deadline, Task::Connect(id));
+        if let Some(attempt) = self.attempt(id) {
+            attempt.timer = Some(timer);
+        }
+    }
+
+    pub(crate) fn connect_timed_out(&mut self, id: ChannelId) {
+        if let Some(attempt) = self.attempt(id) {
+            attempt.timer = None;
+            attempt.failure = Some(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no answer within {:?}", attempt.timeout),
+            ));
+            self.enqueue(id);
+        }
+    }
+
+    /// Learns how the attempt went; true once connected. The socket is asked for its error first and for its peer
+    /// second, because a second look at a failed one finds no error and an end of file.
+    pub(crate) fn finish_connect(&mut self, id: ChannelId) -> bool {
+        let Some((slot, poll)) = self.slot_and_poll(id) else {
+            return false;
+        };
+        let Phase::Connecting(attempt) = &mut slot.phase else {
+            return false;
+        };
+        let failure = match attempt.failure.take() {
+            Some(error) => error,
+            None => match (slot.io.take_error(), slot.io.peer_addr()) {
+                (Ok(Some(error)) | Err(error), _) => error,
+                (Ok(None), Ok(_)) => {
+                    let timer = attempt.timer.take();
+                    if attempt.nodelay
+                        && let Io::TcpStream(stream) = &slot.io
+                        && let Err(error) = stream.set_nodelay(true)
+                    {
+                        log::debug!(target: "asynchat::channel", "channel {id}: TCP_NODELAY: {error}");
+                    }
+                    if let Some(timer) = timer {
+                        self.cancel(timer);
+                    }
+                    return true;
+                }
+                (Ok(None), Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
+                    slot.readiness.write_blocked();
+                    slot.io.rearm(poll, id.into());
+                    return false;
+                }
+                (Ok(None), Err(error)) => error,
+            },
+        };
+        self.attempt_failed(id, failure);
+        false
+    }
+
+    fn attempt_failed(&mut self, id: ChannelId, mut failure: io::Error) {
+        loop {
+            let Some(attempt) = self.attempt(id) else {
+                return;
+            };
+            let timer = attempt.timer.take();
+            let tried = attempt.addresses.pop_front();
+            let next = attempt.addresses.front().cloned();
+            if let Some(timer) = timer {
+                self.cancel(timer);
+            }
+            if let Some(tried) = tried {
+                log::debug!(target: "asynchat::channel", "channel {id}: connecting to {tried}: {failure}");
+            }
+            let Some(next) = next else { break };
+            match connect(&next).and_then(|io| self.swap_socket(id, io, &next)) {
+                Ok(()) => return self.arm_connect_timer(id),
+                Err(error) => failure = error,
+            }
+        }
+        self.call(id, |d, channel| {
+            d.handle_expt(channel, Exceptional::ConnectFailed(failure))
+        });
+        self.close(id, "not connected");
+    }
+
+    /// Goes on with another socket under the same id; a stale event of the old one only makes it be asked early.
+    fn swap_socket(&mut self, id: ChannelId, mut io: Io, peer: &Address) -> io::Result<()> {
+        let Some((slot, poll)) = self.slot_and_poll(id) else {
+            return Ok(());
+        };
+        if slot.flags.registered {
+            slot.flags.registered = false;
+            if let Err(error) = slot.io.deregister(poll) {
+                log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
+            }
+        }
+        io.register(poll, id.into())?;
+        slot.io = io;
+        slot.flags.registered = true;
+        slot.readiness = crate::readiness::Readiness::default();
+        slot.peer_addr = peer.inet();
+        Ok(())
+    }
+}
+
+fn connect(address: &Address) -> io::Result<Io> {
+    match address {
+        Address::Inet(addr) => mio::net::TcpStream::connect(*addr).map(Io::TcpStream),
+        #[cfg(unix)]
+        Address::Unix(path) => mio::net::UnixStream::connect(path).map(Io::UnixStream),
+        #[cfg(target_os = "linux")]
+        Address::Abstract(name) => {
+            use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+            let addr = SocketAddr::from_abstract_name(name)?;
+            mio::net::UnixStream::connect_addr(&addr).map(Io::UnixStream)
+        }
+        other => Err(unsupported("connect to", other)),
+    }
+}
+
+pub(crate) fn unsupported(what: &str, address: &Address) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("cannot {what} {address} on this system"),
+    )
+}
+
+impl Socket {
+    /// Connects a UDP socket: bound to any port, sending to and receiving from `peer` only.
+    ///
+    /// # Errors
+    /// What `socket` and `connect` say.
+    pub fn connected_udp(peer: std::net::SocketAddr) -> io::Result<Self> {
+        let any: std::net::SocketAddr = if peer.is_ipv4() {
+            (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
+        } else {
+            (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+        };
+        let socket = mio::net::UdpSocket::bind(any)?;
+        socket.connect(peer)?;
+        Ok(Self::own(Io::Udp(socket)))
+    }
+}

@@ -1,0 +1,204 @@
+//! Error types, and the one place that decides what an error out of a callback means (R8, R9).
+
+use std::{error::Error, fmt, io};
+
+use crate::ChannelId;
+
+/// Any error a callback may return.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What callbacks and the loop return; `Ok(())` unless said otherwise.
+pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
+
+/// Why [`Registry::with`](crate::Registry::with) could not lend the object behind a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VisitError {
+    /// The channel is closed, or its object was dropped because nothing can call it any more.
+    Closed,
+    /// A callback of this very object is running further up the stack.
+    Busy,
+    /// The object behind the channel is of another type than the one asked for.
+    WrongType,
+}
+
+impl fmt::Display for VisitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the channel is closed",
+            Self::Busy => "a callback of this channel is running",
+            Self::WrongType => "the object behind the channel is of another type",
+        })
+    }
+}
+
+impl Error for VisitError {}
+
+/// The reactor a [`Handle`](crate::Handle) belongs to is gone; what was posted will not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the reactor is gone")
+    }
+}
+
+impl Error for Stopped {}
+
+/// A callback panicked; handed to that channel's `handle_error` (R9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Panicked {
+    /// The panic's message, or a note that it carried none.
+    pub message: String,
+}
+
+impl Panicked {
+    pub(crate) fn new(payload: &(dyn std::any::Any + Send)) -> Self {
+        let message = payload
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a panic without a message".into());
+        Self { message }
+    }
+}
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "panicked: {}", self.message)
+    }
+}
+
+impl Error for Panicked {}
+
+/// A push went past `max_outgoing`; it was not queued (R14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OutgoingFull {
+    /// The channel whose queue is full.
+    pub channel: ChannelId,
+    /// Bytes queued when the push was refused.
+    pub queued: usize,
+    /// The limit in bytes.
+    pub limit: usize,
+}
+
+impl fmt::Display for OutgoingFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            channel,
+            queued,
+            limit,
+        } = self;
+        write!(
+            f,
+            "channel {channel}: {queued} bytes wait to be sent and max_outgoing is {limit}: the peer reads too slowly; \
+             stop reading above the high watermark, push a producer, or raise the limit with set_max_outgoing"
+        )
+    }
+}
+
+impl Error for OutgoingFull {}
+
+/// A frame grew past `max_frame` before its terminator came (R17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FrameTooLong {
+    /// The channel that received the frame.
+    pub channel: ChannelId,
+    /// The limit in bytes.
+    pub limit: usize,
+}
+
+impl fmt::Display for FrameTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { channel, limit } = self;
+        write!(
+            f,
+            "channel {channel}: no terminator within max_frame ({limit} bytes); raise it with set_max_frame if such frames are expected"
+        )
+    }
+}
+
+impl Error for FrameTooLong {}
+
+/// What an error out of a callback or a system call means for a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// `WouldBlock` and `Interrupted`: nothing happened.
+    Nothing,
+    /// The peer broke the connection.
+    Reset,
+    /// Anything else.
+    Failure,
+}
+
+pub(crate) fn meaning(error: &(dyn Error + Send + Sync + 'static)) -> Meaning {
+    error
+        .downcast_ref::<io::Error>()
+        .map_or(Meaning::Failure, meaning_of_io)
+}
+
+pub(crate) fn meaning_of_io(error: &io::Error) -> Meaning {
+    use io::ErrorKind as K;
+    match error.kind() {
+        K::WouldBlock | K::Interrupted => Meaning::Nothing,
+        K::ConnectionReset | K::NotConnected | K::ConnectionAborted | K::BrokenPipe => {
+            Meaning::Reset
+        }
+        _ if error.raw_os_error() == Some(ESHUTDOWN) => Meaning::Reset,
+        _ => Meaning::Failure,
+    }
+}
+
+// std gives this errno no ErrorKind of its own.
+const ESHUTDOWN: i32 = if cfg!(windows) {
+    10058
+} else if cfg!(any(target_os = "linux", target_os = "android")) {
+    108
+} else {
+    58
+};
+
+pub(crate) fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the channel is closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_out_of_callbacks_are_nothing_a_reset_or_a_failure() {
+        let table = [
+            (io::ErrorKind::WouldBlock, Meaning::Nothing),
+            (io::ErrorKind::Interrupted, Meaning::Nothing),
+            (io::ErrorKind::ConnectionReset, Meaning::Reset),
+            (io::ErrorKind::NotConnected, Meaning::Reset),
+            (io::ErrorKind::ConnectionAborted, Meaning::Reset),
+            (io::ErrorKind::BrokenPipe, Meaning::Reset),
+            (io::ErrorKind::ConnectionRefused, Meaning::Failure),
+            (io::ErrorKind::TimedOut, Meaning::Failure),
+            (io::ErrorKind::InvalidData, Meaning::Failure),
+        ];
+        for (kind, expected) in table {
+            let boxed: BoxError = io::Error::from(kind).into();
+            assert_eq!(meaning(&*boxed), expected, "{kind:?}");
+        }
+        assert_eq!(
+            meaning_of_io(&io::Error::from_raw_os_error(ESHUTDOWN)),
+            Meaning::Reset
+        );
+        assert_eq!(meaning(&*BoxError::from("protocol")), Meaning::Failure);
+    }
+
+    #[test]
+    fn a_panic_keeps_its_message() {
+        let of = |payload: Box<dyn std::any::Any + Send>| Panicked::new(&*payload).message;
+        assert_eq!(of(Box::new("static")), "static");
+        assert_eq!(of(Box::new(String::from("owned"))), "owned");
+        assert_eq!(of(Box::new(7)), "a panic without a message");
+    }
+}

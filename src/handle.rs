@@ -1,0 +1,141 @@
+//! The way into a reactor from other threads (R21): post first, then wake, and wake only once.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{Registry, Result, Stopped};
+
+pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
+
+/// Posts work to a reactor from any thread; clone it freely.
+///
+/// ```
+/// use std::{thread, time::Duration};
+///
+/// # fn main() -> asynchat::Result {
+/// let mut reactor = asynchat::Reactor::new()?;
+/// reactor.call_later(Duration::from_secs(60), |_| Ok(()));   // keeps run() busy
+/// let handle = reactor.handle();
+/// thread::spawn(move || handle.call_soon(|registry| {
+///     registry.stop();
+///     Ok(())
+/// }));
+/// reactor.run()
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// Runs `f` on the loop's thread, in the order of the calls; at most 1,024 a turn.
+    ///
+    /// A call does not keep [`Reactor::run`](crate::Reactor::run) from ending; what is still posted when the
+    /// reactor is dropped is dropped with it. An error or panic of `f` goes to the reactor's error hook. Not to be
+    /// called from a signal handler itself (it takes a lock): use a thread that waits for signals.
+    ///
+    /// # Errors
+    /// [`Stopped`] once the reactor is gone.
+    pub fn call_soon(
+        &self,
+        f: impl FnOnce(&mut Registry) -> Result + Send + 'static,
+    ) -> Result<(), Stopped> {
+        self.shared.post(Box::new(f))
+    }
+
+    /// Makes `run` return after the turn in progress. See [`Registry::stop`].
+    pub fn stop(&self) {
+        self.post_or_ignore(|registry| registry.stop());
+    }
+
+    /// Ends everything gracefully. See [`Registry::shutdown`].
+    pub fn shutdown(&self, grace: Duration) {
+        self.post_or_ignore(move |registry| registry.shutdown(grace));
+    }
+
+    fn post_or_ignore(&self, f: impl FnOnce(&mut Registry) + Send + 'static) {
+        let posted = self.call_soon(|registry| {
+            f(registry);
+            Ok(())
+        });
+        if posted == Err(Stopped) {
+            log::debug!(target: "asynchat::reactor", "stop or shutdown of a reactor that is gone");
+        }
+    }
+
+    pub(crate) fn new(waker: mio::Waker) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                queue: Mutex::new(Some(VecDeque::new())),
+                woken: AtomicBool::new(false),
+                waker,
+            }),
+        }
+    }
+
+    /// Moves what was posted to the end of `jobs`.
+    pub(crate) fn take_posted(&self, jobs: &mut VecDeque<Job>) {
+        // Cleared before looking: a post that comes later wakes the poller again.
+        if self.shared.woken.swap(false, Ordering::AcqRel)
+            && let Some(queue) = &mut *self.shared.lock()
+        {
+            jobs.append(queue);
+        }
+    }
+
+    pub(crate) fn has_posted(&self) -> bool {
+        self.shared.woken.load(Ordering::Acquire)
+    }
+
+    /// From now on posts answer `Stopped`; gives back what nobody will run.
+    pub(crate) fn refuse(&self) -> Option<VecDeque<Job>> {
+        self.shared.lock().take()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    /// `None` once the reactor is gone.
+    queue: Mutex<Option<VecDeque<Job>>>,
+    woken: AtomicBool,
+    waker: mio::Waker,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Job>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn post(&self, job: Job) -> Result<(), Stopped> {
+        // A refused job is dropped after the lock is free: its Drop may post.
+        let refused = match &mut *self.lock() {
+            Some(queue) => {
+                queue.push_back(job);
+                None
+            }
+            None => Some(job),
+        };
+        if refused.is_some() {
+            return Err(Stopped);
+        }
+        if !self.woken.swap(true, Ordering::AcqRel)
+            && let Err(error) = self.waker.wake()
+        {
+            log::error!(target: "asynchat::reactor", "waking the loop: {error}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! The name of a channel: slab index and generation, packed into mio's token.
+
+use std::fmt;
+
+use mio::Token;
+
+/// Names one channel of one reactor, for ever: an id whose channel is closed never reaches another one (R6).
+///
+/// Cheap to copy and keep; shown as `index.generation`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelId {
+    index: u32,
+    generation: u32,
+}
+
+#[cfg(not(target_pointer_width = "32"))]
+const INDEX_BITS: u32 = 32;
+#[cfg(target_pointer_width = "32")]
+const INDEX_BITS: u32 = 20;
+const GENERATION_BITS: u32 = if usize::BITS - INDEX_BITS < 32 {
+    usize::BITS - INDEX_BITS
+} else {
+    32
+};
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "GENERATION_BITS is at most 32"
+)]
+const GENERATION_MASK: u32 = ((1_u64 << GENERATION_BITS) - 1) as u32;
+
+impl ChannelId {
+    /// The most channels a token can name; the last index is left out for the waker's token.
+    pub(crate) const MAX_CHANNELS: usize = (1 << INDEX_BITS) - 1;
+
+    pub(crate) fn new(index: usize, generation: u32) -> Self {
+        debug_assert!(index < Self::MAX_CHANNELS);
+        #[allow(clippy::cast_possible_truncation, reason = "bounded by MAX_CHANNELS")]
+        let index = index as u32;
+        Self { index, generation }
+    }
+
+    pub(crate) fn index(self) -> usize {
+        self.index as usize
+    }
+
+    pub(crate) fn generation(self) -> u32 {
+        self.generation
+    }
+
+    pub(crate) fn next_generation(generation: u32) -> u32 {
+        generation.wrapping_add(1) & GENERATION_MASK
+    }
+}
+
+impl From<ChannelId> for Token {
+    fn from(id: ChannelId) -> Self {
+        Self((id.generation as usize) << INDEX_BITS | id.index as usize)
+    }
+}
+
+impl From<Token> for ChannelId {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "each half fits its own width"
+    )]
+    fn from(Token(token): Token) -> Self {
+        Self {
+            index: (token & Self::MAX_CHANNELS) as u32,
+            generation: (token >> INDEX_BITS) as u32,
+        }
+    }
+}
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+impl fmt::Debug for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChannelId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_survives_the_token() {
+        for index in [0, 1, 77, ChannelId::MAX_CHANNELS - 1] {
+            for generation in [0, 1, GENERATION_MASK] {
+                let id = ChannelId::new(index, generation);
+                assert_eq!(ChannelId::from(Token::from(id)), id);
+                assert_ne!(Token::from(id), Token(usize::MAX));
+            }
+        }
+        assert_eq!(ChannelId::next_generation(GENERATION_MASK), 0);
+    }
+}

@@ -1,0 +1,40 @@
+//! asyncore and asynchat for Rust.
+#![forbid(unsafe_code)]
+
+mod accept;
+mod address;
+mod builder;
+mod channel;
+mod connect;
+mod dispatcher;
+mod error;
+mod handle;
+mod id;
+mod listen;
+mod outgoing;
+mod producer;
+mod reactor;
+mod readiness;
+mod registry;
+mod slot;
+mod socket;
+mod stats;
+mod timer;
+mod visit;
+
+pub use address::{Address, AddressParseError};
+pub use builder::{Builder, ErrorSource};
+pub use channel::{Channel, Detached};
+pub use connect::ConnectOptions;
+pub use dispatcher::{Dispatcher, Exceptional};
+pub use error::{BoxError, FrameTooLong, OutgoingFull, Panicked, Result, Stopped, VisitError};
+pub use handle::Handle;
+pub use id::ChannelId;
+pub use listen::ListenOptions;
+pub use outgoing::Unsent;
+pub use producer::{Produced, Producer};
+pub use reactor::Reactor;
+pub use registry::Registry;
+pub use socket::{Socket, Stream};
+pub use stats::{ChannelInfo, State, Stats, Turn};
+pub use timer::TimerId;

@@ -1,0 +1,350 @@
+//! The outgoing queue of a stream: bytes and producers in order (R12, R13).
+//!
+//! Knows no socket: `flush` is given a function that writes. Small pushes are copied into one reused buffer, large
+//! `Bytes` are sent from where they are, and a producer is asked only when everything before it is on its way.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    io::{self, IoSlice},
+};
+
+use bytes::Bytes;
+
+use crate::{Produced, Producer};
+
+/// Up to this size a push is copied: cheaper than a reference count and a slice of its own.
+const COPIED_MAX: usize = 2048;
+/// A coalescing buffer is not grown past this, so that it stays worth keeping.
+const BUFFER_MAX: usize = 64 * 1024;
+const BUFFER_MIN: usize = 1024;
+const SPARE_BUFFERS: usize = 64;
+/// POSIX promises 16 slices to a `writev`, every system here takes 1,024; past 64 the gain is gone.
+const SLICES: usize = 64;
+/// A producer behind this many unsent bytes is not asked yet (R13).
+const NEARLY_SENT: usize = 64 * 1024;
+/// How often in a row a producer may answer with no bytes before the other channels get their turn.
+const EMPTY_ANSWERS: usize = 16;
+
+/// Coalescing buffers no queue uses at the moment.
+#[derive(Debug, Default)]
+pub(crate) struct Spare(Vec<Vec<u8>>);
+
+impl Spare {
+    fn take(&mut self, needed: usize) -> Vec<u8> {
+        self.0
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(needed.max(BUFFER_MIN)))
+    }
+
+    fn give(&mut self, mut buffer: Vec<u8>) {
+        if self.0.len() < SPARE_BUFFERS && buffer.capacity() <= 2 * BUFFER_MAX {
+            buffer.clear();
+            self.0.push(buffer);
+        }
+    }
+}
+
+/// One piece of an outgoing queue, as [`Detached`](crate::Detached) hands it back.
+pub enum Unsent {
+    /// Bytes that were queued and not sent.
+    Bytes(Bytes),
+    /// A producer that was not done, without what it gave last (a [`Bytes`](Self::Bytes) before it).
+    Producer(Box<dyn Producer>),
+}
+
+impl fmt::Debug for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => f.debug_tuple("Bytes").field(&bytes.len()).finish(),
+            Self::Producer(_) => f.write_str("Producer"),
+        }
+    }
+}
+
+enum Segment {
+    Copied(Vec<u8>),
+    Shared(Bytes),
+    Produced {
+        current: Bytes,
+        producer: Box<dyn Producer>,
+    },
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(buffer) => buffer,
+            Self::Shared(bytes) | Self::Produced { current: bytes, .. } => bytes,
+        }
+    }
+}
+
+/// How a flush ended.
+#[derive(Debug)]
+pub(crate) enum Flushed {
+    /// Nothing is left.
+    Empty,
+    /// The socket takes no more at the moment.
+    Blocked,
+    /// The producer at the head has nothing yet; `unpark` asks it again.
+    Parked,
+    /// The budget is used up, or a producer keeps answering with no bytes: go on next turn.
+    Paused,
+    /// The socket failed.
+    Failed(io::Error),
+    /// The producer at the head failed and was dropped.
+    ProducerFailed(io::Error),
+}
+
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    segments: VecDeque<Segment>,
+    /// How much of the first segment is sent.
+    sent: usize,
+    len: usize,
+    parked: bool,
+}
+
+impl Outgoing {
+    /// Bytes waiting to be sent; what producers still hold does not count.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked
+    }
+
+    pub(crate) fn unpark(&mut self) {
+        self.parked = false;
+    }
+
+    pub(crate) fn push(&mut self, bytes: Bytes, spare: &mut Spare) {
+        if bytes.len() <= COPIED_MAX {
+            self.copy(&bytes, spare);
+        } else {
+            self.len += bytes.len();
+            self.segments.push_back(Segment::Shared(bytes));
+        }
+    }
+
+    pub(crate) fn copy(&mut self, data: &[u8], spare: &mut Spare) {
+        if data.is_empty() {
+            return;
+        }
+        self.len += data.len();
+        if let Some(Segment::Copied(buffer)) = self.segments.back_mut()
+            && buffer.len() + data.len() <= BUFFER_MAX
+        {
+            buffer.extend_from_slice(data);
+            return;
+        }
+        let mut buffer = spare.take(data.len());
+        buffer.extend_from_slice(data);
+        self.segments.push_back(Segment::Copied(buffer));
+    }
+
+    pub(crate) fn push_producer(&mut self, producer: Box<dyn Producer>) {
+        self.segments.push_back(Segment::Produced {
+            current: Bytes::new(),
+            producer,
+        });
+    }
+
+    /// Writes until the queue is empty, `write` would block, or about `budget` bytes are gone.
+    ///
+    /// Returns the number of bytes written with the reason for stopping.
+    pub(crate) fn flush(
+        &mut self,
+        budget: usize,
+        spare: &mut Spare,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> (usize, Flushed) {
+        let mut written = 0;
+        loop {
+            if let Err(stop) = self.fill() {
+                return (written, stop);
+            }
+            if self.segments.is_empty() {
+                return (written, Flushed::Empty);
+            }
+            if written >= budget {
+                return (written, Flushed::Paused);
+            }
+            match self.write_once(&mut write) {
+                Ok(0) => return (written, Flushed::Blocked),
+                Ok(n) => {
+                    written += n;
+                    self.advance(n, spare);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return (written, Flushed::Blocked);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (written, Flushed::Failed(error)),
+            }
+        }
+    }
+
+    fn write_once(
+        &self,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let first = &self.segments[0].bytes()[self.sent..];
+        if self.segments.len() == 1 || matches!(self.segments[0], Segment::Produced { .. }) {
+            return write(&[IoSlice::new(first)]);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        slices[0] = IoSlice::new(first);
+        let mut used = 1;
+        for segment in self.segments.iter().skip(1).take(SLICES - 1) {
+            if !segment.bytes().is_empty() {
+                slices[used] = IoSlice::new(segment.bytes());
+                used += 1;
+            }
+            if matches!(segment, Segment::Produced { .. }) {
+                break;
+            }
+        }
+        write(&slices[..used])
+    }
+
+    /// Asks the first producer for more if it is due, and drops it when it is done.
+    ///
+    /// `Err` says why there is nothing to write although the queue is not empty.
+    fn fill(&mut self) -> Result<(), Flushed> {
+        let mut empty_answers = 0;
+        let mut ahead = 0;
+        let mut index = 0;
+        while index < self.segments.len().min(SLICES) {
+            let skipped = if index == 0 { self.sent } else { 0 };
+            let Segment::Produced { current, producer } = &mut self.segments[index] else {
+                ahead += self.segments[index].bytes().len() - skipped;
+                index += 1;
+                continue;
+            };
+            if !current.is_empty() || ahead >= NEARLY_SENT {
+                return Ok(());
+            }
+            let stop = if self.parked {
+                Flushed::Parked
+            } else {
+                match producer.more() {
+                    Ok(Produced::Data(data)) if data.is_empty() => {
+                        empty_answers += 1;
+                        if empty_answers < EMPTY_ANSWERS {
+                            continue;
+                        }
+                        Flushed::Paused
+                    }
+                    Ok(Produced::Data(data)) => {
+                        self.len += data.len();
+                        *current = data;
+                        return Ok(());
+                    }
+                    Ok(Produced::Pending) => {
+                        self.parked = true;
+                        Flushed::Parked
+                    }
+                    Ok(Produced::Done) => {
+                        self.segments.remove(index);
+                        continue;
+                    }
+                    Err(error) => {
+                        self.segments.remove(index);
+                        return Err(Flushed::ProducerFailed(error));
+                    }
+                }
+            };
+            return if ahead > 0 { Ok(()) } else { Err(stop) };
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, mut n: usize, spare: &mut Spare) {
+        self.len -= n;
+        while let Some(segment) = self.segments.front_mut() {
+            let left = segment.bytes().len() - self.sent;
+            if n < left {
+                self.sent += n;
+                return;
+            }
+            n -= left;
+            self.sent = 0;
+            if let Segment::Produced { current, .. } = segment {
+                // Dropped before the producer is asked again, so that it can reuse the memory.
+                *current = Bytes::new();
+                return;
+            }
+            if let Some(Segment::Copied(buffer)) = self.segments.pop_front() {
+                spare.give(buffer);
+            }
+            if n == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Drops the first producer: it panicked.
+    pub(crate) fn drop_producer(&mut self) -> Option<Box<dyn Producer>> {
+        let first = self
+            .segments
+            .iter()
+            .position(|segment| matches!(segment, Segment::Produced { .. }))?;
+        match self.segments.remove(first) {
+            Some(Segment::Produced { producer, .. }) => Some(producer),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn has_producer(&self) -> bool {
+        self.segments
+            .iter()
+            .any(|segment| matches!(segment, Segment::Produced { .. }))
+    }
+
+    /// Empties the queue, keeping its buffers for others.
+    pub(crate) fn clear(&mut self, spare: &mut Spare) {
+        for segment in self.segments.drain(..) {
+            if let Segment::Copied(buffer) = segment {
+                spare.give(buffer);
+            }
+        }
+        self.sent = 0;
+        self.len = 0;
+        self.parked = false;
+    }
+
+    pub(crate) fn into_unsent(mut self) -> Vec<Unsent> {
+        let mut sent = std::mem::take(&mut self.sent);
+        let mut unsent = Vec::new();
+        for segment in self.segments {
+            let (bytes, producer) = match segment {
+                Segment::Copied(buffer) => (Bytes::from(buffer), None),
+                Segment::Shared(bytes) => (bytes, None),
+                Segment::Produced { current, producer } => (current, Some(producer)),
+            };
+            let rest = bytes.slice(std::mem::take(&mut sent)..);
+            if !rest.is_empty() {
+                unsent.push(Unsent::Bytes(rest));
+            }
+            unsent.extend(producer.map(Unsent::Producer));
+        }
+        unsent
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("len", &self.len)
+            .field("segments", &self.segments.len())
+            .field("parked", &self.parked)
+            .finish()
+    }
+}

@@ -1,0 +1,309 @@
+//! The loop: one turn after the other until nothing is left (R5, R22).
+
+use std::{
+    fmt, io,
+    ops::{Deref, DerefMut},
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Poll, Token, Waker};
+
+use crate::{
+    Builder, ChannelId, ErrorSource, Handle, Registry, Result, TimerId, Turn, builder::Policy,
+    readiness::EventBits, registry::Task,
+};
+
+const WAKE: Token = Token(usize::MAX);
+const MOST_EVENTS: usize = 64 * 1024;
+/// Posted calls that run in one turn, so that a flood of them does not starve the channels.
+const JOBS_PER_TURN: usize = 1024;
+
+/// The event loop and everything in it.
+///
+/// Single-threaded: it stays on the thread that made it, and calls back objects that need no locks. Other threads
+/// reach it through a [`Handle`](crate::Handle); several cores are used by several reactors.
+///
+/// ```
+/// # fn main() -> asynchat::Result {
+/// let mut reactor = asynchat::Reactor::new()?;
+/// reactor.call_later(std::time::Duration::from_millis(1), |_registry| {
+///     println!("tick");
+///     Ok(())
+/// });
+/// reactor.run()   // returns: no channel and no timer is left
+/// # }
+/// ```
+///
+/// # A turn
+/// Compute the timeout, poll (an interrupted poll is an empty one), note every event, visit each channel that is
+/// due once, run due timers, run posted calls (at most 1,024), flush the channels that others pushed to (R5). What
+/// is added during a turn waits for the next one.
+///
+/// # Cost
+/// A turn costs in proportion to what happens in it, not to the number of open channels (R2).
+///
+/// # Forking
+/// Make the reactor after the fork: parent and child would share its poller.
+pub struct Reactor {
+    registry: Registry,
+    poll: Poll,
+    events: Events,
+    /// The channels being visited this turn; kept for its memory.
+    batch: Vec<ChannelId>,
+}
+
+impl Reactor {
+    /// A reactor with the defaults of [`Builder`].
+    ///
+    /// # Errors
+    /// When the system has no descriptor or memory for a poller.
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Sizes and policies other than the defaults.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn with_policy(policy: Policy) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let handle = Handle::new(Waker::new(poll.registry(), WAKE)?);
+        let events = Events::with_capacity(policy.events);
+        let registry = Registry::new(poll.registry().try_clone()?, handle, policy);
+        Ok(Self {
+            registry,
+            poll,
+            events,
+            batch: Vec::new(),
+        })
+    }
+
+    /// Turns until no channel and no timer is left, or until [`stop`](Registry::stop).
+    ///
+    /// # Errors
+    /// Only when the poller fails. Errors of callbacks belong to their channels (R9).
+    pub fn run(&mut self) -> Result {
+        loop {
+            if std::mem::take(&mut self.registry.stopping) {
+                break;
+            }
+            if self.is_idle() && !self.has_jobs() {
+                break;
+            }
+            self.turn(None)?;
+        }
+        if self.is_idle()
+            && let Some(grace) = self.registry.ending.take()
+        {
+            self.registry.cancel(grace);
+        }
+        Ok(())
+    }
+
+    /// One pass of the loop, waiting at most `max_wait` for something to happen (`None`: as long as it takes).
+    ///
+    /// Waits less when a timer is due earlier, and not at all while a channel has something to do. The poller
+    /// counts in milliseconds and rounds up.
+    ///
+    /// # Errors
+    /// Only when the poller fails.
+    pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn> {
+        let callbacks = self.registry.stats.callbacks;
+        let wait = self.wait(max_wait);
+        let events = self.poll(wait)?;
+        self.visit_ready();
+        let timers = self.run_timers();
+        self.run_jobs();
+        self.revisit_touched();
+        let stats = &mut self.registry.stats;
+        stats.turns += 1;
+        stats.events += events as u64;
+        #[allow(clippy::cast_possible_truncation, reason = "one turn's callbacks fit")]
+        let callbacks = (stats.callbacks - callbacks) as usize;
+        Ok(Turn {
+            events,
+            callbacks,
+            timers,
+        })
+    }
+
+    fn has_jobs(&self) -> bool {
+        !self.registry.jobs.is_empty() || self.registry.handle.has_posted()
+    }
+
+    fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
+        let registry = &self.registry;
+        if !registry.ready.is_empty()
+            || !registry.touched.is_empty()
+            || registry.stopping
+            || self.has_jobs()
+        {
+            return Some(Duration::ZERO);
+        }
+        let Some(deadline) = registry.timers.next_deadline() else {
+            return max_wait;
+        };
+        // Not the turn's own time: its callbacks may have taken long.
+        let until = deadline.saturating_duration_since(Instant::now());
+        Some(max_wait.map_or(until, |wait| wait.min(until)))
+    }
+
+    fn poll(&mut self, wait: Option<Duration>) -> Result<usize> {
+        let polled = self.poll.poll(&mut self.events, wait);
+        self.registry.forget_now();
+        match polled {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
+            Err(error) => return Err(error.into()),
+        }
+        let mut count = 0;
+        for event in &self.events {
+            count += 1;
+            if event.token() == WAKE {
+                continue;
+            }
+            let id = ChannelId::from(event.token());
+            // The slot may have been given away since the event was queued: then the generation differs (R6).
+            if let Some(slot) = self.registry.slot_mut(id) {
+                slot.readiness.absorb(EventBits::from(event));
+                self.registry.enqueue(id);
+            }
+        }
+        if count == self.events.capacity() && count < MOST_EVENTS {
+            self.events = Events::with_capacity(count * 2);
+        }
+        Ok(count)
+    }
+
+    fn visit_ready(&mut self) {
+        self.batch.clear();
+        std::mem::swap(&mut self.batch, &mut self.registry.ready);
+        for &id in &self.batch {
+            self.registry.visit(id);
+        }
+    }
+
+    fn run_timers(&mut self) -> usize {
+        let registry = &mut self.registry;
+        if registry.timers.is_empty() {
+            return 0;
+        }
+        let mut fired = 0;
+        let now = registry.now();
+        let mark = registry.timers.mark();
+        while let Some((timer, deadline, task)) = registry.timers.pop_due(now, mark) {
+            fired += 1;
+            registry.fire(timer, deadline, task);
+        }
+        fired
+    }
+
+    fn run_jobs(&mut self) {
+        let registry = &mut self.registry;
+        registry.handle.take_posted(&mut registry.jobs);
+        for _ in 0..JOBS_PER_TURN {
+            let Some(job) = registry.jobs.pop_front() else {
+                return;
+            };
+            registry.run_job(ErrorSource::Handle, job);
+        }
+    }
+
+    fn revisit_touched(&mut self) {
+        self.batch.clear();
+        std::mem::swap(&mut self.batch, &mut self.registry.touched);
+        for &id in &self.batch {
+            self.registry.revisit(id);
+        }
+    }
+}
+
+impl Registry {
+    fn fire(&mut self, timer: TimerId, deadline: Instant, task: Task) {
+        match task {
+            Task::Every { period, mut f } => {
+                log::trace!(target: "asynchat::timer", "{timer} fires");
+                self.run_job(ErrorSource::Timer, |registry| f(registry));
+                // Missed runs are skipped, and the next one keeps to the grid.
+                let now = self.now();
+                let late = now.saturating_duration_since(deadline);
+                let skipped = u32::try_from(late.as_nanos() / period.as_nanos()).unwrap_or(0);
+                let next = deadline + period * skipped.saturating_add(1);
+                let next = if next > now { next } else { now + period };
+                self.timers.rearm(timer, next, Task::Every { period, f });
+            }
+            Task::Once(f) => {
+                self.timers.finish(timer);
+                log::trace!(target: "asynchat::timer", "{timer} fires");
+                self.run_job(ErrorSource::Timer, f);
+            }
+            Task::Idle(id, after) => self.check_idle(timer, id, after),
+            Task::Connect(id) => {
+                self.timers.finish(timer);
+                self.connect_timed_out(id);
+            }
+            Task::Linger(id) => {
+                self.timers.finish(timer);
+                self.close(id, "linger limit: no end of file from the peer");
+            }
+            Task::Rest(id) => {
+                self.timers.finish(timer);
+                self.wake(id);
+            }
+            Task::Grace => {
+                self.timers.finish(timer);
+                self.close_all();
+            }
+        }
+    }
+
+    /// The idle timer is armed once per timeout, not once per read: it looks when the last traffic was (R20).
+    fn check_idle(&mut self, timer: TimerId, id: ChannelId, after: Duration) {
+        let now = self.now();
+        let Some(slot) = self.slot(id) else {
+            self.timers.finish(timer);
+            return;
+        };
+        let due = slot.active_at + after;
+        let next = if due > now { due } else { now + after };
+        self.timers.rearm(timer, next, Task::Idle(id, after));
+        if due > now {
+            return;
+        }
+        self.visiting = Some(id);
+        self.call(id, |d, channel| d.handle_timeout(channel));
+        self.visiting = None;
+        self.revisit(id);
+    }
+}
+
+impl Deref for Reactor {
+    type Target = Registry;
+
+    fn deref(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+impl DerefMut for Reactor {
+    fn deref_mut(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+}
+
+/// Closes every channel, without callbacks, and drops timers and posted calls. Handles answer `Stopped` from then
+/// on.
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        let jobs = self.registry.handle.refuse();
+        self.registry.discard(jobs);
+        self.registry.close_all();
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.registry.fmt(f)
+    }
+}

@@ -1,0 +1,267 @@
+//! Level-triggered readiness for handlers over edge-triggered events (R1).
+//!
+//! Pure: no socket and no clock. Events only set bits; what a system call answered is the only thing that clears
+//! them, so a handler may read once and return and is called again while bytes remain.
+
+/// Whether one short read or write proves that a TCP socket is drained or full.
+///
+/// True on the targets where mio uses epoll or kqueue: there the kernel reports the next byte as a new event. The
+/// list is positive because poll(2) and Windows stay silent until a call has answered `WouldBlock`.
+pub(crate) const SHORT_MEANS_DRAINED: bool = cfg!(all(
+    not(mio_unsupported_force_poll_poll),
+    any(
+        target_os = "android",
+        target_os = "dragonfly",
+        target_os = "freebsd",
+        target_os = "illumos",
+        target_os = "ios",
+        target_os = "linux",
+        target_os = "macos",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "redox",
+        target_os = "tvos",
+        target_os = "visionos",
+        target_os = "watchos",
+    )
+));
+
+/// What one event of the poller said.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "mirrors the poller's event")]
+pub(crate) struct EventBits {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) read_closed: bool,
+    pub(crate) write_closed: bool,
+    pub(crate) error: bool,
+    pub(crate) priority: bool,
+}
+
+impl From<&mio::event::Event> for EventBits {
+    fn from(event: &mio::event::Event) -> Self {
+        Self {
+            readable: event.is_readable(),
+            writable: event.is_writable(),
+            read_closed: event.is_read_closed(),
+            write_closed: event.is_write_closed(),
+            error: event.is_error(),
+            priority: event.is_priority(),
+        }
+    }
+}
+
+/// The cached readiness of one channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Readiness(u8);
+
+const READ: u8 = 1;
+const WRITE: u8 = 1 << 1;
+/// Sticky: the peer will send no more, so a short read proves nothing; the end of file is still to be read.
+const READ_CLOSED: u8 = 1 << 2;
+/// The poller saw an error nobody has looked at yet.
+const ERROR: u8 = 1 << 3;
+/// Out-of-band data was announced and not yet reported.
+const PRIORITY: u8 = 1 << 4;
+/// Sticky: a read stops short at an urgent mark with bytes behind it, so from then on only `WouldBlock` counts.
+const URGENT: u8 = 1 << 5;
+
+impl Readiness {
+    /// Before the first event of a stream whose registration is put off: both directions are worth a try.
+    pub(crate) const ASSUMED: Self = Self(READ | WRITE);
+
+    pub(crate) fn absorb(&mut self, event: EventBits) {
+        // Close and error flags are hints that differ between systems; the truth comes from the next system call,
+        // so they wake both directions.
+        let hint = event.read_closed || event.write_closed || event.error;
+        self.set(READ, event.readable || hint);
+        self.set(WRITE, event.writable || hint);
+        self.set(READ_CLOSED, event.read_closed);
+        self.set(ERROR, event.error);
+        self.set(PRIORITY | URGENT, event.priority);
+    }
+
+    fn set(&mut self, bits: u8, on: bool) {
+        self.0 |= if on { bits } else { 0 };
+    }
+
+    fn take(&mut self, bit: u8) -> bool {
+        let was = self.0 & bit != 0;
+        self.0 &= !bit;
+        was
+    }
+
+    pub(crate) fn can_read(self) -> bool {
+        self.0 & READ != 0
+    }
+
+    pub(crate) fn can_write(self) -> bool {
+        self.0 & WRITE != 0
+    }
+
+    pub(crate) fn read_closed(self) -> bool {
+        self.0 & READ_CLOSED != 0
+    }
+
+    pub(crate) fn has_news(self) -> bool {
+        self.0 & (ERROR | PRIORITY) != 0
+    }
+
+    pub(crate) fn take_error(&mut self) -> bool {
+        self.take(ERROR)
+    }
+
+    pub(crate) fn take_priority(&mut self) -> bool {
+        self.take(PRIORITY)
+    }
+
+    /// A read gave `got` of the `asked` bytes of a TCP stream.
+    pub(crate) fn after_stream_read(&mut self, got: usize, asked: usize) {
+        if SHORT_MEANS_DRAINED && got < asked && self.0 & (READ_CLOSED | URGENT) == 0 {
+            self.read_blocked();
+        }
+    }
+
+    /// A write took `put` of the `offered` bytes of a stream.
+    pub(crate) fn after_stream_write(&mut self, put: usize, offered: usize) {
+        if SHORT_MEANS_DRAINED && put < offered {
+            self.write_blocked();
+        }
+    }
+
+    /// A read answered `WouldBlock`, end of file or an error: nothing more until the next event.
+    pub(crate) fn read_blocked(&mut self) {
+        self.0 &= !READ;
+    }
+
+    pub(crate) fn write_blocked(&mut self) {
+        self.0 &= !WRITE;
+    }
+
+    /// The connection broke while writing: what arrived before may still be unread.
+    pub(crate) fn read_again(&mut self) {
+        self.0 |= READ;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(letters: &str) -> EventBits {
+        let mut bits = EventBits::default();
+        for letter in letters.chars() {
+            match letter {
+                'r' => bits.readable = true,
+                'w' => bits.writable = true,
+                'R' => bits.read_closed = true,
+                'W' => bits.write_closed = true,
+                'e' => bits.error = true,
+                'p' => bits.priority = true,
+                other => panic!("no such event bit: {other}"),
+            }
+        }
+        bits
+    }
+
+    /// The callbacks a visit would make, in R4's order, for a channel that wants everything.
+    fn called(mut readiness: Readiness) -> String {
+        let mut calls = String::new();
+        if readiness.take_priority() {
+            calls.push_str("expt ");
+        }
+        if readiness.can_read() {
+            calls.push_str("read ");
+        }
+        if readiness.take_error() {
+            calls.push_str("check ");
+        }
+        if readiness.can_write() {
+            calls.push_str("write ");
+        }
+        calls.trim_end().into()
+    }
+
+    #[test]
+    fn event_routing() {
+        let table = [
+            ("", ""),
+            ("r", "read"),
+            ("w", "write"),
+            ("rw", "read write"),
+            ("rp", "expt read"),
+            ("wp", "expt write"),
+            // Data and FIN in one event; half close.
+            ("rwR", "read write"),
+            ("rR", "read write"),
+            // Both halves closed.
+            ("rwRW", "read write"),
+            // Reset.
+            ("rwRWe", "read check write"),
+            // A datagram socket's ICMP error: no readable bit at all.
+            ("We", "read check write"),
+            // The write end of a pipe without a reader.
+            ("we", "read check write"),
+        ];
+        for (bits, calls) in table {
+            let mut readiness = Readiness::default();
+            readiness.absorb(event(bits));
+            assert_eq!(called(readiness), calls, "event {bits:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_read_answered_decides_whether_to_read_again() {
+        // (event, bytes read of 100, readable afterwards where a short read proves something)
+        let table = [
+            ("r", 100, true),
+            ("r", 99, false),
+            ("rR", 99, true),
+            ("rwR", 99, true),
+            ("rp", 99, true),
+            ("rwRWe", 99, true),
+        ];
+        for (bits, got, again) in table {
+            let mut readiness = Readiness::default();
+            readiness.absorb(event(bits));
+            readiness.after_stream_read(got, 100);
+            assert_eq!(
+                readiness.can_read(),
+                again || !SHORT_MEANS_DRAINED,
+                "event {bits:?}, {got} of 100 bytes"
+            );
+            readiness.read_blocked();
+            assert!(!readiness.can_read());
+        }
+    }
+
+    #[test]
+    fn urgent_and_closed_are_sticky() {
+        for bits in ["rp", "rR"] {
+            let mut readiness = Readiness::default();
+            readiness.absorb(event(bits));
+            readiness.read_blocked();
+            readiness.absorb(event("r"));
+            readiness.after_stream_read(1, 100);
+            assert!(readiness.can_read(), "event {bits:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_write_waits_for_room() {
+        let mut readiness = Readiness::ASSUMED;
+        readiness.after_stream_write(100, 100);
+        assert!(readiness.can_write());
+        readiness.after_stream_write(1, 100);
+        assert_eq!(readiness.can_write(), !SHORT_MEANS_DRAINED);
+    }
+
+    #[test]
+    fn events_only_add() {
+        let mut readiness = Readiness::default();
+        readiness.absorb(event("r"));
+        readiness.absorb(event("w"));
+        assert!(readiness.can_read() && readiness.can_write());
+        assert!(!readiness.has_news());
+    }
+}

@@ -1,0 +1,665 @@
+//! Everything that lives in a reactor, and what callbacks may do with it: register, look up, time, stop.
+//!
+//! Holds the slab of channels and the queues a turn works through; `reactor.rs` drives it, `visit.rs` calls the
+//! users' objects.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    collections::VecDeque,
+    fmt, io,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use slab::Slab;
+
+use crate::{
+    Address, Channel, ChannelId, ChannelInfo, ConnectOptions, Dispatcher, ErrorSource, Handle,
+    ListenOptions, Panicked, Result, Socket, Stats, TimerId, VisitError,
+    builder::Policy,
+    handle::Job,
+    outgoing::{Outgoing, Spare},
+    readiness::{Readiness, SHORT_MEANS_DRAINED},
+    slot::{Accepting, Phase, Slot},
+    socket::{Io, Role},
+    timer::{Cancelled, Timers},
+};
+
+/// What a timer does when it is due.
+pub(crate) enum Task {
+    Once(Box<dyn FnOnce(&mut Registry) -> Result>),
+    Every {
+        period: Duration,
+        f: Box<dyn FnMut(&mut Registry) -> Result>,
+    },
+    /// The idle timeout of a channel.
+    Idle(ChannelId, Duration),
+    Connect(ChannelId),
+    Linger(ChannelId),
+    /// A listener has rested.
+    Rest(ChannelId),
+    /// The grace of `shutdown` is over.
+    Grace,
+}
+
+/// All channels and timers of a reactor: the part callbacks may reach.
+///
+/// A [`Reactor`](crate::Reactor) dereferences to it, so the same calls set a program up and serve it from inside
+/// callbacks ([`Channel::registry`]). `run` and `turn` are not on it: a callback cannot start a nested loop.
+///
+/// An id is looked up in O(1). Work asked for a channel while another is being served is done at the end of the
+/// turn: all that was pushed leaves together.
+pub struct Registry {
+    pub(crate) poll: mio::Registry,
+    pub(crate) policy: Policy,
+    slots: Slab<Slot>,
+    generation: u32,
+    pub(crate) listeners: usize,
+    /// Channels to visit next turn, each at most once.
+    pub(crate) ready: Vec<ChannelId>,
+    /// Channels changed from outside their own callbacks, to be looked at when the turn ends.
+    pub(crate) touched: Vec<ChannelId>,
+    pub(crate) visiting: Option<ChannelId>,
+    pub(crate) timers: Timers<Task>,
+    now: Cell<Option<Instant>>,
+    pub(crate) handle: Handle,
+    pub(crate) jobs: VecDeque<Job>,
+    pub(crate) read_buffers: Vec<Box<[u8]>>,
+    pub(crate) spare: Spare,
+    queues: Vec<Box<Outgoing>>,
+    /// Listeners that wait for descriptors or memory.
+    pub(crate) resting: Vec<ChannelId>,
+    /// Listeners that wait for `max_channels`.
+    pub(crate) held: Vec<ChannelId>,
+    /// Counts whatever a callback does, for the spin detector.
+    pub(crate) effects: u64,
+    pub(crate) serials: u64,
+    /// The accepted stream registered last: its serial and its channel.
+    pub(crate) adopted: Option<(u64, ChannelId)>,
+    pub(crate) stats: Stats,
+    pub(crate) stopping: bool,
+    pub(crate) ending: Option<TimerId>,
+}
+
+impl Registry {
+    pub(crate) fn new(poll: mio::Registry, handle: Handle, policy: Policy) -> Self {
+        Self {
+            poll,
+            policy,
+            slots: Slab::new(),
+            generation: 0,
+            listeners: 0,
+            ready: Vec::new(),
+            touched: Vec::new(),
+            visiting: None,
+            timers: Timers::new(),
+            now: Cell::new(None),
+            handle,
+            jobs: VecDeque::new(),
+            read_buffers: Vec::new(),
+            spare: Spare::default(),
+            queues: Vec::new(),
+            resting: Vec::new(),
+            held: Vec::new(),
+            effects: 0,
+            serials: 0,
+            adopted: None,
+            stats: Stats::default(),
+            stopping: false,
+            ending: None,
+        }
+    }
+
+    /// Hands a socket and the object that serves it to the reactor.
+    ///
+    /// No callback runs from inside; a stream's `handle_connect` comes next turn. A stream is announced to the
+    /// poller after its first visit, and only if it is still open then.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be watched (`InvalidInput` for a regular file) or cannot be made non-blocking;
+    /// socket and object are dropped.
+    pub fn register(
+        &mut self,
+        socket: impl Into<Socket>,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        let socket = socket.into();
+        if socket.adopted {
+            socket.io.check_pollable()?;
+            socket.set_nonblocking()?;
+        }
+        let role = socket.io.role();
+        let phase = match role {
+            Role::Listener => Phase::Listening(Accepting::default()),
+            Role::Stream => Phase::Fresh,
+            Role::Datagram | Role::Fd => Phase::Open,
+        };
+        let serial = socket.serial;
+        let mut slot = Slot::new(socket.io, Box::new(d), phase, self.now());
+        slot.flags.adopted = socket.adopted;
+        slot.peer_addr = socket.peer;
+        if role == Role::Stream {
+            slot.readiness = Readiness::ASSUMED;
+        }
+        let id = self.insert(slot, role != Role::Stream)?;
+        if role == Role::Stream {
+            self.enqueue(id);
+        }
+        if serial != 0 {
+            self.adopted = Some((serial, id));
+        }
+        Ok(id)
+    }
+
+    /// Listens on a TCP address or a Unix path, with the defaults of [`ListenOptions`].
+    ///
+    /// ```
+    /// # use asynchat::{Dispatcher, Reactor};
+    /// # struct Acceptor; impl Dispatcher for Acceptor {}
+    /// # fn main() -> std::io::Result<()> {
+    /// # let mut reactor = Reactor::new()?;
+    /// let id = reactor.listen(([127, 0, 0, 1], 0), Acceptor)?;
+    /// let address = reactor.channel(id).unwrap().local_addr()?;
+    /// # let _ = address; Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// What `socket`, `bind` and `listen` say (`AddrInUse`, `PermissionDenied`, …).
+    pub fn listen(
+        &mut self,
+        addr: impl Into<Address>,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        self.listen_with(addr, &ListenOptions::new(), d)
+    }
+
+    /// Listens with other than the default options.
+    ///
+    /// # Errors
+    /// Like [`listen`](Self::listen).
+    pub fn listen_with(
+        &mut self,
+        addr: impl Into<Address>,
+        options: &ListenOptions,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        let io = options.bind(&addr.into())?;
+        let phase = Phase::Listening(Accepting {
+            nodelay: options.nodelay,
+            ..Accepting::default()
+        });
+        let slot = Slot::new(io, Box::new(d), phase, self.now());
+        self.insert(slot, true)
+    }
+
+    /// Connects to a TCP address or a Unix path.
+    ///
+    /// The outcome comes later, as `handle_connect` or as one `handle_expt(ConnectFailed)`, never from inside this
+    /// call. What is pushed meanwhile is sent once connected. A host name has to be resolved first, with
+    /// `ToSocketAddrs`, which blocks; pass all its addresses to [`connect_any`](Self::connect_any).
+    ///
+    /// # Errors
+    /// Only when there is no descriptor or memory for a socket.
+    pub fn connect(
+        &mut self,
+        addr: impl Into<Address>,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        self.start_connect(vec![addr.into()], &ConnectOptions::new(), Box::new(d))
+    }
+
+    /// Connects to the first of `addrs` that answers, trying them in order.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an empty list, else like [`connect`](Self::connect).
+    pub fn connect_any(
+        &mut self,
+        addrs: &[SocketAddr],
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        self.connect_with(addrs, &ConnectOptions::new(), d)
+    }
+
+    /// Connects like [`connect_any`](Self::connect_any), with other than the default options.
+    ///
+    /// # Errors
+    /// Like [`connect_any`](Self::connect_any).
+    pub fn connect_with(
+        &mut self,
+        addrs: &[SocketAddr],
+        options: &ConnectOptions,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        let addrs = addrs.iter().copied().map(Address::from).collect();
+        self.start_connect(addrs, options, Box::new(d))
+    }
+
+    /// The channel named `id`, or `None` once it is closed. O(1).
+    pub fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
+        self.slot(id)?;
+        Some(Channel::new(self, id))
+    }
+
+    /// Lends the object behind a channel, together with the channel.
+    ///
+    /// ```
+    /// # use asynchat::*;
+    /// # struct Counter { hits: u32 } impl Dispatcher for Counter {}
+    /// # fn main() -> std::io::Result<()> {
+    /// # let mut reactor = Reactor::new()?;
+    /// let id = reactor.listen(([127, 0, 0, 1], 0), Counter { hits: 0 })?;
+    /// let hits = reactor.with(id, |counter: &mut Counter, _channel| {
+    ///     counter.hits += 1;
+    ///     counter.hits
+    /// });
+    /// assert_eq!(hits, Ok(1));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`VisitError`]: the channel is closed, one of its callbacks is running, or its object is no `D`.
+    pub fn with<D: Dispatcher, R>(
+        &mut self,
+        id: ChannelId,
+        f: impl FnOnce(&mut D, &mut Channel<'_>) -> R,
+    ) -> Result<R, VisitError> {
+        let slot = self.slot_mut(id).ok_or(VisitError::Closed)?;
+        let Some(dispatcher) = slot.dispatcher.as_deref() else {
+            return Err(match slot.phase {
+                Phase::Lingering { .. } => VisitError::Closed,
+                _ => VisitError::Busy,
+            });
+        };
+        if !(dispatcher as &dyn Any).is::<D>() {
+            return Err(VisitError::WrongType);
+        }
+        let Some(mut object) = slot.dispatcher.take() else {
+            return Err(VisitError::Busy);
+        };
+        // The object goes back even if `f` panics; the panic belongs to the caller.
+        let result = match (&mut *object as &mut dyn Any).downcast_mut::<D>() {
+            Some(d) => catch_unwind(AssertUnwindSafe(|| f(d, &mut Channel::new(self, id)))),
+            None => return Err(VisitError::WrongType),
+        };
+        self.put_back(id, object);
+        self.touch_later(id);
+        result.map_err(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Runs `f` once, `delay` from this turn's [`now`](Self::now). O(log n).
+    ///
+    /// A delay of zero means the next turn. An error or panic of `f` goes to the reactor's error hook
+    /// ([`Builder::on_error`](crate::Builder::on_error)).
+    pub fn call_later(
+        &mut self,
+        delay: Duration,
+        f: impl FnOnce(&mut Registry) -> Result + 'static,
+    ) -> TimerId {
+        let deadline = self.after(delay);
+        self.timers.insert(deadline, Task::Once(Box::new(f)))
+    }
+
+    /// Runs `f` every `period`, for the first time one period from now. O(log n).
+    ///
+    /// Runs keep to the grid of the first one; those that could not run in time are skipped, not made up for. A
+    /// period shorter than a millisecond counts as one, the poller's resolution. An error does not end it.
+    pub fn call_every(
+        &mut self,
+        period: Duration,
+        f: impl FnMut(&mut Registry) -> Result + 'static,
+    ) -> TimerId {
+        let period = period.max(Duration::from_millis(1));
+        let deadline = self.after(period);
+        self.timers.insert(
+            deadline,
+            Task::Every {
+                period,
+                f: Box::new(f),
+            },
+        )
+    }
+
+    /// Ends a timer; `false` if it has run, or was cancelled, before. O(log n). Works from inside the timer too.
+    pub fn cancel(&mut self, timer: TimerId) -> bool {
+        match self.timers.cancel(timer) {
+            Cancelled::NotFound => false,
+            Cancelled::Pending(task) => {
+                self.discard(task);
+                true
+            }
+            Cancelled::Firing => true,
+        }
+    }
+
+    /// A way into this reactor from other threads.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Makes [`Reactor::run`](crate::Reactor::run) return after the turn in progress; asked before `run`, it
+    /// returns at once. Nothing is closed.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Ends everything gracefully: listeners and pending connects close now, every other channel gets
+    /// `close_when_done`, and what is left after `grace` is closed. `run` returns when the last channel is gone,
+    /// timers or not (R22).
+    pub fn shutdown(&mut self, grace: Duration) {
+        log::info!(target: "asynchat::reactor", "shutting down: {} channels open, {grace:?} of grace", self.slots.len());
+        for id in self.ids() {
+            match self.slot(id).map(|slot| &slot.phase) {
+                Some(Phase::Listening(_) | Phase::Connecting(_)) => self.close(id, "shutdown"),
+                Some(_) => Channel::new(self, id).close_when_done(),
+                None => {}
+            }
+        }
+        let deadline = self.after(grace);
+        // A second shutdown changes the grace of the first.
+        if !self
+            .ending
+            .is_some_and(|timer| self.timers.reschedule(timer, deadline))
+        {
+            self.ending = Some(self.timers.insert(deadline, Task::Grace));
+        }
+    }
+
+    /// Closes every channel at once, without callbacks. Timers stay.
+    pub fn close_all(&mut self) {
+        for id in self.ids() {
+            self.close(id, "close_all");
+        }
+    }
+
+    /// A look at every open channel. O(channels).
+    pub fn channels(&self) -> impl Iterator<Item = ChannelInfo> {
+        let now = self.now();
+        self.slots.iter().map(move |(index, slot)| ChannelInfo {
+            id: ChannelId::new(index, slot.generation),
+            type_name: slot.type_name,
+            state: slot.state(),
+            peer: slot.peer_addr().ok(),
+            age: now.saturating_duration_since(slot.created),
+            bytes_in: slot.bytes_in,
+            bytes_out: slot.bytes_out,
+            outgoing_len: slot.outgoing_len(),
+        })
+    }
+
+    /// Counters since the reactor was made. O(1).
+    pub fn stats(&self) -> Stats {
+        Stats {
+            channels: self.slots.len(),
+            timers: self.timers.len(),
+            ..self.stats
+        }
+    }
+
+    /// Whether `run` would return: no channel is left and no timer, or none but timers after
+    /// [`shutdown`](Self::shutdown).
+    pub fn is_idle(&self) -> bool {
+        self.slots.is_empty() && (self.timers.is_empty() || self.ending.is_some())
+    }
+
+    /// The time of this turn: read once after the poll, the same for all its callbacks.
+    pub fn now(&self) -> Instant {
+        if let Some(now) = self.now.get() {
+            return now;
+        }
+        let now = Instant::now();
+        self.now.set(Some(now));
+        now
+    }
+
+    pub(crate) fn forget_now(&self) {
+        self.now.set(None);
+    }
+
+    pub(crate) fn after(&self, delay: Duration) -> Instant {
+        let now = self.now();
+        // A delay past the end of time is one nobody will see the end of.
+        now.checked_add(delay)
+            .unwrap_or_else(|| now + Duration::from_secs(60 * 60 * 24 * 365 * 30))
+    }
+
+    pub(crate) fn slot(&self, id: ChannelId) -> Option<&Slot> {
+        self.slots
+            .get(id.index())
+            .filter(|slot| slot.generation == id.generation())
+    }
+
+    pub(crate) fn slot_mut(&mut self, id: ChannelId) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(id.index())
+            .filter(|slot| slot.generation == id.generation())
+    }
+
+    pub(crate) fn slot_and_poll(&mut self, id: ChannelId) -> Option<(&mut Slot, &mio::Registry)> {
+        let slot = self.slots.get_mut(id.index())?;
+        (slot.generation == id.generation()).then_some((slot, &self.poll))
+    }
+
+    pub(crate) fn slot_and_spare(&mut self, id: ChannelId) -> Option<(&mut Slot, &mut Spare)> {
+        let slot = self.slots.get_mut(id.index())?;
+        (slot.generation == id.generation()).then_some((slot, &mut self.spare))
+    }
+
+    fn ids(&self) -> Vec<ChannelId> {
+        self.slots
+            .iter()
+            .map(|(index, slot)| ChannelId::new(index, slot.generation))
+            .collect()
+    }
+
+    /// Channels that count for `max_channels`.
+    pub(crate) fn connections(&self) -> usize {
+        self.slots.len() - self.listeners
+    }
+
+    pub(crate) fn insert(&mut self, mut slot: Slot, watch: bool) -> io::Result<ChannelId> {
+        if self.slots.len() >= ChannelId::MAX_CHANNELS {
+            return Err(io::Error::other("no channel ids are left"));
+        }
+        self.generation = ChannelId::next_generation(self.generation);
+        slot.generation = self.generation;
+        let entry = self.slots.vacant_entry();
+        let id = ChannelId::new(entry.key(), self.generation);
+        if watch {
+            slot.io.register(&self.poll, id.into())?;
+            slot.flags.registered = true;
+        }
+        if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
+            log::debug!(target: "asynchat::channel", "adding channel {}", describe(id, &slot));
+        }
+        let listener = slot.io.role() == Role::Listener;
+        entry.insert(slot);
+        self.listeners += usize::from(listener);
+        self.effects += 1;
+        Ok(id)
+    }
+
+    pub(crate) fn enqueue(&mut self, id: ChannelId) {
+        if let Some(slot) = self.slot_mut(id)
+            && !slot.flags.queued
+        {
+            slot.flags.queued = true;
+            self.ready.push(id);
+        }
+    }
+
+    /// Has a channel looked at when the turn ends, unless its own visit will do so.
+    pub(crate) fn touch_later(&mut self, id: ChannelId) {
+        if self.visiting == Some(id) {
+            return;
+        }
+        if let Some(slot) = self.slot_mut(id)
+            && !slot.flags.touched
+        {
+            slot.flags.touched = true;
+            self.touched.push(id);
+        }
+    }
+
+    pub(crate) fn take_queue(&mut self) -> Box<Outgoing> {
+        self.queues.pop().unwrap_or_default()
+    }
+
+    /// Keeps an emptied queue for the next channel that needs one.
+    pub(crate) fn give_queue(&mut self, mut queue: Box<Outgoing>) {
+        const SPARE_QUEUES: usize = 256;
+        let spare = &mut self.spare;
+        if queue.has_producer() {
+            // Dropping a producer runs its owner's code.
+            if catch_unwind(AssertUnwindSafe(|| queue.clear(spare))).is_err() {
+                log::error!(target: "asynchat::channel", "a producer panicked while being dropped");
+                return;
+            }
+        } else {
+            queue.clear(spare);
+        }
+        if self.queues.len() < SPARE_QUEUES {
+            self.queues.push(queue);
+        }
+    }
+
+    /// Takes a channel out: after this no id, event, timer or queue entry reaches it.
+    pub(crate) fn remove(&mut self, id: ChannelId, why: &str, keep_socket: bool) -> Option<Slot> {
+        self.slot(id)?;
+        let mut slot = self.slots.remove(id.index());
+        self.effects += 1;
+        if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
+            log::debug!(
+                target: "asynchat::channel",
+                "closing channel {} ({why}): {} bytes in, {} out",
+                describe(id, &slot), slot.bytes_in, slot.bytes_out
+            );
+        }
+        // Closing the last descriptor ends its registration where the kernel keeps it; a duplicate made elsewhere
+        // would keep it alive.
+        if slot.flags.registered && (keep_socket || slot.flags.adopted || !SHORT_MEANS_DRAINED) {
+            if let Err(error) = slot.io.deregister(&self.poll) {
+                log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
+            }
+        }
+        let phase_timer = match &slot.phase {
+            Phase::Connecting(attempt) => attempt.timer,
+            Phase::Listening(accepting) => accepting.resting,
+            Phase::Lingering { timer, .. } => Some(*timer),
+            Phase::Fresh | Phase::Open => None,
+        };
+        for timer in [phase_timer, slot.idle].into_iter().flatten() {
+            self.cancel(timer);
+        }
+        if slot.io.role() == Role::Listener {
+            self.listeners -= 1;
+            self.resting.retain(|&resting| resting != id);
+            self.held.retain(|&held| held != id);
+        }
+        Some(slot)
+    }
+
+    pub(crate) fn close(&mut self, id: ChannelId, why: &str) {
+        let Some(mut slot) = self.remove(id, why, false) else {
+            return;
+        };
+        let dispatcher = slot.dispatcher.take();
+        if let Some(queue) = slot.outgoing.take() {
+            self.give_queue(queue);
+        }
+        // The descriptor first: a listener that waits for one may have it at once.
+        drop(slot);
+        self.wake_listeners();
+        if let Some(dispatcher) = dispatcher {
+            self.discard(dispatcher);
+        }
+    }
+
+    /// Puts an object back behind its channel after a callback, or drops it if the channel is gone or has got a
+    /// new one.
+    pub(crate) fn put_back(&mut self, id: ChannelId, object: Box<dyn Dispatcher>) {
+        match self.slot_mut(id) {
+            Some(slot)
+                if slot.dispatcher.is_none() && !matches!(slot.phase, Phase::Lingering { .. }) =>
+            {
+                slot.dispatcher = Some(object);
+            }
+            _ => self.discard(object),
+        }
+    }
+
+    /// Drops something of the user's, whose `Drop` may panic.
+    pub(crate) fn discard<T>(&self, object: T) {
+        if self.policy.propagate_panics {
+            drop(object);
+        } else if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(object))) {
+            log::error!(target: "asynchat::reactor", "dropping a {}: {}", std::any::type_name::<T>(), Panicked::new(&*panic));
+        }
+    }
+
+    /// Runs a timer's or a handle's closure; its error or panic goes to the error hook.
+    pub(crate) fn run_job(&mut self, source: ErrorSource, job: impl FnOnce(&mut Self) -> Result) {
+        self.stats.callbacks += 1;
+        let outcome = if self.policy.propagate_panics {
+            Ok(job(self))
+        } else {
+            catch_unwind(AssertUnwindSafe(|| job(self)))
+        };
+        let error = match outcome {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(panic) => Panicked::new(&*panic).into(),
+        };
+        self.stats.errors += 1;
+        let Some(mut hook) = self.policy.on_error.take() else {
+            let target = match source {
+                ErrorSource::Timer => "asynchat::timer",
+                ErrorSource::Handle => "asynchat::reactor",
+            };
+            log::error!(target: target, "{source:?} callback: {error}");
+            return;
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| hook(self, source, error)));
+        self.policy.on_error = Some(hook);
+        if let Err(panic) = outcome {
+            if self.policy.propagate_panics {
+                std::panic::resume_unwind(panic);
+            }
+            log::error!(target: "asynchat::reactor", "the error hook {}", Panicked::new(&*panic));
+        }
+    }
+}
+
+/// Type name, id and addresses, for log lines.
+pub(crate) fn describe(id: ChannelId, slot: &Slot) -> String {
+    use fmt::Write;
+    let short = slot.type_name.rsplit("::").next().unwrap_or(slot.type_name);
+    // A generic type's path ends in its last parameter; show it whole then.
+    let name = if slot.type_name.contains('<') {
+        slot.type_name
+    } else {
+        short
+    };
+    let mut text = format!("<{name} {id}");
+    if let Ok(local) = slot.io.local_addr()
+        && !matches!(slot.io, Io::Absent)
+    {
+        let _ = write!(text, " {local}");
+    }
+    if let Ok(peer) = slot.peer_addr() {
+        let _ = write!(text, " peer {peer}");
+    }
+    text.push('>');
+    text
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("channels", &self.slots.len())
+            .field("timers", &self.timers.len())
+            .field("ready", &self.ready.len())
+            .finish_non_exhaustive()
+    }
+}

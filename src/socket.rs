@@ -1,0 +1,443 @@
+//! The sockets a reactor can serve: what callers hand in (`Socket`), what `accept` hands out (`Stream`), and the
+//! system calls on them. Everything goes through mio's types, because some of its backends must see each call.
+
+#[cfg(unix)]
+use std::{
+    fs::File,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+use std::{
+    io::{self, IoSlice, Read, Write},
+    net::{self, SocketAddr},
+};
+
+use mio::{Interest, Token};
+
+use crate::{Address, readiness::SHORT_MEANS_DRAINED};
+
+/// A socket or descriptor to be registered: anything `Into<Socket>`.
+///
+/// Made from `std` and `mio` sockets, from an accepted [`Stream`] and, on Unix, from any pollable descriptor
+/// (`OwnedFd`, `File`, the pipes of a child process; asyncore's `file_dispatcher`). Registering makes it
+/// non-blocking; a descriptor whose open file description is shared (a terminal, an inherited pipe) becomes
+/// non-blocking for its other owners too.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let socket = asynchat::Socket::from(listener);
+/// # let _ = socket; Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Socket {
+    pub(crate) io: Io,
+    /// Made elsewhere: still to be set non-blocking, and perhaps with duplicates that keep a registration alive.
+    pub(crate) adopted: bool,
+    /// Which accepted stream this was; 0 for all others.
+    pub(crate) serial: u64,
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Io {
+    /// A connection attempt that failed before there was a socket to keep.
+    Absent,
+    TcpListener(mio::net::TcpListener),
+    TcpStream(mio::net::TcpStream),
+    Udp(mio::net::UdpSocket),
+    #[cfg(unix)]
+    UnixListener(mio::net::UnixListener),
+    #[cfg(unix)]
+    UnixStream(mio::net::UnixStream),
+    #[cfg(unix)]
+    UnixDatagram(mio::net::UnixDatagram),
+    #[cfg(unix)]
+    Fd(File),
+}
+
+/// What can be done with a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Listener,
+    Stream,
+    Datagram,
+    /// A byte stream without shutdown and without a peer address.
+    Fd,
+}
+
+impl Socket {
+    fn adopted(io: Io) -> Self {
+        Self {
+            io,
+            adopted: true,
+            serial: 0,
+            peer: None,
+        }
+    }
+
+    pub(crate) fn own(io: Io) -> Self {
+        Self {
+            io,
+            adopted: false,
+            serial: 0,
+            peer: None,
+        }
+    }
+
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
+        match &self.io {
+            Io::Absent => Ok(()),
+            #[cfg(unix)]
+            io => socket2::SockRef::from(&io.as_fd()?).set_nonblocking(true),
+            #[cfg(windows)]
+            Io::TcpListener(socket) => socket2::SockRef::from(socket).set_nonblocking(true),
+            #[cfg(windows)]
+            Io::TcpStream(socket) => socket2::SockRef::from(socket).set_nonblocking(true),
+            #[cfg(windows)]
+            Io::Udp(socket) => socket2::SockRef::from(socket).set_nonblocking(true),
+        }
+    }
+
+    /// The address the socket is bound to.
+    ///
+    /// # Errors
+    /// What the system says; a descriptor that is no socket is [`Address::Unnamed`].
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.io.local_addr()
+    }
+}
+
+macro_rules! socket_from {
+    ($($(#[$cfg:meta])* $std:ty, $mio:ty => $variant:ident;)*) => {$(
+        $(#[$cfg])*
+        impl From<$std> for Socket {
+            fn from(socket: $std) -> Self {
+                Self::adopted(Io::$variant(<$mio>::from_std(socket)))
+            }
+        }
+        $(#[$cfg])*
+        impl From<$mio> for Socket {
+            fn from(socket: $mio) -> Self {
+                Self::adopted(Io::$variant(socket))
+            }
+        }
+    )*};
+}
+
+socket_from! {
+    net::TcpListener, mio::net::TcpListener => TcpListener;
+    net::TcpStream, mio::net::TcpStream => TcpStream;
+    net::UdpSocket, mio::net::UdpSocket => Udp;
+    #[cfg(unix)] std::os::unix::net::UnixListener, mio::net::UnixListener => UnixListener;
+    #[cfg(unix)] std::os::unix::net::UnixStream, mio::net::UnixStream => UnixStream;
+    #[cfg(unix)] std::os::unix::net::UnixDatagram, mio::net::UnixDatagram => UnixDatagram;
+}
+
+macro_rules! socket_from_fd {
+    ($($fd:ty),*) => {$(
+        #[cfg(unix)]
+        impl From<$fd> for Socket {
+            fn from(fd: $fd) -> Self {
+                Self::adopted(Io::Fd(OwnedFd::from(fd).into()))
+            }
+        }
+    )*};
+}
+
+socket_from_fd!(
+    OwnedFd,
+    File,
+    std::io::PipeReader,
+    std::io::PipeWriter,
+    std::process::ChildStdin,
+    std::process::ChildStdout,
+    std::process::ChildStderr,
+    mio::unix::pipe::Sender,
+    mio::unix::pipe::Receiver
+);
+
+impl From<Stream> for Socket {
+    fn from(stream: Stream) -> Self {
+        Self {
+            io: stream.io,
+            adopted: false,
+            serial: stream.serial,
+            peer: stream.peer,
+        }
+    }
+}
+
+/// A connected stream as `accept` gives it: not registered anywhere yet, and closed when dropped.
+///
+/// It can be registered here, or sent to another thread's reactor through its [`Handle`](crate::Handle).
+#[derive(Debug)]
+pub struct Stream {
+    pub(crate) io: Io,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) serial: u64,
+}
+
+impl Stream {
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.io.local_addr()
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// `NotConnected` when the peer has already reset the connection.
+    pub fn peer_addr(&self) -> io::Result<Address> {
+        self.io.peer_addr()
+    }
+
+    /// Switches Nagle's algorithm off (`true`) or on; nothing for a Unix stream.
+    ///
+    /// [`ListenOptions::nodelay`](crate::ListenOptions::nodelay) does it once for all accepted streams.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        match &self.io {
+            Io::TcpStream(stream) => stream.set_nodelay(on),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.io {
+            Io::TcpStream(stream) => stream.as_fd(),
+            Io::UnixStream(stream) => stream.as_fd(),
+            other => unreachable!("accept never gives {other:?}"),
+        }
+    }
+}
+
+/// Gives `$call` on the socket of whatever kind, or `$absent` where the kind has no such call.
+macro_rules! on_socket {
+    ($io:expr, $s:ident => $call:expr, fd $f:ident => $fd:expr) => {
+        match $io {
+            Io::Absent => Err(io::ErrorKind::NotConnected.into()),
+            Io::TcpListener($s) => $call,
+            Io::TcpStream($s) => $call,
+            Io::Udp($s) => $call,
+            #[cfg(unix)]
+            Io::UnixListener($s) => $call,
+            #[cfg(unix)]
+            Io::UnixStream($s) => $call,
+            #[cfg(unix)]
+            Io::UnixDatagram($s) => $call,
+            #[cfg(unix)]
+            Io::Fd($f) => $fd,
+        }
+    };
+}
+
+impl Io {
+    pub(crate) fn role(&self) -> Role {
+        match self {
+            Self::TcpListener(_) => Role::Listener,
+            Self::Absent | Self::TcpStream(_) => Role::Stream,
+            Self::Udp(_) => Role::Datagram,
+            #[cfg(unix)]
+            Self::UnixListener(_) => Role::Listener,
+            #[cfg(unix)]
+            Self::UnixStream(_) => Role::Stream,
+            #[cfg(unix)]
+            Self::UnixDatagram(_) => Role::Datagram,
+            #[cfg(unix)]
+            Self::Fd(_) => Role::Fd,
+        }
+    }
+
+    /// A regular file is always ready, which no poller can say (epoll: EPERM).
+    #[cfg(unix)]
+    pub(crate) fn check_pollable(&self) -> io::Result<()> {
+        let Self::Fd(file) = self else {
+            return Ok(());
+        };
+        let kind = file.metadata()?.file_type();
+        if kind.is_file() || kind.is_dir() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a regular file or directory cannot be watched for readiness: read it directly, or push it with a producer",
+            ));
+        }
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn check_pollable(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn register(&mut self, poll: &mio::Registry, token: Token) -> io::Result<()> {
+        let interest = self.interest();
+        on_socket!(self, s => poll.register(s, token, interest),
+            fd f => poll.register(&mut mio::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(f)), token, interest))
+    }
+
+    pub(crate) fn deregister(&mut self, poll: &mio::Registry) -> io::Result<()> {
+        on_socket!(self, s => poll.deregister(s),
+            fd f => poll.deregister(&mut mio::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(f))))
+    }
+
+    /// Asks a poller that reports each readiness once (poll(2)) to report it again.
+    pub(crate) fn rearm(&mut self, poll: &mio::Registry, token: Token) {
+        if SHORT_MEANS_DRAINED {
+            return;
+        }
+        let interest = self.interest();
+        let rearmed: io::Result<()> = on_socket!(self, s => poll.reregister(s, token, interest),
+            fd f => poll.reregister(&mut mio::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(f)), token, interest));
+        if let Err(error) = rearmed {
+            log::debug!(target: "asynchat::reactor", "re-arming {token:?}: {error}");
+        }
+    }
+
+    fn interest(&self) -> Interest {
+        match self.role() {
+            Role::Listener => Interest::READABLE,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Role::Stream => Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
+            _ => Interest::READABLE | Interest::WRITABLE,
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<Address> {
+        on_socket!(self, s => s.local_addr().map(Address::from), fd _f => Ok(Address::Unnamed))
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<Address> {
+        match self {
+            Self::TcpStream(s) => s.peer_addr().map(Address::from),
+            Self::Udp(s) => s.peer_addr().map(Address::from),
+            #[cfg(unix)]
+            Self::UnixStream(s) => s.peer_addr().map(Address::from),
+            #[cfg(unix)]
+            Self::UnixDatagram(s) => s.peer_addr().map(Address::from),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        on_socket!(self, s => s.take_error(), fd _f => Ok(None))
+    }
+
+    pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::TcpStream(s) => (&*s).read(buf),
+            Self::Udp(s) => s.recv(buf),
+            #[cfg(unix)]
+            Self::UnixStream(s) => (&*s).read(buf),
+            #[cfg(unix)]
+            Self::UnixDatagram(s) => s.recv(buf),
+            #[cfg(unix)]
+            Self::Fd(file) => (&*file).read(buf),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    pub(crate) fn write(&self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::TcpStream(s) => (&*s).write(data),
+            Self::Udp(s) => s.send(data),
+            #[cfg(unix)]
+            Self::UnixStream(s) => (&*s).write(data),
+            #[cfg(unix)]
+            Self::UnixDatagram(s) => s.send(data),
+            #[cfg(unix)]
+            Self::Fd(file) => (&*file).write(data),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    pub(crate) fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::TcpStream(s) => (&*s).write_vectored(slices),
+            #[cfg(unix)]
+            Self::UnixStream(s) => (&*s).write_vectored(slices),
+            #[cfg(unix)]
+            Self::Fd(file) => (&*file).write_vectored(slices),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    pub(crate) fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, Address)> {
+        match self {
+            Self::Udp(s) => s.recv_from(buf).map(|(n, from)| (n, from.into())),
+            #[cfg(unix)]
+            Self::UnixDatagram(s) => s.recv_from(buf).map(|(n, from)| (n, from.into())),
+            _ => Err(not_a("datagram socket")),
+        }
+    }
+
+    pub(crate) fn send_to(&self, data: &[u8], to: &Address) -> io::Result<usize> {
+        match (self, to) {
+            (Self::Udp(s), Address::Inet(to)) => s.send_to(data, *to),
+            #[cfg(unix)]
+            (Self::UnixDatagram(s), Address::Unix(path)) => s.send_to(data, path),
+            (Self::Udp(_), to) => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a UDP socket cannot send to {to}"),
+            )),
+            #[cfg(unix)]
+            (Self::UnixDatagram(_), to) => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a Unix datagram socket cannot send to {to}"),
+            )),
+            _ => Err(not_a("datagram socket")),
+        }
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<(Self, Address)> {
+        match self {
+            Self::TcpListener(s) => s
+                .accept()
+                .map(|(stream, peer)| (Self::TcpStream(stream), peer.into())),
+            #[cfg(unix)]
+            Self::UnixListener(s) => s
+                .accept()
+                .map(|(stream, peer)| (Self::UnixStream(stream), peer.into())),
+            _ => Err(not_a("listener")),
+        }
+    }
+
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Self::TcpStream(s) => s.shutdown(net::Shutdown::Write),
+            #[cfg(unix)]
+            Self::UnixStream(s) => s.shutdown(net::Shutdown::Write),
+            _ => Err(not_a("stream socket")),
+        }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn as_fd(&self) -> io::Result<BorrowedFd<'_>> {
+        on_socket!(self, s => Ok(s.as_fd()), fd f => Ok(f.as_fd()))
+    }
+
+    #[cfg(windows)]
+    pub(crate) fn as_socket(&self) -> io::Result<std::os::windows::io::BorrowedSocket<'_>> {
+        use std::os::windows::io::AsSocket;
+        on_socket!(self, s => Ok(s.as_socket()), fd f => Ok(f))
+    }
+}
+
+fn not_a(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("not a {what}"))
+}
+
+#[cfg(all(test, target_os = "linux", not(debug_assertions)))]
+mod size {
+    #[test]
+    fn an_open_socket_is_eight_bytes() {
+        assert_eq!(size_of::<super::Io>(), 8);
+    }
+}

@@ -1,0 +1,278 @@
+//! The few helpers every test file uses: waiting on a condition with a deadline, a dispatcher that writes down what
+//! happens to it, and a logger whose lines a test can read.
+#![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test file uses some of it")]
+
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{Mutex, Once, PoisonError},
+    time::{Duration, Instant},
+};
+
+use asynchat::{
+    Address, BoxError, Channel, ChannelId, Dispatcher, Exceptional, Reactor, Registry, Result, Stream,
+};
+
+/// Long enough for a loaded machine; a passing test never waits for it.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A reactor whose callbacks' panics fail the test. Use `Reactor::new` where a panic is the subject.
+pub fn reactor() -> Reactor {
+    Reactor::builder().propagate_panics(true).build().unwrap()
+}
+
+/// Turns until `done` answers true.
+#[track_caller]
+pub fn turn_until(reactor: &mut Reactor, mut done: impl FnMut(&mut Reactor) -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !done(reactor) {
+        assert!(Instant::now() < end, "nothing came of it within {DEADLINE:?}");
+        reactor.turn(Some(Duration::from_millis(20))).unwrap();
+    }
+}
+
+/// Turns until a whole turn passes in which nothing happens: everything in flight on loopback has been handled.
+pub fn settle(reactor: &mut Reactor) {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let turn = reactor.turn(Some(Duration::from_millis(30))).unwrap();
+        if turn.events == 0 && turn.callbacks == 0 {
+            return;
+        }
+        assert!(Instant::now() < end, "the reactor never came to rest");
+    }
+}
+
+/// What happened, in order; shared between the test and its dispatchers.
+#[derive(Clone, Default)]
+pub struct Trace(Rc<RefCell<Vec<String>>>);
+
+impl Trace {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn add(&self, line: impl Into<String>) {
+        self.0.borrow_mut().push(line.into());
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+
+    pub fn joined(&self) -> String {
+        self.0.borrow().join(" ")
+    }
+
+    pub fn count(&self, what: &str) -> usize {
+        self.0.borrow().iter().filter(|line| *line == what).count()
+    }
+
+    pub fn has(&self, what: &str) -> bool {
+        self.count(what) > 0
+    }
+
+    pub fn clear(&self) {
+        self.0.borrow_mut().clear();
+    }
+}
+
+type Hook = Box<dyn FnMut(&mut Channel<'_>) -> Result>;
+
+/// Writes down every callback as a word (`connect`, `read:5`, `eof`, `write`, `close`, `drain`, `timeout`,
+/// `refused`…, `priority`, `error:TEXT`), prefixed with `name` and a dot if that is not empty. Reads everything into
+/// `received`. A hook runs after the word is written down and may do anything.
+pub struct Recorder {
+    pub name: &'static str,
+    pub trace: Trace,
+    pub received: Rc<RefCell<Vec<u8>>>,
+    pub readable: bool,
+    pub writable: bool,
+    /// Bytes asked for per read; 0: use `recv_with`.
+    pub read_size: usize,
+    pub on_connect: Option<Hook>,
+    pub on_read: Option<Hook>,
+    pub on_write: Option<Hook>,
+    pub on_close: Option<Hook>,
+    pub on_drain: Option<Hook>,
+    pub on_timeout: Option<Hook>,
+    pub on_expt: Option<Hook>,
+    pub on_error: Option<Hook>,
+}
+
+impl Recorder {
+    pub fn new(trace: &Trace) -> Self {
+        Self {
+            name: "",
+            trace: trace.clone(),
+            received: Rc::default(),
+            readable: true,
+            writable: false,
+            read_size: 0,
+            on_connect: None,
+            on_read: None,
+            on_write: None,
+            on_close: None,
+            on_drain: None,
+            on_timeout: None,
+            on_expt: None,
+            on_error: None,
+        }
+    }
+
+    pub fn named(trace: &Trace, name: &'static str) -> Self {
+        Self {
+            name,
+            ..Self::new(trace)
+        }
+    }
+
+    fn note(&self, what: impl AsRef<str>) {
+        let what = what.as_ref();
+        self.trace.add(if self.name.is_empty() {
+            what.to_string()
+        } else {
+            format!("{}.{what}", self.name)
+        });
+    }
+}
+
+fn run(hook: &mut Option<Hook>, channel: &mut Channel<'_>) -> Result {
+    hook.as_mut().map_or(Ok(()), |hook| hook(channel))
+}
+
+impl Dispatcher for Recorder {
+    fn readable(&self) -> bool {
+        self.readable
+    }
+
+    fn writable(&self) -> bool {
+        self.writable
+    }
+
+    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.note("connect");
+        run(&mut self.on_connect, channel)
+    }
+
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        let received = self.received.clone();
+        let read = if self.read_size == 0 {
+            channel.recv_with(|_, data| {
+                received.borrow_mut().extend_from_slice(data);
+                data.len()
+            })
+        } else {
+            let mut buf = vec![0; self.read_size];
+            channel.recv(&mut buf).inspect(|&n| received.borrow_mut().extend_from_slice(&buf[..n]))
+        };
+        match &read {
+            Ok(0) => self.note("eof"),
+            Ok(n) => self.note(format!("read:{n}")),
+            Err(error) => self.note(format!("read!{:?}", error.kind())),
+        }
+        run(&mut self.on_read, channel)
+    }
+
+    fn handle_write(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.note("write");
+        run(&mut self.on_write, channel)
+    }
+
+    fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.note("drain");
+        run(&mut self.on_drain, channel)
+    }
+
+    fn handle_timeout(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.note("timeout");
+        if self.on_timeout.is_none() {
+            channel.close();
+        }
+        run(&mut self.on_timeout, channel)
+    }
+
+    fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
+        match what {
+            Exceptional::ConnectFailed(error) => self.note(format!("failed:{:?}", error.kind())),
+            Exceptional::Priority => self.note("priority"),
+            _ => self.note("expt"),
+        }
+        run(&mut self.on_expt, channel)
+    }
+
+    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.note("close");
+        if self.on_close.is_none() {
+            channel.close_when_done();
+        }
+        run(&mut self.on_close, channel)
+    }
+
+    fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+        self.note(format!("error:{error}"));
+        match &mut self.on_error {
+            Some(hook) => {
+                let _ = hook(channel);
+            }
+            None => channel.close(),
+        }
+    }
+}
+
+/// A listener that makes an object for each accepted stream.
+pub struct Acceptor<F>(pub F);
+
+impl<D: Dispatcher, F: FnMut(&Address) -> D + 'static> Dispatcher for Acceptor<F> {
+    fn handle_accepted(&mut self, channel: &mut Channel<'_>, stream: Stream, peer: Address) -> Result {
+        let object = (self.0)(&peer);
+        channel.registry().register(stream, object)?;
+        Ok(())
+    }
+}
+
+/// Listens on a free loopback port with an [`Acceptor`].
+pub fn serve<D: Dispatcher>(
+    registry: &mut Registry,
+    make: impl FnMut(&Address) -> D + 'static,
+) -> (ChannelId, SocketAddr) {
+    let id = registry.listen(([127, 0, 0, 1], 0), Acceptor(make)).unwrap();
+    let address = registry.channel(id).unwrap().local_addr().unwrap();
+    (id, address.inet().unwrap())
+}
+
+/// Descriptors this process has open.
+#[cfg(target_os = "linux")]
+pub fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Capture;
+
+impl log::Log for Capture {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = format!("{} {}: {}", record.level(), record.target(), record.args());
+        LINES.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    fn flush(&self) {}
+}
+
+/// Log lines so far that contain `needle`. Tests of one file share a process: make the needle (an id, a message)
+/// your own. The first call switches capturing on.
+pub fn logged(needle: &str) -> Vec<String> {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        log::set_logger(&Capture).unwrap();
+        log::set_max_level(log::LevelFilter::Trace);
+    });
+    let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.iter().filter(|line| line.contains(needle)).cloned().collect()
+}
