@@ -3,11 +3,11 @@
 use std::{io, time::Duration};
 
 use crate::{
-    Address, ChannelId, Registry, Stream,
+    Address, ChannelId, Dispatcher, Registry, Stream,
     error::closed,
-    registry::Task,
     slot::{Accepting, Phase},
     socket::Io,
+    task::Task,
 };
 
 const FIRST_REST: Duration = Duration::from_millis(50);
@@ -22,7 +22,7 @@ impl Registry {
             }
             let before = self.stats.accepted;
             self.adopted = None;
-            let failed = !self.call_watched(id, |d, channel| d.handle_accept(channel));
+            let failed = !self.call_watched(id, Dispatcher::handle_accept);
             // The error of one stream is that stream's end, also when it was registered already (R9).
             if failed
                 && let Some((serial, stream)) = self.adopted.take()
@@ -42,7 +42,7 @@ impl Registry {
             slot.readiness.can_read()
                 && matches!(&slot.phase, Phase::Listening(accepting) if accepting.resting.is_none())
         });
-        ready && !self.held.contains(&id) && self.ask(id, |d| d.readable())
+        ready && !self.held.contains(&id) && self.ask(id, Dispatcher::readable)
     }
 
     pub(crate) fn accept(&mut self, id: ChannelId) -> io::Result<(Stream, Address)> {

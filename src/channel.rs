@@ -8,9 +8,10 @@ use crate::{
     Address, ChannelId, Dispatcher, Producer, Registry, Socket, State, Stream,
     error::closed,
     outgoing::{Outgoing, Unsent},
-    registry::{Task, describe},
     slot::{Limits, Peer, Phase, Sending, Slot},
     socket::Role,
+    table::describe,
+    task::Task,
 };
 
 /// One registered socket: the argument of every callback, and what [`Registry::channel`] finds by id. Own or
@@ -440,60 +441,6 @@ impl<'r> Channel<'r> {
 
     fn slot_mut(&mut self) -> io::Result<&mut Slot> {
         self.registry.slot_mut(self.id).ok_or_else(closed)
-    }
-}
-
-impl Slot {
-    fn read_unread(&mut self, buf: &mut [u8]) -> Option<usize> {
-        let bytes = self.unread.as_mut()?;
-        let n = bytes.len().min(buf.len());
-        buf[..n].copy_from_slice(&bytes.split_to(n));
-        if bytes.is_empty() {
-            self.unread = None;
-        }
-        Some(n)
-    }
-
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self.phase {
-            Phase::Connecting(_) => return Err(io::ErrorKind::WouldBlock.into()),
-            _ if self.peer == Peer::Finished => return Ok(0),
-            _ if !self.readiness.can_read() => return Err(io::ErrorKind::WouldBlock.into()),
-            _ => {}
-        }
-        loop {
-            match self.io.read(buf) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
-        }
-    }
-
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        if self.sending == Sending::Shut {
-            return Err(io::Error::new(
-                io::ErrorKind::BrokenPipe,
-                "send after shutdown_write",
-            ));
-        }
-        if data.is_empty() && self.io.role() != Role::Datagram {
-            return Ok(0);
-        }
-        if !self.readiness.can_write() || matches!(self.phase, Phase::Connecting(_)) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        loop {
-            match self.io.write(data) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(n) => {
-                    if self.io.role() == Role::Stream {
-                        self.readiness.after_stream_write(n, data.len());
-                    }
-                    return Ok(n);
-                }
-                result => return result,
-            }
-        }
     }
 }
 

@@ -5,9 +5,9 @@ use std::{collections::VecDeque, io, time::Duration};
 use crate::{
     Address, ChannelId, Dispatcher, Exceptional, Registry, Socket, TimerId,
     accept::out_of_resources,
-    registry::Task,
     slot::{Phase, Slot},
     socket::Io,
+    task::Task,
 };
 
 /// How to connect; see [`Registry::connect_with`].

@@ -53,7 +53,7 @@ impl Handle {
 
     /// Makes `run` return after the turn in progress. See [`Registry::stop`].
     pub fn stop(&self) {
-        self.post_or_ignore(|registry| registry.stop());
+        self.post_or_ignore(Registry::stop);
     }
 
     /// Ends everything gracefully. See [`Registry::shutdown`].

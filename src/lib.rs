@@ -4,12 +4,16 @@
 mod accept;
 mod address;
 mod builder;
+mod call;
 mod channel;
+mod closing;
 mod connect;
 mod dispatcher;
 mod error;
+mod flush;
 mod handle;
 mod id;
+mod io;
 mod listen;
 mod outgoing;
 mod producer;
@@ -19,6 +23,8 @@ mod registry;
 mod slot;
 mod socket;
 mod stats;
+mod table;
+mod task;
 mod timer;
 mod visit;
 
@@ -32,7 +38,10 @@ pub use handle::Handle;
 pub use id::ChannelId;
 pub use listen::ListenOptions;
 pub use outgoing::Unsent;
-pub use producer::{Produced, Producer};
+pub use producer::{
+    ChainProducer, ChunkedProducer, CoalescingProducer, EscapingProducer, FromFn, HookedProducer,
+    LinesProducer, Produced, Producer, ReaderProducer, SimpleProducer, from_fn,
+};
 pub use reactor::Reactor;
 pub use registry::Registry;
 pub use socket::{Socket, Stream};

@@ -9,8 +9,8 @@ use std::{
 use mio::{Events, Poll, Token, Waker};
 
 use crate::{
-    Builder, ChannelId, ErrorSource, Handle, Registry, Result, TimerId, Turn, builder::Policy,
-    readiness::EventBits, registry::Task,
+    Builder, ChannelId, ErrorSource, Handle, Registry, Result, Turn, builder::Policy,
+    readiness::EventBits,
 };
 
 const WAKE: Token = Token(usize::MAX);
@@ -216,65 +216,6 @@ impl Reactor {
         for &id in &self.batch {
             self.registry.revisit(id);
         }
-    }
-}
-
-impl Registry {
-    fn fire(&mut self, timer: TimerId, deadline: Instant, task: Task) {
-        match task {
-            Task::Every { period, mut f } => {
-                log::trace!(target: "asynchat::timer", "{timer} fires");
-                self.run_job(ErrorSource::Timer, |registry| f(registry));
-                // Missed runs are skipped, and the next one keeps to the grid.
-                let now = self.now();
-                let late = now.saturating_duration_since(deadline);
-                let skipped = u32::try_from(late.as_nanos() / period.as_nanos()).unwrap_or(0);
-                let next = deadline + period * skipped.saturating_add(1);
-                let next = if next > now { next } else { now + period };
-                self.timers.rearm(timer, next, Task::Every { period, f });
-            }
-            Task::Once(f) => {
-                self.timers.finish(timer);
-                log::trace!(target: "asynchat::timer", "{timer} fires");
-                self.run_job(ErrorSource::Timer, f);
-            }
-            Task::Idle(id, after) => self.check_idle(timer, id, after),
-            Task::Connect(id) => {
-                self.timers.finish(timer);
-                self.connect_timed_out(id);
-            }
-            Task::Linger(id) => {
-                self.timers.finish(timer);
-                self.close(id, "linger limit: no end of file from the peer");
-            }
-            Task::Rest(id) => {
-                self.timers.finish(timer);
-                self.wake(id);
-            }
-            Task::Grace => {
-                self.timers.finish(timer);
-                self.close_all();
-            }
-        }
-    }
-
-    /// The idle timer is armed once per timeout, not once per read: it looks when the last traffic was (R20).
-    fn check_idle(&mut self, timer: TimerId, id: ChannelId, after: Duration) {
-        let now = self.now();
-        let Some(slot) = self.slot(id) else {
-            self.timers.finish(timer);
-            return;
-        };
-        let due = slot.active_at + after;
-        let next = if due > now { due } else { now + after };
-        self.timers.rearm(timer, next, Task::Idle(id, after));
-        if due > now {
-            return;
-        }
-        self.visiting = Some(id);
-        self.call(id, |d, channel| d.handle_timeout(channel));
-        self.visiting = None;
-        self.revisit(id);
     }
 }
 

@@ -203,6 +203,14 @@ impl Slot {
             && matches!(self.phase, Phase::Open)
     }
 
+    /// Whether `handle_close` is due for an end of file: what was read before it and given back comes first.
+    pub(crate) fn owes_close(&self) -> bool {
+        self.peer == Peer::Finished
+            && self.unread.is_none()
+            && !self.flags.told
+            && !self.flags.closing
+    }
+
     /// Whether the default `handle_read` left input of a peer that is gone: thrown away to find the end of file.
     pub(crate) fn abandoned(&self) -> bool {
         self.flags.reads_ignored

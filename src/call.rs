@@ -1,0 +1,138 @@
+//! Calling the users' objects, and what the outcome of a callback means (R8, R9, R3b).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::{
+    BoxError, Channel, ChannelId, Dispatcher, Panicked, Registry, Result,
+    error::{Meaning, meaning},
+    slot::Peer,
+    socket::Role,
+};
+
+/// So many callbacks in a row without any effect get a warning (R3b).
+const SPIN_LIMIT: u16 = 1000;
+
+impl Registry {
+    /// Asks a predicate; a panic in it is the channel's error, and a no.
+    pub(crate) fn ask(&mut self, id: ChannelId, f: impl FnOnce(&dyn Dispatcher) -> bool) -> bool {
+        let Some(object) = self.slot(id).and_then(|slot| slot.dispatcher.as_deref()) else {
+            return false;
+        };
+        if self.policy.propagate_panics {
+            return f(object);
+        }
+        match catch_unwind(AssertUnwindSafe(|| f(object))) {
+            Ok(answer) => answer,
+            Err(panic) => {
+                self.fail(id, Panicked::new(&*panic).into());
+                false
+            }
+        }
+    }
+
+    /// Runs one callback with its object taken out of the slot. False if it failed.
+    pub(crate) fn call(
+        &mut self,
+        id: ChannelId,
+        f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
+    ) -> bool {
+        let Some(mut object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
+            return true;
+        };
+        self.stats.callbacks += 1;
+        let mut channel = Channel::new(self, id);
+        let outcome = if channel.registry().policy.propagate_panics {
+            Ok(f(&mut *object, &mut channel))
+        } else {
+            catch_unwind(AssertUnwindSafe(|| f(&mut *object, &mut channel)))
+        };
+        self.put_back(id, object);
+        match outcome {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                let failed = meaning(&*error) != Meaning::Nothing;
+                self.fail(id, error);
+                !failed
+            }
+            Err(panic) => {
+                self.fail(id, Panicked::new(&*panic).into());
+                false
+            }
+        }
+    }
+
+    /// Runs a callback and counts it if it did nothing at all. False if it failed.
+    pub(crate) fn call_watched(
+        &mut self,
+        id: ChannelId,
+        f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
+    ) -> bool {
+        let before = self.effects;
+        let fine = self.call(id, f);
+        let idle = self.effects == before;
+        let Some(slot) = self.slot_mut(id) else {
+            return fine;
+        };
+        if !idle {
+            slot.fruitless = 0;
+            return fine;
+        }
+        slot.fruitless = slot.fruitless.saturating_add(1);
+        if slot.fruitless >= SPIN_LIMIT && !slot.flags.warned {
+            slot.flags.warned = true;
+            let name = slot.type_name;
+            log::warn!(
+                target: "asynchat::reactor",
+                "channel {id} ({name}) spins: {SPIN_LIMIT} callbacks in a row without any effect; \
+                 have readable() or writable() answer false while there is nothing to do, or read what is there"
+            );
+        }
+        fine
+    }
+
+    /// Decides what an error means for its channel (R8, R9).
+    pub(crate) fn fail(&mut self, id: ChannelId, error: BoxError) {
+        match meaning(&*error) {
+            Meaning::Nothing => {}
+            Meaning::Reset => match self.slot_mut(id) {
+                Some(slot) if matches!(slot.io.role(), Role::Stream | Role::Fd) => {
+                    slot.peer = Peer::Reset;
+                }
+                Some(_) => log::debug!(target: "asynchat::channel", "channel {id}: {error}"),
+                None => {}
+            },
+            Meaning::Failure => self.fail_with(id, error),
+        }
+    }
+
+    /// Hands a failure to `handle_error`, whatever kind it is.
+    pub(crate) fn fail_with(&mut self, id: ChannelId, error: BoxError) {
+        self.stats.errors += 1;
+        if self.slot(id).is_none() {
+            log::debug!(target: "asynchat::channel", "channel {id}: error after close: {error}");
+            return;
+        }
+        self.call_error(id, error);
+    }
+
+    pub(crate) fn call_error(&mut self, id: ChannelId, error: BoxError) {
+        let Some(mut object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
+            return;
+        };
+        self.stats.callbacks += 1;
+        let mut channel = Channel::new(self, id);
+        if channel.registry().policy.propagate_panics {
+            object.handle_error(&mut channel, error);
+            self.put_back(id, object);
+            return;
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            object.handle_error(&mut channel, error);
+        }));
+        self.put_back(id, object);
+        if let Err(panic) = outcome {
+            log::error!(target: "asynchat::channel", "channel {id}: handle_error {}", Panicked::new(&*panic));
+            self.close(id, "handle_error panicked");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The end of a channel: what the peer did, half-close, linger (R7, R8, R10).
+
+use crate::{
+    ChannelId, Dispatcher, Registry,
+    slot::{Peer, Phase, Sending, Slot},
+    socket::Role,
+    task::Task,
+};
+
+impl Registry {
+    pub(crate) fn report_close(&mut self, id: ChannelId) {
+        let Some(slot) = self.slot(id) else { return };
+        let reset = slot.peer == Peer::Reset;
+        if !reset && !slot.owes_close() {
+            return;
+        }
+        // What arrived before the reset comes first.
+        if reset && slot.may_read() && self.ask(id, Dispatcher::readable) {
+            return;
+        }
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        let told = std::mem::replace(&mut slot.flags.told, true);
+        let doomed = if reset { slot.outgoing.take() } else { None };
+        if let Some(queue) = doomed {
+            self.give_queue(queue);
+        }
+        if !told {
+            self.call(id, Dispatcher::handle_close);
+        }
+        if reset {
+            self.close(id, "reset by peer");
+        }
+    }
+
+    /// The queue is empty: half-close or close if that was asked for.
+    pub(crate) fn end_sending(&mut self, id: ChannelId) {
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        if !slot.flags.closing && slot.sending != Sending::Ending {
+            return;
+        }
+        if slot.io.role() == Role::Fd || (slot.flags.closing && slot.peer != Peer::Open) {
+            self.close(id, "done");
+            return;
+        }
+        if slot.sending != Sending::Shut {
+            slot.sending = Sending::Shut;
+            if let Err(error) = slot.io.shutdown_write() {
+                log::debug!(target: "asynchat::channel", "channel {id}: shutdown: {error}");
+                slot.peer = Peer::Reset;
+                self.report_close(id);
+                return;
+            }
+        }
+        if slot.flags.closing {
+            self.start_linger(id);
+        }
+    }
+
+    fn start_linger(&mut self, id: ChannelId) {
+        let deadline = self.after(self.policy.linger_time);
+        let timer = self.timers.insert(deadline, Task::Linger(id));
+        let Some(slot) = self.slot_mut(id) else {
+            self.cancel(timer);
+            return;
+        };
+        slot.phase = Phase::Lingering {
+            discarded: 0,
+            timer,
+        };
+        let idle = slot.idle.take();
+        let object = slot.dispatcher.take();
+        if let Some(idle) = idle {
+            self.cancel(idle);
+        }
+        if let Some(object) = object {
+            self.discard(object);
+        }
+        self.linger(id);
+    }
+
+    /// Throws input away until the peer's end of file, so that what was sent is not destroyed by a reset (R10).
+    pub(crate) fn linger(&mut self, id: ChannelId) {
+        if !self.slot(id).is_some_and(Slot::has_input) {
+            return;
+        }
+        let n = self.discard_input(id);
+        let limit = self.policy.linger_bytes;
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        let peer = slot.peer;
+        let Phase::Lingering { discarded, .. } = &mut slot.phase else {
+            return;
+        };
+        *discarded += n;
+        if peer != Peer::Open {
+            self.close(id, "done");
+        } else if *discarded > limit {
+            self.close(id, "linger limit: the peer keeps sending");
+        }
+    }
+}

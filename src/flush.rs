@@ -1,0 +1,147 @@
+//! Sending what is queued, and what a queue's new length calls for (R12, R14).
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use crate::{
+    ChannelId, Dispatcher, OutgoingFull, Panicked, Registry,
+    outgoing::{Flushed, Outgoing, Spare},
+    slot::{Limits, Phase, Slot},
+    socket::Role,
+};
+
+impl Registry {
+    /// Flushes the outgoing queue and does what its new state calls for.
+    pub(crate) fn advance_outgoing(&mut self, id: ChannelId) {
+        let Limits { low, max, .. } = self.policy.limits;
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        if std::mem::take(&mut slot.flags.overflown) {
+            let error = OutgoingFull {
+                channel: id,
+                queued: slot.outgoing_len(),
+                limit: slot.limits.as_deref().map_or(max, |limits| limits.max),
+            };
+            self.fail_with(id, error.into());
+        }
+        if self.slot(id).is_some_and(Slot::can_flush) {
+            self.flush(id);
+            self.report_close(id);
+        }
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        if slot.flags.congested
+            && slot.outgoing_len() <= slot.limits.as_deref().map_or(low, |l| l.low)
+        {
+            slot.flags.congested = false;
+            if !slot.flags.closing {
+                self.call(id, Dispatcher::handle_drain);
+                if self.slot(id).is_some_and(Slot::can_flush) {
+                    self.flush(id);
+                    self.report_close(id);
+                }
+            }
+        }
+        if self
+            .slot(id)
+            .is_some_and(|slot| !slot.has_outgoing() && matches!(slot.phase, Phase::Open))
+        {
+            self.end_sending(id);
+        }
+    }
+
+    fn flush(&mut self, id: ChannelId) {
+        let budget = self.policy.write_budget;
+        let Some((slot, spare)) = self.slot_and_spare(id) else {
+            return;
+        };
+        let Some(mut queue) = slot.outgoing.take() else {
+            return;
+        };
+        let outcome = flush_queue(&mut queue, budget, slot, spare);
+        let (written, flushed) = match outcome {
+            Ok(flushed) => flushed,
+            Err(panic) => {
+                if let Some(producer) = queue.drop_producer() {
+                    self.discard(producer);
+                }
+                self.keep_queue(id, queue);
+                if self.policy.propagate_panics {
+                    std::panic::resume_unwind(panic);
+                }
+                self.fail(id, Panicked::new(&*panic).into());
+                return;
+            }
+        };
+        self.keep_queue(id, queue);
+        self.note_flushed(id, written);
+        match flushed {
+            Flushed::Empty | Flushed::Blocked | Flushed::Parked | Flushed::Paused => {}
+            Flushed::ProducerFailed(error) => self.fail_with(id, error.into()),
+            Flushed::Failed(error) => {
+                // Whatever the reason, the stream has a hole now: nothing more can be sent.
+                let broken = self.slot_mut(id).and_then(|slot| {
+                    slot.readiness.read_again();
+                    slot.outgoing.take()
+                });
+                if let Some(queue) = broken {
+                    self.give_queue(queue);
+                }
+                self.fail(id, error.into());
+            }
+        }
+    }
+
+    fn keep_queue(&mut self, id: ChannelId, queue: Box<Outgoing>) {
+        if queue.is_empty() {
+            self.give_queue(queue);
+        } else if let Some(slot) = self.slot_mut(id) {
+            slot.outgoing = Some(queue);
+        }
+    }
+
+    fn note_flushed(&mut self, id: ChannelId, written: usize) {
+        if written > 0 {
+            let _ = self.note_write(id, Ok(written));
+        }
+    }
+}
+
+type Caught<T> = std::thread::Result<T>;
+
+/// Flushes, catching the panic of a producer: the only code of the user's that runs here.
+fn flush_queue(
+    queue: &mut Outgoing,
+    budget: usize,
+    slot: &mut Slot,
+    spare: &mut Spare,
+) -> Caught<(usize, Flushed)> {
+    let Slot { io, readiness, .. } = slot;
+    let role = io.role();
+    let write = |slices: &[io::IoSlice<'_>]| {
+        if !readiness.can_write() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = match slices {
+            [one] => io.write(one),
+            many => io.write_vectored(many),
+        };
+        match &result {
+            Ok(n) if role == Role::Stream => {
+                readiness.after_stream_write(*n, slices.iter().map(|s| s.len()).sum());
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => readiness.write_blocked(),
+            _ => {}
+        }
+        result
+    };
+    if queue.has_producer() {
+        catch_unwind(AssertUnwindSafe(|| queue.flush(budget, spare, write)))
+    } else {
+        Ok(queue.flush(budget, spare, write))
+    }
+}

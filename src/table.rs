@@ -1,0 +1,214 @@
+//! The table of channels: lookup by id, adding, removing, and the lists of those to be looked at.
+
+use std::{
+    fmt::Write,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use crate::{
+    ChannelId, Dispatcher, Panicked, Registry,
+    outgoing::{Outgoing, Spare},
+    readiness::SHORT_MEANS_DRAINED,
+    slot::{Phase, Slot},
+    socket::{Io, Role},
+};
+
+impl Registry {
+    pub(crate) fn slot(&self, id: ChannelId) -> Option<&Slot> {
+        self.slots
+            .get(id.index())
+            .filter(|slot| slot.generation == id.generation())
+    }
+
+    pub(crate) fn slot_mut(&mut self, id: ChannelId) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(id.index())
+            .filter(|slot| slot.generation == id.generation())
+    }
+
+    pub(crate) fn slot_and_poll(&mut self, id: ChannelId) -> Option<(&mut Slot, &mio::Registry)> {
+        let slot = self.slots.get_mut(id.index())?;
+        (slot.generation == id.generation()).then_some((slot, &self.poll))
+    }
+
+    pub(crate) fn slot_and_spare(&mut self, id: ChannelId) -> Option<(&mut Slot, &mut Spare)> {
+        let slot = self.slots.get_mut(id.index())?;
+        (slot.generation == id.generation()).then_some((slot, &mut self.spare))
+    }
+
+    pub(crate) fn ids(&self) -> Vec<ChannelId> {
+        self.slots
+            .iter()
+            .map(|(index, slot)| ChannelId::new(index, slot.generation))
+            .collect()
+    }
+
+    /// Channels that count for `max_channels`.
+    pub(crate) fn connections(&self) -> usize {
+        self.slots.len() - self.listeners
+    }
+
+    pub(crate) fn insert(&mut self, mut slot: Slot, watch: bool) -> io::Result<ChannelId> {
+        if self.slots.len() >= ChannelId::MAX_CHANNELS {
+            return Err(io::Error::other("no channel ids are left"));
+        }
+        self.generation = ChannelId::next_generation(self.generation);
+        slot.generation = self.generation;
+        let entry = self.slots.vacant_entry();
+        let id = ChannelId::new(entry.key(), self.generation);
+        if watch {
+            slot.io.register(&self.poll, id.into())?;
+            slot.flags.registered = true;
+        }
+        if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
+            log::debug!(target: "asynchat::channel", "adding channel {}", describe(id, &slot));
+        }
+        let listener = slot.io.role() == Role::Listener;
+        entry.insert(slot);
+        self.listeners += usize::from(listener);
+        self.effects += 1;
+        Ok(id)
+    }
+
+    pub(crate) fn enqueue(&mut self, id: ChannelId) {
+        if let Some(slot) = self.slot_mut(id)
+            && !slot.flags.queued
+        {
+            slot.flags.queued = true;
+            self.ready.push(id);
+        }
+    }
+
+    /// Has a channel looked at when the turn ends, unless its own visit will do so.
+    pub(crate) fn touch_later(&mut self, id: ChannelId) {
+        if self.visiting == Some(id) {
+            return;
+        }
+        if let Some(slot) = self.slot_mut(id)
+            && !slot.flags.touched
+        {
+            slot.flags.touched = true;
+            self.touched.push(id);
+        }
+    }
+
+    pub(crate) fn take_queue(&mut self) -> Box<Outgoing> {
+        self.queues.pop().unwrap_or_default()
+    }
+
+    /// Keeps an emptied queue for the next channel that needs one.
+    pub(crate) fn give_queue(&mut self, mut queue: Box<Outgoing>) {
+        const SPARE_QUEUES: usize = 256;
+        let spare = &mut self.spare;
+        if queue.has_producer() {
+            // Dropping a producer runs its owner's code.
+            if catch_unwind(AssertUnwindSafe(|| queue.clear(spare))).is_err() {
+                log::error!(target: "asynchat::channel", "a producer panicked while being dropped");
+                return;
+            }
+        } else {
+            queue.clear(spare);
+        }
+        if self.queues.len() < SPARE_QUEUES {
+            self.queues.push(queue);
+        }
+    }
+
+    /// Takes a channel out: after this no id, event, timer or queue entry reaches it.
+    pub(crate) fn remove(&mut self, id: ChannelId, why: &str, keep_socket: bool) -> Option<Slot> {
+        self.slot(id)?;
+        let mut slot = self.slots.remove(id.index());
+        self.effects += 1;
+        if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
+            log::debug!(
+                target: "asynchat::channel",
+                "closing channel {} ({why}): {} bytes in, {} out",
+                describe(id, &slot), slot.bytes_in, slot.bytes_out
+            );
+        }
+        // Closing the last descriptor ends its registration where the kernel keeps it; a duplicate made elsewhere
+        // would keep it alive.
+        if slot.flags.registered
+            && (keep_socket || slot.flags.adopted || !SHORT_MEANS_DRAINED)
+            && let Err(error) = slot.io.deregister(&self.poll)
+        {
+            log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
+        }
+        let phase_timer = match &slot.phase {
+            Phase::Connecting(attempt) => attempt.timer,
+            Phase::Listening(accepting) => accepting.resting,
+            Phase::Lingering { timer, .. } => Some(*timer),
+            Phase::Fresh | Phase::Open => None,
+        };
+        for timer in [phase_timer, slot.idle].into_iter().flatten() {
+            self.cancel(timer);
+        }
+        if slot.io.role() == Role::Listener {
+            self.listeners -= 1;
+            self.resting.retain(|&resting| resting != id);
+            self.held.retain(|&held| held != id);
+        }
+        Some(slot)
+    }
+
+    pub(crate) fn close(&mut self, id: ChannelId, why: &str) {
+        let Some(mut slot) = self.remove(id, why, false) else {
+            return;
+        };
+        let dispatcher = slot.dispatcher.take();
+        if let Some(queue) = slot.outgoing.take() {
+            self.give_queue(queue);
+        }
+        // The descriptor first: a listener that waits for one may have it at once.
+        drop(slot);
+        self.wake_listeners();
+        if let Some(dispatcher) = dispatcher {
+            self.discard(dispatcher);
+        }
+    }
+
+    /// Puts an object back behind its channel after a callback, or drops it if the channel is gone or has got a
+    /// new one.
+    pub(crate) fn put_back(&mut self, id: ChannelId, object: Box<dyn Dispatcher>) {
+        match self.slot_mut(id) {
+            Some(slot)
+                if slot.dispatcher.is_none() && !matches!(slot.phase, Phase::Lingering { .. }) =>
+            {
+                slot.dispatcher = Some(object);
+            }
+            _ => self.discard(object),
+        }
+    }
+
+    /// Drops something of the user's, whose `Drop` may panic.
+    pub(crate) fn discard<T>(&self, object: T) {
+        if self.policy.propagate_panics {
+            drop(object);
+        } else if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(object))) {
+            log::error!(target: "asynchat::reactor", "dropping a {}: {}", std::any::type_name::<T>(), Panicked::new(&*panic));
+        }
+    }
+}
+
+/// Type name, id and addresses, for log lines.
+pub(crate) fn describe(id: ChannelId, slot: &Slot) -> String {
+    let short = slot.type_name.rsplit("::").next().unwrap_or(slot.type_name);
+    // A generic type's path ends in its last parameter; show it whole then.
+    let name = if slot.type_name.contains('<') {
+        slot.type_name
+    } else {
+        short
+    };
+    let mut text = format!("<{name} {id}");
+    if let Ok(local) = slot.io.local_addr()
+        && !matches!(slot.io, Io::Absent)
+    {
+        let _ = write!(text, " {local}");
+    }
+    if let Ok(peer) = slot.peer_addr() {
+        let _ = write!(text, " peer {peer}");
+    }
+    text.push('>');
+    text
+}
