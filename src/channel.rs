@@ -103,17 +103,18 @@ impl<'r> Channel<'r> {
     /// # Errors
     /// Like [`recv`](Self::recv); `f` is not called then.
     pub fn recv_with<R>(&mut self, f: impl FnOnce(&mut Self, &[u8]) -> R) -> io::Result<R> {
-        self.recv_some(|channel, data| (data.len(), f(channel, data)))
+        self.recv_some(|channel, data, _| (data.len(), f(channel, data)))
     }
 
-    /// Like `recv_with`; what `f` leaves of the bytes is read again first.
+    /// Like `recv_with`; what `f` leaves of the bytes is read again first. `f` is told whether this is the end of
+    /// file: no bytes alone may also be what `read_soon` asked for.
     pub(crate) fn recv_some<R>(
         &mut self,
-        f: impl FnOnce(&mut Self, &[u8]) -> (usize, R),
+        f: impl FnOnce(&mut Self, &[u8], bool) -> (usize, R),
     ) -> io::Result<R> {
         if let Some(unread) = self.slot_mut()?.unread.take() {
             self.registry.effects += 1;
-            let (used, result) = f(self, &unread);
+            let (used, result) = f(self, &unread, false);
             self.unread(unread.slice(used.min(unread.len())..));
             return Ok(result);
         }
@@ -124,7 +125,7 @@ impl<'r> Channel<'r> {
             .pop()
             .unwrap_or_else(|| vec![0; size].into_boxed_slice());
         let result = self.recv(&mut buffer).map(|n| {
-            let (used, result) = f(self, &buffer[..n]);
+            let (used, result) = f(self, &buffer[..n], n == 0);
             if used < n {
                 self.unread(Bytes::copy_from_slice(&buffer[used..n]));
             }
@@ -147,6 +148,36 @@ impl<'r> Channel<'r> {
         }
         slot.unread = Some(Box::new(bytes));
         self.registry.touch_later(self.id);
+    }
+
+    /// Has `handle_read` called although nothing arrived.
+    pub(crate) fn read_soon(&mut self) {
+        if let Ok(slot) = self.slot_mut() {
+            slot.unread.get_or_insert_default();
+            self.registry.touch_later(self.id);
+        }
+    }
+
+    pub(crate) fn discard_unread(&mut self) {
+        if let Ok(slot) = self.slot_mut() {
+            slot.unread = None;
+        }
+    }
+
+    pub(crate) fn discard_output(&mut self) {
+        if let Ok(slot) = self.slot_mut()
+            && let Some(queue) = slot.outgoing.take()
+        {
+            self.registry.effects += 1;
+            self.registry.touch_later(self.id);
+            self.registry.give_queue(queue);
+        }
+    }
+
+    /// Whether the object whose callback is running is still the one behind the channel, with input to come.
+    pub(crate) fn is_served(&self) -> bool {
+        self.slot()
+            .is_ok_and(|slot| slot.dispatcher.is_none() && !slot.flags.closing)
     }
 
     /// Writes straight to the socket; may take less than all.
@@ -303,6 +334,7 @@ impl<'r> Channel<'r> {
             Role::Stream | Role::Fd => {
                 slot.unread = None;
                 self.registry.effects += 1;
+                self.registry.breaks += 1;
                 self.registry.touch_later(id);
             }
         }
@@ -382,6 +414,7 @@ impl<'r> Channel<'r> {
         slot.flags.writes_ignored = false;
         let old = slot.dispatcher.replace(object);
         self.registry.effects += 1;
+        self.registry.breaks += 1;
         self.registry.touch_later(self.id);
         if let Some(old) = old {
             self.registry.discard(old);

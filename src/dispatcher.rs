@@ -64,7 +64,8 @@ pub trait Dispatcher: Any {
         true
     }
 
-    /// The connection is established, by `connect` or by the peer. A server greets here.
+    /// The connection is established, by `connect` or by the peer. A server greets here. Streams only: a datagram
+    /// socket or a pipe has no such moment.
     ///
     /// # Errors
     /// See [Errors](Self#errors).
@@ -136,14 +137,7 @@ pub trait Dispatcher: Any {
     /// # Errors
     /// See [Errors](Self#errors).
     fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
-        match what {
-            Exceptional::ConnectFailed(error) => {
-                log::warn!(target: "asynchat::channel", "{}: connection failed: {error}", channel.describe());
-            }
-            Exceptional::Priority => {
-                log::debug!(target: "asynchat::channel", "{}: out-of-band data ignored", channel.describe());
-            }
-        }
+        defaults::expt(channel, &what);
         Ok(())
     }
 
@@ -152,8 +146,7 @@ pub trait Dispatcher: Any {
     /// # Errors
     /// See [Errors](Self#errors).
     fn handle_timeout(&mut self, channel: &mut Channel<'_>) -> Result {
-        log::debug!(target: "asynchat::channel", "{}: idle for too long", channel.describe());
-        channel.close();
+        defaults::timeout(channel);
         Ok(())
     }
 
@@ -173,14 +166,40 @@ pub trait Dispatcher: Any {
     ///
     /// Default: an error in the log, and the channel is closed, unless it is a listener, which goes on (R9).
     fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
-        log::error!(target: "asynchat::channel", "{}: {error}", channel.describe());
-        if channel.state() != State::Listening {
-            channel.close();
-        }
+        defaults::error(channel, &error);
     }
 
     /// The name log lines and [`ChannelInfo`](crate::ChannelInfo) give this object. Default: its type's path.
     fn type_name(&self) -> &'static str {
         std::any::type_name::<Self>()
+    }
+}
+
+/// What the callbacks do that nobody wrote, for [`Dispatcher`] and [`AsyncChat`](crate::AsyncChat) alike.
+pub(crate) mod defaults {
+    use super::{BoxError, Channel, Exceptional, State};
+
+    pub(crate) fn expt(channel: &Channel<'_>, what: &Exceptional) {
+        let name = channel.describe();
+        match what {
+            Exceptional::ConnectFailed(error) => {
+                log::warn!(target: "asynchat::channel", "{name}: connection failed: {error}");
+            }
+            Exceptional::Priority => {
+                log::debug!(target: "asynchat::channel", "{name}: out-of-band data ignored");
+            }
+        }
+    }
+
+    pub(crate) fn timeout(channel: &mut Channel<'_>) {
+        log::debug!(target: "asynchat::channel", "{}: idle for too long", channel.describe());
+        channel.close();
+    }
+
+    pub(crate) fn error(channel: &mut Channel<'_>, error: &BoxError) {
+        log::error!(target: "asynchat::channel", "{}: {error}", channel.describe());
+        if channel.state() != State::Listening {
+            channel.close();
+        }
     }
 }

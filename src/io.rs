@@ -122,13 +122,12 @@ impl Registry {
 }
 
 impl Slot {
+    /// Reads what was given back, if anything was.
     pub(crate) fn read_unread(&mut self, buf: &mut [u8]) -> Option<usize> {
-        let bytes = self.unread.as_mut()?;
+        let mut bytes = self.unread.take().filter(|bytes| !bytes.is_empty())?;
         let n = bytes.len().min(buf.len());
         buf[..n].copy_from_slice(&bytes.split_to(n));
-        if bytes.is_empty() {
-            self.unread = None;
-        }
+        self.unread = Some(bytes).filter(|bytes| !bytes.is_empty());
         Some(n)
     }
 

@@ -63,6 +63,8 @@ pub struct Registry {
     pub(crate) held: Vec<ChannelId>,
     /// Counts whatever a callback does, for the spin detector.
     pub(crate) effects: u64,
+    /// Counts what may end the service of a channel by its object: close, detach, replace.
+    pub(crate) breaks: u64,
     pub(crate) serials: u64,
     /// The accepted stream registered last: its serial and its channel.
     pub(crate) adopted: Option<(u64, ChannelId)>,
@@ -92,6 +94,7 @@ impl Registry {
             resting: Vec::new(),
             held: Vec::new(),
             effects: 0,
+            breaks: 0,
             serials: 0,
             adopted: None,
             stats: Stats::default(),

@@ -120,6 +120,7 @@ impl Registry {
         self.slot(id)?;
         let mut slot = self.slots.remove(id.index());
         self.effects += 1;
+        self.breaks += 1;
         if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
             log::debug!(
                 target: "asynchat::channel",

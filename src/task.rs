@@ -68,7 +68,11 @@ impl Registry {
                 let skipped = u32::try_from(late.as_nanos() / period.as_nanos()).unwrap_or(0);
                 let next = deadline + period * skipped.saturating_add(1);
                 let next = if next > now { next } else { now + period };
-                self.timers.rearm(timer, next, Task::Every { period, f });
+                if self.timers.contains(timer) {
+                    self.timers.rearm(timer, next, Task::Every { period, f });
+                } else {
+                    self.discard(f);
+                }
             }
             Task::Once(f) => {
                 self.timers.finish(timer);

@@ -1,0 +1,158 @@
+//! A channel as its chat sees it: with a terminator.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+};
+
+use super::{AsyncChat, ChatDispatcher, Terminator, framer::Framer};
+use crate::{Channel, ChannelId, Detached, Dispatcher, Registry, Result, VisitError};
+
+/// The argument of every [`AsyncChat`] callback: a [`Channel`] whose input is cut at a terminator.
+pub struct ChatChannel<'r> {
+    channel: Channel<'r>,
+    pub(super) framer: &'r mut Framer,
+    /// What was read and not yet handed out.
+    pub(super) rest: &'r [u8],
+    /// Changes when this channel may have been closed, replaced or detached.
+    breaks: u64,
+}
+
+impl<'r> ChatChannel<'r> {
+    pub(super) fn new(
+        registry: &'r mut Registry,
+        id: ChannelId,
+        framer: &'r mut Framer,
+        rest: &'r [u8],
+    ) -> Self {
+        Self {
+            breaks: registry.breaks,
+            channel: Channel::new(registry, id),
+            framer,
+            rest,
+        }
+    }
+
+    /// Whether more of what was read may be handed to this object.
+    pub(super) fn goes_on(&mut self) -> bool {
+        let breaks = self.channel.registry().breaks;
+        if breaks == self.breaks {
+            return true;
+        }
+        self.breaks = breaks;
+        self.channel.is_served()
+    }
+
+    /// The terminator in force; a [`Terminator::Count`] says how many bytes are still missing.
+    pub fn terminator(&self) -> Terminator {
+        self.framer.terminator()
+    }
+
+    /// Sets where the frame ends: a byte string, a number of bytes, or never.
+    ///
+    /// Applies to the bytes that follow, also to those already read (R16). `0` fires at once. Setting the same
+    /// again costs nothing.
+    ///
+    /// ```
+    /// # use asynchat::*;
+    /// # fn example(chat: &mut ChatChannel<'_>, content_length: u64) {
+    /// chat.set_terminator("\r\n\r\n");            // a header block
+    /// chat.set_terminator(content_length);        // then its body
+    /// chat.set_terminator(Terminator::None);      // then whatever comes
+    /// # }
+    /// ```
+    pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
+        self.framer.set_terminator(terminator.into());
+    }
+
+    /// Limits a frame to so many bytes; `None`: no limit. See [`ChatDispatcher::max_frame`].
+    pub fn set_max_frame(&mut self, bytes: Option<usize>) {
+        self.framer.set_max_frame(bytes);
+    }
+
+    /// Drops what was read and not yet handed out, and forgets the frame begun.
+    pub fn discard_input(&mut self) {
+        self.framer.discard();
+        self.rest = &[];
+        self.channel.discard_unread();
+    }
+
+    /// Drops what is queued and not yet sent.
+    pub fn discard_output(&mut self) {
+        self.channel.discard_output();
+    }
+
+    /// Like [`Channel::detach`]; what was read and not yet handed out is in [`Detached::unread`].
+    pub fn detach(&mut self) -> Option<Detached> {
+        self.give_back();
+        self.channel.detach()
+    }
+
+    /// Like [`Channel::replace`]; what was read and not yet handed out goes to the new object.
+    pub fn replace(&mut self, d: impl Dispatcher) {
+        self.give_back();
+        self.channel.replace(d);
+    }
+
+    fn give_back(&mut self) {
+        let held = self.framer.held();
+        let rest = std::mem::take(&mut self.rest);
+        self.framer.discard();
+        self.channel.unread([&held, rest].concat());
+    }
+}
+
+impl Registry {
+    /// Lends the [`AsyncChat`] behind a channel: [`with`](Self::with) for chats.
+    ///
+    /// # Errors
+    /// Like [`with`](Self::with).
+    pub fn with_chat<C: AsyncChat, R>(
+        &mut self,
+        id: ChannelId,
+        f: impl FnOnce(&mut C, &mut ChatChannel<'_>) -> R,
+    ) -> Result<R, VisitError> {
+        self.with(id, |dispatcher: &mut ChatDispatcher<C>, channel| {
+            dispatcher.enter(channel, f)
+        })
+    }
+}
+
+impl<'r> Deref for ChatChannel<'r> {
+    type Target = Channel<'r>;
+
+    fn deref(&self) -> &Channel<'r> {
+        &self.channel
+    }
+}
+
+impl<'r> DerefMut for ChatChannel<'r> {
+    fn deref_mut(&mut self) -> &mut Channel<'r> {
+        &mut self.channel
+    }
+}
+
+/// The outgoing queue, as for [`Channel`].
+impl std::io::Write for ChatChannel<'_> {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.channel.write(data)
+    }
+
+    fn write_all(&mut self, data: &[u8]) -> std::io::Result<()> {
+        self.channel.write_all(data)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ChatChannel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatChannel")
+            .field("channel", &self.channel)
+            .field("framer", &self.framer)
+            .field("rest", &self.rest.len())
+            .finish()
+    }
+}

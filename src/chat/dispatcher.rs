@@ -1,0 +1,169 @@
+//! From reads to frames: the dispatcher behind every chat (R16, R17).
+
+use std::fmt;
+
+use super::{
+    AsyncChat, ChatChannel, Terminator,
+    framer::{Framer, Step},
+};
+use crate::{BoxError, Channel, Dispatcher, Exceptional, FrameTooLong, Result};
+
+/// So many frames in a row that use no input (`Count(0)` set again and again) end a visit.
+const EMPTY_FRAMES: usize = 1000;
+
+/// Makes a [`Dispatcher`] of an [`AsyncChat`].
+///
+/// ```
+/// # use asynchat::*;
+/// # struct Session; impl AsyncChat for Session {
+/// #     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result { Ok(()) }
+/// #     fn found_terminator(&mut self, _: &mut ChatChannel<'_>) -> Result { Ok(()) } }
+/// let dispatcher = ChatDispatcher::new(Session, "\r\n").max_frame(8 * 1024);
+/// # let _ = dispatcher;
+/// ```
+pub struct ChatDispatcher<C> {
+    chat: C,
+    framer: Framer,
+}
+
+impl<C: AsyncChat> ChatDispatcher<C> {
+    /// Cuts the input of `chat` at `terminator`, without a limit to the length of a frame.
+    pub fn new(chat: C, terminator: impl Into<Terminator>) -> Self {
+        Self {
+            chat,
+            framer: Framer::new(terminator.into()),
+        }
+    }
+
+    /// Limits a frame to `bytes`; a longer one is [`FrameTooLong`] in `handle_error`.
+    #[must_use]
+    pub fn max_frame(mut self, bytes: usize) -> Self {
+        self.framer.set_max_frame(Some(bytes));
+        self
+    }
+
+    /// The user's object.
+    pub fn chat(&self) -> &C {
+        &self.chat
+    }
+
+    /// The user's object.
+    pub fn chat_mut(&mut self) -> &mut C {
+        &mut self.chat
+    }
+
+    /// Runs `f` with the chat's own view of its channel.
+    pub(crate) fn enter<R>(
+        &mut self,
+        channel: &mut Channel<'_>,
+        f: impl FnOnce(&mut C, &mut ChatChannel<'_>) -> R,
+    ) -> R {
+        let id = channel.id();
+        let mut view = ChatChannel::new(channel.registry(), id, &mut self.framer, &[]);
+        let result = f(&mut self.chat, &mut view);
+        // A terminator set here may be complete without another byte from the peer.
+        if self.framer.is_due() {
+            channel.read_soon();
+        }
+        result
+    }
+
+    /// Hands out what `input` completes. Gives how much of it is used up.
+    fn feed(&mut self, channel: &mut Channel<'_>, input: &[u8]) -> (usize, Result) {
+        let id = channel.id();
+        let chat = &mut self.chat;
+        let mut view = ChatChannel::new(channel.registry(), id, &mut self.framer, input);
+        let mut empty_frames = 0;
+        let outcome = loop {
+            let before = view.rest.len();
+            let step = view.framer.next(&mut view.rest);
+            let outcome = match step {
+                Step::Data(data) => chat.collect_incoming_data(&mut view, data),
+                Step::Held(data) => chat.collect_incoming_data(&mut view, &data),
+                Step::Terminator => {
+                    empty_frames = if view.rest.len() == before { empty_frames + 1 } else { 0 };
+                    chat.found_terminator(&mut view)
+                }
+                Step::TooLong => Err(FrameTooLong {
+                    channel: id,
+                    limit: view.framer.max_frame().unwrap_or(usize::MAX),
+                }
+                .into()),
+                Step::NeedInput => break Ok(()),
+            };
+            if outcome.is_err() || empty_frames == EMPTY_FRAMES || !view.goes_on() || !chat.readable() {
+                break outcome;
+            }
+        };
+        let used = input.len() - view.rest.len();
+        if self.framer.is_due() {
+            channel.read_soon();
+        }
+        (used, outcome)
+    }
+
+    /// The stream is over: what looked like the start of a terminator is data (R17).
+    fn finish(&mut self, channel: &mut Channel<'_>) -> Result {
+        match self.framer.finish() {
+            Step::Held(data) => self.enter(channel, |chat, view| chat.collect_incoming_data(view, &data)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
+    fn readable(&self) -> bool {
+        self.chat.readable()
+    }
+
+    fn writable(&self) -> bool {
+        false
+    }
+
+    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.enter(channel, C::handle_connect)
+    }
+
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        channel.recv_some(|channel, input, end| {
+            if end {
+                (0, self.finish(channel))
+            } else {
+                self.feed(channel, input)
+            }
+        })?
+    }
+
+    fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.enter(channel, C::handle_drain)
+    }
+
+    fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
+        self.enter(channel, |chat, view| chat.handle_expt(view, what))
+    }
+
+    fn handle_timeout(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.enter(channel, C::handle_timeout)
+    }
+
+    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.enter(channel, C::handle_close)
+    }
+
+    fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+        self.enter(channel, |chat, view| chat.handle_error(view, error));
+    }
+
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<C>()
+    }
+}
+
+impl<C> fmt::Debug for ChatDispatcher<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatDispatcher")
+            .field("chat", &std::any::type_name::<C>())
+            .field("framer", &self.framer)
+            .finish()
+    }
+}

@@ -1,0 +1,495 @@
+//! Cuts a stream into frames at a [`Terminator`] (R15–R18).
+//!
+//! Pure: no socket, no clock, no callback. The caller pulls [`Step`]s and runs the callbacks
+//! between two of them, so what a callback changes holds for the very next byte, read already or
+//! not (R16). Between reads nothing of the input is kept, only how many bytes of the terminator
+//! have matched: those bytes are the terminator's own.
+
+use std::mem;
+
+use bytes::{Buf, Bytes};
+use memchr::{memchr, memmem};
+
+use super::terminator::Terminator;
+
+#[cfg(test)]
+mod tests;
+
+/// What the caller has to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step<'a> {
+    /// Hand these bytes, at least one, to `collect_incoming_data`.
+    Data(&'a [u8]),
+    /// The same with bytes of an earlier read that looked like the start of the terminator and
+    /// turned out not to be.
+    Held(Bytes),
+    /// The frame is complete: call `found_terminator`.
+    Terminator,
+    /// The frame is longer than `max_frame`. Reported once a frame; the rest of its data is skipped
+    /// and its `Terminator` comes as usual, unless [`Framer::discard`] ends the frame before.
+    TooLong,
+    /// All input is used up.
+    NeedInput,
+}
+
+/// The state of one channel's incoming stream.
+///
+/// The caller takes steps until [`Step::NeedInput`]. Not until the input is empty: a terminator may
+/// fire after that.
+#[derive(Debug)]
+pub(crate) struct Framer {
+    mode: Mode,
+    /// Data bytes of the current frame, or [`TOO_LONG`]. 0 while there is no terminator.
+    frame_len: u64,
+    max_frame: u64,
+    /// Bytes held under an earlier terminator which the current one has yet to examine. They come
+    /// before the input, and while there are any, the current terminator holds none of its own.
+    replay: Option<Box<Bytes>>,
+    /// The long needle in force before, for chats that alternate between it and something else.
+    spare: Option<Box<LongNeedle>>,
+}
+
+#[derive(Debug)]
+enum Mode {
+    None,
+    Count(u64),
+    Bytes(Search),
+}
+
+/// The length of a frame that was reported as too long and is being skipped.
+const TOO_LONG: u64 = 1 << 63;
+
+/// Less than [`TOO_LONG`], and more than a frame can reach.
+const NO_LIMIT: u64 = TOO_LONG - 1;
+
+impl Framer {
+    pub(crate) fn new(terminator: Terminator) -> Self {
+        let mut framer = Self {
+            mode: Mode::None,
+            frame_len: 0,
+            max_frame: NO_LIMIT,
+            replay: None,
+            spare: None,
+        };
+        framer.set_terminator(terminator);
+        framer
+    }
+
+    /// The terminator in force; a [`Terminator::Count`] says how many bytes are still missing.
+    pub(crate) fn terminator(&self) -> Terminator {
+        match &self.mode {
+            Mode::None => Terminator::None,
+            Mode::Count(left) => Terminator::Count(*left),
+            Mode::Bytes(search) => Terminator::Bytes(search.needle().clone()),
+        }
+    }
+
+    /// Applies to every byte not handed out yet, held ones included. To set the same bytes again
+    /// costs a comparison.
+    ///
+    /// Outside a callback, take steps with an empty input afterwards: the new terminator may be
+    /// complete already.
+    pub(crate) fn set_terminator(&mut self, terminator: Terminator) {
+        let mode = match terminator {
+            Terminator::Count(count) => Mode::Count(count),
+            Terminator::Bytes(needle) if !needle.is_empty() => match &self.mode {
+                Mode::Bytes(search) if same(search.needle(), &needle) => return,
+                _ => Mode::Bytes(Search::new(needle, &mut self.spare)),
+            },
+            Terminator::Bytes(_) | Terminator::None => {
+                self.frame_len = 0;
+                Mode::None
+            }
+        };
+        if let Mode::Bytes(search) = mem::replace(&mut self.mode, mode) {
+            let held = search.held();
+            if held > 0 {
+                debug_assert!(self.replay.is_none());
+                self.replay = Some(Box::new(search.needle().slice(..held)));
+            }
+            self.spare = search.into_spare().or(self.spare.take());
+        }
+    }
+
+    /// A frame of more data bytes than this is [`Step::TooLong`]. What was handed out of the
+    /// current one counts. Without a terminator there are no frames and no limit.
+    pub(crate) fn set_max_frame(&mut self, max: Option<usize>) {
+        self.max_frame = max.map_or(NO_LIMIT, |max| NO_LIMIT.min(max as u64));
+    }
+
+    pub(crate) fn max_frame(&self) -> Option<usize> {
+        usize::try_from(self.max_frame)
+            .ok()
+            .filter(|_| self.max_frame != NO_LIMIT)
+    }
+
+    /// Whether there is a step to take without any input.
+    pub(crate) fn is_due(&self) -> bool {
+        matches!(self.mode, Mode::Count(0)) || self.replay.is_some()
+    }
+
+    /// Input that was read and is held back, because it may be the start of the terminator.
+    pub(crate) fn held(&self) -> Bytes {
+        match (&self.replay, &self.mode) {
+            (Some(replay), _) => (**replay).clone(),
+            (None, Mode::Bytes(search)) => search.needle().slice(..search.held()),
+            (None, _) => Bytes::new(),
+        }
+    }
+
+    /// Forgets the frame begun: its length and what is held of its terminator. The caller drops the
+    /// rest of the input.
+    pub(crate) fn discard(&mut self) {
+        self.replay = None;
+        self.frame_len = 0;
+        if let Mode::Bytes(search) = &mut self.mode {
+            search.forget();
+        }
+    }
+
+    /// The next thing to do with `input`, which is cut down to what is left of it; that has to be
+    /// passed the next time.
+    ///
+    /// Only a `Count(0)` makes a step that uses nothing up. One set in every `found_terminator`
+    /// gives an endless row of [`Step::Terminator`]: the caller bounds it.
+    #[inline]
+    pub(crate) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Step<'a> {
+        if self.replay.is_some()
+            && let Some(step) = self.next_of_replay()
+        {
+            return step;
+        }
+        self.next_of(input)
+    }
+
+    /// At the end of the stream, when all steps are taken: the start of a terminator that will not
+    /// be completed is data after all, [`Step::Held`]. [`Step::NeedInput`] if there is none.
+    pub(crate) fn finish(&mut self) -> Step<'static> {
+        debug_assert!(self.replay.is_none());
+        if let Mode::Bytes(search) = &mut self.mode {
+            let held = search.held();
+            search.forget();
+            if held > 0 {
+                return self.next_held(held).unwrap_or(Step::NeedInput);
+            }
+        }
+        Step::NeedInput
+    }
+
+    #[cold]
+    fn next_of_replay<'a>(&mut self) -> Option<Step<'a>> {
+        let mut replay = *self.replay.take()?;
+        let mut input = &replay[..];
+        let step = match self.next_of(&mut input) {
+            Step::Data(data) => Step::Held(replay.slice_ref(data)),
+            Step::Held(data) => Step::Held(data),
+            Step::Terminator => Step::Terminator,
+            Step::TooLong => Step::TooLong,
+            Step::NeedInput => return None,
+        };
+        let left = input.len();
+        if left > 0 {
+            replay.advance(replay.len() - left);
+            self.replay = Some(Box::new(replay));
+        }
+        Some(step)
+    }
+
+    #[inline]
+    fn next_of<'a>(&mut self, input: &mut &'a [u8]) -> Step<'a> {
+        loop {
+            let cut = match &mut self.mode {
+                Mode::None if input.is_empty() => return Step::NeedInput,
+                Mode::None => return Step::Data(mem::take(input)),
+                Mode::Count(0) => {
+                    self.mode = Mode::None;
+                    Cut::Terminator(0)
+                }
+                Mode::Count(left) => count(left, input.len()),
+                Mode::Bytes(search) => search.next(input),
+            };
+            match cut {
+                Cut::Data(len) => {
+                    let data = take(input, len);
+                    match self.admit(len) {
+                        Admit::Deliver => return Step::Data(data),
+                        Admit::TooLong => return Step::TooLong,
+                        Admit::Skip => {}
+                    }
+                }
+                Cut::Held(len) => {
+                    if let Some(step) = self.next_held(len) {
+                        return step;
+                    }
+                }
+                Cut::Terminator(len) => {
+                    take(input, len);
+                    self.frame_len = 0;
+                    return Step::Terminator;
+                }
+                Cut::Everything => {
+                    *input = &[];
+                    return Step::NeedInput;
+                }
+            }
+        }
+    }
+
+    /// The first `len` bytes of the terminator, as data; `None` if they are skipped.
+    #[cold]
+    fn next_held(&mut self, len: usize) -> Option<Step<'static>> {
+        let Mode::Bytes(search) = &self.mode else {
+            return None;
+        };
+        let data = search.needle().slice(..len);
+        match self.admit(len) {
+            Admit::Deliver => Some(Step::Held(data)),
+            Admit::TooLong => Some(Step::TooLong),
+            Admit::Skip => None,
+        }
+    }
+
+    #[inline]
+    fn admit(&mut self, len: usize) -> Admit {
+        let frame_len = self.frame_len + len as u64;
+        if frame_len <= self.max_frame {
+            self.frame_len = frame_len;
+            Admit::Deliver
+        } else if self.frame_len < TOO_LONG {
+            self.frame_len = TOO_LONG;
+            Admit::TooLong
+        } else {
+            Admit::Skip
+        }
+    }
+}
+
+/// What becomes of data, under `max_frame`.
+enum Admit {
+    Deliver,
+    TooLong,
+    Skip,
+}
+
+/// What the front of the input is.
+enum Cut {
+    /// So many bytes of data.
+    Data(usize),
+    /// Nothing yet: so many of the bytes held before it are data.
+    Held(usize),
+    /// So many bytes which, with those held before, are the terminator.
+    Terminator(usize),
+    /// All of it, if any, is held.
+    Everything,
+}
+
+fn count(left: &mut u64, available: usize) -> Cut {
+    match usize::try_from(*left).map_or(available, |left| left.min(available)) {
+        0 => Cut::Everything,
+        len => {
+            *left -= len as u64;
+            Cut::Data(len)
+        }
+    }
+}
+
+fn take<'a>(input: &mut &'a [u8], len: usize) -> &'a [u8] {
+    let (taken, left) = input.split_at(len);
+    *input = left;
+    taken
+}
+
+/// A terminator and how much of it has been seen.
+#[derive(Debug)]
+struct Search {
+    needle: Needle,
+    progress: Progress,
+}
+
+#[derive(Debug)]
+enum Needle {
+    /// One or two bytes: nothing to prepare.
+    Short(Bytes),
+    Long(Box<LongNeedle>),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Progress {
+    /// The earlier input ended with this many bytes of the needle.
+    Held(u32),
+    /// The input begins with the needle: the data before it has just been handed out.
+    Found,
+}
+
+impl Search {
+    /// For a needle that is not empty. `spare` is used if it fits.
+    fn new(needle: Bytes, spare: &mut Option<Box<LongNeedle>>) -> Self {
+        debug_assert!(!needle.is_empty() && u32::try_from(needle.len()).is_ok());
+        let needle = if needle.len() <= 2 {
+            Needle::Short(needle)
+        } else {
+            let spare = spare.take_if(|spare| same(&spare.bytes, &needle));
+            Needle::Long(spare.unwrap_or_else(|| Box::new(LongNeedle::new(needle))))
+        };
+        Self {
+            needle,
+            progress: Progress::Held(0),
+        }
+    }
+
+    fn needle(&self) -> &Bytes {
+        match &self.needle {
+            Needle::Short(bytes) => bytes,
+            Needle::Long(needle) => &needle.bytes,
+        }
+    }
+
+    /// How many bytes at the end of the earlier input are held, because the needle may begin there.
+    fn held(&self) -> usize {
+        match self.progress {
+            Progress::Held(held) => held as usize,
+            Progress::Found => 0,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.progress = Progress::Held(0);
+    }
+
+    fn into_spare(self) -> Option<Box<LongNeedle>> {
+        match self.needle {
+            Needle::Short(_) => None,
+            Needle::Long(needle) => Some(needle),
+        }
+    }
+
+    /// Cuts a piece off the front of `input`, which goes on where the pieces cut before end.
+    #[inline]
+    fn next(&mut self, input: &[u8]) -> Cut {
+        match self.progress {
+            Progress::Held(0) => {
+                let (len, found) = match &self.needle {
+                    Needle::Short(needle) => find_short(needle, input),
+                    Needle::Long(needle) => needle.find(input),
+                };
+                if len > 0 {
+                    // What looks like the needle stays in the input: a callback may change it yet.
+                    if found {
+                        self.progress = Progress::Found;
+                    }
+                    Cut::Data(len)
+                } else if found {
+                    Cut::Terminator(self.needle().len())
+                } else {
+                    self.progress = Progress::Held(input.len() as u32);
+                    Cut::Everything
+                }
+            }
+            Progress::Held(held) => self.resume(held as usize, input),
+            Progress::Found => {
+                self.forget();
+                Cut::Terminator(self.needle().len())
+            }
+        }
+    }
+
+    #[cold]
+    fn resume(&mut self, held: usize, input: &[u8]) -> Cut {
+        let (needle, borders) = match &self.needle {
+            Needle::Short(bytes) => (bytes, [0, 0].as_slice()),
+            Needle::Long(needle) => (&needle.bytes, &*needle.borders),
+        };
+        // Held bytes before the first match that is still possible are data. If all of them are,
+        // the input is searched from its start: less than a needle of it is looked at twice.
+        let (mut matched, mut used, mut data) = (held, 0, 0);
+        for &byte in input {
+            matched = matched_after(needle, borders, matched, byte);
+            used += 1;
+            data = held.min(held + used - matched);
+            if matched == needle.len() || data == held {
+                break;
+            }
+        }
+        if data > 0 {
+            self.progress = Progress::Held((held - data) as u32);
+            Cut::Held(data)
+        } else if matched == needle.len() {
+            self.forget();
+            Cut::Terminator(used)
+        } else {
+            self.progress = Progress::Held(matched as u32);
+            Cut::Everything
+        }
+    }
+}
+
+/// A needle of three bytes or more, made ready.
+#[derive(Debug)]
+struct LongNeedle {
+    bytes: Bytes,
+    finder: memmem::Finder<'static>,
+    /// `borders[n]`: the length of the longest proper prefix of the first `n` bytes that is their
+    /// suffix too (Knuth, Morris, Pratt). A match that fails goes on from there, never back.
+    borders: Box<[u32]>,
+}
+
+impl LongNeedle {
+    fn new(bytes: Bytes) -> Self {
+        let mut borders = vec![0; bytes.len()].into_boxed_slice();
+        let mut border = 0;
+        for len in 2..bytes.len() {
+            border = matched_after(&bytes, &borders, border, bytes[len - 1]);
+            borders[len] = border as u32;
+        }
+        Self {
+            finder: memmem::Finder::new(&bytes).into_owned(),
+            bytes,
+            borders,
+        }
+    }
+
+    /// See [`find_short`].
+    fn find(&self, input: &[u8]) -> (usize, bool) {
+        if let Some(at) = self.finder.find(input) {
+            return (at, true);
+        }
+        let tail = &input[input.len().saturating_sub(self.bytes.len() - 1)..];
+        let next = |matched, &byte| matched_after(&self.bytes, &self.borders, matched, byte);
+        (input.len() - tail.iter().fold(0, next), false)
+    }
+}
+
+/// How many bytes are data, and whether the needle follows them or just what may become one.
+#[inline]
+fn find_short(needle: &[u8], input: &[u8]) -> (usize, bool) {
+    let mut from = 0;
+    while let Some(at) = memchr(needle[0], &input[from..]) {
+        let at = from + at;
+        match (needle.get(1), input.get(at + 1)) {
+            (None, _) => return (at, true),
+            (Some(_), None) => return (at, false),
+            (Some(second), Some(next)) if second == next => return (at, true),
+            (Some(_), Some(_)) => from = at + 1,
+        }
+    }
+    (input.len(), false)
+}
+
+/// How many bytes of the needle match when `byte` follows `matched` of them.
+fn matched_after(needle: &[u8], borders: &[u32], mut matched: usize, byte: u8) -> usize {
+    loop {
+        #[cfg(test)]
+        tests::count_comparison();
+        if needle[matched] == byte {
+            return matched + 1;
+        }
+        if matched == 0 {
+            return 0;
+        }
+        matched = borders[matched] as usize;
+    }
+}
+
+fn same(a: &Bytes, b: &Bytes) -> bool {
+    a.len() == b.len() && (a.as_ptr() == b.as_ptr() || a == b)
+}
