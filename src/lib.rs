@@ -1,5 +1,5 @@
 //! Python's `asyncore` and `asynchat` for Rust: a single-threaded reactor that calls objects back when their sockets
-//! are ready.
+//! are ready, and a layer on top that cuts their input into frames.
 //!
 //! An echo server:
 //!
@@ -53,6 +53,8 @@
 //!   the same call.
 //! - A [`Dispatcher`] is an object you write. It holds the state of your protocol and reacts to a socket; every
 //!   callback has a default. The reactor owns it from registration until its channel is closed.
+//! - An [`AsyncChat`] is the same for protocols in frames: it gets the bytes up to a [`Terminator`] (a byte string, a
+//!   count, or none) and word when the frame is complete. Wrapped in a [`ChatDispatcher`] it is a dispatcher.
 //! - A [`Channel`] is a registered socket with all the reactor keeps for it: readiness, outgoing queue, timeouts. Every
 //!   callback gets its own one as an argument. Between callbacks a channel is a [`ChannelId`], which is `Copy`;
 //!   [`Registry::channel`] turns it into a `Channel` again, or into `None` once it is closed.
@@ -75,12 +77,13 @@
 //! | `socket_map` | [`Registry::channels`], [`Registry::channel`], [`Registry::with`] |
 //! | `close_all()` | [`Registry::close_all`] |
 //! | `push`, `push_with_producer`, `close_when_done` | the same on [`Channel`] |
+//! | a subclass of `async_chat` | a type that implements [`AsyncChat`], registered in a [`ChatDispatcher`] |
+//! | `set_terminator`, `discard_buffers` | [`ChatChannel::set_terminator`], [`discard_input`](ChatChannel::discard_input), [`discard_output`](ChatChannel::discard_output) |
 //! | `simple_producer`, your own `more()` | [`SimpleProducer`], [`Producer`] |
 //! | a `sched` beside the loop, a socket pair to wake it | [`Registry::call_later`], [`Registry::handle`] |
 //!
-//! `set_terminator`, `collect_incoming_data` and `found_terminator` are not in this version yet; until then a
-//! dispatcher cuts its own input. Names stay, some meanings do not: `docs/design.md` in the repository lists the
-//! differences and the rules (R1 to R22) this documentation refers to.
+//! Names stay, some meanings do not: the README lists the differences, and `docs/design.md` in the repository the rules
+//! (R1 to R22) this documentation refers to.
 //!
 //! # Platforms
 //! Developed and tested on Linux, on mio's epoll backend and on its poll(2) backend. Android, macOS, iOS, the BSDs and
@@ -101,6 +104,7 @@
 //! # Features
 //! The crate has no Cargo features.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod accept;
 mod address;
@@ -132,8 +136,8 @@ mod visit;
 
 pub use address::{Address, AddressParseError};
 pub use builder::{Builder, ErrorSource};
-pub use chat::{AsyncChat, ChatChannel, ChatDispatcher, Terminator};
 pub use channel::{Channel, Detached};
+pub use chat::{AsyncChat, ChatChannel, ChatDispatcher, Terminator};
 pub use connect::ConnectOptions;
 pub use dispatcher::{Dispatcher, Exceptional};
 pub use error::{BoxError, FrameTooLong, OutgoingFull, Panicked, Result, Stopped, VisitError};

@@ -68,20 +68,25 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         result
     }
 
-    /// Hands out what `input` completes. Gives how much of it is used up.
-    fn feed(&mut self, channel: &mut Channel<'_>, input: &[u8]) -> (usize, Result) {
+    /// Hands out what `input`, or the end of file, completes. Gives how much of it is used up.
+    fn hand_out(&mut self, channel: &mut Channel<'_>, input: &[u8], end: bool) -> (usize, Result) {
         let id = channel.id();
         let chat = &mut self.chat;
         let mut view = ChatChannel::new(channel.registry(), id, &mut self.framer, input);
         let mut empty_frames = 0;
         let outcome = loop {
             let before = view.rest.len();
-            let step = view.framer.next(&mut view.rest);
+            let step = if end {
+                view.framer.finish()
+            } else {
+                view.framer.next(&mut view.rest)
+            };
             let outcome = match step {
                 Step::Data(data) => chat.collect_incoming_data(&mut view, data),
                 Step::Held(data) => chat.collect_incoming_data(&mut view, &data),
                 Step::Terminator => {
-                    empty_frames = if view.rest.len() == before { empty_frames + 1 } else { 0 };
+                    let empty = view.rest.len() == before;
+                    empty_frames = if empty { empty_frames + 1 } else { 0 };
                     chat.found_terminator(&mut view)
                 }
                 Step::TooLong => Err(FrameTooLong {
@@ -91,7 +96,9 @@ impl<C: AsyncChat> ChatDispatcher<C> {
                 .into()),
                 Step::NeedInput => break Ok(()),
             };
-            if outcome.is_err() || empty_frames == EMPTY_FRAMES || !view.goes_on() || !chat.readable() {
+            // What is left at the end of file cannot wait.
+            let paused = !end && !chat.readable();
+            if outcome.is_err() || paused || empty_frames == EMPTY_FRAMES || !view.goes_on() {
                 break outcome;
             }
         };
@@ -100,14 +107,6 @@ impl<C: AsyncChat> ChatDispatcher<C> {
             channel.read_soon();
         }
         (used, outcome)
-    }
-
-    /// The stream is over: what looked like the start of a terminator is data (R17).
-    fn finish(&mut self, channel: &mut Channel<'_>) -> Result {
-        match self.framer.finish() {
-            Step::Held(data) => self.enter(channel, |chat, view| chat.collect_incoming_data(view, &data)),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -125,13 +124,7 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
     }
 
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-        channel.recv_some(|channel, input, end| {
-            if end {
-                (0, self.finish(channel))
-            } else {
-                self.feed(channel, input)
-            }
-        })?
+        channel.recv_some(|channel, input, end| self.hand_out(channel, input, end))?
     }
 
     fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {

@@ -88,14 +88,15 @@ impl Chat {
 
     /// End of file.
     fn finish(&mut self) -> &mut Self {
-        match self.framer.finish() {
-            Step::Held(tail) => self.calls.push(Call::Collect(tail.to_vec())),
-            Step::TooLong => self.calls.push(Call::TooLong),
-            Step::NeedInput => {}
-            step => panic!("{step:?} at the end of file"),
+        loop {
+            self.calls.push(match self.framer.finish() {
+                Step::Data(data) => panic!("{data:?} out of nothing"),
+                Step::Held(data) => Call::Collect(data.to_vec()),
+                Step::Terminator => Call::Found,
+                Step::TooLong => Call::TooLong,
+                Step::NeedInput => return self,
+            });
         }
-        assert_eq!(self.framer.finish(), Step::NeedInput);
-        self
     }
 
     /// The calls since the last time, in the notation of Python's input table: `c(data)`, `F`.
@@ -283,11 +284,7 @@ mod input_table {
     /// `find_prefix_at_end` is not a function here: it is what a read leaves held.
     #[test]
     fn a_prefix_at_the_end_is_held() {
-        let held =
-            |needle: &'static str, read: &str| match Chat::with(needle).feed(read).framer.mode {
-                Mode::Bytes(ref search) => search.held(),
-                _ => unreachable!(),
-            };
+        let held = |needle: &'static str, read| Chat::with(needle).feed(read).framer.held().len();
         assert_eq!(held("\r\n", "qwerty\r"), 1);
         assert_eq!(held("\r\n", "qwertydkjf"), 0);
         assert_eq!(held("\r\n", "qwerty\r\n"), 0);
@@ -419,11 +416,37 @@ mod changing_the_terminator {
     }
 
     #[test]
-    fn held_bytes_examined_again_are_data_at_end_of_file() {
+    fn between_reads_may_make_a_step_due_without_input() {
+        let mut chat = Chat::with("\r\n");
+        chat.feed("ab\r");
+        assert!(!chat.framer.is_due());
+        chat.framer.set_terminator("\rx".into());
+        assert!(chat.framer.is_due());
+        assert_eq!(chat.framer.held(), "\r");
+        chat.feed("");
+        assert!(!chat.framer.is_due());
+        assert_eq!(chat.framer.held(), "\r");
+        chat.framer.set_terminator(Terminator::Count(1));
+        chat.feed("");
+        assert!(!chat.framer.is_due());
+        assert_eq!(chat.framer.held(), "");
+        chat.framer.set_terminator(Terminator::Count(0));
+        assert!(chat.framer.is_due());
+    }
+
+    #[test]
+    fn held_bytes_are_examined_again_at_end_of_file() {
+        let mut chat = Chat::with("\r\n.\r\n");
+        chat.feed("ab\r\n.\r").take();
+        chat.framer.set_terminator("\n".into());
+        assert_eq!(chat.finish().take(), r"c(\r) F c(.\r)");
+
         let mut chat = Chat::with("\r\n");
         chat.feed("ab\r").take();
         chat.framer.set_terminator("\rx".into());
-        assert_eq!(chat.feed("").finish().take(), r"c(\r)");
+        assert_eq!(chat.finish().take(), r"c(\r)");
+        chat.framer.set_terminator(Terminator::Count(0));
+        assert_eq!(chat.finish().take(), "F");
     }
 
     #[test]
@@ -532,8 +555,10 @@ mod max_frame {
     #[test]
     fn a_limit_set_in_mid_frame_counts_what_was_collected() {
         let mut chat = Chat::with("\n");
+        assert_eq!(chat.framer.max_frame(), None);
         chat.feed("abcde").take();
         chat.framer.set_max_frame(Some(6));
+        assert_eq!(chat.framer.max_frame(), Some(6));
         assert_eq!(
             chat.feed("f").feed("g\nabcdef\n").take(),
             "c(f) L F c(abcdef) F"
@@ -849,6 +874,8 @@ mod model {
         ) {
             let mut naive = Naive::new(&terminators);
             let mut chat = Chat::new(terminators);
+            naive.feed(b"");
+            chat.feed("");
             for (read, change) in reads(&stream, &sizes).zip(changes.iter().cycle()) {
                 if let Some(change) = change {
                     chat.framer.set_terminator(change.clone());

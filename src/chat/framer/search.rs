@@ -1,0 +1,211 @@
+//! Finds a byte string in a stream that comes in pieces, without keeping the stream (R15, R18).
+
+use bytes::Bytes;
+use memchr::{memchr, memmem};
+
+/// What the front of the input is.
+pub(super) enum Cut {
+    /// So many bytes of data.
+    Data(usize),
+    /// Nothing yet: so many of the bytes held before it are data.
+    Held(usize),
+    /// So many bytes which, with those held before, are the terminator.
+    Terminator(usize),
+    /// All of it, if any, is held.
+    Everything,
+}
+
+/// A terminator and how much of it has been seen.
+#[derive(Debug)]
+pub(super) struct Search {
+    needle: Needle,
+    progress: Progress,
+}
+
+#[derive(Debug)]
+enum Needle {
+    /// One or two bytes: nothing to prepare.
+    Short(Bytes),
+    Long(Box<LongNeedle>),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Progress {
+    /// The earlier input ended with this many bytes of the needle.
+    Held(u32),
+    /// The input begins with the needle: the data before it has just been handed out.
+    Found,
+}
+
+impl Search {
+    /// For a needle that is not empty. `spare` is used if it fits.
+    pub(super) fn new(needle: Bytes, spare: &mut Option<Box<LongNeedle>>) -> Self {
+        debug_assert!(!needle.is_empty() && u32::try_from(needle.len()).is_ok());
+        let needle = if needle.len() <= 2 {
+            Needle::Short(needle)
+        } else {
+            let spare = spare.take_if(|spare| same(&spare.bytes, &needle));
+            Needle::Long(spare.unwrap_or_else(|| Box::new(LongNeedle::new(needle))))
+        };
+        Self {
+            needle,
+            progress: Progress::Held(0),
+        }
+    }
+
+    pub(super) fn needle(&self) -> &Bytes {
+        match &self.needle {
+            Needle::Short(bytes) => bytes,
+            Needle::Long(needle) => &needle.bytes,
+        }
+    }
+
+    /// How many bytes at the end of the earlier input are held, because the needle may begin there.
+    pub(super) fn held(&self) -> usize {
+        match self.progress {
+            Progress::Held(held) => held as usize,
+            Progress::Found => 0,
+        }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.progress = Progress::Held(0);
+    }
+
+    pub(super) fn into_spare(self) -> Option<Box<LongNeedle>> {
+        match self.needle {
+            Needle::Short(_) => None,
+            Needle::Long(needle) => Some(needle),
+        }
+    }
+
+    /// Cuts a piece off the front of `input`, which goes on where the pieces cut before end.
+    #[inline]
+    pub(super) fn next(&mut self, input: &[u8]) -> Cut {
+        match self.progress {
+            Progress::Held(0) => {
+                let (len, found) = match &self.needle {
+                    Needle::Short(needle) => find_short(needle, input),
+                    Needle::Long(needle) => needle.find(input),
+                };
+                if len > 0 {
+                    // What looks like the needle stays in the input: a callback may change it yet.
+                    if found {
+                        self.progress = Progress::Found;
+                    }
+                    Cut::Data(len)
+                } else if found {
+                    Cut::Terminator(self.needle().len())
+                } else {
+                    self.progress = Progress::Held(input.len() as u32);
+                    Cut::Everything
+                }
+            }
+            Progress::Held(held) => self.resume(held as usize, input),
+            Progress::Found => {
+                self.forget();
+                Cut::Terminator(self.needle().len())
+            }
+        }
+    }
+
+    #[cold]
+    fn resume(&mut self, held: usize, input: &[u8]) -> Cut {
+        let (needle, borders) = match &self.needle {
+            Needle::Short(bytes) => (bytes, [0, 0].as_slice()),
+            Needle::Long(needle) => (&needle.bytes, &*needle.borders),
+        };
+        // Held bytes before the first match that is still possible are data. If all of them are,
+        // the input is searched from its start: less than a needle of it is looked at twice.
+        let (mut matched, mut used, mut data) = (held, 0, 0);
+        for &byte in input {
+            matched = matched_after(needle, borders, matched, byte);
+            used += 1;
+            data = held.min(held + used - matched);
+            if matched == needle.len() || data == held {
+                break;
+            }
+        }
+        if data > 0 {
+            self.progress = Progress::Held((held - data) as u32);
+            Cut::Held(data)
+        } else if matched == needle.len() {
+            self.forget();
+            Cut::Terminator(used)
+        } else {
+            self.progress = Progress::Held(matched as u32);
+            Cut::Everything
+        }
+    }
+}
+
+/// A needle of three bytes or more, made ready.
+#[derive(Debug)]
+pub(super) struct LongNeedle {
+    bytes: Bytes,
+    finder: memmem::Finder<'static>,
+    /// `borders[n]`: the length of the longest proper prefix of the first `n` bytes that is their
+    /// suffix too (Knuth, Morris, Pratt). A match that fails goes on from there, never back.
+    borders: Box<[u32]>,
+}
+
+impl LongNeedle {
+    fn new(bytes: Bytes) -> Self {
+        let mut borders = vec![0; bytes.len()].into_boxed_slice();
+        let mut border = 0;
+        for len in 2..bytes.len() {
+            border = matched_after(&bytes, &borders, border, bytes[len - 1]);
+            borders[len] = border as u32;
+        }
+        Self {
+            finder: memmem::Finder::new(&bytes).into_owned(),
+            bytes,
+            borders,
+        }
+    }
+
+    /// See [`find_short`].
+    fn find(&self, input: &[u8]) -> (usize, bool) {
+        if let Some(at) = self.finder.find(input) {
+            return (at, true);
+        }
+        let tail = &input[input.len().saturating_sub(self.bytes.len() - 1)..];
+        let next = |matched, &byte| matched_after(&self.bytes, &self.borders, matched, byte);
+        (input.len() - tail.iter().fold(0, next), false)
+    }
+}
+
+/// How many bytes are data, and whether the needle follows them or just what may become one.
+#[inline]
+fn find_short(needle: &[u8], input: &[u8]) -> (usize, bool) {
+    let mut from = 0;
+    while let Some(at) = memchr(needle[0], &input[from..]) {
+        let at = from + at;
+        match (needle.get(1), input.get(at + 1)) {
+            (None, _) => return (at, true),
+            (Some(_), None) => return (at, false),
+            (Some(second), Some(next)) if second == next => return (at, true),
+            (Some(_), Some(_)) => from = at + 1,
+        }
+    }
+    (input.len(), false)
+}
+
+/// How many bytes of the needle match when `byte` follows `matched` of them.
+fn matched_after(needle: &[u8], borders: &[u32], mut matched: usize, byte: u8) -> usize {
+    loop {
+        #[cfg(test)]
+        super::tests::count_comparison();
+        if needle[matched] == byte {
+            return matched + 1;
+        }
+        if matched == 0 {
+            return 0;
+        }
+        matched = borders[matched] as usize;
+    }
+}
+
+pub(super) fn same(a: &Bytes, b: &Bytes) -> bool {
+    a.len() == b.len() && (a.as_ptr() == b.as_ptr() || a == b)
+}
