@@ -15,7 +15,7 @@ struct Echo;
 
 impl Dispatcher for Echo {
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-        channel.recv_with(|channel, data| std::io::Write::write_all(channel, data))??;
+        channel.recv_with(std::io::Write::write_all)??;
         Ok(())
     }
 }

@@ -30,8 +30,50 @@ impl Registry {
         }
     }
 
-    /// Runs one callback with its object taken out of the slot. False if it failed.
+    /// Runs one callback. False if it failed.
     pub(crate) fn call(
+        &mut self,
+        id: ChannelId,
+        f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
+    ) -> bool {
+        self.stats.callbacks += 1;
+        self.with_object(id, f)
+    }
+
+    /// Runs a callback and counts it if it did nothing at all. False if it failed.
+    pub(crate) fn call_watched(
+        &mut self,
+        id: ChannelId,
+        f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
+    ) -> bool {
+        let before = self.effects;
+        let fine = self.call(id, f);
+        self.watch_for_spin(id, before);
+        fine
+    }
+
+    /// Runs a callback, watched, if its object wants it. Tells whether it did.
+    pub(crate) fn call_if(
+        &mut self,
+        id: ChannelId,
+        wants: impl FnOnce(&dyn Dispatcher) -> bool,
+        f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
+    ) -> bool {
+        let before = self.effects;
+        let mut wanted = false;
+        self.with_object(id, |d, channel| {
+            wanted = wants(d);
+            if wanted { f(d, channel) } else { Ok(()) }
+        });
+        if wanted {
+            self.stats.callbacks += 1;
+            self.watch_for_spin(id, before);
+        }
+        wanted
+    }
+
+    /// Runs `f` with the object of a channel taken out of its slot. False if it failed.
+    fn with_object(
         &mut self,
         id: ChannelId,
         f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
@@ -39,9 +81,9 @@ impl Registry {
         let Some(mut object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
             return true;
         };
-        self.stats.callbacks += 1;
+        let propagate = self.policy.propagate_panics;
         let mut channel = Channel::new(self, id);
-        let outcome = if channel.registry().policy.propagate_panics {
+        let outcome = if propagate {
             Ok(f(&mut *object, &mut channel))
         } else {
             catch_unwind(AssertUnwindSafe(|| f(&mut *object, &mut channel)))
@@ -61,21 +103,15 @@ impl Registry {
         }
     }
 
-    /// Runs a callback and counts it if it did nothing at all. False if it failed.
-    pub(crate) fn call_watched(
-        &mut self,
-        id: ChannelId,
-        f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
-    ) -> bool {
-        let before = self.effects;
-        let fine = self.call(id, f);
-        let idle = self.effects == before;
+    /// Looks whether a callback had any effect (R3b).
+    fn watch_for_spin(&mut self, id: ChannelId, effects_before: u64) {
+        let idle = self.effects == effects_before;
         let Some(slot) = self.slot_mut(id) else {
-            return fine;
+            return;
         };
         if !idle {
             slot.fruitless = 0;
-            return fine;
+            return;
         }
         slot.fruitless = slot.fruitless.saturating_add(1);
         if slot.fruitless >= SPIN_LIMIT && !slot.flags.warned {
@@ -87,7 +123,6 @@ impl Registry {
                  have readable() or writable() answer false while there is nothing to do, or read what is there"
             );
         }
-        fine
     }
 
     /// Decides what an error means for its channel (R8, R9).

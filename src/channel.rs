@@ -8,7 +8,7 @@ use crate::{
     Address, ChannelId, Dispatcher, Producer, Registry, Socket, State, Stream,
     error::closed,
     outgoing::{Outgoing, Unsent},
-    slot::{Limits, Peer, Phase, Sending, Slot},
+    slot::{Limits, Phase, Sending, Slot},
     socket::Role,
     table::describe,
     task::Task,
@@ -85,13 +85,11 @@ impl<'r> Channel<'r> {
     /// `WouldBlock` when there is nothing now. What breaks the connection is noted, and `handle_close` follows
     /// when the running callback has returned, whatever is done with the error (R7).
     pub fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let slot = self.slot_mut()?;
-        if let Some(n) = slot.read_unread(buf) {
+        if let Some(n) = self.slot_mut()?.read_unread(buf) {
             self.registry.effects += 1;
             return Ok(n);
         }
-        let result = slot.read(buf);
-        self.registry.note_read(self.id, result, buf.len())
+        self.registry.read(self.id, buf)
     }
 
     /// Reads once into the reactor's own buffer and lends the bytes to `f`; an empty slice is the end of file.
@@ -115,7 +113,7 @@ impl<'r> Channel<'r> {
         if let Some(unread) = self.slot_mut()?.unread.take() {
             self.registry.effects += 1;
             let (used, result) = f(self, &unread, false);
-            self.unread(unread.slice(used.min(unread.len())..));
+            self.keep_rest(unread.slice(used.min(unread.len())..));
             return Ok(result);
         }
         let size = self.registry.policy.read_buffer;
@@ -124,10 +122,10 @@ impl<'r> Channel<'r> {
             .read_buffers
             .pop()
             .unwrap_or_else(|| vec![0; size].into_boxed_slice());
-        let result = self.recv(&mut buffer).map(|n| {
+        let result = self.registry.read(self.id, &mut buffer).map(|n| {
             let (used, result) = f(self, &buffer[..n], n == 0);
             if used < n {
-                self.unread(Bytes::copy_from_slice(&buffer[used..n]));
+                self.keep_rest(Bytes::copy_from_slice(&buffer[used..n]));
             }
             result
         });
@@ -148,6 +146,14 @@ impl<'r> Channel<'r> {
         }
         slot.unread = Some(Box::new(bytes));
         self.registry.touch_later(self.id);
+    }
+
+    /// Keeps what was read and not used, behind what was given back meanwhile.
+    pub(crate) fn keep_rest(&mut self, rest: Bytes) {
+        if let Ok(slot) = self.slot_mut() {
+            slot.keep_rest(rest);
+            self.registry.touch_later(self.id);
+        }
     }
 
     /// Has `handle_read` called although nothing arrived.
@@ -186,12 +192,9 @@ impl<'r> Channel<'r> {
     /// `WouldBlock` when the socket is full, and while bytes wait in the outgoing queue, so that nothing overtakes
     /// them. For a broken connection see [`recv`](Self::recv).
     pub fn send(&mut self, data: &[u8]) -> io::Result<usize> {
-        let slot = self.slot_mut()?;
-        if slot.has_outgoing() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let result = slot.write(data);
-        self.registry.note_write(self.id, result)
+        let id = self.id;
+        self.registry
+            .write(id, |slot, poll| slot.write(data, poll, id))
     }
 
     /// Accepts one connection.
@@ -208,17 +211,7 @@ impl<'r> Channel<'r> {
     /// # Errors
     /// `WouldBlock` when there is none now.
     pub fn recv_from(&mut self, buf: &mut [u8]) -> io::Result<(usize, Address)> {
-        let slot = self.slot_mut()?;
-        if !slot.readiness.can_read() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let mut from = None;
-        let result = slot.io.recv_from(buf).map(|(n, sender)| {
-            from = Some(sender);
-            n
-        });
-        let n = self.registry.note_read(self.id, result, 0)?;
-        Ok((n, from.unwrap_or(Address::Unnamed)))
+        self.registry.read_from(self.id, buf)
     }
 
     /// Sends one datagram.
@@ -226,12 +219,10 @@ impl<'r> Channel<'r> {
     /// # Errors
     /// `WouldBlock` when the system's queue is full; what the system says about the address.
     pub fn send_to(&mut self, data: &[u8], to: impl Into<Address>) -> io::Result<usize> {
-        let slot = self.slot_mut()?;
-        if !slot.readiness.can_write() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let result = slot.io.send_to(data, &to.into());
-        self.registry.note_write(self.id, result)
+        let to = to.into();
+        let id = self.id;
+        self.registry
+            .write(id, |slot, poll| slot.send_to(data, &to, poll, id))
     }
 
     /// Queues bytes. Never blocks, keeps order; everything one visit queued leaves together (R12).
@@ -256,29 +247,25 @@ impl<'r> Channel<'r> {
     ) {
         let id = self.id;
         let registry = &mut *self.registry;
-        let defaults = registry.policy.limits;
-        let Some(slot) = registry.slot_mut(id) else {
+        let slot = registry.slots.get_mut(id.index());
+        let Some(slot) = slot.filter(|slot| slot.generation == id.generation()) else {
             log::debug!(target: "asynchat::channel", "channel {id}: push after close dropped");
             return;
         };
-        let takes = matches!(slot.io.role(), Role::Stream | Role::Fd);
-        if !takes || slot.flags.closing || slot.sending != Sending::Open || slot.peer == Peer::Reset
-        {
+        if !slot.takes_output() {
             log::debug!(target: "asynchat::channel", "channel {id}: push dropped, it sends no more ({:?})", slot.state());
             return;
         }
-        let limits = slot.limits.as_deref().copied().unwrap_or(defaults);
-        let len = slot.outgoing_len() + added;
+        let limits = slot.limits.as_deref().unwrap_or(&registry.policy.limits);
+        let queue = slot
+            .outgoing
+            .get_or_insert_with(|| registry.queues.pop().unwrap_or_default());
+        let len = queue.len() + added;
         if len > limits.max || slot.flags.overflown {
             slot.flags.overflown = true;
         } else {
             slot.flags.congested |= len > limits.high;
-            let queue = slot.outgoing.take();
-            let mut queue = queue.unwrap_or_else(|| registry.take_queue());
-            add(&mut queue, &mut registry.spare);
-            if let Some(slot) = registry.slot_mut(id) {
-                slot.outgoing = Some(queue);
-            }
+            add(queue, &mut registry.spare);
         }
         registry.effects += 1;
         registry.touch_later(id);
@@ -410,6 +397,8 @@ impl<'r> Channel<'r> {
             return;
         }
         slot.type_name = type_name;
+        // A call the old object asked for is not the new one's.
+        slot.unread.take_if(|bytes| bytes.is_empty());
         slot.flags.reads_ignored = false;
         slot.flags.writes_ignored = false;
         let old = slot.dispatcher.replace(object);
@@ -450,6 +439,12 @@ impl<'r> Channel<'r> {
     #[cfg(windows)]
     pub fn as_socket(&self) -> io::Result<std::os::windows::io::BorrowedSocket<'_>> {
         self.slot()?.io.as_socket()
+    }
+
+    /// Whether an error concerns one of many peers, and not this socket.
+    pub(crate) fn outlives_errors(&self) -> bool {
+        self.slot()
+            .is_ok_and(|slot| matches!(slot.io.role(), Role::Listener | Role::Datagram))
     }
 
     pub(crate) fn ignore_reads(&mut self) {

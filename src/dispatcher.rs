@@ -2,7 +2,7 @@
 
 use std::{any::Any, io};
 
-use crate::{Address, BoxError, Channel, Result, State, Stream};
+use crate::{Address, BoxError, Channel, Result, Stream};
 
 /// What [`Dispatcher::handle_expt`] reports.
 #[derive(Debug)]
@@ -12,6 +12,9 @@ pub enum Exceptional {
     /// channel is closed when the callback returns.
     ConnectFailed(io::Error),
     /// The peer sent out-of-band data (`MSG_OOB`). Linux and Android only.
+    ///
+    /// Not announced if it came alone before the channel's first visit: the first read steps over it. Whoever needs
+    /// every urgent byte sets `SO_OOBINLINE` ([`Channel::as_fd`]) before registering the stream.
     Priority,
 }
 
@@ -164,7 +167,8 @@ pub trait Dispatcher: Any {
 
     /// A callback of this channel failed or panicked ([`Panicked`](crate::Panicked)), or a limit was passed.
     ///
-    /// Default: an error in the log, and the channel is closed, unless it is a listener, which goes on (R9).
+    /// Default: an error in the log, and the channel is closed, unless it is a listener or a datagram socket: there
+    /// an error belongs to one connection or datagram (R9).
     fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
         defaults::error(channel, &error);
     }
@@ -177,7 +181,7 @@ pub trait Dispatcher: Any {
 
 /// What the callbacks do that nobody wrote, for [`Dispatcher`] and [`AsyncChat`](crate::AsyncChat) alike.
 pub(crate) mod defaults {
-    use super::{BoxError, Channel, Exceptional, State};
+    use super::{BoxError, Channel, Exceptional};
 
     pub(crate) fn expt(channel: &Channel<'_>, what: &Exceptional) {
         let name = channel.describe();
@@ -198,7 +202,7 @@ pub(crate) mod defaults {
 
     pub(crate) fn error(channel: &mut Channel<'_>, error: &BoxError) {
         log::error!(target: "asynchat::channel", "{}: {error}", channel.describe());
-        if channel.state() != State::Listening {
+        if !channel.outlives_errors() {
             channel.close();
         }
     }

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     ChannelId, Dispatcher, OutgoingFull, Panicked, Registry,
+    error::{Meaning, meaning_of_io},
     outgoing::{Flushed, Outgoing, Spare},
     slot::{Limits, Phase, Slot},
     socket::Role,
@@ -79,16 +80,24 @@ impl Registry {
         };
         self.keep_queue(id, queue);
         self.note_flushed(id, written);
+        if matches!(flushed, Flushed::Blocked)
+            && let Some((slot, poll)) = self.slot_and_poll(id)
+            && slot.io.role() == Role::Fd
+        {
+            slot.io.rearm(poll, id.into());
+        }
         match flushed {
             Flushed::Empty | Flushed::Blocked | Flushed::Parked | Flushed::Paused => {}
             Flushed::ProducerFailed(error) => self.fail_with(id, error.into()),
             Flushed::Failed(error) => {
                 // Whatever the reason, the stream has a hole now: nothing more can be sent.
-                let broken = self.slot_mut(id).and_then(|slot| {
-                    slot.readiness.read_again();
+                let doomed = self.slot_mut(id).and_then(|slot| {
+                    if meaning_of_io(&error) == Meaning::Reset {
+                        slot.broken_while_sending();
+                    }
                     slot.outgoing.take()
                 });
-                if let Some(queue) = broken {
+                if let Some(queue) = doomed {
                     self.give_queue(queue);
                 }
                 self.fail(id, error.into());
@@ -106,7 +115,7 @@ impl Registry {
 
     fn note_flushed(&mut self, id: ChannelId, written: usize) {
         if written > 0 {
-            let _ = self.note_write(id, Ok(written));
+            let _ = self.write(id, |_, _| Ok(written));
         }
     }
 }

@@ -2,106 +2,89 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 use crate::{
-    Channel, ChannelId, Registry,
-    error::{Meaning, meaning_of_io},
+    Address, Channel, ChannelId, Registry,
+    clock::Clock,
+    error::{Meaning, closed, meaning_of_io},
     slot::{Peer, Phase, Sending, Slot},
     socket::{Io, Role},
 };
 
 impl Registry {
-    /// What a read answered, for readiness, statistics and the peer's state. `asked` is 0 for a datagram.
-    pub(crate) fn note_read(
-        &mut self,
-        id: ChannelId,
-        result: io::Result<usize>,
-        asked: usize,
-    ) -> io::Result<usize> {
-        let now = self.idle_now(id);
-        let Some((slot, poll)) = self.slot_and_poll(id) else {
-            return result;
+    /// Reads from the socket of a channel.
+    pub(crate) fn read(&mut self, id: ChannelId, buf: &mut [u8]) -> io::Result<usize> {
+        let slot = self.slots.get_mut(id.index());
+        let Some(slot) = slot.filter(|slot| slot.generation == id.generation()) else {
+            return Err(closed());
         };
-        match &result {
-            Ok(n) => {
-                let n = *n;
+        let result = slot.read(buf, &self.poll, id);
+        match result {
+            Ok(n @ 1..) => {
+                // Only TCP: a Unix stream stops short at passed descriptors, a pipe or a tty at will.
+                if matches!(slot.io, Io::TcpStream(_)) {
+                    slot.readiness.after_stream_read(n, buf.len());
+                }
+                slot.note_traffic(&self.clock);
                 slot.bytes_in += n as u64;
-                if let Some(now) = now {
-                    slot.active_at = now;
-                }
-                match slot.io.role() {
-                    Role::Stream | Role::Fd if n == 0 && asked > 0 => {
-                        slot.readiness.read_blocked();
-                        if slot.peer == Peer::Open {
-                            slot.peer = Peer::Finished;
-                        }
-                    }
-                    // Only TCP: a Unix stream stops short at passed descriptors, a pipe or a tty at will.
-                    Role::Stream if matches!(slot.io, Io::TcpStream(_)) => {
-                        slot.readiness.after_stream_read(n, asked);
-                    }
-                    _ => {}
-                }
+                self.stats.bytes_in += n as u64;
+                self.effects += 1;
             }
-            Err(error) => match (meaning_of_io(error), slot.io.role()) {
-                (Meaning::Nothing, role) => {
-                    slot.readiness.read_blocked();
-                    if role == Role::Fd {
-                        slot.io.rearm(poll, id.into());
-                    }
+            Ok(0) if buf.is_empty() || slot.io.role() == Role::Datagram => self.effects += 1,
+            Ok(_) => {
+                slot.readiness.read_blocked();
+                if slot.peer == Peer::Open {
+                    slot.peer = Peer::Finished;
                 }
-                (Meaning::Reset, Role::Stream | Role::Fd) => {
-                    slot.readiness.read_blocked();
-                    slot.peer = Peer::Reset;
-                }
-                _ => {}
-            },
-        }
-        if let Ok(n) = &result {
-            self.effects += 1;
-            self.stats.bytes_in += *n as u64;
+                self.effects += 1;
+            }
+            Err(_) => {}
         }
         result
     }
 
-    pub(crate) fn note_write(
+    pub(crate) fn read_from(
         &mut self,
         id: ChannelId,
-        result: io::Result<usize>,
-    ) -> io::Result<usize> {
-        let now = self.idle_now(id);
-        let Some((slot, poll)) = self.slot_and_poll(id) else {
-            return result;
+        buf: &mut [u8],
+    ) -> io::Result<(usize, Address)> {
+        let slot = self.slots.get_mut(id.index());
+        let Some(slot) = slot.filter(|slot| slot.generation == id.generation()) else {
+            return Err(closed());
         };
-        match &result {
-            Ok(n) => {
-                slot.bytes_out += *n as u64;
-                if let Some(now) = now {
-                    slot.active_at = now;
-                }
-            }
-            Err(error) => match (meaning_of_io(error), slot.io.role()) {
-                (Meaning::Nothing, role) => {
-                    slot.readiness.write_blocked();
-                    if role == Role::Fd {
-                        slot.io.rearm(poll, id.into());
-                    }
-                }
-                (Meaning::Reset, Role::Stream | Role::Fd) if slot.sending != Sending::Shut => {
-                    slot.readiness.read_again();
-                    slot.peer = Peer::Reset;
-                }
-                _ => {}
-            },
+        if !slot.readiness.can_read() {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
-        if let Ok(n) = &result {
-            self.effects += 1;
-            self.stats.bytes_out += *n as u64;
+        let result = slot.io.recv_from(buf);
+        match &result {
+            Ok((n, _)) => {
+                slot.note_traffic(&self.clock);
+                slot.bytes_in += *n as u64;
+                self.stats.bytes_in += *n as u64;
+                self.effects += 1;
+            }
+            Err(error) => slot.note_read_error(error, &self.poll, id),
         }
         result
     }
 
-    fn idle_now(&self, id: ChannelId) -> Option<std::time::Instant> {
-        self.slot(id)?.idle.map(|_| self.now())
+    /// Writes to the socket of a channel with `write`.
+    pub(crate) fn write(
+        &mut self,
+        id: ChannelId,
+        write: impl FnOnce(&mut Slot, &mio::Registry) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let slot = self.slots.get_mut(id.index());
+        let Some(slot) = slot.filter(|slot| slot.generation == id.generation()) else {
+            return Err(closed());
+        };
+        let n = write(slot, &self.poll)?;
+        slot.note_traffic(&self.clock);
+        slot.bytes_out += n as u64;
+        self.stats.bytes_out += n as u64;
+        self.effects += 1;
+        Ok(n)
     }
 
     /// Reads and forgets, up to one buffer a visit. Gives the number of bytes.
@@ -122,6 +105,56 @@ impl Registry {
 }
 
 impl Slot {
+    /// For the idle timeout: one store per read or write (R20).
+    fn note_traffic(&mut self, clock: &Clock) {
+        if self.idle.is_some() {
+            self.active_at = clock.get();
+        }
+    }
+
+    #[cold]
+    fn note_read_error(&mut self, error: &io::Error, poll: &mio::Registry, id: ChannelId) {
+        match (meaning_of_io(error), self.io.role()) {
+            (Meaning::Nothing, role) => {
+                self.readiness.read_blocked();
+                if role == Role::Fd {
+                    self.io.rearm(poll, id.into());
+                }
+            }
+            (Meaning::Reset, Role::Stream | Role::Fd) => {
+                self.readiness.read_blocked();
+                self.peer = Peer::Reset;
+            }
+            // The write end of a pipe: there will never be anything to read.
+            (Meaning::Failure, Role::Fd) => self.readiness.read_blocked(),
+            _ => {}
+        }
+    }
+
+    /// What arrived before the connection broke may still be unread: one more look.
+    pub(crate) fn broken_while_sending(&mut self) {
+        if self.peer != Peer::Reset {
+            self.readiness.read_again();
+            self.peer = Peer::Reset;
+        }
+    }
+
+    #[cold]
+    fn note_write_error(&mut self, error: &io::Error, poll: &mio::Registry, id: ChannelId) {
+        match (meaning_of_io(error), self.io.role()) {
+            (Meaning::Nothing, role) => {
+                self.readiness.write_blocked();
+                if role == Role::Fd {
+                    self.io.rearm(poll, id.into());
+                }
+            }
+            (Meaning::Reset, Role::Stream | Role::Fd) if self.sending != Sending::Shut => {
+                self.broken_while_sending();
+            }
+            _ => {}
+        }
+    }
+
     /// Reads what was given back, if anything was.
     pub(crate) fn read_unread(&mut self, buf: &mut [u8]) -> Option<usize> {
         let mut bytes = self.unread.take().filter(|bytes| !bytes.is_empty())?;
@@ -131,22 +164,47 @@ impl Slot {
         Some(n)
     }
 
-    pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self.phase {
-            Phase::Connecting(_) => return Err(io::ErrorKind::WouldBlock.into()),
-            _ if self.peer == Peer::Finished => return Ok(0),
-            _ if !self.readiness.can_read() => return Err(io::ErrorKind::WouldBlock.into()),
-            _ => {}
+    /// Keeps what was read and not used, behind what was given back meanwhile.
+    pub(crate) fn keep_rest(&mut self, rest: Bytes) {
+        if rest.is_empty() {
+            return;
+        }
+        let bytes = match self.unread.take() {
+            Some(first) if !first.is_empty() => [*first, rest].concat().into(),
+            _ => rest,
+        };
+        self.unread = Some(Box::new(bytes));
+    }
+
+    fn read(&mut self, buf: &mut [u8], poll: &mio::Registry, id: ChannelId) -> io::Result<usize> {
+        if self.peer == Peer::Finished {
+            return Ok(0);
+        }
+        if !self.readiness.can_read() || matches!(self.phase, Phase::Connecting(_)) {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         loop {
             match self.io.read(buf) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
+                Err(error) => {
+                    self.note_read_error(&error, poll, id);
+                    return Err(error);
+                }
+                read => return read,
             }
         }
     }
 
-    pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+    /// Writes past the outgoing queue, unless something waits there.
+    pub(crate) fn write(
+        &mut self,
+        data: &[u8],
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) -> io::Result<usize> {
+        if self.has_outgoing() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         if self.sending == Sending::Shut {
             return Err(io::Error::new(
                 io::ErrorKind::BrokenPipe,
@@ -168,8 +226,28 @@ impl Slot {
                     }
                     return Ok(n);
                 }
-                result => return result,
+                Err(error) => {
+                    self.note_write_error(&error, poll, id);
+                    return Err(error);
+                }
             }
         }
+    }
+
+    pub(crate) fn send_to(
+        &mut self,
+        data: &[u8],
+        to: &Address,
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) -> io::Result<usize> {
+        if !self.readiness.can_write() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let sent = self.io.send_to(data, to);
+        if let Err(error) = &sent {
+            self.note_write_error(error, poll, id);
+        }
+        sent
     }
 }

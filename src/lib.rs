@@ -28,7 +28,9 @@
 //! fn main() -> Result {
 //!     let mut reactor = Reactor::new()?;
 //!     let id = reactor.listen(([127, 0, 0, 1], 0), Server)?;
-//! #   let address = reactor.channel(id).ok_or("closed")?.local_addr()?.inet().ok_or("no port")?;
+//!     let address = reactor.channel(id).ok_or("closed")?.local_addr()?;
+//!     println!("echoing on {address}");
+//! #   let address = address.inet().ok_or("no port")?;
 //! #   let handle = reactor.handle();
 //! #   let client = thread::spawn(move || -> std::io::Result<String> {
 //! #       let mut text = String::new();
@@ -112,6 +114,7 @@ mod builder;
 mod call;
 mod channel;
 mod chat;
+mod clock;
 mod closing;
 mod connect;
 mod dispatcher;

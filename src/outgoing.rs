@@ -116,8 +116,13 @@ impl Outgoing {
         self.segments.is_empty()
     }
 
-    pub(crate) fn is_parked(&self) -> bool {
-        self.parked
+    /// Whether there is something to send, or a producer to ask for it.
+    pub(crate) fn can_flush(&self) -> bool {
+        match self.segments.front() {
+            None => false,
+            Some(Segment::Produced { current, .. }) => !self.parked || !current.is_empty(),
+            Some(_) => true,
+        }
     }
 
     pub(crate) fn unpark(&mut self) {
@@ -348,3 +353,6 @@ impl fmt::Debug for Outgoing {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use crate::{
     Builder, ChannelId, ErrorSource, Handle, Registry, Result, Turn, builder::Policy,
-    readiness::EventBits,
+    readiness::EventBits, timer::Mark,
 };
 
 const WAKE: Token = Token(usize::MAX);
@@ -110,10 +110,11 @@ impl Reactor {
     /// Only when the poller fails.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn> {
         let callbacks = self.registry.stats.callbacks;
+        let mark = self.registry.timers.mark();
         let wait = self.wait(max_wait);
         let events = self.poll(wait)?;
         self.visit_ready();
-        let timers = self.run_timers();
+        let timers = self.run_timers(mark);
         self.run_jobs();
         self.revisit_touched();
         let stats = &mut self.registry.stats;
@@ -151,7 +152,7 @@ impl Reactor {
 
     fn poll(&mut self, wait: Option<Duration>) -> Result<usize> {
         let polled = self.poll.poll(&mut self.events, wait);
-        self.registry.forget_now();
+        self.registry.clock.forget();
         match polled {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
@@ -184,14 +185,13 @@ impl Reactor {
         }
     }
 
-    fn run_timers(&mut self) -> usize {
+    fn run_timers(&mut self, mark: Mark) -> usize {
         let registry = &mut self.registry;
         if registry.timers.is_empty() {
             return 0;
         }
         let mut fired = 0;
         let now = registry.now();
-        let mark = registry.timers.mark();
         while let Some((timer, deadline, task)) = registry.timers.pop_due(now, mark) {
             fired += 1;
             registry.fire(timer, deadline, task);

@@ -69,6 +69,7 @@ const URGENT: u8 = 1 << 5;
 impl Readiness {
     /// Before the first event of a stream whose registration is put off: both directions are worth a try.
     pub(crate) const ASSUMED: Self = Self(READ | WRITE);
+    pub(crate) const WRITABLE: Self = Self(WRITE);
 
     pub(crate) fn absorb(&mut self, event: EventBits) {
         // Close and error flags are hints that differ between systems; the truth comes from the next system call,

@@ -5,7 +5,6 @@
 
 use std::{
     any::Any,
-    cell::Cell,
     collections::VecDeque,
     fmt, io,
     net::SocketAddr,
@@ -19,6 +18,7 @@ use crate::{
     Address, Channel, ChannelId, ChannelInfo, ConnectOptions, Dispatcher, Handle, ListenOptions,
     Result, Socket, Stats, TimerId, VisitError,
     builder::Policy,
+    clock::Clock,
     handle::Job,
     outgoing::{Outgoing, Spare},
     readiness::Readiness,
@@ -47,7 +47,7 @@ pub struct Registry {
     pub(crate) touched: Vec<ChannelId>,
     pub(crate) visiting: Option<ChannelId>,
     pub(crate) timers: Timers<Task>,
-    now: Cell<Option<Instant>>,
+    pub(crate) clock: Clock,
     pub(crate) handle: Handle,
     pub(crate) jobs: VecDeque<Job>,
     pub(crate) read_buffers: Vec<Box<[u8]>>,
@@ -85,7 +85,7 @@ impl Registry {
             touched: Vec::new(),
             visiting: None,
             timers: Timers::new(),
-            now: Cell::new(None),
+            clock: Clock::default(),
             handle,
             jobs: VecDeque::new(),
             read_buffers: Vec::new(),
@@ -131,9 +131,12 @@ impl Registry {
         let mut slot = Slot::new(socket.io, Box::new(d), phase, self.now());
         slot.flags.adopted = socket.adopted;
         slot.peer_addr = socket.peer;
-        if role == Role::Stream {
-            slot.readiness = Readiness::ASSUMED;
-        }
+        slot.readiness = match role {
+            Role::Stream => Readiness::ASSUMED,
+            // So that a first datagram can be sent at once.
+            Role::Datagram => Readiness::WRITABLE,
+            Role::Listener | Role::Fd => Readiness::default(),
+        };
         let id = self.insert(slot, role != Role::Stream)?;
         if role == Role::Stream {
             self.enqueue(id);
@@ -396,16 +399,7 @@ impl Registry {
 
     /// The time of this turn: read once after the poll, the same for all its callbacks.
     pub fn now(&self) -> Instant {
-        if let Some(now) = self.now.get() {
-            return now;
-        }
-        let now = Instant::now();
-        self.now.set(Some(now));
-        now
-    }
-
-    pub(crate) fn forget_now(&self) {
-        self.now.set(None);
+        self.clock.get()
     }
 
     pub(crate) fn after(&self, delay: Duration) -> Instant {

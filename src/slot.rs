@@ -161,6 +161,14 @@ impl Slot {
             .map_or_else(|| self.io.peer_addr(), |addr| Ok(addr.into()))
     }
 
+    /// Whether a push is queued, not dropped.
+    pub(crate) fn takes_output(&self) -> bool {
+        self.sending == Sending::Open
+            && !self.flags.closing
+            && self.peer != Peer::Reset
+            && matches!(self.io.role(), Role::Stream | Role::Fd)
+    }
+
     pub(crate) fn outgoing_len(&self) -> usize {
         self.outgoing.as_ref().map_or(0, |queue| queue.len())
     }
@@ -171,13 +179,33 @@ impl Slot {
             .is_some_and(|queue| !queue.is_empty())
     }
 
+    /// Whether nothing but a read or a write can be due: no news, nothing queued, nothing ending.
+    pub(crate) fn is_calm(&self) -> bool {
+        let Flags {
+            registered,
+            closing,
+            congested,
+            overflown,
+            ..
+        } = self.flags;
+        matches!(self.phase, Phase::Open)
+            && registered
+            && !(closing | congested | overflown)
+            && self.outgoing.is_none()
+            && self.unread.is_none()
+            && self.peer == Peer::Open
+            && self.sending == Sending::Open
+            && !self.readiness.has_news()
+            && !(self.flags.reads_ignored && self.readiness.read_closed())
+    }
+
     /// Whether a flush would do anything.
     pub(crate) fn can_flush(&self) -> bool {
         self.readiness.can_write()
             && self
                 .outgoing
                 .as_ref()
-                .is_some_and(|queue| !queue.is_empty() && !queue.is_parked())
+                .is_some_and(|queue| queue.can_flush())
     }
 
     /// Whether bytes, or the end of file, may be had without waiting for an event.

@@ -93,10 +93,6 @@ impl Registry {
         }
     }
 
-    pub(crate) fn take_queue(&mut self) -> Box<Outgoing> {
-        self.queues.pop().unwrap_or_default()
-    }
-
     /// Keeps an emptied queue for the next channel that needs one.
     pub(crate) fn give_queue(&mut self, mut queue: Box<Outgoing>) {
         const SPARE_QUEUES: usize = 256;

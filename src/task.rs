@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{ChannelId, Dispatcher, ErrorSource, Panicked, Registry, Result, TimerId};
+use crate::{ChannelId, Dispatcher, ErrorSource, Panicked, Registry, Result, TimerId, slot::Phase};
 
 /// What a timer does when it is due.
 pub(crate) enum Task {
@@ -108,8 +108,10 @@ impl Registry {
         };
         let due = slot.active_at + after;
         let next = if due > now { due } else { now + after };
+        // A stream's first callback is `handle_connect`, however long that takes.
+        let greeted = matches!(slot.phase, Phase::Open);
         self.timers.rearm(timer, next, Task::Idle(id, after));
-        if due > now {
+        if due > now || !greeted {
             return;
         }
         self.visiting = Some(id);

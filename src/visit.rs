@@ -16,6 +16,15 @@ impl Registry {
             return;
         };
         slot.flags.queued = false;
+        if slot.is_calm() {
+            self.visiting = Some(id);
+            let done = self.serve_calmly(id);
+            self.visiting = None;
+            if !done {
+                self.settle(id);
+            }
+            return;
+        }
         let visit: fn(&mut Self, ChannelId) = match slot.phase {
             Phase::Connecting(_) => Self::serve_if_connected,
             Phase::Listening(_) => Self::accept_ready,
@@ -61,9 +70,36 @@ impl Registry {
     fn serve(&mut self, id: ChannelId) {
         self.report_news(id);
         self.let_read(id);
+        self.serve_after_read(id);
+    }
+
+    fn serve_after_read(&mut self, id: ChannelId) {
         self.report_close(id);
         self.advance_outgoing(id);
         self.let_write(id);
+    }
+
+    /// `serve` for a channel of which nothing but a read or a write can be due; goes on as there once that changes.
+    /// True if what is left to `settle` is done too.
+    fn serve_calmly(&mut self, id: ChannelId) -> bool {
+        if self.slot(id).is_some_and(Slot::may_read) {
+            self.call_if(id, Dispatcher::readable, Dispatcher::handle_read);
+        }
+        let Some(slot) = self.slot(id) else {
+            return true;
+        };
+        if !slot.is_calm() {
+            self.serve_after_read(id);
+            return false;
+        }
+        if slot.may_write() && self.ask(id, Dispatcher::writable) {
+            self.let_write(id);
+            return false;
+        }
+        if self.slot(id).is_some_and(Slot::may_read) && self.ask(id, Dispatcher::readable) {
+            self.enqueue(id);
+        }
+        true
     }
 
     fn report_news(&mut self, id: ChannelId) {
@@ -89,7 +125,8 @@ impl Registry {
     fn check_broken(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
         let role = slot.io.role();
-        if role == Role::Datagram || (slot.may_read() && self.ask(id, Dispatcher::readable)) {
+        let finds_out = role == Role::Stream && slot.may_read();
+        if role == Role::Datagram || (finds_out && self.ask(id, Dispatcher::readable)) {
             return;
         }
         let Some(slot) = self.slot_mut(id) else {
@@ -97,7 +134,7 @@ impl Registry {
         };
         if role == Role::Fd {
             // No socket error to ask for: this is a pipe nobody reads any more.
-            slot.peer = Peer::Reset;
+            slot.broken_while_sending();
             return;
         }
         match slot.io.take_error() {
@@ -113,15 +150,14 @@ impl Registry {
         let Some(slot) = self.slot(id) else { return };
         if slot.abandoned() {
             self.discard_input(id);
-        } else if slot.may_read() && self.ask(id, Dispatcher::readable) {
-            self.call_watched(id, Dispatcher::handle_read);
+        } else if slot.may_read() {
+            self.call_if(id, Dispatcher::readable, Dispatcher::handle_read);
         }
     }
 
     fn let_write(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
-        if slot.may_write() && self.ask(id, Dispatcher::writable) {
-            self.call_watched(id, Dispatcher::handle_write);
+        if slot.may_write() && self.call_if(id, Dispatcher::writable, Dispatcher::handle_write) {
             self.report_close(id);
             self.advance_outgoing(id);
         }

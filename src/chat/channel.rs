@@ -6,6 +6,8 @@ use std::{
 };
 
 use super::{AsyncChat, ChatDispatcher, Terminator, framer::Framer};
+use bytes::Bytes;
+
 use crate::{Channel, ChannelId, Detached, Dispatcher, Registry, Result, VisitError};
 
 /// The argument of every [`AsyncChat`] callback: a [`Channel`] whose input is cut at a terminator.
@@ -98,7 +100,8 @@ impl<'r> ChatChannel<'r> {
         let held = self.framer.held();
         let rest = std::mem::take(&mut self.rest);
         self.framer.discard();
-        self.channel.unread([&held, rest].concat());
+        self.channel.unread(held);
+        self.channel.keep_rest(Bytes::copy_from_slice(rest));
     }
 }
 

@@ -1,12 +1,15 @@
 //! From reads to frames: the dispatcher behind every chat (R16, R17).
 
-use std::fmt;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+};
 
 use super::{
     AsyncChat, ChatChannel, Terminator,
     framer::{Framer, Step},
 };
-use crate::{BoxError, Channel, Dispatcher, Exceptional, FrameTooLong, Result};
+use crate::{BoxError, Channel, Dispatcher, Exceptional, FrameTooLong, Panicked, Result};
 
 /// So many frames in a row that use no input (`Count(0)` set again and again) end a visit.
 const EMPTY_FRAMES: usize = 1000;
@@ -62,7 +65,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         let mut view = ChatChannel::new(channel.registry(), id, &mut self.framer, &[]);
         let result = f(&mut self.chat, &mut view);
         // A terminator set here may be complete without another byte from the peer.
-        if self.framer.is_due() {
+        if self.framer.is_due() && channel.is_served() {
             channel.read_soon();
         }
         result
@@ -73,40 +76,53 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         let id = channel.id();
         let chat = &mut self.chat;
         let mut view = ChatChannel::new(channel.registry(), id, &mut self.framer, input);
-        let mut empty_frames = 0;
-        let outcome = loop {
-            let before = view.rest.len();
-            let step = if end {
-                view.framer.finish()
-            } else {
-                view.framer.next(&mut view.rest)
-            };
-            let outcome = match step {
-                Step::Data(data) => chat.collect_incoming_data(&mut view, data),
-                Step::Held(data) => chat.collect_incoming_data(&mut view, &data),
-                Step::Terminator => {
-                    let empty = view.rest.len() == before;
-                    empty_frames = if empty { empty_frames + 1 } else { 0 };
-                    chat.found_terminator(&mut view)
-                }
-                Step::TooLong => Err(FrameTooLong {
-                    channel: id,
-                    limit: view.framer.max_frame().unwrap_or(usize::MAX),
-                }
-                .into()),
-                Step::NeedInput => break Ok(()),
-            };
-            // What is left at the end of file cannot wait.
-            let paused = !end && !chat.readable();
-            if outcome.is_err() || paused || empty_frames == EMPTY_FRAMES || !view.goes_on() {
-                break outcome;
-            }
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(chat, &mut view, end)));
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(panic) if view.registry().policy.propagate_panics => resume_unwind(panic),
+            // As an error, so that what was not handed out is kept.
+            Err(panic) => Err(Panicked::new(&*panic).into()),
         };
         let used = input.len() - view.rest.len();
-        if self.framer.is_due() {
+        if self.framer.is_due() && channel.is_served() {
             channel.read_soon();
         }
         (used, outcome)
+    }
+}
+
+/// Takes steps and calls back until the input is used up, or the channel or its chat wants no more of it.
+fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Result {
+    let mut empty_frames = 0;
+    loop {
+        let before = view.rest.len();
+        let step = if end {
+            view.framer.finish()
+        } else {
+            view.framer.next(&mut view.rest)
+        };
+        match step {
+            Step::Data(data) => chat.collect_incoming_data(view, data)?,
+            Step::Held(data) => chat.collect_incoming_data(view, &data)?,
+            Step::Terminator => {
+                let empty = view.rest.len() == before;
+                empty_frames = if empty { empty_frames + 1 } else { 0 };
+                chat.found_terminator(view)?;
+            }
+            Step::TooLong => {
+                return Err(FrameTooLong {
+                    channel: view.id(),
+                    limit: view.framer.max_frame().unwrap_or(usize::MAX),
+                }
+                .into());
+            }
+            Step::NeedInput => return Ok(()),
+        }
+        // What is left at the end of file cannot wait.
+        let paused = !end && !chat.readable();
+        if paused || empty_frames == EMPTY_FRAMES || !view.goes_on() {
+            return Ok(());
+        }
     }
 }
 

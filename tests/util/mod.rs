@@ -1,6 +1,11 @@
 //! The few helpers every test file uses: waiting on a condition with a deadline, a dispatcher that writes down what
 //! happens to it, and a logger whose lines a test can read.
-#![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test file uses some of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "each test file uses some of it"
+)]
 
 use std::{
     cell::RefCell,
@@ -11,7 +16,8 @@ use std::{
 };
 
 use asynchat::{
-    Address, BoxError, Channel, ChannelId, Dispatcher, Exceptional, Reactor, Registry, Result, Stream,
+    Address, BoxError, Channel, ChannelId, Dispatcher, Exceptional, Reactor, Registry, Result,
+    Stream,
 };
 
 /// Long enough for a loaded machine; a passing test never waits for it.
@@ -27,7 +33,10 @@ pub fn reactor() -> Reactor {
 pub fn turn_until(reactor: &mut Reactor, mut done: impl FnMut(&mut Reactor) -> bool) {
     let end = Instant::now() + DEADLINE;
     while !done(reactor) {
-        assert!(Instant::now() < end, "nothing came of it within {DEADLINE:?}");
+        assert!(
+            Instant::now() < end,
+            "nothing came of it within {DEADLINE:?}"
+        );
         reactor.turn(Some(Duration::from_millis(20))).unwrap();
     }
 }
@@ -165,7 +174,9 @@ impl Dispatcher for Recorder {
             })
         } else {
             let mut buf = vec![0; self.read_size];
-            channel.recv(&mut buf).inspect(|&n| received.borrow_mut().extend_from_slice(&buf[..n]))
+            channel
+                .recv(&mut buf)
+                .inspect(|&n| received.borrow_mut().extend_from_slice(&buf[..n]))
         };
         match &read {
             Ok(0) => self.note("eof"),
@@ -225,7 +236,12 @@ impl Dispatcher for Recorder {
 pub struct Acceptor<F>(pub F);
 
 impl<D: Dispatcher, F: FnMut(&Address) -> D + 'static> Dispatcher for Acceptor<F> {
-    fn handle_accepted(&mut self, channel: &mut Channel<'_>, stream: Stream, peer: Address) -> Result {
+    fn handle_accepted(
+        &mut self,
+        channel: &mut Channel<'_>,
+        stream: Stream,
+        peer: Address,
+    ) -> Result {
         let object = (self.0)(&peer);
         channel.registry().register(stream, object)?;
         Ok(())
@@ -237,7 +253,9 @@ pub fn serve<D: Dispatcher>(
     registry: &mut Registry,
     make: impl FnMut(&Address) -> D + 'static,
 ) -> (ChannelId, SocketAddr) {
-    let id = registry.listen(([127, 0, 0, 1], 0), Acceptor(make)).unwrap();
+    let id = registry
+        .listen(([127, 0, 0, 1], 0), Acceptor(make))
+        .unwrap();
     let address = registry.channel(id).unwrap().local_addr().unwrap();
     (id, address.inet().unwrap())
 }
@@ -259,7 +277,10 @@ impl log::Log for Capture {
 
     fn log(&self, record: &log::Record<'_>) {
         let line = format!("{} {}: {}", record.level(), record.target(), record.args());
-        LINES.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        LINES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line);
     }
 
     fn flush(&self) {}
@@ -274,5 +295,9 @@ pub fn logged(needle: &str) -> Vec<String> {
         log::set_max_level(log::LevelFilter::Trace);
     });
     let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-    lines.iter().filter(|line| line.contains(needle)).cloned().collect()
+    lines
+        .iter()
+        .filter(|line| line.contains(needle))
+        .cloned()
+        .collect()
 }

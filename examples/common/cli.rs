@@ -1,0 +1,44 @@
+//! What every program does around its work: log as `RUST_LOG` says, show the help, turn an error into one line and
+//! an exit code.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// Runs a program. Exit codes: 0 done, or help shown; 1 failed; 2 called the wrong way.
+///
+/// `parse` answers `None` when the help is asked for.
+pub(crate) fn main<A>(
+    name: &str,
+    help: &str,
+    parse: impl FnOnce(lexopt::Parser) -> Result<Option<A>, lexopt::Error>,
+    run: impl FnOnce(A) -> asynchat::Result,
+) -> ExitCode {
+    env_logger::init();
+    let outcome = match parse(lexopt::Parser::from_env()) {
+        Ok(Some(args)) => run(args),
+        Ok(None) => say(help.trim_end()).map_err(Into::into),
+        Err(error) => {
+            complain(name, &format!("{error}; see {name} --help"));
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(name, &error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `println!` that answers with an error, not with a panic, when nobody reads (`time_server | head -1`).
+pub(crate) fn say(line: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
+fn complain(name: &str, what: &str) {
+    // Where standard error is closed the exit code is all there is left to say it with.
+    let _ = writeln!(io::stderr(), "{name}: {what}");
+}
