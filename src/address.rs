@@ -73,13 +73,16 @@ impl fmt::Display for AddressParseError {
 
 impl std::error::Error for AddressParseError {}
 
-/// Reads `IP:PORT` or `unix:PATH`; names are not resolved, because that would block the loop.
+/// Reads `IP:PORT`, `unix:PATH` or, on Linux, `unix:@NAME`; host names are not resolved, because that would block
+/// the loop.
 impl FromStr for Address {
     type Err = AddressParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.strip_prefix("unix:") {
-            Some("") => Err(AddressParseError(text.into())),
+            Some("" | "@") => Err(AddressParseError(text.into())),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Some(name) if name.starts_with('@') => Ok(Self::Abstract(name[1..].into())),
             Some(path) => Ok(Self::Unix(path.into())),
             None => text
                 .parse()
@@ -155,7 +158,7 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_written_the_same_way() {
-        for text in ["127.0.0.1:80", "[::1]:8080", "unix:/tmp/x y.sock"] {
+        for text in ["127.0.0.1:80", "[::1]:8080", "unix:/tmp/x y.sock", "unix:@x"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         for text in ["", "localhost:80", "127.0.0.1", "unix:", ":80"] {

@@ -23,8 +23,11 @@ use asynchat::{
 };
 use socket2::{Domain, SockRef, Type};
 
+#[path = "util/patience.rs"]
+mod patience;
 mod util;
 
+use patience::run;
 use util::{Recorder, Trace, logged, reactor, settle, turn_until};
 
 type Hook = Box<dyn FnMut(&mut Channel<'_>) -> Result>;
@@ -171,7 +174,7 @@ fn handler_exit_propagates() {
         }));
         let id = reactor.register(ours, recorder).unwrap();
         theirs.write_all(b"exit").unwrap();
-        reactor.run().unwrap();
+        run(&mut reactor);
         assert!(reactor.channel(id).is_some());
 
         let (ours, mut theirs) = net.pair();
@@ -257,7 +260,7 @@ fn close_all_closes_ten() {
         for peer in &mut peers {
             assert_eq!(peer.read(&mut [0]).unwrap(), 0);
         }
-        reactor.run().unwrap();
+        run(&mut reactor);
         assert!(trace.lines().is_empty());
     });
 }
@@ -758,7 +761,7 @@ fn handler_err_reaches_handle_error() {
         let (ours, _theirs) = net.pair();
         let number = Rc::default();
         reactor.register(ours, Divides(Rc::clone(&number))).unwrap();
-        reactor.run().unwrap();
+        run(&mut reactor);
         assert_eq!(number.get(), Some(7));
     });
 }

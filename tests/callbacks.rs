@@ -17,10 +17,13 @@ use asynchat::{
 };
 use socket2::SockRef;
 
+#[path = "util/patience.rs"]
+mod patience;
 #[path = "util/peer.rs"]
 mod peer;
 mod util;
 
+use patience::run;
 use peer::{narrow_tcp_pair, read_to_end, refusing, reset, tcp_pair};
 use util::{Recorder, Trace, logged, reactor, serve, settle, turn_until};
 
@@ -309,7 +312,7 @@ fn a_failed_connect_is_one_handle_expt_and_nothing_else() {
     }));
     let unix = reactor.connect(nowhere, recorder).unwrap();
     assert!(trace.lines().is_empty());
-    reactor.run().unwrap();
+    run(&mut reactor);
     let mut lines = trace.lines();
     lines.sort();
     assert_eq!(
@@ -553,7 +556,7 @@ fn input_that_arrived_before_close_is_dropped() {
     }));
     theirs.write_all(b"plenty of bytes").unwrap();
     reactor.register(ours, recorder).unwrap();
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.lines(), ["connect", "read:2"]);
 }
 
@@ -762,7 +765,7 @@ fn all_that_arrived_is_delivered_before_handle_close() {
         settle(&mut reactor);
         theirs.write_all(sent).unwrap();
         drop(theirs);
-        reactor.run().unwrap();
+        run(&mut reactor);
         assert!(
             *received.borrow() == sent,
             "{kind}: {} bytes",
@@ -793,7 +796,7 @@ fn after_a_reset_the_queue_is_gone_and_the_channel_closed() {
     settle(&mut reactor);
     assert!(reactor.channel(id).unwrap().outgoing_len() > 0);
     reset(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.lines(), ["connect", "close"]);
 }
 
@@ -970,7 +973,7 @@ fn a_panic_is_handed_over_as_panicked_with_its_message() {
     let object = Panics::default();
     let panicked = object.0.clone();
     reactor.register(tcp_pair().0, object).unwrap();
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(panicked.borrow().as_ref().unwrap().message, "at 7");
 }
 
@@ -1025,7 +1028,7 @@ fn a_channel_whose_handle_error_does_not_close_goes_on() {
     reactor.register(ours, recorder).unwrap();
     turn_until(&mut reactor, |_| trace.count("error:bad byte") == 3);
     drop(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.count("read:1"), 3);
     assert_eq!(trace.count("close"), 1, "{:?}", trace.lines());
 }
@@ -1041,7 +1044,7 @@ fn the_default_handle_error_logs_and_closes_the_channel() {
     logged("");
     let mut reactor = reactor();
     reactor.register(tcp_pair().0, Fails).unwrap();
-    reactor.run().unwrap();
+    run(&mut reactor);
     let lines = logged("no such frobnicator");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(

@@ -824,6 +824,23 @@ mod in_the_middle_of_what_was_read {
     }
 
     #[test]
+    fn bytes_given_back_from_outside_come_before_what_is_held() {
+        let mut talk = Talk::new("\r\n", silent);
+        assert_eq!(talk.say("ab\r"), "connect c(ab)");
+        let detached = talk.chat(|_, chat| {
+            chat.unread("ab");
+            chat.detach()
+        });
+        assert_eq!(detached.unwrap().unread, "ab\r");
+
+        let mut talk = Talk::new("\r\n", silent);
+        assert_eq!(talk.say("ab\r"), "connect c(ab)");
+        talk.chat(|_, chat| chat.unread("ab"));
+        assert_eq!(talk.rest(), "c(ab)");
+        assert_eq!(talk.say("\n"), "F");
+    }
+
+    #[test]
     fn bytes_given_back_from_outside_come_before_the_rest() {
         let mut talk = stops_at("F", "\n");
         assert_eq!(talk.say("a\nb\n"), "connect c(a) F");
@@ -1234,6 +1251,19 @@ mod errors {
         let mut talk = Talk::new("\r\n", failing_at(r"c(\r)", || Err("no".into())));
         assert_eq!(talk.say("a\r"), "connect c(a)");
         assert_eq!(talk.end(), r"c(\r) error:no close");
+    }
+
+    #[test]
+    fn a_frame_complete_at_the_end_of_file_comes_before_handle_close_in_spite_of_an_error() {
+        let mut talk = Talk::new("\r\n", |word, chat| {
+            if word == r"c(\r)" {
+                chat.set_terminator(0);
+                return Err("no".into());
+            }
+            Ok(())
+        });
+        assert_eq!(talk.say("a\r"), "connect c(a)");
+        assert_eq!(talk.end(), r"c(\r) error:no F close");
     }
 
     #[test]

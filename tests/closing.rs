@@ -18,10 +18,13 @@ use asynchat::{
     Stream, Unsent, VisitError, from_fn,
 };
 
+#[path = "util/patience.rs"]
+mod patience;
 #[path = "util/peer.rs"]
 mod peer;
 mod util;
 
+use patience::run;
 use peer::{narrow_tcp_pair, narrow_unix_pair, read_to_end, read_while, refusing, reset, tcp_pair};
 use util::{DEADLINE, Recorder, Trace, logged, reactor, serve, settle, turn_until};
 
@@ -131,7 +134,7 @@ fn close_is_immediate_and_idempotent() {
     assert!(reactor.channel(id).is_none());
     assert_eq!(reactor.channels().count(), 0);
     assert_eq!(reactor.stats().timers, 0);
-    reactor.run().unwrap();
+    run(&mut reactor);
     let mut got = Vec::new();
     theirs.read_to_end(&mut got).unwrap();
     assert_eq!(got, b"");
@@ -275,7 +278,7 @@ fn objects_of_listeners_failed_connects_and_of_a_dropped_reactor_are_dropped() {
     let (object, of_connect) = Dropped::new();
     let (_refusing, address) = refusing();
     reactor.connect(address, Owner(object)).unwrap();
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(of_connect.get(), 1);
 
     let (object, of_refused) = Dropped::new();
@@ -361,7 +364,7 @@ fn a_callback_that_closes_its_channel_still_owns_its_object_until_it_returns() {
         count: count.clone(),
     };
     reactor.register(tcp_pair().0, object).unwrap();
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(*seen.borrow(), "still mine");
     assert_eq!(count.get(), 1);
 }
@@ -404,7 +407,7 @@ fn close_when_done_sends_everything_and_then_the_end_of_file() {
             got.len()
         );
     }
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(
         trace.lines(),
         ["connect", "connect"],
@@ -470,7 +473,7 @@ fn a_lingering_channel_ends_with_the_peers_end_of_file() {
     settle(&mut reactor);
     assert!(reactor.channel(id).is_some());
     drop(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(trace.lines().is_empty(), "{:?}", trace.lines());
     assert_eq!(reactor.stats().timers, 0);
 }
@@ -486,7 +489,7 @@ fn a_lingering_channel_ends_when_its_time_is_up() {
     channel.push("bye");
     channel.close_when_done();
     // The peer neither closes nor sends.
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(reactor.channel(id).is_none());
     let mut got = String::new();
     theirs.read_to_string(&mut got).unwrap();
@@ -556,7 +559,7 @@ fn close_when_done_before_the_connection_is_made_sends_first() {
     let mut theirs = listener.accept().unwrap().0;
     assert_eq!(read_to_end(&mut reactor, &mut theirs), b"fire and forget");
     drop(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.lines(), ["connect"]);
 }
 
@@ -568,7 +571,7 @@ fn close_when_done_of_a_connect_that_fails_still_reports_it() {
     let id = reactor.connect(address, Recorder::new(&trace)).unwrap();
     reactor.channel(id).unwrap().push("lost");
     reactor.channel(id).unwrap().close_when_done();
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.lines(), ["failed:ConnectionRefused"]);
 }
 
@@ -586,7 +589,7 @@ fn a_reset_before_everything_is_sent_is_still_reported_after_close_when_done() {
     settle(&mut reactor);
     assert!(reactor.channel(id).unwrap().outgoing_len() > 0);
     reset(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.lines(), ["close"]);
 }
 
@@ -631,7 +634,7 @@ fn shutdown_write_half_closes_after_the_queue_and_reading_goes_on() {
     turn_until(&mut reactor, |_| received.borrow().len() == 9);
     assert_eq!(reactor.channel(id).unwrap().state(), State::Open);
     drop(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(*received.borrow(), b"the reply");
     assert_eq!(trace.count("close"), 1);
 }
@@ -719,7 +722,7 @@ fn a_detached_socket_works_in_another_reactor_with_what_had_already_arrived() {
     });
     turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
     theirs.write_all(b"meanwhile").unwrap();
-    reactor.run().unwrap();
+    run(&mut reactor);
     let detached = taken.borrow_mut().take().unwrap();
     assert!(detached.unsent.is_empty() && detached.unread.is_empty());
     assert_eq!(
@@ -835,7 +838,7 @@ fn replace_takes_effect_after_the_running_callback() {
     assert_eq!(dropped.get(), 1);
     theirs.write_all(b"more").unwrap();
     drop(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     let lines: Vec<_> = trace
         .lines()
         .into_iter()
@@ -884,7 +887,7 @@ fn an_error_of_the_old_object_goes_to_the_new_one() {
         Err("after replace".into())
     }));
     reactor.register(ours, first).unwrap();
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(
         trace.lines(),
         ["first.connect", "second.error:after replace"]
@@ -1000,7 +1003,7 @@ fn what_was_unread_is_read_again_first_and_in_order() {
     reactor.channel(id).unwrap().unread("again");
     turn_until(&mut reactor, |_| received.borrow().len() == 5);
     drop(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(*received.borrow(), b"again");
 }
 
@@ -1020,7 +1023,7 @@ fn handle_close_waits_for_what_was_unread() {
     }));
     drop(theirs);
     reactor.register(ours, recorder).unwrap();
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(
         trace.lines(),
         ["connect", "eof", "read:4", "read:4", "read:1", "close"]

@@ -21,10 +21,13 @@ use asynchat::{
     Stopped, Stream,
 };
 
+#[path = "util/patience.rs"]
+mod patience;
 #[path = "util/peer.rs"]
 mod peer;
 mod util;
 
+use patience::run;
 use peer::tcp_pair;
 use util::{DEADLINE, Recorder, Trace, logged, reactor, serve, settle, turn_until};
 
@@ -86,7 +89,7 @@ fn posts_from_many_threads_keep_each_threads_order_and_none_is_lost() {
         registry.stop();
         Ok(())
     });
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(*next.lock().unwrap(), [POSTS; THREADS]);
     for poster in posters {
         poster.join().unwrap();
@@ -204,9 +207,9 @@ fn run_does_the_posts_it_finds_but_does_not_wait_for_more() {
             })
             .unwrap();
     }
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(ran.load(Ordering::Relaxed), 2000);
-    reactor.run().unwrap();
+    run(&mut reactor);
 }
 
 #[test]
@@ -261,7 +264,7 @@ fn streams_accepted_here_are_served_by_a_reactor_on_another_thread() {
     let worker = thread::spawn(move || {
         let mut reactor = waiting();
         tell.send(reactor.handle()).unwrap();
-        reactor.run().unwrap();
+        run(&mut reactor);
         reactor.stats()
     });
     let theirs = told.recv().unwrap();
@@ -295,7 +298,7 @@ fn stop_from_another_thread_ends_run_and_closes_nothing() {
         let mut reactor = waiting();
         let handle = reactor.handle();
         let stopper = thread::spawn(move || handle.stop());
-        reactor.run().unwrap();
+        run(&mut reactor);
         stopper.join().unwrap();
         assert_eq!(reactor.stats().channels, 1);
     });
@@ -327,7 +330,7 @@ fn shutdown_from_another_thread_sends_what_is_queued_and_ends_run() {
             client.read_to_end(&mut got).unwrap();
             got
         });
-        reactor.run().unwrap();
+        run(&mut reactor);
         assert!(client.join().unwrap() == reply);
         assert!(reactor.is_idle());
     });
@@ -346,7 +349,7 @@ fn a_thread_that_waits_for_signals_can_shut_the_reactor_down() {
         signal
     });
     raise(SIGUSR1).unwrap();
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(waiter.join().unwrap(), Some(SIGUSR1));
     assert_eq!(reactor.stats().channels, 0);
 }
@@ -489,7 +492,7 @@ fn errors_and_panics_of_posted_calls_go_to_the_hook_and_the_others_run() {
             Ok(())
         })
         .unwrap();
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(ran.load(Ordering::Relaxed), 1);
     assert_eq!(*seen.borrow(), ["failed", "panicked: fell over"]);
     assert_eq!(reactor.stats().errors, 2);
@@ -503,7 +506,7 @@ fn without_a_hook_errors_of_posted_calls_are_logged() {
         .handle()
         .call_soon(|_| Err("post without a hook".into()))
         .unwrap();
-    reactor.run().unwrap();
+    run(&mut reactor);
     let lines = logged("post without a hook");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with("ERROR"), "{lines:?}");

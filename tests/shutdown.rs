@@ -11,10 +11,13 @@ use std::{
 
 use asynchat::{Channel, ChannelId, Dispatcher, Reactor, Result, State, Turn};
 
+#[path = "util/patience.rs"]
+mod patience;
 #[path = "util/peer.rs"]
 mod peer;
 mod util;
 
+use patience::run;
 use peer::{narrow_tcp_pair, read_to_end, tcp_pair, unanswering};
 use util::{DEADLINE, Recorder, Trace, reactor, serve, settle, turn_until};
 
@@ -162,7 +165,7 @@ fn more_ready_channels_than_fit_in_one_poll_are_all_served() {
 fn run_returns_when_neither_channel_nor_timer_is_left() {
     let mut reactor = reactor();
     assert!(reactor.is_idle());
-    reactor.run().unwrap();
+    run(&mut reactor);
     let trace = Trace::new();
     let (_, theirs) = adopt(&mut reactor, Recorder::new(&trace));
     let after = trace.clone();
@@ -173,11 +176,11 @@ fn run_returns_when_neither_channel_nor_timer_is_left() {
     });
     assert!(!reactor.is_idle());
     drop(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.lines().last().unwrap(), "timer");
     assert!(trace.has("close"));
     assert!(reactor.is_idle());
-    reactor.run().unwrap();
+    run(&mut reactor);
 }
 
 #[test]
@@ -188,7 +191,7 @@ fn a_cancelled_timer_does_not_keep_run_going() {
         assert!(registry.cancel(timer));
         Ok(())
     });
-    reactor.run().unwrap();
+    run(&mut reactor);
 }
 
 // ---- stop
@@ -203,9 +206,9 @@ fn stop_asked_before_run_makes_it_return_at_once_and_only_once() {
         Ok(())
     });
     reactor.stop();
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(!ran.get());
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(ran.get());
 }
 
@@ -229,14 +232,14 @@ fn stop_in_a_callback_lets_the_turn_finish_and_closes_nothing() {
     for peer in &mut peers {
         peer.write_all(b"hello").unwrap();
     }
-    reactor.run().unwrap();
+    run(&mut reactor);
     let mut lines = trace.lines();
     lines.sort();
     assert_eq!(lines, ["a.read:5", "b.read:5"], "the whole batch is served");
     assert_eq!(reactor.stats().channels, 2);
     // It goes on where it was.
     drop(peers);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(reactor.stats().channels, 0);
 }
 
@@ -263,7 +266,7 @@ fn shutdown_stops_accepting_flushes_and_ends_run() {
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     assert_eq!(read_to_end(&mut reactor, &mut theirs).len(), 2_000_000);
     drop(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(reactor.stats().channels, 0);
     assert_eq!(
         reactor.stats().timers,
@@ -285,7 +288,7 @@ fn shutdown_closes_after_its_grace_whoever_does_not_finish() {
     let started = reactor.now();
     reactor.shutdown(50 * MS);
     // The peer never reads.
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(started.elapsed() >= 50 * MS);
     assert!(reactor.channel(id).is_none());
     assert!(
@@ -307,7 +310,7 @@ fn shutdown_does_not_wait_for_timers() {
         Ok(())
     });
     drop(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(reactor.stats().channels, 0);
     // They are not lost either: the next run has them again.
     assert_eq!(reactor.stats().timers, 1);
@@ -322,7 +325,7 @@ fn a_second_shutdown_changes_the_grace() {
     reactor.shutdown(DEADLINE * 100);
     reactor.shutdown(MS);
     assert_eq!(reactor.stats().timers, 1);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!((reactor.stats().channels, reactor.stats().timers), (0, 0));
 }
 
@@ -350,7 +353,7 @@ fn shutdown_ends_connecting_fresh_and_datagram_channels_too() {
     assert!(reactor.channel(udp).is_none());
     assert_eq!(read_to_end(&mut reactor, &mut theirs), b"parting gift");
     drop(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(
         trace.lines().iter().all(|line| line == "fresh.connect"),
         "{:?}",
@@ -370,7 +373,7 @@ fn a_channel_opened_during_the_grace_is_closed_at_its_end() {
         .register(ours, Recorder::named(&trace, "late"))
         .unwrap();
     drop(silent);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(reactor.channel(late).is_none());
     assert!(trace.has("late.connect"));
 }
@@ -379,7 +382,7 @@ fn a_channel_opened_during_the_grace_is_closed_at_its_end() {
 fn shutdown_of_an_empty_reactor_leaves_nothing_behind() {
     let mut reactor = reactor();
     reactor.shutdown(DEADLINE);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(reactor.stats().timers, 0);
     // And the reactor can be used again.
     let ran = Rc::new(Cell::new(false));
@@ -388,7 +391,7 @@ fn shutdown_of_an_empty_reactor_leaves_nothing_behind() {
         flag.set(true);
         Ok(())
     });
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(ran.get());
 }
 
@@ -411,7 +414,7 @@ fn shutdown_in_a_callback_sends_that_channels_answer() {
     client.write_all(b"quit").unwrap();
     assert_eq!(read_to_end(&mut reactor, &mut client), b"bye");
     drop(client);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(reactor.stats().channels, 0);
 }
 
@@ -441,7 +444,7 @@ fn close_all_closes_every_channel_without_callbacks_and_leaves_timers() {
     reactor.close_all();
     assert_eq!(reactor.channels().count(), 0);
     assert_eq!(reactor.stats().channels, 0);
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.lines(), ["timer"]);
 }
 
@@ -466,7 +469,7 @@ fn close_all_in_a_callback_ends_the_batch() {
     for peer in &mut peers {
         peer.write_all(b"hello").unwrap();
     }
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.lines().len(), 1, "{:?}", trace.lines());
 }
 

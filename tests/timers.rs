@@ -13,10 +13,13 @@ use std::{
 
 use asynchat::{BoxError, Channel, Dispatcher, ErrorSource, Reactor, Registry, Result, TimerId};
 
+#[path = "util/patience.rs"]
+mod patience;
 #[path = "util/peer.rs"]
 mod peer;
 mod util;
 
+use patience::run;
 use peer::{tcp_pair, unanswering};
 use util::{Recorder, Trace, logged, reactor, settle, turn_until};
 
@@ -52,7 +55,7 @@ fn timers_run_in_the_order_of_their_deadlines_and_ties_in_the_order_of_the_calls
     reactor.call_later(MS, note(&trace, "1b"));
     reactor.call_later(Duration::ZERO, note(&trace, "0"));
     reactor.call_later(MS, note(&trace, "1c"));
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.joined(), "0 1a 1b 1c 3 5");
 }
 
@@ -66,7 +69,7 @@ fn a_timer_never_runs_early_and_run_waits_for_it() {
         when.set(Some(registry.now()));
         Ok(())
     });
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(ran.get().unwrap() >= armed + 30 * MS);
     assert!(Instant::now() >= armed + 30 * MS);
 }
@@ -86,7 +89,7 @@ fn the_delay_counts_from_the_turns_own_time() {
         registry.call_later(4 * MS, third);
         Ok(())
     });
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.joined(), "first second");
 }
 
@@ -179,7 +182,7 @@ fn turn_waits_no_longer_than_asked_and_wakes_for_a_timer() {
 
 #[test]
 fn call_every_keeps_its_grid_and_skips_what_it_missed() {
-    const PERIOD: Duration = Duration::from_millis(50);
+    const PERIOD: Duration = Duration::from_millis(100);
     let mut reactor = reactor();
     let start = reactor.now();
     let runs = Rc::new(RefCell::new(Vec::<Duration>::new()));
@@ -188,29 +191,29 @@ fn call_every_keeps_its_grid_and_skips_what_it_missed() {
         times.borrow_mut().push(registry.now() - start);
         Ok(())
     });
-    turn_until(&mut reactor, |_| runs.borrow().len() == 2);
-    // Four periods are missed, and the run after them is late by at least half a period.
-    let grid = |time: Duration| time.as_nanos() / PERIOD.as_nanos();
-    let phase = |time: Duration| time.as_nanos() % PERIOD.as_nanos();
-    let late_by = PERIOD.as_nanos() / 2;
-    let mut late = None;
-    turn_until(&mut reactor, |reactor| {
+    let next_run = |reactor: &mut Reactor| {
         let seen = runs.borrow().len();
-        be_busy(4 * PERIOD + PERIOD / 2);
-        reactor.turn(Some(Duration::ZERO)).unwrap();
-        let last = *runs.borrow().last().unwrap();
-        late =
-            Some(phase(last)).filter(|&phase| runs.borrow().len() == seen + 1 && phase >= late_by);
-        late.is_some()
-    });
-    // Back on the grid: a timer that counted from its last run would stay as late for ever.
-    turn_until(&mut reactor, |_| {
-        phase(*runs.borrow().last().unwrap()) < late.unwrap()
+        turn_until(reactor, |_| runs.borrow().len() > seen);
+        *runs.borrow().last().unwrap()
+    };
+    let period = |time: Duration| time.as_nanos() / PERIOD.as_nanos();
+    let lateness = |time: Duration| time.as_nanos() % PERIOD.as_nanos();
+    // Two runs are missed and the third is late by about half a period. The one after it is on time again; a timer
+    // that counted from its last run would stay as late. A loaded machine may spoil an attempt, not all of them.
+    let back_on_the_grid = (0..5).any(|_| {
+        next_run(&mut reactor);
+        be_busy(5 * PERIOD / 2);
+        let late = next_run(&mut reactor);
+        let next = next_run(&mut reactor);
+        (PERIOD.as_nanos() / 4..PERIOD.as_nanos() * 3 / 4).contains(&lateness(late))
+            && lateness(next) < lateness(late)
     });
     let runs = runs.borrow();
+    assert!(back_on_the_grid, "{runs:?}");
     assert!(runs[0] >= PERIOD);
     assert!(
-        runs.windows(2).all(|pair| grid(pair[0]) < grid(pair[1])),
+        runs.windows(2)
+            .all(|pair| period(pair[0]) < period(pair[1])),
         "no two runs in one period: {runs:?}"
     );
     assert!(reactor.cancel(timer));
@@ -229,7 +232,7 @@ fn call_every_with_a_period_of_zero_does_not_spin() {
         }
         Ok(())
     });
-    reactor.run().unwrap();
+    run(&mut reactor);
     let elapsed = start.elapsed().as_millis();
     assert!(
         u128::from(runs.get()) <= elapsed + 1,
@@ -259,7 +262,7 @@ fn a_cancelled_timer_does_not_run_and_gives_back_what_it_owned() {
     assert_eq!(Rc::strong_count(&owned), 1);
     assert!(!reactor.cancel(once) && !reactor.cancel(every), "twice");
     assert_eq!(reactor.stats().timers, 0);
-    reactor.run().unwrap();
+    run(&mut reactor);
 }
 
 #[test]
@@ -298,7 +301,7 @@ fn a_periodic_timer_may_cancel_itself_and_a_single_one_is_gone_while_it_runs() {
         }
         Ok(())
     })));
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.joined(), "tick tick tick");
     assert_eq!(Rc::strong_count(&owned), 1);
 
@@ -307,7 +310,7 @@ fn a_periodic_timer_may_cancel_itself_and_a_single_one_is_gone_while_it_runs() {
         assert!(!registry.cancel(me.get().unwrap()));
         Ok(())
     })));
-    reactor.run().unwrap();
+    run(&mut reactor);
 }
 
 #[test]
@@ -315,13 +318,13 @@ fn a_stale_timer_id_never_reaches_a_later_timer() {
     let mut reactor = reactor();
     let trace = Trace::new();
     let ran_out = reactor.call_later(Duration::ZERO, note(&trace, "first"));
-    reactor.run().unwrap();
+    run(&mut reactor);
     let cancelled = reactor.call_later(HOUR, note(&trace, "never"));
     reactor.cancel(cancelled);
     reactor.call_later(MS, note(&trace, "second"));
     assert!(!reactor.cancel(ran_out));
     assert!(!reactor.cancel(cancelled));
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.joined(), "first second");
 }
 
@@ -356,7 +359,7 @@ fn a_hundred_thousand_timers_are_armed_and_cancelled() {
         assert!(reactor.cancel(id));
     }
     assert_eq!(reactor.stats().timers, TIMERS / 100);
-    reactor.run().unwrap();
+    run(&mut reactor);
     let ran = ran.borrow();
     assert_eq!(ran.len(), TIMERS / 100);
     assert!(
@@ -394,7 +397,7 @@ fn errors_and_panics_of_timers_go_to_the_hook_and_the_others_run() {
     assert_eq!(trace.joined(), "ran");
     assert_eq!(*seen.borrow(), ["failed", "panicked: fell over"]);
     assert_eq!(reactor.stats().errors, 2);
-    reactor.run().unwrap();
+    run(&mut reactor);
 }
 
 #[test]
@@ -425,7 +428,7 @@ fn without_a_hook_errors_of_timers_are_logged() {
     logged("");
     let mut reactor = Reactor::new().unwrap();
     reactor.call_later(Duration::ZERO, |_| Err("timer without a hook".into()));
-    reactor.run().unwrap();
+    run(&mut reactor);
     let lines = logged("timer without a hook");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with("ERROR asynchat::timer"), "{lines:?}");
@@ -445,7 +448,7 @@ fn a_hook_that_panics_is_logged_and_kept() {
         .unwrap();
     reactor.call_later(Duration::ZERO, |_| Err("one".into()));
     reactor.call_later(MS, |_| Err("two".into()));
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(calls.get(), 2);
     assert_eq!(logged("hook choked on").len(), 2);
 }
@@ -458,7 +461,7 @@ fn with_propagate_panics_a_timers_panic_leaves_run() {
     reactor.call_later(Duration::ZERO, note(&trace, "after"));
     let caught = catch_unwind(AssertUnwindSafe(|| reactor.run()));
     assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"out of here"));
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.joined(), "after");
 }
 
@@ -479,7 +482,7 @@ fn a_cancelled_closure_whose_drop_panics_harms_nobody() {
     });
     assert!(reactor.cancel(timer));
     assert_eq!(logged("dropped with a timer").len(), 1);
-    reactor.run().unwrap();
+    run(&mut reactor);
 }
 
 // ---- idle timeouts
@@ -530,7 +533,7 @@ fn an_idle_timeout_comes_after_silence_and_traffic_puts_it_off() {
             reactor.turn(Some(Duration::ZERO)).unwrap();
             false
         });
-        reactor.run().unwrap();
+        run(&mut reactor);
         let (fired, last) = (fired.get().unwrap(), last.get());
         assert!(
             fired >= last + IDLE,
@@ -551,7 +554,7 @@ fn the_default_handle_timeout_closes() {
     let (ours, mut theirs) = tcp_pair();
     let id = reactor.register(ours, Quiet).unwrap();
     reactor.channel(id).unwrap().set_idle_timeout(Some(MS));
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(reactor.channel(id).is_none());
     assert_eq!(std::io::Read::read(&mut theirs, &mut [0]).unwrap(), 0);
 }
@@ -611,7 +614,7 @@ fn an_idle_timeout_can_be_changed_and_goes_with_its_channel() {
     let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
     reactor.channel(id).unwrap().set_idle_timeout(Some(HOUR));
     reactor.channel(id).unwrap().set_idle_timeout(Some(MS));
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert_eq!(trace.count("timeout"), 1);
 }
 
@@ -653,7 +656,7 @@ fn an_idle_timeout_does_not_come_before_handle_connect() {
 #[test]
 fn run_ends_when_the_last_timer_is_gone() {
     let mut reactor = reactor();
-    reactor.run().unwrap();
+    run(&mut reactor);
     let trace = Trace::new();
     let inner = trace.clone();
     reactor.call_later(MS, move |registry| {
@@ -662,7 +665,7 @@ fn run_ends_when_the_last_timer_is_gone() {
         Ok(())
     });
     assert!(!reactor.is_idle());
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(reactor.is_idle());
     assert_eq!(trace.joined(), "one two");
 }
@@ -683,12 +686,12 @@ fn a_timer_reaches_channels_by_id() {
     assert_eq!(peer::read_to_end(&mut reactor, &mut theirs), b"time is up");
     assert!(trace.has("told"));
     drop(theirs);
-    reactor.run().unwrap();
+    run(&mut reactor);
     reactor.call_later(MS, move |registry| {
         assert!(registry.channel(id).is_none());
         gone.add("gone");
         Ok(())
     });
-    reactor.run().unwrap();
+    run(&mut reactor);
     assert!(trace.has("gone"));
 }

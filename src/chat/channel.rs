@@ -84,6 +84,13 @@ impl<'r> ChatChannel<'r> {
         self.channel.discard_output();
     }
 
+    /// Like [`Channel::unread`]: the bytes come again before anything not yet handed out.
+    pub fn unread(&mut self, bytes: impl Into<Bytes>) {
+        let held = self.framer.take_held();
+        self.channel.unread(held);
+        self.channel.unread(bytes);
+    }
+
     /// Like [`Channel::detach`]; what was read and not yet handed out is in [`Detached::unread`].
     pub fn detach(&mut self) -> Option<Detached> {
         self.give_back();
@@ -97,7 +104,7 @@ impl<'r> ChatChannel<'r> {
     }
 
     fn give_back(&mut self) {
-        let held = self.framer.held();
+        let held = self.framer.take_held();
         let rest = std::mem::take(&mut self.rest);
         self.framer.discard();
         self.channel.unread(held);

@@ -129,12 +129,22 @@ impl Framer {
     }
 
     /// Input that was read and is held back, because it may be the start of the terminator.
-    pub(crate) fn held(&self) -> Bytes {
+    fn held(&self) -> Bytes {
         match (&self.replay, &self.mode) {
             (Some(replay), _) => (**replay).clone(),
             (None, Mode::Bytes(search)) => search.needle().slice(..search.held()),
             (None, _) => Bytes::new(),
         }
+    }
+
+    /// Gives back what is held.
+    pub(crate) fn take_held(&mut self) -> Bytes {
+        let held = self.held();
+        self.replay = None;
+        if let Mode::Bytes(search) = &mut self.mode {
+            search.forget();
+        }
+        held
     }
 
     /// Forgets the frame begun: its length and what is held of its terminator. The caller drops the

@@ -59,6 +59,7 @@ struct Model {
     asked: Vec<Answer>,
     taken: Vec<Taken>,
     accepted: usize,
+    budget: usize,
     producers: usize,
     dropped: Vec<usize>,
 }
@@ -248,6 +249,7 @@ impl Rig {
             model.asked.clear();
             model.taken.clear();
             model.accepted = 0;
+            model.budget = budget;
         }
         let mut taken = taken.iter().copied();
         let queue = &mut self.queue;
@@ -260,7 +262,7 @@ impl Rig {
             Ok((written, flushed)) => {
                 let model = self.model.borrow();
                 assert_eq!(written, model.accepted);
-                explain(&model, budget, &flushed);
+                explain(&model, &flushed);
             }
             Err(panic) => {
                 // A failed assertion is no answer of a producer.
@@ -277,7 +279,12 @@ impl Rig {
         let model = self.model.borrow();
         assert_eq!(self.queue.len(), model.len());
         assert_eq!(self.queue.is_empty(), model.items.is_empty());
-        assert_eq!(self.queue.is_parked(), model.parked);
+        let can_flush = match model.items.first() {
+            None => false,
+            Some(Item::Bytes(_)) => true,
+            Some(Item::Producer { current, .. }) => !current.is_empty() || !model.parked,
+        };
+        assert_eq!(self.queue.can_flush(), can_flush);
         assert_eq!(self.queue.has_producer(), model.first_producer().is_some());
         let queued = |&id: &usize| {
             let is_it =
@@ -312,6 +319,7 @@ impl Rig {
 fn write(model: &Shared, slices: &[IoSlice<'_>], taken: Taken) -> io::Result<usize> {
     let model = &mut *model.borrow_mut();
     model.taken.push(taken);
+    assert!(model.accepted < model.budget, "the budget is used up");
     assert!((1..=SLICES).contains(&slices.len()));
     assert!(slices.iter().all(|slice| !slice.is_empty()));
     let offered: Vec<u8> = slices
@@ -335,7 +343,7 @@ fn write(model: &Shared, slices: &[IoSlice<'_>], taken: Taken) -> io::Result<usi
 }
 
 /// The reason a flush gives is the true one.
-fn explain(model: &Model, budget: usize, flushed: &Flushed) {
+fn explain(model: &Model, flushed: &Flushed) {
     let last = model.taken.last();
     match flushed {
         Flushed::Empty => assert!(model.items.is_empty()),
@@ -353,9 +361,10 @@ fn explain(model: &Model, budget: usize, flushed: &Flushed) {
             let row = model.asked.iter().rev().take_while(fruitless);
             let empty = row.filter(|answer| **answer == Answer::Empty).count();
             assert!(
-                model.accepted >= budget || empty >= EMPTY_ANSWERS,
-                "paused after {} of {budget} bytes and {empty} answers without any",
-                model.accepted
+                model.accepted >= model.budget || empty >= EMPTY_ANSWERS,
+                "paused after {} of {} bytes and {empty} answers without any",
+                model.accepted,
+                model.budget
             );
         }
         Flushed::Failed(error) => {
