@@ -703,6 +703,21 @@ mod in_the_middle_of_what_was_read {
     }
 
     #[test]
+    fn bytes_given_back_in_found_terminator_come_before_the_rest_of_the_read() {
+        let mut first = true;
+        let mut talk = Talk::new("\n", move |word, chat| {
+            if word == "F" && std::mem::take(&mut first) {
+                chat.unread("again\n");
+            }
+            Ok(())
+        });
+        assert_eq!(
+            talk.say("one\ntwo\n"),
+            "connect c(one) F c(again) F c(two) F"
+        );
+    }
+
+    #[test]
     fn a_count_of_zero_left_behind_is_no_end_of_file_for_the_new_object() {
         let heir = Trace::new();
         let mut talk = Talk::new("\n", {
@@ -725,6 +740,14 @@ mod in_the_middle_of_what_was_read {
             chat.set_terminator(0);
             chat.replace(Recorder::new(&heir));
         });
+        talk.say("x");
+        assert!(heir.has("read:1") && !heir.has("eof"), "{}", heir.joined());
+
+        let heir = Trace::new();
+        let mut talk = Talk::new("\n", silent);
+        talk.rest();
+        talk.chat(|_, chat| chat.set_terminator(0));
+        talk.chat(|_, chat| chat.replace(Recorder::new(&heir)));
         talk.say("x");
         assert!(heir.has("read:1") && !heir.has("eof"), "{}", heir.joined());
     }
@@ -1020,11 +1043,11 @@ mod terminators_from_outside {
         assert_eq!(talk.say("a"), "connect c(a) error:no F");
 
         let wants = Rc::new(Cell::new(true));
-        let switch = Rc::clone(&wants);
+        let (switch, own) = (Rc::clone(&wants), Rc::clone(&wants));
         let mut talk = Talk::in_reactor(
             reactor(),
             |mut chat| {
-                chat.wants = wants;
+                chat.wants = own;
                 ChatDispatcher::new(chat, "\n")
             },
             move |word, chat| {
@@ -1036,7 +1059,8 @@ mod terminators_from_outside {
             },
         );
         assert_eq!(talk.say("a"), "connect c(a)");
-        talk.chat(|chat, _| chat.wants.set(true));
+        wants.set(true);
+        talk.reactor.channel(talk.id).unwrap().touch();
         assert_eq!(talk.rest(), "F");
     }
 
@@ -1090,6 +1114,8 @@ mod terminators_from_outside {
                 Ok(())
             }
         });
+        let before = frames.get();
+        turn_until(&mut busy.reactor, |_| frames.get() > 2 * before);
         busy.there.write_all(b"never handed out").unwrap();
         let reactor = &mut busy.reactor;
         let (here, mut there) = UnixStream::pair().unwrap();

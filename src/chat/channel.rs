@@ -87,6 +87,8 @@ impl<'r> ChatChannel<'r> {
     /// Like [`Channel::unread`]: the bytes come again before anything not yet handed out.
     pub fn unread(&mut self, bytes: impl Into<Bytes>) {
         let held = self.framer.take_held();
+        let rest = std::mem::take(&mut self.rest);
+        self.channel.keep_rest(Bytes::copy_from_slice(rest));
         self.channel.unread(held);
         self.channel.unread(bytes);
     }

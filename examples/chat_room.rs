@@ -1,0 +1,262 @@
+//! A chat room: `cargo run --example chat_room`, then `nc 127.0.0.1 4000` from several terminals.
+//!
+//! The room is the listener's object; members reach it by its `ChannelId`, and it reaches them by theirs. A line is
+//! made into `Bytes` once and shared by all queues.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::ExitCode,
+    time::Duration,
+};
+
+use asynchat::{
+    Address, AsyncChat, BoxError, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher,
+    FrameTooLong, OutgoingFull, Reactor, Registry, Result, Stream,
+};
+use bytes::Bytes;
+use lexopt::prelude::*;
+
+#[path = "common/cli.rs"]
+mod cli;
+#[path = "common/signals.rs"]
+mod signals;
+
+const HELP: &str = "\
+A room in which everybody reads what the others write.
+
+Usage: chat_room [OPTIONS]
+
+Options:
+      --bind ADDR         IP address to listen on [default: 127.0.0.1]
+      --port PORT         0 takes a free one [default: 4000]
+      --max-members NUM   connections at a time; others wait [default: 1000]
+      --max-outgoing NUM  bytes that may wait for a member before it is dropped [default: 262144]
+  -h, --help              show this
+
+The first line a member sends is its name.";
+
+/// The longest line, in bytes.
+const MAX_LINE: usize = 1024;
+/// How long a connection may stay without a word of who it is.
+const NAME_WITHIN: Duration = Duration::from_secs(120);
+/// The longest name, in characters.
+const MAX_NAME: usize = 20;
+
+/// The listening socket, and the names of those in the room.
+#[derive(Default)]
+struct Room {
+    members: BTreeMap<ChannelId, String>,
+}
+
+impl Room {
+    /// Queues a line for everybody but `from`.
+    fn broadcast(&self, registry: &mut Registry, from: ChannelId, line: String) {
+        let line = Bytes::from(line);
+        for &id in self.members.keys().filter(|&&id| id != from) {
+            if let Some(mut member) = registry.channel(id) {
+                member.push(line.clone());
+            }
+        }
+    }
+
+    fn is_taken(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        self.members
+            .values()
+            .any(|other| other.to_lowercase() == name)
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<_> = self.members.values().map(String::as_str).collect();
+        names.join(", ")
+    }
+}
+
+impl Dispatcher for Room {
+    fn handle_accepted(
+        &mut self,
+        channel: &mut Channel<'_>,
+        stream: Stream,
+        peer: Address,
+    ) -> Result {
+        log::info!("connection from {peer}");
+        let member = Member {
+            room: channel.id(),
+            name: None,
+            line: Vec::new(),
+            too_long: false,
+        };
+        let chat = ChatDispatcher::new(member, "\n").max_frame(MAX_LINE);
+        channel.registry().register(stream, chat)?;
+        Ok(())
+    }
+}
+
+/// One connection.
+struct Member {
+    room: ChannelId,
+    /// `None` until it has said it, and again once it has left.
+    name: Option<String>,
+    line: Vec<u8>,
+    /// The line that is being read is to be skipped.
+    too_long: bool,
+}
+
+impl Member {
+    /// Lends the room. It is gone while the program shuts down.
+    fn with_room<R>(
+        &self,
+        chat: &mut ChatChannel<'_>,
+        f: impl FnOnce(&mut Room, &mut Registry) -> R,
+    ) -> Option<R> {
+        let lent = chat.registry().with(self.room, |room: &mut Room, channel| {
+            f(room, channel.registry())
+        });
+        lent.ok()
+    }
+
+    fn join(&mut self, chat: &mut ChatChannel<'_>, name: &str) {
+        let id = chat.id();
+        let length = name.chars().count();
+        if length == 0 || length > MAX_NAME {
+            chat.push(format!(
+                "* A name has 1 to {MAX_NAME} characters. Your name?\n"
+            ));
+            return;
+        }
+        let others = self.with_room(chat, |room, registry| {
+            if room.is_taken(name) {
+                return None;
+            }
+            let others = room.names();
+            room.members.insert(id, name.into());
+            room.broadcast(registry, id, format!("* {name} joins\n"));
+            Some(others)
+        });
+        match others.flatten() {
+            Some(others) => {
+                self.name = Some(name.into());
+                chat.set_idle_timeout(None);
+                chat.push(format!("* In the room: {others}\n"));
+            }
+            None => chat.push("* That name is taken. Your name?\n"),
+        }
+    }
+
+    fn leave(&mut self, chat: &mut ChatChannel<'_>, why: &str) {
+        let id = chat.id();
+        let Some(name) = self.name.take() else { return };
+        self.with_room(chat, |room, registry| {
+            room.members.remove(&id);
+            room.broadcast(registry, id, format!("* {name} leaves{why}\n"));
+        });
+    }
+}
+
+impl AsyncChat for Member {
+    fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        chat.set_idle_timeout(Some(NAME_WITHIN));
+        chat.push("* Your name?\n");
+        Ok(())
+    }
+
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.line.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let line = printable(&std::mem::take(&mut self.line));
+        if std::mem::take(&mut self.too_long) {
+            chat.push(format!("* A line has at most {MAX_LINE} bytes.\n"));
+            return Ok(());
+        }
+        let id = chat.id();
+        match &self.name {
+            None => self.join(chat, &line),
+            Some(_) if line.is_empty() => {}
+            Some(name) => {
+                let line = format!("{name}: {line}\n");
+                self.with_room(chat, |room, registry| room.broadcast(registry, id, line));
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.leave(chat, "");
+        chat.close_when_done();
+        Ok(())
+    }
+
+    /// Too long a line is skipped. Everything else costs the member its place.
+    fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        log::info!("{}: {error}", chat.describe());
+        if error.is::<FrameTooLong>() {
+            self.too_long = true;
+            return;
+        }
+        let why = if error.is::<OutgoingFull>() {
+            ": it reads too slowly"
+        } else {
+            ""
+        };
+        self.leave(chat, why);
+        chat.close();
+    }
+}
+
+/// What a line says, without what could rewrite the others' terminals.
+fn printable(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line).replace(char::is_control, "");
+    text.trim().to_owned()
+}
+
+struct Args {
+    address: SocketAddr,
+    max_members: usize,
+    max_outgoing: usize,
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
+    let mut bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let mut port = 4000;
+    let mut max_members = 1000;
+    let mut max_outgoing = 256 * 1024;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("bind") => bind = parser.value()?.parse()?,
+            Long("port") => port = parser.value()?.parse()?,
+            Long("max-members") => max_members = parser.value()?.parse()?,
+            Long("max-outgoing") => max_outgoing = parser.value()?.parse()?,
+            Short('h') | Long("help") => return Ok(None),
+            _ => return Err(arg.unexpected()),
+        }
+    }
+    Ok(Some(Args {
+        address: SocketAddr::new(bind, port),
+        max_members,
+        max_outgoing,
+    }))
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
+fn run(args: Args) -> Result {
+    let mut reactor = Reactor::builder()
+        .max_channels(args.max_members)
+        .max_outgoing(args.max_outgoing)
+        .build()?;
+    signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
+    let id = reactor
+        .listen(args.address, Room::default())
+        .map_err(|error| format!("cannot listen on {}: {error}", args.address))?;
+    if let Some(listener) = reactor.channel(id) {
+        cli::say(&format!("listening on {}", listener.local_addr()?))?;
+    }
+    reactor.run()
+}
+
+fn main() -> ExitCode {
+    cli::main("chat_room", HELP, parse, run)
+}

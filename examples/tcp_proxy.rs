@@ -1,0 +1,247 @@
+//! A TCP proxy: `cargo run --example tcp_proxy -- --listen 127.0.0.1:8080 --to example.com:80`.
+//!
+//! Each connection is a pair of channels that know each other by `ChannelId`. What one reads the other pushes, and
+//! while the other is congested the one does not read: a stalled reader costs its queue's high watermark, not more,
+//! and the sender is slowed down by TCP itself.
+
+use std::{
+    io::{self, Write},
+    net::{SocketAddr, ToSocketAddrs},
+    process::ExitCode,
+    time::Duration,
+};
+
+use asynchat::{
+    Address, BoxError, Channel, ChannelId, ConnectOptions, Dispatcher, Exceptional, Handle,
+    ListenOptions, Reactor, Result, Stream,
+};
+use lexopt::prelude::*;
+
+#[path = "common/cli.rs"]
+mod cli;
+#[path = "common/signals.rs"]
+mod signals;
+
+const HELP: &str = "\
+Pass TCP connections on to another address.
+
+Usage: tcp_proxy --listen IP:PORT --to HOST:PORT [OPTIONS]
+
+Options:
+      --listen IP:PORT        where to take connections; port 0 takes a free one
+      --to HOST:PORT          where to pass them on; every address of a name is tried
+      --max-connections NUM   connections served at a time; others wait [default: 1000]
+      --connect-timeout SECS  how long connecting to one address may take [default: 10]
+      --idle-timeout SECS     close connections on which nothing moves for so long [default: 3600]
+  -h, --help                  show this
+
+A half-close is passed on as such, a reset as a close. RUST_LOG=info shows connections and why they fail.";
+
+/// The listening socket.
+struct Proxy {
+    to: Vec<SocketAddr>,
+    connect: ConnectOptions,
+    idle_timeout: Duration,
+    handle: Handle,
+}
+
+impl Proxy {
+    fn half(&self, partner: Option<ChannelId>) -> Half {
+        Half {
+            partner,
+            held: false,
+            ended: false,
+            idle_timeout: self.idle_timeout,
+            handle: self.handle.clone(),
+        }
+    }
+}
+
+impl Dispatcher for Proxy {
+    fn handle_accepted(
+        &mut self,
+        channel: &mut Channel<'_>,
+        stream: Stream,
+        peer: Address,
+    ) -> Result {
+        log::info!("connection from {peer}");
+        stream.set_nodelay(true)?;
+        let registry = channel.registry();
+        let client = registry.register(stream, self.half(None))?;
+        let server = registry.connect_with(&self.to, &self.connect, self.half(Some(client)))?;
+        registry.with(client, |half: &mut Half, _| half.partner = Some(server))?;
+        Ok(())
+    }
+}
+
+/// One of the two channels of a connection.
+struct Half {
+    partner: Option<ChannelId>,
+    /// The partner has enough to send for now.
+    held: bool,
+    /// The end of file has come and was passed on.
+    ended: bool,
+    idle_timeout: Duration,
+    handle: Handle,
+}
+
+impl Dispatcher for Half {
+    fn readable(&self) -> bool {
+        !self.held
+    }
+
+    /// All that is sent goes through the queue.
+    fn writable(&self) -> bool {
+        false
+    }
+
+    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        channel.set_idle_timeout(Some(self.idle_timeout));
+        Ok(())
+    }
+
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        let partner = self.partner;
+        self.held = channel.recv_with(|channel, data| -> io::Result<bool> {
+            let Some(mut partner) = partner.and_then(|id| channel.registry().channel(id)) else {
+                return Ok(false);
+            };
+            partner.write_all(data)?;
+            Ok(partner.is_congested())
+        })??;
+        Ok(())
+    }
+
+    /// This channel's queue has room again: the partner may read on. `with` has its `readable` asked afterwards.
+    fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {
+        if let Some(partner) = self.partner {
+            // A partner that is gone has nothing more to read.
+            let _ = channel
+                .registry()
+                .with(partner, |half: &mut Self, _| half.held = false);
+        }
+        Ok(())
+    }
+
+    /// An end of file is passed on behind what is queued; the second of a pair ends it. After a reset this channel
+    /// is closed anyway.
+    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.ended = true;
+        let partner_ended = self.partner.is_none_or(|partner| {
+            let passed_on = channel
+                .registry()
+                .with(partner, |half: &mut Self, channel| {
+                    channel.shutdown_write();
+                    half.ended
+                });
+            passed_on.unwrap_or(true)
+        });
+        if partner_ended {
+            channel.close_when_done();
+        }
+        Ok(())
+    }
+
+    fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
+        if let Exceptional::ConnectFailed(error) = what {
+            log::warn!("{}: connection failed: {error}", channel.describe());
+        }
+        Ok(())
+    }
+
+    fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+        log::warn!("{}: {error}", channel.describe());
+        channel.close();
+    }
+}
+
+/// Neither stays without the other. Whatever ends a channel (a reset, a failed connect, a timeout, an error), its
+/// object is dropped then, and this is the one place that all of them lead to.
+impl Drop for Half {
+    fn drop(&mut self) {
+        let Some(partner) = self.partner else { return };
+        // Fails only when the reactor is gone, and the partner with it.
+        let _ = self.handle.call_soon(move |registry| {
+            if let Some(mut partner) = registry.channel(partner) {
+                partner.close_when_done();
+            }
+            Ok(())
+        });
+    }
+}
+
+struct Args {
+    listen: SocketAddr,
+    to: String,
+    max_connections: usize,
+    connect_timeout: Duration,
+    idle_timeout: Duration,
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
+    let mut listen = None;
+    let mut to = None;
+    let mut max_connections: usize = 1000;
+    let mut connect_timeout = Duration::from_secs(10);
+    let mut idle_timeout = Duration::from_secs(3600);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("listen") => listen = Some(parser.value()?.parse()?),
+            Long("to") => to = Some(parser.value()?.string()?),
+            Long("max-connections") => max_connections = parser.value()?.parse()?,
+            Long("connect-timeout") => connect_timeout = parser.value()?.parse_with(seconds)?,
+            Long("idle-timeout") => idle_timeout = parser.value()?.parse_with(seconds)?,
+            Short('h') | Long("help") => return Ok(None),
+            _ => return Err(arg.unexpected()),
+        }
+    }
+    Ok(Some(Args {
+        listen: listen.ok_or("--listen is missing")?,
+        to: to.ok_or("--to is missing")?,
+        max_connections,
+        connect_timeout,
+        idle_timeout,
+    }))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|timeout| !timeout.is_zero())
+        .ok_or_else(|| "not a positive number of seconds".into())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
+fn run(args: Args) -> Result {
+    let to = args.to.to_socket_addrs();
+    let to = to.map_err(|error| format!("cannot pass connections on to {}: {error}", args.to))?;
+    let mut reactor = Reactor::builder()
+        // Two channels each.
+        .max_channels(args.max_connections.saturating_mul(2))
+        .build()?;
+    signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
+    let proxy = Proxy {
+        to: to.collect(),
+        connect: ConnectOptions::new()
+            .timeout(args.connect_timeout)
+            .nodelay(true),
+        idle_timeout: args.idle_timeout,
+        handle: reactor.handle(),
+    };
+    let id = reactor
+        .listen_with(args.listen, &ListenOptions::new(), proxy)
+        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    if let Some(listener) = reactor.channel(id) {
+        let address = listener.local_addr()?;
+        cli::say(&format!(
+            "listening on {address}, passing on to {}",
+            args.to
+        ))?;
+    }
+    reactor.run()
+}
+
+fn main() -> ExitCode {
+    cli::main("tcp_proxy", HELP, parse, run)
+}
