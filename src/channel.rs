@@ -8,7 +8,7 @@ use crate::{
     Address, ChannelId, Dispatcher, Producer, Registry, Socket, State, Stream,
     error::closed,
     outgoing::{Outgoing, Unsent},
-    slot::{Limits, Phase, Sending, Slot},
+    slot::{Limits, Peer, Phase, Sending, Slot},
     socket::Role,
     table::describe,
     task::Task,
@@ -69,6 +69,11 @@ impl<'r> Channel<'r> {
     /// What the channel is doing.
     pub fn state(&self) -> State {
         self.slot().map_or(State::Closed, Slot::state)
+    }
+
+    /// Whether the peer broke the connection, rather than ending it: what [`Dispatcher::handle_close`] came for.
+    pub fn is_reset(&self) -> bool {
+        self.slot().is_ok_and(|slot| slot.peer == Peer::Reset)
     }
 
     /// Type name, id and addresses, as log lines show them.

@@ -155,8 +155,9 @@ pub trait Dispatcher: Any {
 
     /// The peer closed or reset the connection; comes at most once (R7). Default: `close_when_done`.
     ///
-    /// After an end of file everything that arrived has been delivered and the channel can still send. After a
-    /// reset the outgoing queue is gone and the channel is closed when this returns (R8).
+    /// After an end of file everything that arrived has been delivered and the channel can still send; should the
+    /// peer reset the connection later, the channel is closed without another callback. After a reset
+    /// ([`Channel::is_reset`]) the outgoing queue is gone and the channel is closed when this returns (R8).
     ///
     /// # Errors
     /// See [Errors](Self#errors).

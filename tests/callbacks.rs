@@ -13,7 +13,8 @@ use std::{
 };
 
 use asynchat::{
-    Address, BoxError, Channel, ChannelId, Dispatcher, Panicked, Reactor, Result, State, Stream,
+    Address, BoxError, Channel, ChannelId, Dispatcher, Panicked, Produced, Reactor, Result, State,
+    Stream, from_fn,
 };
 use socket2::SockRef;
 
@@ -293,6 +294,40 @@ fn handle_write_waits_until_the_outgoing_queue_is_empty() {
     assert!(!trace.has("write"), "the peer has not read yet");
     assert_eq!(read_to_end(&mut reactor, &mut theirs).len(), 1 << 20);
     assert_eq!(trace.count("write"), 1);
+}
+
+#[test]
+fn handle_write_waits_for_a_producer_too() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (ours, _theirs) = tcp_pair();
+    let mut recorder = Recorder::new(&trace);
+    recorder.writable = true;
+    let ready = Rc::new(Cell::new(false));
+    let done = ready.clone();
+    recorder.on_connect = Some(Box::new(move |channel| {
+        let done = done.clone();
+        channel.push_with_producer(from_fn(move || {
+            Ok(match done.get() {
+                true => Produced::Done,
+                false => Produced::Pending,
+            })
+        }));
+        Ok(())
+    }));
+    recorder.on_write = Some(Box::new(|channel| {
+        channel.close();
+        Ok(())
+    }));
+    let id = reactor.register(ours, recorder).unwrap();
+    settle(&mut reactor);
+    assert!(
+        !trace.has("write"),
+        "the socket has room, but the queue is not empty"
+    );
+    ready.set(true);
+    reactor.channel(id).unwrap().touch();
+    turn_until(&mut reactor, |_| trace.has("write"));
 }
 
 #[test]

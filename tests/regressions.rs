@@ -797,6 +797,31 @@ fn a_reset_is_one_handle_close_and_nothing_after_it() {
     }
 }
 
+#[test]
+fn handle_close_can_tell_a_reset_from_an_end_of_file() {
+    for broken in [true, false] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let (ours, theirs) = tcp_pair();
+        let mut recorder = Recorder::new(&trace);
+        let seen = trace.clone();
+        recorder.on_close = Some(Box::new(move |channel| {
+            seen.add(format!("reset:{}", channel.is_reset()));
+            channel.close();
+            Ok(())
+        }));
+        reactor.register(ours, recorder).unwrap();
+        turns(&mut reactor, 3);
+        if broken {
+            reset(theirs);
+        } else {
+            drop(theirs);
+        }
+        turn_until(&mut reactor, |reactor| reactor.is_idle());
+        assert!(trace.has(&format!("reset:{broken}")), "{:?}", trace.lines());
+    }
+}
+
 /// asyncore §1.7: after a reset what had arrived before it is still delivered first, where the kernel keeps it.
 #[test]
 fn a_reset_behind_unread_data_closes_once() {

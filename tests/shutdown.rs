@@ -321,7 +321,11 @@ fn shutdown_does_not_wait_for_timers() {
 #[test]
 fn a_second_shutdown_changes_the_grace() {
     let mut reactor = reactor();
-    let (_, _silent) = adopt(&mut reactor, Recorder::new(&Trace::new()));
+    let (ours, _never_reads) = narrow_tcp_pair();
+    let id = reactor
+        .register(ours, Recorder::new(&Trace::new()))
+        .unwrap();
+    reactor.channel(id).unwrap().push(vec![0; 4 << 20]);
     reactor.shutdown(DEADLINE * 100);
     reactor.shutdown(MS);
     assert_eq!(reactor.stats().timers, 1);

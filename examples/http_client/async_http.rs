@@ -247,9 +247,8 @@ impl AsyncChat for AsyncHttp {
     }
 
     fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        // Both an end of file and a reset come here, but only at an end of file a read answers 0 again; a body
-        // that lasts until the end of file must not be ended by a reset.
-        let reset = !matches!(chat.recv(&mut [0]), Ok(0));
+        // A body that lasts until the end of file must not be ended by a reset.
+        let reset = chat.is_reset();
         let outcome = match self.expecting {
             Expecting::Body(Body::UntilClose) if !reset => Ok(()),
             _ if reset => Err(self.cut_short("connection reset").into()),
