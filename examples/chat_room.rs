@@ -1,7 +1,6 @@
 //! A chat room: `cargo run --example chat_room`, then `nc 127.0.0.1 4000` from several terminals.
 //!
-//! The room is the listener's object; members reach it by its `ChannelId`, and it reaches them by theirs. A line is
-//! made into `Bytes` once and shared by all queues.
+//! The room is the listener's object; members reach it by its `ChannelId`, and it reaches them by theirs.
 
 use std::{
     collections::BTreeMap,

@@ -150,7 +150,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
         match arg {
             Long("bind") => bind = parser.value()?.parse()?,
             Long("port") => port = parser.value()?.parse()?,
-            Long("timeout") => timeout = parser.value()?.parse_with(seconds)?,
+            Long("timeout") => timeout = parser.value()?.parse_with(cli::seconds)?,
             Short('h') | Long("help") => return Ok(None),
             _ => return Err(arg.unexpected()),
         }
@@ -159,14 +159,6 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
         address: SocketAddr::new(bind, port),
         timeout,
     }))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|timeout| !timeout.is_zero())
-        .ok_or_else(|| "not a positive number of seconds".into())
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]

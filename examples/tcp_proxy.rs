@@ -189,8 +189,10 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
             Long("listen") => listen = Some(parser.value()?.parse()?),
             Long("to") => to = Some(parser.value()?.string()?),
             Long("max-connections") => max_connections = parser.value()?.parse()?,
-            Long("connect-timeout") => connect_timeout = parser.value()?.parse_with(seconds)?,
-            Long("idle-timeout") => idle_timeout = parser.value()?.parse_with(seconds)?,
+            Long("connect-timeout") => {
+                connect_timeout = parser.value()?.parse_with(cli::seconds)?
+            }
+            Long("idle-timeout") => idle_timeout = parser.value()?.parse_with(cli::seconds)?,
             Short('h') | Long("help") => return Ok(None),
             _ => return Err(arg.unexpected()),
         }
@@ -202,14 +204,6 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
         connect_timeout,
         idle_timeout,
     }))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|timeout| !timeout.is_zero())
-        .ok_or_else(|| "not a positive number of seconds".into())
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]

@@ -158,7 +158,12 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_written_the_same_way() {
-        for text in ["127.0.0.1:80", "[::1]:8080", "unix:/tmp/x y.sock", "unix:@x"] {
+        for text in [
+            "127.0.0.1:80",
+            "[::1]:8080",
+            "unix:/tmp/x y.sock",
+            "unix:@x",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         for text in ["", "localhost:80", "127.0.0.1", "unix:", ":80"] {

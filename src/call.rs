@@ -167,7 +167,9 @@ impl Registry {
         self.put_back(id, object);
         if let Err(panic) = outcome {
             log::error!(target: "asynchat::channel", "channel {id}: handle_error {}", Panicked::new(&*panic));
-            self.close(id, "handle_error panicked");
+            if !Channel::new(self, id).outlives_errors() {
+                self.close(id, "handle_error panicked");
+            }
         }
     }
 }

@@ -5,10 +5,9 @@ use std::{fmt, io, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    Address, ChannelId, Dispatcher, Producer, Registry, Socket, State, Stream,
+    Address, ChannelId, Registry, State, Stream,
     error::closed,
-    outgoing::{Outgoing, Unsent},
-    slot::{Limits, Peer, Phase, Sending, Slot},
+    slot::{Peer, Sending, Slot},
     socket::Role,
     table::describe,
     task::Task,
@@ -19,20 +18,8 @@ use crate::{
 ///
 /// After [`close`](Self::close) every call is harmless: I/O answers `NotConnected`, pushes are dropped.
 pub struct Channel<'r> {
-    registry: &'r mut Registry,
+    pub(crate) registry: &'r mut Registry,
     id: ChannelId,
-}
-
-/// What [`Channel::detach`] gives back.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Detached {
-    /// The socket, open and no longer watched.
-    pub socket: Socket,
-    /// What was queued and not sent, in order.
-    pub unsent: Vec<Unsent>,
-    /// What was read from the socket and given back with [`Channel::unread`].
-    pub unread: Bytes,
 }
 
 impl<'r> Channel<'r> {
@@ -71,7 +58,7 @@ impl<'r> Channel<'r> {
         self.slot().map_or(State::Closed, Slot::state)
     }
 
-    /// Whether the peer broke the connection, rather than ending it: what [`Dispatcher::handle_close`] came for.
+    /// Whether the peer broke the connection, rather than ending it: what `handle_close` came for.
     pub fn is_reset(&self) -> bool {
         self.slot().is_ok_and(|slot| slot.peer == Peer::Reset)
     }
@@ -92,6 +79,7 @@ impl<'r> Channel<'r> {
     pub fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if let Some(n) = self.slot_mut()?.read_unread(buf) {
             self.registry.effects += 1;
+            self.registry.touch_later(self.id);
             return Ok(n);
         }
         self.registry.read(self.id, buf)
@@ -110,13 +98,14 @@ impl<'r> Channel<'r> {
     }
 
     /// Like `recv_with`; what `f` leaves of the bytes is read again first. `f` is told whether this is the end of
-    /// file: no bytes alone may also be what `read_soon` asked for.
+    /// file.
     pub(crate) fn recv_some<R>(
         &mut self,
         f: impl FnOnce(&mut Self, &[u8], bool) -> (usize, R),
     ) -> io::Result<R> {
         if let Some(unread) = self.slot_mut()?.unread.take() {
             self.registry.effects += 1;
+            self.registry.touch_later(self.id);
             let (used, result) = f(self, &unread, false);
             self.keep_rest(unread.slice(used.min(unread.len())..));
             return Ok(result);
@@ -164,24 +153,20 @@ impl<'r> Channel<'r> {
     /// Has `handle_read` called although nothing arrived.
     pub(crate) fn read_soon(&mut self) {
         if let Ok(slot) = self.slot_mut() {
-            slot.unread.get_or_insert_default();
+            slot.flags.call_asked = true;
             self.registry.touch_later(self.id);
         }
+    }
+
+    /// Whether `read_soon` asked for this call.
+    pub(crate) fn take_asked_call(&mut self) -> bool {
+        self.slot_mut()
+            .is_ok_and(|slot| std::mem::take(&mut slot.flags.call_asked))
     }
 
     pub(crate) fn discard_unread(&mut self) {
         if let Ok(slot) = self.slot_mut() {
             slot.unread = None;
-        }
-    }
-
-    pub(crate) fn discard_output(&mut self) {
-        if let Ok(slot) = self.slot_mut()
-            && let Some(queue) = slot.outgoing.take()
-        {
-            self.registry.effects += 1;
-            self.registry.touch_later(self.id);
-            self.registry.give_queue(queue);
         }
     }
 
@@ -230,86 +215,6 @@ impl<'r> Channel<'r> {
             .write(id, |slot, poll| slot.send_to(data, &to, poll, id))
     }
 
-    /// Queues bytes. Never blocks, keeps order; everything one visit queued leaves together (R12).
-    ///
-    /// Small pushes are copied into one buffer, large `Bytes` are sent without a copy. Dropped, with a debug line,
-    /// after `close_when_done`, `shutdown_write` or close; refused past `max_outgoing`, which `handle_error` learns
-    /// as [`OutgoingFull`](crate::OutgoingFull). To queue a borrowed slice use [`io::Write`], which copies.
-    pub fn push(&mut self, data: impl Into<Bytes>) {
-        let data = data.into();
-        self.enqueue(data.len(), |queue, spare| queue.push(data, spare));
-    }
-
-    /// Queues a source of bytes, asked for more only as fast as the peer takes them (R13).
-    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
-        self.enqueue(0, |queue, _| queue.push_producer(Box::new(producer)));
-    }
-
-    fn enqueue(
-        &mut self,
-        added: usize,
-        add: impl FnOnce(&mut Outgoing, &mut crate::outgoing::Spare),
-    ) {
-        let id = self.id;
-        let registry = &mut *self.registry;
-        let slot = registry.slots.get_mut(id.index());
-        let Some(slot) = slot.filter(|slot| slot.generation == id.generation()) else {
-            log::debug!(target: "asynchat::channel", "channel {id}: push after close dropped");
-            return;
-        };
-        if !slot.takes_output() {
-            log::debug!(target: "asynchat::channel", "channel {id}: push dropped, it sends no more ({:?})", slot.state());
-            return;
-        }
-        let limits = slot.limits.as_deref().unwrap_or(&registry.policy.limits);
-        let queue = slot
-            .outgoing
-            .get_or_insert_with(|| registry.queues.pop().unwrap_or_default());
-        let len = queue.len() + added;
-        if len > limits.max || slot.flags.overflown {
-            slot.flags.overflown = true;
-        } else {
-            slot.flags.congested |= len > limits.high;
-            add(queue, &mut registry.spare);
-        }
-        registry.effects += 1;
-        registry.touch_later(id);
-    }
-
-    /// Bytes in the outgoing queue, not counting what producers still hold.
-    pub fn outgoing_len(&self) -> usize {
-        self.slot().map_or(0, Slot::outgoing_len)
-    }
-
-    /// Whether the queue rose above the high watermark and has not fallen to the low one since (R14).
-    pub fn is_congested(&self) -> bool {
-        self.slot().is_ok_and(|slot| slot.flags.congested)
-    }
-
-    /// Sets this channel's watermarks in bytes; `low` is cut to `high`. Default: [`Builder::watermarks`].
-    ///
-    /// [`Builder::watermarks`]: crate::Builder::watermarks
-    pub fn set_watermarks(&mut self, low: usize, high: usize) {
-        self.set_limits(|limits| {
-            limits.low = low.min(high);
-            limits.high = high;
-        });
-    }
-
-    /// Sets this channel's bound of the outgoing queue in bytes. Default: [`Builder::max_outgoing`].
-    ///
-    /// [`Builder::max_outgoing`]: crate::Builder::max_outgoing
-    pub fn set_max_outgoing(&mut self, bytes: usize) {
-        self.set_limits(|limits| limits.max = bytes);
-    }
-
-    fn set_limits(&mut self, change: impl FnOnce(&mut Limits)) {
-        let defaults = self.registry.policy.limits;
-        if let Ok(slot) = self.slot_mut() {
-            change(slot.limits.get_or_insert_with(|| Box::new(defaults)));
-        }
-    }
-
     /// Closes gracefully: sends what is queued, tells the peer, throws its input away until its end of file or the
     /// linger limits ([`Builder::linger`](crate::Builder::linger)), closes (R10).
     ///
@@ -338,10 +243,14 @@ impl<'r> Channel<'r> {
     }
 
     /// Tells the peer that nothing more comes, once the queue is sent; reading goes on (half-close).
+    ///
+    /// Streams only. A pipe has no such half: its write end is ended by `close_when_done`.
     pub fn shutdown_write(&mut self) {
-        if let Ok(slot) = self.slot_mut()
-            && slot.sending == Sending::Open
-        {
+        let id = self.id;
+        let Ok(slot) = self.slot_mut() else { return };
+        if slot.io.role() != Role::Stream {
+            log::debug!(target: "asynchat::channel", "channel {id}: shutdown_write of what is no stream ignored");
+        } else if slot.sending == Sending::Open {
             slot.sending = Sending::Ending;
             self.registry.effects += 1;
             self.registry.touch_later(self.id);
@@ -364,54 +273,6 @@ impl<'r> Channel<'r> {
             if let Ok(slot) = self.slot_mut() {
                 slot.idle = Some(timer);
             }
-        }
-    }
-
-    /// Takes the socket out, open, with what was queued but not sent. No callback of this channel runs any more.
-    ///
-    /// `None` if the channel is closed already.
-    pub fn detach(&mut self) -> Option<Detached> {
-        let mut slot = self.registry.remove(self.id, "detached", true)?;
-        if let Some(dispatcher) = slot.dispatcher.take() {
-            self.registry.discard(dispatcher);
-        }
-        self.registry.wake_listeners();
-        let unsent = slot
-            .outgoing
-            .take()
-            .map_or_else(Vec::new, |queue| queue.into_unsent());
-        Some(Detached {
-            socket: Socket {
-                io: slot.io,
-                adopted: slot.flags.adopted,
-                serial: 0,
-                peer: slot.peer_addr,
-            },
-            unsent,
-            unread: slot.unread.map_or_else(Bytes::new, |bytes| *bytes),
-        })
-    }
-
-    /// Puts another object behind this channel, in effect when the running callback has returned (R11). It takes
-    /// the connection as it is: `handle_connect` does not come again.
-    pub fn replace(&mut self, d: impl Dispatcher) {
-        let object: Box<dyn Dispatcher> = Box::new(d);
-        let type_name = (*object).type_name();
-        let Ok(slot) = self.slot_mut() else { return };
-        if matches!(slot.phase, Phase::Lingering { .. }) {
-            return;
-        }
-        slot.type_name = type_name;
-        // A call the old object asked for is not the new one's.
-        slot.unread.take_if(|bytes| bytes.is_empty());
-        slot.flags.reads_ignored = false;
-        slot.flags.writes_ignored = false;
-        let old = slot.dispatcher.replace(object);
-        self.registry.effects += 1;
-        self.registry.breaks += 1;
-        self.registry.touch_later(self.id);
-        if let Some(old) = old {
-            self.registry.discard(old);
         }
     }
 
@@ -468,11 +329,11 @@ impl<'r> Channel<'r> {
         }
     }
 
-    fn slot(&self) -> io::Result<&Slot> {
+    pub(crate) fn slot(&self) -> io::Result<&Slot> {
         self.registry.slot(self.id).ok_or_else(closed)
     }
 
-    fn slot_mut(&mut self) -> io::Result<&mut Slot> {
+    pub(crate) fn slot_mut(&mut self) -> io::Result<&mut Slot> {
         self.registry.slot_mut(self.id).ok_or_else(closed)
     }
 }
@@ -481,24 +342,6 @@ impl io::Read for Channel<'_> {
     /// [`Channel::recv`].
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.recv(buf)
-    }
-}
-
-/// Copies into the outgoing queue's buffer, so `write!(channel, "250 {text}\r\n")` allocates nothing in steady
-/// state. Takes everything; like [`Channel::push`] it drops what cannot be sent any more.
-impl io::Write for Channel<'_> {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.enqueue(data.len(), |queue, spare| queue.copy(data, spare));
-        Ok(data.len())
-    }
-
-    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
-        self.write(data).map(|_| ())
-    }
-
-    /// Does nothing: the queue is flushed once per visit.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -3,21 +3,30 @@
 use std::{cell::Cell, time::Instant};
 
 #[derive(Debug, Default)]
-pub(crate) struct Clock(Cell<Option<Instant>>);
+pub(crate) struct Clock {
+    in_turn: Cell<bool>,
+    reading: Cell<Option<Instant>>,
+}
 
 impl Clock {
-    /// The time of this turn.
+    /// The time of this turn; between turns, when anything may take long, the time.
     pub(crate) fn get(&self) -> Instant {
-        if let Some(now) = self.0.get() {
+        if let Some(now) = self.reading.get() {
             return now;
         }
         let now = Instant::now();
-        self.0.set(Some(now));
+        self.reading.set(self.in_turn.get().then_some(now));
         now
     }
 
-    /// A new turn begins.
-    pub(crate) fn forget(&self) {
-        self.0.set(None);
+    /// The poll is over: from here on time stands still.
+    pub(crate) fn begin_turn(&self) {
+        self.in_turn.set(true);
+        self.reading.set(None);
+    }
+
+    pub(crate) fn end_turn(&self) {
+        self.in_turn.set(false);
+        self.reading.set(None);
     }
 }

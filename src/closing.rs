@@ -2,7 +2,7 @@
 
 use crate::{
     ChannelId, Dispatcher, Registry,
-    slot::{Peer, Phase, Sending, Slot},
+    slot::{Peer, Phase, Sending},
     socket::Role,
     task::Task,
 };
@@ -84,7 +84,11 @@ impl Registry {
 
     /// Throws input away until the peer's end of file, so that what was sent is not destroyed by a reset (R10).
     pub(crate) fn linger(&mut self, id: ChannelId) {
-        if !self.slot(id).is_some_and(Slot::has_input) {
+        let Some(slot) = self.slot(id) else { return };
+        if slot.peer != Peer::Open {
+            return self.close(id, "done");
+        }
+        if !slot.has_input() {
             return;
         }
         let n = self.discard_input(id);

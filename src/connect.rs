@@ -1,6 +1,10 @@
 //! Connection attempts: one address after the other, each with a timeout, one outcome (R4).
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Address, ChannelId, Dispatcher, Exceptional, Registry, Socket, TimerId,
@@ -110,7 +114,11 @@ impl Registry {
         let Some(timeout) = self.attempt(id).map(|attempt| attempt.timeout) else {
             return;
         };
-        let deadline = self.after(timeout);
+        // Not the turn's time: a name lookup may have taken long before this.
+        let now = Instant::now();
+        let deadline = now
+            .checked_add(timeout)
+            .unwrap_or_else(|| self.after(timeout));
         let timer = self.timers.insert(deadline, Task::Connect(id));
         if let Some(attempt) = self.attempt(id) {
             attempt.timer = Some(timer);

@@ -143,6 +143,13 @@ pub(crate) fn meaning(error: &(dyn Error + Send + Sync + 'static)) -> Meaning {
 
 pub(crate) fn meaning_of_io(error: &io::Error) -> Meaning {
     use io::ErrorKind as K;
+    // Another channel's end is not the peer's doing.
+    if error
+        .get_ref()
+        .is_some_and(<dyn Error + Send + Sync>::is::<ChannelClosed>)
+    {
+        return Meaning::Failure;
+    }
     match error.kind() {
         K::WouldBlock | K::Interrupted => Meaning::Nothing,
         K::ConnectionReset | K::NotConnected | K::ConnectionAborted | K::BrokenPipe => {
@@ -162,8 +169,20 @@ const ESHUTDOWN: i32 = if cfg!(windows) {
     58
 };
 
+/// Inside an [`io::Error`]: a call on a channel that is closed.
+#[derive(Debug)]
+struct ChannelClosed;
+
+impl fmt::Display for ChannelClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the channel is closed")
+    }
+}
+
+impl Error for ChannelClosed {}
+
 pub(crate) fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the channel is closed")
+    io::Error::new(io::ErrorKind::NotConnected, ChannelClosed)
 }
 
 #[cfg(test)]
@@ -192,6 +211,7 @@ mod tests {
             Meaning::Reset
         );
         assert_eq!(meaning(&*BoxError::from("protocol")), Meaning::Failure);
+        assert_eq!(meaning_of_io(&closed()), Meaning::Failure);
     }
 
     #[test]

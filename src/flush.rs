@@ -9,14 +9,14 @@ use crate::{
     ChannelId, Dispatcher, OutgoingFull, Panicked, Registry,
     error::{Meaning, meaning_of_io},
     outgoing::{Flushed, Outgoing, Spare},
-    slot::{Limits, Phase, Slot},
+    slot::{Phase, Slot},
     socket::Role,
 };
 
 impl Registry {
     /// Flushes the outgoing queue and does what its new state calls for.
     pub(crate) fn advance_outgoing(&mut self, id: ChannelId) {
-        let Limits { low, max, .. } = self.policy.limits;
+        let defaults = self.policy.limits;
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
@@ -24,7 +24,7 @@ impl Registry {
             let error = OutgoingFull {
                 channel: id,
                 queued: slot.outgoing_len(),
-                limit: slot.limits.as_deref().map_or(max, |limits| limits.max),
+                limit: slot.limits.as_deref().unwrap_or(&defaults).max,
             };
             self.fail_with(id, error.into());
         }
@@ -35,9 +35,7 @@ impl Registry {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        if slot.flags.congested
-            && slot.outgoing_len() <= slot.limits.as_deref().map_or(low, |l| l.low)
-        {
+        if slot.has_drained(slot.limits.as_deref().unwrap_or(&defaults)) {
             slot.flags.congested = false;
             if !slot.flags.closing {
                 self.call(id, Dispatcher::handle_drain);
@@ -57,25 +55,24 @@ impl Registry {
 
     fn flush(&mut self, id: ChannelId) {
         let budget = self.policy.write_budget;
-        let Some((slot, spare)) = self.slot_and_spare(id) else {
+        let Some(mut queue) = self.slot_mut(id).and_then(|slot| slot.outgoing.take()) else {
             return;
         };
-        let Some(mut queue) = slot.outgoing.take() else {
-            return;
-        };
-        let outcome = flush_queue(&mut queue, budget, slot, spare);
-        let (written, flushed) = match outcome {
-            Ok(flushed) => flushed,
-            Err(panic) => {
-                if let Some(producer) = queue.drop_producer() {
-                    self.discard(producer);
-                }
-                self.keep_queue(id, queue);
-                if self.policy.propagate_panics {
+        let (written, flushed) = loop {
+            let Some((slot, spare)) = self.slot_and_spare(id) else {
+                return;
+            };
+            match flush_queue(&mut queue, budget, slot, spare) {
+                Ok(outcome) => break outcome,
+                Err(panic) if self.policy.propagate_panics => {
+                    self.keep_queue(id, queue);
                     std::panic::resume_unwind(panic);
                 }
-                self.fail(id, Panicked::new(&*panic).into());
-                return;
+                // What stands before the producer is sent first.
+                Err(panic) => {
+                    let producer = queue.fail_producer(Panicked::new(&*panic).into());
+                    self.discard(producer);
+                }
             }
         };
         self.keep_queue(id, queue);
@@ -88,7 +85,7 @@ impl Registry {
         }
         match flushed {
             Flushed::Empty | Flushed::Blocked | Flushed::Parked | Flushed::Paused => {}
-            Flushed::ProducerFailed(error) => self.fail_with(id, error.into()),
+            Flushed::ProducerFailed(error) => self.fail_with(id, error),
             Flushed::Failed(error) => {
                 // Whatever the reason, the stream has a hole now: nothing more can be sent.
                 let doomed = self.slot_mut(id).and_then(|slot| {

@@ -38,8 +38,10 @@ impl Registry {
                     slot.peer = Peer::Finished;
                 }
                 self.effects += 1;
+                self.touch_later(id);
             }
-            Err(_) => {}
+            // Whoever reads, the channel's own visit draws the conclusions.
+            Err(_) => self.touch_later(id),
         }
         result
     }
@@ -79,7 +81,13 @@ impl Registry {
         let Some(slot) = slot.filter(|slot| slot.generation == id.generation()) else {
             return Err(closed());
         };
-        let n = write(slot, &self.poll)?;
+        let n = match write(slot, &self.poll) {
+            Ok(n) => n,
+            Err(error) => {
+                self.touch_later(id);
+                return Err(error);
+            }
+        };
         slot.note_traffic(&self.clock);
         slot.bytes_out += n as u64;
         self.stats.bytes_out += n as u64;
@@ -157,7 +165,7 @@ impl Slot {
 
     /// Reads what was given back, if anything was.
     pub(crate) fn read_unread(&mut self, buf: &mut [u8]) -> Option<usize> {
-        let mut bytes = self.unread.take().filter(|bytes| !bytes.is_empty())?;
+        let mut bytes = self.unread.take()?;
         let n = bytes.len().min(buf.len());
         buf[..n].copy_from_slice(&bytes.split_to(n));
         self.unread = Some(bytes).filter(|bytes| !bytes.is_empty());
@@ -166,12 +174,12 @@ impl Slot {
 
     /// Keeps what was read and not used, behind what was given back meanwhile.
     pub(crate) fn keep_rest(&mut self, rest: Bytes) {
-        if rest.is_empty() {
+        if rest.is_empty() || self.flags.closing {
             return;
         }
         let bytes = match self.unread.take() {
-            Some(first) if !first.is_empty() => [*first, rest].concat().into(),
-            _ => rest,
+            Some(first) => [*first, rest].concat().into(),
+            None => rest,
         };
         self.unread = Some(Box::new(bytes));
     }
@@ -206,8 +214,9 @@ impl Slot {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if self.sending == Sending::Shut {
+            // Not `BrokenPipe`: that would pass for the peer's doing.
             return Err(io::Error::new(
-                io::ErrorKind::BrokenPipe,
+                io::ErrorKind::InvalidInput,
                 "send after shutdown_write",
             ));
         }

@@ -49,6 +49,63 @@
 //! }
 //! ```
 //!
+//! A chat server in 25 lines. Each line goes to everybody, and whoever has left is struck off on the way:
+//!
+//! ```
+//! # use std::{io::{BufRead, BufReader}, net::TcpStream, thread, time::Duration};
+//! use std::io::Write;
+//! use asynchat::*;
+//!
+//! struct Room(Vec<ChannelId>);
+//! impl Dispatcher for Room {
+//!     fn handle_accepted(&mut self, channel: &mut Channel<'_>, stream: Stream, _: Address) -> Result {
+//!         let member = Member { room: channel.id(), line: Vec::new() };
+//!         let chat = ChatDispatcher::new(member, "\n").max_frame(1024);
+//!         self.0.push(channel.registry().register(stream, chat)?);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! struct Member { room: ChannelId, line: Vec<u8> }
+//! impl AsyncChat for Member {
+//!     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+//!         Ok(self.line.write_all(data)?)
+//!     }
+//!     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+//!         let line = [&std::mem::take(&mut self.line)[..], b"\n"].concat();
+//!         Ok(chat.registry().with(self.room, |room: &mut Room, channel| {
+//!             room.0.retain(|&id| channel.registry().channel(id).is_some_and(|mut to| to.write_all(&line).is_ok()));
+//!         })?)
+//!     }
+//! }
+//! # fn main() -> Result {
+//! # let mut reactor = Reactor::new()?;
+//! let id = reactor.listen(([127, 0, 0, 1], 0), Room(Vec::new()))?;
+//! # let address = reactor.channel(id).ok_or("closed")?.local_addr()?.inet().ok_or("no port")?;
+//! # let handle = reactor.handle();
+//! # let members = thread::spawn(move || -> std::io::Result<String> {
+//! #     let talked = (|| {
+//! #         let ann = TcpStream::connect(address)?;
+//! #         ann.set_read_timeout(Some(Duration::from_secs(10)))?;
+//! #         let mut bob = TcpStream::connect(address)?;
+//! #         bob.write_all(b"hello\nann\n")?;
+//! #         let mut heard = BufReader::new(ann);
+//! #         let mut text = String::new();
+//! #         heard.read_line(&mut text)?;
+//! #         heard.read_line(&mut text)?;
+//! #         Ok(text)
+//! #     })();
+//! #     handle.shutdown(Duration::from_secs(1));
+//! #     talked
+//! # });
+//! reactor.run()?;
+//! # assert_eq!(members.join().expect("a member panicked")?, "hello\nann\n");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/chat_room.rs` in the repository is the same with names and limits.
+//!
 //! # The words
 //! - A [`Reactor`] is the loop: it waits for events and calls back. What lives in it, and what callbacks may do with
 //!   it, is its [`Registry`]: `reactor.listen(..)` and, from inside a callback, `channel.registry().listen(..)` are
@@ -63,8 +120,8 @@
 //! - A [`Producer`] makes outgoing bytes only when the queue is about to need them.
 //! - A [`Handle`] reaches the reactor from other threads.
 //!
-//! # From asyncore to here
-//! | asyncore, asynchat | here |
+//! # From asyncore and asynchat to here
+//! | asyncore | here |
 //! |---|---|
 //! | a subclass of `dispatcher` | a type that implements [`Dispatcher`] |
 //! | `self.recv`, `self.send`, `self.close` | the same on the callback's [`Channel`]; best [`Channel::recv_with`] and [`Channel::push`] |
@@ -72,17 +129,38 @@
 //! | `create_socket`, `set_reuse_addr`, `bind`, `listen` | [`Registry::listen`], [`listen_with`](Registry::listen_with) |
 //! | `create_socket`, `connect` | [`Registry::connect`], [`connect_any`](Registry::connect_any) |
 //! | `dispatcher(sock)`, `file_dispatcher(fd)` | [`Registry::register`] with anything [`Socket`] can be made from |
+//! | `del_channel`, `set_socket` | [`Channel::detach`], then [`Registry::register`] |
 //! | `readable()`, `writable()` polled before every `select` | the same predicates, asked when something happened; [`Channel::touch`] has them asked again |
-//! | `handle_connect`, `handle_accepted`, `handle_read`, `handle_write`, `handle_close`, `handle_expt`, `handle_error` | the same on [`Dispatcher`], with [`handle_drain`](Dispatcher::handle_drain) and [`handle_timeout`](Dispatcher::handle_timeout) |
-//! | `loop()`, `loop(count=1)` | [`Reactor::run`], [`Reactor::turn`] |
+//! | `handle_connect`, `handle_accept`, `handle_accepted`, `handle_read`, `handle_write`, `handle_close`, `handle_expt`, `handle_error` | the same on [`Dispatcher`], with [`handle_drain`](Dispatcher::handle_drain) and [`handle_timeout`](Dispatcher::handle_timeout) |
+//! | `connected`, `accepting`, `connecting`, `addr` | [`Channel::state`], [`local_addr`](Channel::local_addr), [`peer_addr`](Channel::peer_addr) |
+//! | `loop()`, `loop(count=1)`, `poll()` | [`Reactor::run`], [`Reactor::turn`] |
 //! | `ExitNow` | [`Registry::stop`], or [`Registry::shutdown`] for a graceful end |
 //! | `socket_map` | [`Registry::channels`], [`Registry::channel`], [`Registry::with`] |
 //! | `close_all()` | [`Registry::close_all`] |
-//! | `push`, `push_with_producer`, `close_when_done` | the same on [`Channel`] |
-//! | a subclass of `async_chat` | a type that implements [`AsyncChat`], registered in a [`ChatDispatcher`] |
-//! | `set_terminator`, `discard_buffers` | [`ChatChannel::set_terminator`], [`discard_input`](ChatChannel::discard_input), [`discard_output`](ChatChannel::discard_output) |
-//! | `simple_producer`, your own `more()` | [`SimpleProducer`], [`Producer`] |
+//! | `log`, `log_info` | the [`log`] crate; see [Logging](#logging) |
 //! | a `sched` beside the loop, a socket pair to wake it | [`Registry::call_later`], [`Registry::handle`] |
+//!
+//! | asynchat | here |
+//! |---|---|
+//! | a subclass of `async_chat` | a type that implements [`AsyncChat`], registered in a [`ChatDispatcher`] |
+//! | `collect_incoming_data(data)`, `found_terminator()` | the same on [`AsyncChat`], with the [`ChatChannel`] as an argument |
+//! | `_collect_incoming_data`, `_get_data`, `incoming` | a `Vec<u8>` of your own, `extend_from_slice` and `mem::take` |
+//! | `set_terminator(b"\r\n")`, `(n)`, `(None)`, `(0)` | [`ChatChannel::set_terminator`]; both of the last two are [`Terminator::None`] here, and `0` is a frame without bytes |
+//! | `get_terminator()` | [`ChatChannel::terminator`] |
+//! | no initial terminator | the second argument of [`ChatDispatcher::new`] |
+//! | `push(data)` | [`Channel::push`], or `write!(chat, ..)`, which copies into the queue's buffer |
+//! | `push_with_producer(p)`, `close_when_done()` | the same on [`Channel`] |
+//! | `discard_buffers()` | [`ChatChannel::discard_input`], [`discard_output`](ChatChannel::discard_output) |
+//! | `ac_in_buffer_size` | [`Builder::read_buffer`]; [`ChatDispatcher::max_frame`] limits a frame |
+//! | `ac_out_buffer_size` | none: a producer's piece goes out as it is; [`SimpleProducer`] cuts |
+//! | `ac_in_buffer` | the framer keeps no input; [`ChatChannel::unread`] gives bytes back |
+//! | `producer_fifo`, `initiate_send`, `refill_buffer`, `fifo` | the channel's own queue, flushed once a visit; [`Channel::outgoing_len`], [`is_congested`](Channel::is_congested), [`set_watermarks`](Channel::set_watermarks) |
+//! | `writable()` of a chat | nothing to do: flushing is the reactor's |
+//! | `simple_producer`, your own `more()` that ends with `b""` | [`SimpleProducer`], [`Producer`] that ends with [`Produced::Done`]; a closure through [`from_fn`] |
+//! | a producer with nothing to give yet | [`Produced::Pending`], then [`Channel::touch`] |
+//! | Medusa's producers: file, lines, composite, chunked, globbing, hooked, escaping | [`ReaderProducer`], [`LinesProducer`], [`ChainProducer`], [`ChunkedProducer`], [`CoalescingProducer`], [`HookedProducer`], [`EscapingProducer`] |
+//! | `find_prefix_at_end` | inside the framer, not public |
+//! | `use_encoding`, `encoding` | bytes only; text is yours to encode |
 //!
 //! Names stay, some meanings do not: the README lists the differences, and `docs/design.md` in the repository the rules
 //! (R1 to R22) this documentation refers to.
@@ -121,17 +199,20 @@ mod dispatcher;
 mod error;
 mod flush;
 mod handle;
+mod handover;
 mod id;
 mod io;
 mod listen;
 mod outgoing;
 mod producer;
+mod push;
 mod reactor;
 mod readiness;
 mod registry;
 mod slot;
 mod socket;
 mod stats;
+mod stream;
 mod table;
 mod task;
 mod timer;
@@ -139,12 +220,13 @@ mod visit;
 
 pub use address::{Address, AddressParseError};
 pub use builder::{Builder, ErrorSource};
-pub use channel::{Channel, Detached};
+pub use channel::Channel;
 pub use chat::{AsyncChat, ChatChannel, ChatDispatcher, Terminator};
 pub use connect::ConnectOptions;
 pub use dispatcher::{Dispatcher, Exceptional};
 pub use error::{BoxError, FrameTooLong, OutgoingFull, Panicked, Result, Stopped, VisitError};
 pub use handle::Handle;
+pub use handover::Detached;
 pub use id::ChannelId;
 pub use listen::ListenOptions;
 pub use outgoing::Unsent;
@@ -154,8 +236,9 @@ pub use producer::{
 };
 pub use reactor::Reactor;
 pub use registry::Registry;
-pub use socket::{Socket, Stream};
+pub use socket::Socket;
 pub use stats::{ChannelInfo, State, Stats, Turn};
+pub use stream::Stream;
 pub use timer::TimerId;
 
 /// The examples of the README, compiled.

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{Produced, Producer};
+use crate::{BoxError, Produced, Producer};
 
 /// Up to this size a push is copied: cheaper than a reference count and a slice of its own.
 const COPIED_MAX: usize = 2048;
@@ -69,6 +69,8 @@ enum Segment {
         current: Bytes,
         producer: Box<dyn Producer>,
     },
+    /// Where a producer failed: reported once everything before it is sent.
+    Failed(BoxError),
 }
 
 impl Segment {
@@ -76,6 +78,7 @@ impl Segment {
         match self {
             Self::Copied(buffer) => buffer,
             Self::Shared(bytes) | Self::Produced { current: bytes, .. } => bytes,
+            Self::Failed(_) => &[],
         }
     }
 }
@@ -94,7 +97,7 @@ pub(crate) enum Flushed {
     /// The socket failed.
     Failed(io::Error),
     /// The producer at the head failed and was dropped.
-    ProducerFailed(io::Error),
+    ProducerFailed(BoxError),
 }
 
 #[derive(Default)]
@@ -212,7 +215,7 @@ impl Outgoing {
                 slices[used] = IoSlice::new(segment.bytes());
                 used += 1;
             }
-            if matches!(segment, Segment::Produced { .. }) {
+            if matches!(segment, Segment::Produced { .. } | Segment::Failed(_)) {
                 break;
             }
         }
@@ -228,10 +231,15 @@ impl Outgoing {
         let mut index = 0;
         while index < self.segments.len().min(SLICES) {
             let skipped = if index == 0 { self.sent } else { 0 };
-            let Segment::Produced { current, producer } = &mut self.segments[index] else {
-                ahead += self.segments[index].bytes().len() - skipped;
-                index += 1;
-                continue;
+            let (current, producer) = match &mut self.segments[index] {
+                Segment::Produced { current, producer } => (current, producer),
+                Segment::Failed(_) if ahead > 0 => return Ok(()),
+                Segment::Failed(_) => return Err(self.take_failure(index)),
+                segment => {
+                    ahead += segment.bytes().len() - skipped;
+                    index += 1;
+                    continue;
+                }
             };
             if !current.is_empty() || ahead >= NEARLY_SENT {
                 return Ok(());
@@ -261,14 +269,21 @@ impl Outgoing {
                         continue;
                     }
                     Err(error) => {
-                        self.segments.remove(index);
-                        return Err(Flushed::ProducerFailed(error));
+                        self.segments[index] = Segment::Failed(error.into());
+                        continue;
                     }
                 }
             };
             return if ahead > 0 { Ok(()) } else { Err(stop) };
         }
         Ok(())
+    }
+
+    fn take_failure(&mut self, index: usize) -> Flushed {
+        match self.segments.remove(index) {
+            Some(Segment::Failed(error)) => Flushed::ProducerFailed(error),
+            _ => Flushed::Paused,
+        }
     }
 
     fn advance(&mut self, mut n: usize, spare: &mut Spare) {
@@ -295,22 +310,37 @@ impl Outgoing {
         }
     }
 
-    /// Drops the first producer: it panicked.
-    pub(crate) fn drop_producer(&mut self) -> Option<Box<dyn Producer>> {
-        let first = self
-            .segments
-            .iter()
-            .position(|segment| matches!(segment, Segment::Produced { .. }))?;
+    /// Puts an error in the place of the first producer: it panicked.
+    pub(crate) fn fail_producer(&mut self, error: BoxError) -> Option<Box<dyn Producer>> {
+        let first = self.first_producer()?;
+        match std::mem::replace(&mut self.segments[first], Segment::Failed(error)) {
+            Segment::Produced { producer, .. } => Some(producer),
+            _ => None,
+        }
+    }
+
+    /// Takes a producer out, to be dropped with care: its owner's code runs.
+    pub(crate) fn take_producer(&mut self) -> Option<Box<dyn Producer>> {
+        let first = self.first_producer()?;
         match self.segments.remove(first) {
             Some(Segment::Produced { producer, .. }) => Some(producer),
             _ => None,
         }
     }
 
-    pub(crate) fn has_producer(&self) -> bool {
+    fn first_producer(&self) -> Option<usize> {
         self.segments
             .iter()
-            .any(|segment| matches!(segment, Segment::Produced { .. }))
+            .position(|segment| matches!(segment, Segment::Produced { .. }))
+    }
+
+    pub(crate) fn has_producer(&self) -> bool {
+        self.first_producer().is_some()
+    }
+
+    /// Whether it is small enough to be kept for the next channel.
+    pub(crate) fn is_worth_keeping(&self) -> bool {
+        self.segments.capacity() <= SLICES
     }
 
     /// Empties the queue, keeping its buffers for others.
@@ -333,6 +363,7 @@ impl Outgoing {
                 Segment::Copied(buffer) => (Bytes::from(buffer), None),
                 Segment::Shared(bytes) => (bytes, None),
                 Segment::Produced { current, producer } => (current, Some(producer)),
+                Segment::Failed(_) => continue,
             };
             let rest = bytes.slice(std::mem::take(&mut sent)..);
             if !rest.is_empty() {

@@ -84,6 +84,7 @@ impl Reactor {
     /// # Errors
     /// Only when the poller fails. Errors of callbacks belong to their channels (R9).
     pub fn run(&mut self) -> Result {
+        self.registry.forget_finished_shutdown();
         loop {
             if std::mem::take(&mut self.registry.stopping) {
                 break;
@@ -93,11 +94,8 @@ impl Reactor {
             }
             self.turn(None)?;
         }
-        if self.is_idle()
-            && let Some(grace) = self.registry.ending.take()
-        {
-            self.registry.cancel(grace);
-        }
+        self.registry.note_finished_shutdown();
+        self.registry.forget_finished_shutdown();
         Ok(())
     }
 
@@ -109,6 +107,7 @@ impl Reactor {
     /// # Errors
     /// Only when the poller fails.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn> {
+        self.registry.forget_finished_shutdown();
         let callbacks = self.registry.stats.callbacks;
         let mark = self.registry.timers.mark();
         let wait = self.wait(max_wait);
@@ -117,6 +116,8 @@ impl Reactor {
         let timers = self.run_timers(mark);
         self.run_jobs();
         self.revisit_touched();
+        self.registry.clock.end_turn();
+        self.registry.note_finished_shutdown();
         let stats = &mut self.registry.stats;
         stats.turns += 1;
         stats.events += events as u64;
@@ -152,7 +153,7 @@ impl Reactor {
 
     fn poll(&mut self, wait: Option<Duration>) -> Result<usize> {
         let polled = self.poll.poll(&mut self.events, wait);
-        self.registry.clock.forget();
+        self.registry.clock.begin_turn();
         match polled {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
@@ -237,9 +238,17 @@ impl DerefMut for Reactor {
 /// on.
 impl Drop for Reactor {
     fn drop(&mut self) {
-        let jobs = self.registry.handle.refuse();
-        self.registry.discard(jobs);
-        self.registry.close_all();
+        let registry = &mut self.registry;
+        let posted = registry.handle.refuse().unwrap_or_default();
+        let jobs = std::mem::take(&mut registry.jobs);
+        registry.close_all();
+        // One by one: each may panic when dropped.
+        for job in jobs.into_iter().chain(posted) {
+            registry.discard(job);
+        }
+        for task in registry.timers.take_all() {
+            registry.discard(task);
+        }
     }
 }
 

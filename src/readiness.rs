@@ -108,8 +108,12 @@ impl Readiness {
         self.0 & (ERROR | PRIORITY) != 0
     }
 
-    pub(crate) fn take_error(&mut self) -> bool {
-        self.take(ERROR)
+    pub(crate) fn has_error(self) -> bool {
+        self.0 & ERROR != 0
+    }
+
+    pub(crate) fn error_known(&mut self) {
+        self.take(ERROR);
     }
 
     pub(crate) fn take_priority(&mut self) -> bool {
@@ -174,7 +178,7 @@ mod tests {
         if readiness.can_read() {
             calls.push_str("read ");
         }
-        if readiness.take_error() {
+        if readiness.has_error() {
             calls.push_str("check ");
         }
         if readiness.can_write() {

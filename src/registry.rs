@@ -24,7 +24,7 @@ use crate::{
     readiness::Readiness,
     slot::{Accepting, Phase, Slot},
     socket::Role,
-    task::Task,
+    task::{SHORTEST, Task},
     timer::{Cancelled, Timers},
 };
 
@@ -70,7 +70,10 @@ pub struct Registry {
     pub(crate) adopted: Option<(u64, ChannelId)>,
     pub(crate) stats: Stats,
     pub(crate) stopping: bool,
+    /// The timer of the grace, from `shutdown` until it is over.
     pub(crate) ending: Option<TimerId>,
+    /// The shutdown is over, and whoever turns the loop has had one look at `is_idle`.
+    pub(crate) ended: bool,
 }
 
 impl Registry {
@@ -100,6 +103,7 @@ impl Registry {
             stats: Stats::default(),
             stopping: false,
             ending: None,
+            ended: false,
         }
     }
 
@@ -304,7 +308,7 @@ impl Registry {
         period: Duration,
         f: impl FnMut(&mut Registry) -> Result + 'static,
     ) -> TimerId {
-        let period = period.max(Duration::from_millis(1));
+        let period = period.max(SHORTEST);
         let deadline = self.after(period);
         self.timers.insert(
             deadline,
@@ -397,7 +401,21 @@ impl Registry {
         self.slots.is_empty() && (self.timers.is_empty() || self.ending.is_some())
     }
 
+    pub(crate) fn note_finished_shutdown(&mut self) {
+        self.ended = self.ending.is_some() && self.slots.is_empty();
+    }
+
+    /// What comes after a shutdown is a new life: timers count again.
+    pub(crate) fn forget_finished_shutdown(&mut self) {
+        if std::mem::take(&mut self.ended)
+            && let Some(grace) = self.ending.take()
+        {
+            self.cancel(grace);
+        }
+    }
+
     /// The time of this turn: read once after the poll, the same for all its callbacks.
+    /// Between turns it is the present.
     pub fn now(&self) -> Instant {
         self.clock.get()
     }

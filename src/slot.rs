@@ -90,6 +90,8 @@ pub(crate) struct Flags {
     pub(crate) congested: bool,
     /// A push was refused and `handle_error` does not know yet.
     pub(crate) overflown: bool,
+    /// `handle_read` is to be called although nothing may have arrived.
+    pub(crate) call_asked: bool,
     /// The spin warning was given.
     pub(crate) warned: bool,
     pub(crate) adopted: bool,
@@ -186,17 +188,31 @@ impl Slot {
             closing,
             congested,
             overflown,
+            call_asked,
             ..
         } = self.flags;
         matches!(self.phase, Phase::Open)
             && registered
-            && !(closing | congested | overflown)
+            && !(closing | congested | overflown | call_asked)
             && self.outgoing.is_none()
             && self.unread.is_none()
             && self.peer == Peer::Open
             && self.sending == Sending::Open
             && !self.readiness.has_news()
             && !(self.flags.reads_ignored && self.readiness.read_closed())
+    }
+
+    /// Whether `handle_drain` is due.
+    pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
+        self.flags.congested && self.outgoing_len() <= limits.low
+    }
+
+    /// Changes whenever input is used up.
+    pub(crate) fn input_state(&self) -> (u64, usize) {
+        (
+            self.bytes_in,
+            self.unread.as_ref().map_or(0, |bytes| bytes.len()),
+        )
     }
 
     /// Whether a flush would do anything.
@@ -210,7 +226,9 @@ impl Slot {
 
     /// Whether bytes, or the end of file, may be had without waiting for an event.
     pub(crate) fn has_input(&self) -> bool {
-        self.unread.is_some() || (self.readiness.can_read() && self.peer != Peer::Finished)
+        self.unread.is_some()
+            || self.flags.call_asked
+            || (self.readiness.can_read() && self.peer != Peer::Finished)
     }
 
     /// Whether `handle_read` may be called, the user's own wish aside.
@@ -235,6 +253,7 @@ impl Slot {
     pub(crate) fn owes_close(&self) -> bool {
         self.peer == Peer::Finished
             && self.unread.is_none()
+            && !self.flags.call_asked
             && !self.flags.told
             && !self.flags.closing
     }
@@ -245,7 +264,7 @@ impl Slot {
             && self.readiness.read_closed()
             && self.readiness.can_read()
             && self.peer == Peer::Open
-            && self.io.role() == Role::Stream
+            && matches!(self.io.role(), Role::Stream | Role::Fd)
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use mio::{Interest, Token};
 
-use crate::{Address, readiness::SHORT_MEANS_DRAINED};
+use crate::{Address, Stream, readiness::SHORT_MEANS_DRAINED};
 
 /// A socket or descriptor to be registered: anything `Into<Socket>`.
 ///
@@ -65,6 +65,26 @@ pub(crate) enum Role {
     Fd,
 }
 
+/// Gives `$call` on the socket of whatever kind, or `$absent` where the kind has no such call.
+macro_rules! on_socket {
+    ($io:expr, $s:ident => $call:expr, fd $f:ident => $fd:expr) => {
+        match $io {
+            Io::Absent => Err(io::ErrorKind::NotConnected.into()),
+            Io::TcpListener($s) => $call,
+            Io::TcpStream($s) => $call,
+            Io::Udp($s) => $call,
+            #[cfg(unix)]
+            Io::UnixListener($s) => $call,
+            #[cfg(unix)]
+            Io::UnixStream($s) => $call,
+            #[cfg(unix)]
+            Io::UnixDatagram($s) => $call,
+            #[cfg(unix)]
+            Io::Fd($f) => $fd,
+        }
+    };
+}
+
 impl Socket {
     fn adopted(io: Io) -> Self {
         Self {
@@ -96,6 +116,26 @@ impl Socket {
             #[cfg(windows)]
             Io::Udp(socket) => socket2::SockRef::from(socket).set_nonblocking(true),
         }
+    }
+
+    /// The TCP stream in it, for the standard library; non-blocking.
+    ///
+    /// # Errors
+    /// The socket itself, if it is anything else.
+    pub fn into_tcp_stream(self) -> Result<net::TcpStream, Self> {
+        match self.io {
+            Io::TcpStream(stream) => Ok(stream.into()),
+            io => Err(Self { io, ..self }),
+        }
+    }
+
+    /// The descriptor, whatever it is; non-blocking.
+    ///
+    /// # Errors
+    /// Never for a socket that [`Channel::detach`](crate::Channel::detach) gave.
+    #[cfg(unix)]
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        on_socket!(self.io, s => Ok(s.into()), fd file => Ok(file.into()))
     }
 
     /// The address the socket is bound to.
@@ -165,78 +205,6 @@ impl From<Stream> for Socket {
             peer: stream.peer,
         }
     }
-}
-
-/// A connected stream as `accept` gives it: not registered anywhere yet, and closed when dropped.
-///
-/// It can be registered here, or sent to another thread's reactor through its [`Handle`](crate::Handle).
-#[derive(Debug)]
-pub struct Stream {
-    pub(crate) io: Io,
-    pub(crate) peer: Option<SocketAddr>,
-    pub(crate) serial: u64,
-}
-
-impl Stream {
-    /// The address of this end.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn local_addr(&self) -> io::Result<Address> {
-        self.io.local_addr()
-    }
-
-    /// The address of the other end.
-    ///
-    /// # Errors
-    /// `NotConnected` when the peer has already reset the connection.
-    pub fn peer_addr(&self) -> io::Result<Address> {
-        self.io.peer_addr()
-    }
-
-    /// Switches Nagle's algorithm off (`true`) or on; nothing for a Unix stream.
-    ///
-    /// [`ListenOptions::nodelay`](crate::ListenOptions::nodelay) does it once for all accepted streams.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        match &self.io {
-            Io::TcpStream(stream) => stream.set_nodelay(on),
-            _ => Ok(()),
-        }
-    }
-}
-
-#[cfg(unix)]
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.io {
-            Io::TcpStream(stream) => stream.as_fd(),
-            Io::UnixStream(stream) => stream.as_fd(),
-            other => unreachable!("accept never gives {other:?}"),
-        }
-    }
-}
-
-/// Gives `$call` on the socket of whatever kind, or `$absent` where the kind has no such call.
-macro_rules! on_socket {
-    ($io:expr, $s:ident => $call:expr, fd $f:ident => $fd:expr) => {
-        match $io {
-            Io::Absent => Err(io::ErrorKind::NotConnected.into()),
-            Io::TcpListener($s) => $call,
-            Io::TcpStream($s) => $call,
-            Io::Udp($s) => $call,
-            #[cfg(unix)]
-            Io::UnixListener($s) => $call,
-            #[cfg(unix)]
-            Io::UnixStream($s) => $call,
-            #[cfg(unix)]
-            Io::UnixDatagram($s) => $call,
-            #[cfg(unix)]
-            Io::Fd($f) => $fd,
-        }
-    };
 }
 
 impl Io {

@@ -96,17 +96,11 @@ impl Registry {
     /// Keeps an emptied queue for the next channel that needs one.
     pub(crate) fn give_queue(&mut self, mut queue: Box<Outgoing>) {
         const SPARE_QUEUES: usize = 256;
-        let spare = &mut self.spare;
-        if queue.has_producer() {
-            // Dropping a producer runs its owner's code.
-            if catch_unwind(AssertUnwindSafe(|| queue.clear(spare))).is_err() {
-                log::error!(target: "asynchat::channel", "a producer panicked while being dropped");
-                return;
-            }
-        } else {
-            queue.clear(spare);
+        while let Some(producer) = queue.take_producer() {
+            self.discard(producer);
         }
-        if self.queues.len() < SPARE_QUEUES {
+        queue.clear(&mut self.spare);
+        if self.queues.len() < SPARE_QUEUES && queue.is_worth_keeping() {
             self.queues.push(queue);
         }
     }

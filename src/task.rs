@@ -7,6 +7,9 @@ use std::{
 
 use crate::{ChannelId, Dispatcher, ErrorSource, Panicked, Registry, Result, TimerId, slot::Phase};
 
+/// The poller's resolution: nothing repeats faster.
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
+
 /// What a timer does when it is due.
 pub(crate) enum Task {
     Once(Box<dyn FnOnce(&mut Registry) -> Result>),
@@ -107,7 +110,11 @@ impl Registry {
             return;
         };
         let due = slot.active_at + after;
-        let next = if due > now { due } else { now + after };
+        let next = if due > now {
+            due
+        } else {
+            now + after.max(SHORTEST)
+        };
         // A stream's first callback is `handle_connect`, however long that takes.
         let greeted = matches!(slot.phase, Phase::Open);
         self.timers.rearm(timer, next, Task::Idle(id, after));

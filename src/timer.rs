@@ -126,6 +126,15 @@ impl<T> Timers<T> {
             .is_some_and(|slot| slot.generation == id.generation)
     }
 
+    /// Ends every timer. O(n).
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
+        self.heap.clear();
+        let slots = std::mem::take(&mut self.slots);
+        slots
+            .into_iter()
+            .filter_map(|(_, slot)| slot.pending.map(|pending| pending.payload))
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.heap.first().map(|entry| entry.deadline)
     }

@@ -1,7 +1,7 @@
 //! One visit of one channel: which callbacks run, and in which order (R3–R5).
 //!
-//! Every step looks the channel up again, because any callback may have closed or changed it. No object is called
-//! while it is in its slot.
+//! Every step looks the channel up again, because any callback may have closed or changed it. An object is
+//! out of its slot while a callback of it runs.
 
 use crate::{
     ChannelId, Dispatcher, Exceptional, Registry,
@@ -59,10 +59,12 @@ impl Registry {
     }
 
     fn greet_and_serve(&mut self, id: ChannelId) {
+        let now = self.now();
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
         slot.phase = Phase::Open;
+        slot.active_at = now;
         self.call(id, Dispatcher::handle_connect);
         self.serve(id);
     }
@@ -82,8 +84,9 @@ impl Registry {
     /// `serve` for a channel of which nothing but a read or a write can be due; goes on as there once that changes.
     /// True if what is left to `settle` is done too.
     fn serve_calmly(&mut self, id: ChannelId) -> bool {
+        let errors = self.stats.errors;
         if self.slot(id).is_some_and(Slot::may_read) {
-            self.call_if(id, Dispatcher::readable, Dispatcher::handle_read);
+            self.read_once(id);
         }
         let Some(slot) = self.slot(id) else {
             return true;
@@ -99,7 +102,8 @@ impl Registry {
         if self.slot(id).is_some_and(Slot::may_read) && self.ask(id, Dispatcher::readable) {
             self.enqueue(id);
         }
-        true
+        // A predicate that panicked had `handle_error` run, which may have asked for anything.
+        self.stats.errors == errors
     }
 
     fn report_news(&mut self, id: ChannelId) {
@@ -109,32 +113,36 @@ impl Registry {
         if !slot.readiness.has_news() {
             return;
         }
-        let broken = slot.readiness.take_error();
         if slot.readiness.take_priority() {
             self.call(id, |d, channel| {
                 d.handle_expt(channel, Exceptional::Priority)
             });
         }
-        if broken {
+        if self.slot(id).is_some_and(|slot| slot.readiness.has_error()) {
             self.check_broken(id);
         }
     }
 
-    /// The poller saw an error. A handler that reads finds it out by reading, after what arrived before; for one
-    /// that does not, the socket is asked.
+    /// The poller saw an error. A handler that reads finds it out by reading, after what arrived before; once one
+    /// does not, the socket is asked.
     fn check_broken(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
         let role = slot.io.role();
         let finds_out = role == Role::Stream && slot.may_read();
-        if role == Role::Datagram || (finds_out && self.ask(id, Dispatcher::readable)) {
+        if finds_out && self.ask(id, Dispatcher::readable) {
             return;
         }
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
+        slot.readiness.error_known();
         if role == Role::Fd {
             // No socket error to ask for: this is a pipe nobody reads any more.
             slot.broken_while_sending();
+            return;
+        }
+        if role == Role::Datagram {
+            // The error of one datagram: the next call gives it.
             return;
         }
         match slot.io.take_error() {
@@ -151,7 +159,20 @@ impl Registry {
         if slot.abandoned() {
             self.discard_input(id);
         } else if slot.may_read() {
-            self.call_if(id, Dispatcher::readable, Dispatcher::handle_read);
+            self.read_once(id);
+        }
+    }
+
+    fn read_once(&mut self, id: ChannelId) {
+        let before = self.slot(id).map(Slot::input_state);
+        self.call_if(id, Dispatcher::readable, Dispatcher::handle_read);
+        // What arrived before a reset is worth waiting for only while somebody reads it.
+        if let Some(slot) = self.slot_mut(id)
+            && slot.peer == Peer::Reset
+            && before == Some(slot.input_state())
+        {
+            slot.readiness.read_blocked();
+            slot.unread = None;
         }
     }
 
@@ -190,8 +211,11 @@ impl Registry {
         let Some(slot) = self.slot(id) else {
             return false;
         };
+        let limits = slot.limits.as_deref().unwrap_or(&self.policy.limits);
         slot.readiness.has_news()
             || slot.peer == Peer::Reset
+            || slot.flags.overflown
+            || slot.has_drained(limits)
             || slot.owes_close()
             || slot.can_flush()
             || (slot.flags.closing && !slot.has_outgoing())

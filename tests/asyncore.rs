@@ -28,7 +28,7 @@ mod patience;
 mod util;
 
 use patience::run;
-use util::{Recorder, Trace, logged, reactor, settle, turn_until};
+use util::{DEADLINE, Recorder, Trace, logged, reactor, settle, turn_until};
 
 type Hook = Box<dyn FnMut(&mut Channel<'_>) -> Result>;
 
@@ -63,6 +63,15 @@ impl Peer for UnixStream {
     fn stream(&self) -> BorrowedFd<'_> {
         self.as_fd()
     }
+}
+
+/// Fails instead of waiting for ever.
+fn patient(peer: impl Peer + 'static) -> Box<dyn Peer> {
+    let descriptor = peer.stream();
+    let socket = SockRef::from(&descriptor);
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.set_write_timeout(Some(DEADLINE)).unwrap();
+    Box::new(peer)
 }
 
 /// A blocking listener, as the other side.
@@ -112,15 +121,15 @@ impl Net {
 
     fn connect(&self, address: &Address) -> Box<dyn Peer> {
         match address.inet() {
-            Some(address) => Box::new(TcpStream::connect(address).unwrap()),
-            None => Box::new(UnixStream::connect(address.path().unwrap()).unwrap()),
+            Some(address) => patient(TcpStream::connect(address).unwrap()),
+            None => patient(UnixStream::connect(address.path().unwrap()).unwrap()),
         }
     }
 
     fn pair(&self) -> (Socket, Box<dyn Peer>) {
         if self.family == Family::Unix {
             let (ours, theirs) = UnixStream::pair().unwrap();
-            return (ours.into(), Box::new(theirs));
+            return (ours.into(), patient(theirs));
         }
         let (server, address) = self.server();
         let ours = TcpStream::connect(address.inet().unwrap()).unwrap();
@@ -131,8 +140,8 @@ impl Net {
 impl Server {
     fn accept(&self) -> Box<dyn Peer> {
         match self {
-            Self::Tcp(listener) => Box::new(listener.accept().unwrap().0),
-            Self::Unix(listener) => Box::new(listener.accept().unwrap().0),
+            Self::Tcp(listener) => patient(listener.accept().unwrap().0),
+            Self::Unix(listener) => patient(listener.accept().unwrap().0),
         }
     }
 }

@@ -25,7 +25,7 @@ mod peer;
 mod util;
 
 use patience::run;
-use peer::{narrow_tcp_pair, read_to_end, refusing, reset, tcp_pair};
+use peer::{narrow_tcp_pair, read_to_end, read_while, refusing, reset, tcp_pair};
 use util::{Recorder, Trace, logged, reactor, serve, settle, turn_until};
 
 /// The callbacks of a stream, as a `Recorder` named `a` writes them down.
@@ -913,7 +913,7 @@ fn a_peer_that_resets_while_a_reply_is_written_ends_only_its_own_channel() {
     let mut impatient = TcpStream::connect(address).unwrap();
     let mut patient = TcpStream::connect(address).unwrap();
     turn_until(&mut reactor, |_| trace.count("connect") == 2);
-    impatient.read_exact(&mut [0; 100]).unwrap();
+    read_while(&mut reactor, &mut impatient, |got| got.len() >= 100);
     reset(impatient);
     assert!(read_to_end(&mut reactor, &mut patient) == reply());
     drop(patient);
@@ -1217,7 +1217,8 @@ fn a_failure_while_handling_one_accepted_stream_closes_only_that_stream() {
             settle(&mut reactor);
             assert_eq!(trace.count("bad.connect"), 0, "{case}: {:?}", trace.lines());
             for index in [0, 2] {
-                clients[index].read_exact(&mut [0; 7]).unwrap();
+                let got = read_while(&mut reactor, &mut clients[index], |got| got.len() >= 7);
+                assert_eq!(got, b"welcome", "{case}");
             }
             match report {
                 Some(report) => assert_eq!(trace.count(report), 1, "{case}: {:?}", trace.lines()),
@@ -1236,7 +1237,8 @@ fn a_failure_while_handling_one_accepted_stream_closes_only_that_stream() {
             let mut late = TcpStream::connect(address).unwrap();
             turn_until(&mut reactor, |_| trace.count("good.connect") == 3);
             settle(&mut reactor);
-            late.read_exact(&mut [0; 7]).unwrap();
+            let got = read_while(&mut reactor, &mut late, |got| got.len() >= 7);
+            assert_eq!(got, b"welcome", "{case}");
         }
     }
 }

@@ -135,9 +135,7 @@ fn close_is_immediate_and_idempotent() {
     assert_eq!(reactor.channels().count(), 0);
     assert_eq!(reactor.stats().timers, 0);
     run(&mut reactor);
-    let mut got = Vec::new();
-    theirs.read_to_end(&mut got).unwrap();
-    assert_eq!(got, b"");
+    assert_eq!(read_to_end(&mut reactor, &mut theirs), b"");
     assert!(trace.lines().is_empty(), "{:?}", trace.lines());
 }
 
@@ -491,9 +489,7 @@ fn a_lingering_channel_ends_when_its_time_is_up() {
     // The peer neither closes nor sends.
     run(&mut reactor);
     assert!(reactor.channel(id).is_none());
-    let mut got = String::new();
-    theirs.read_to_string(&mut got).unwrap();
-    assert_eq!(got, "bye");
+    assert_eq!(read_to_end(&mut reactor, &mut theirs), b"bye");
 }
 
 #[test]
@@ -609,9 +605,10 @@ fn close_when_done_after_the_peers_end_of_file_needs_no_linger() {
     channel.close_when_done();
     reactor.turn(Some(Duration::ZERO)).unwrap();
     assert!(reactor.channel(id).is_none());
-    let mut got = String::new();
-    theirs.read_to_string(&mut got).unwrap();
-    assert_eq!(got, "after your end of file");
+    assert_eq!(
+        read_to_end(&mut reactor, &mut theirs),
+        b"after your end of file"
+    );
 }
 
 #[test]

@@ -296,6 +296,7 @@ fn shutdown_closes_after_its_grace_whoever_does_not_finish() {
         "no callback for what the reactor did itself"
     );
     let mut got = Vec::new();
+    stuck.set_read_timeout(Some(DEADLINE)).unwrap();
     let _ = stuck.read_to_end(&mut got);
     assert!(got.len() < 4 << 20);
 }
@@ -484,6 +485,7 @@ fn a_dropped_reactor_closes_its_sockets() {
     let (_, mut theirs) = adopt(&mut reactor, Recorder::new(&Trace::new()));
     assert!(reactor.channel(listener).is_some());
     drop(reactor);
+    theirs.set_read_timeout(Some(DEADLINE)).unwrap();
     assert_eq!(theirs.read(&mut [0]).unwrap(), 0);
     let refused = TcpStream::connect(address).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);

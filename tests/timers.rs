@@ -336,17 +336,26 @@ fn a_hundred_thousand_timers_are_armed_and_cancelled() {
     let mut reactor = reactor();
     let ran = Rc::new(RefCell::new(Vec::new()));
     let start = Instant::now();
-    let mut ids: Vec<_> = (0..TIMERS)
-        .map(|n| {
+    let ids = Rc::new(RefCell::new(Vec::new()));
+    // In one turn, where time stands still.
+    let armed = ids.clone();
+    let to_run = ran.clone();
+    reactor.call_later(Duration::ZERO, move |registry| {
+        for n in 0..TIMERS {
             // Spread over the heap: neighbours have far apart deadlines.
             let delay = Duration::from_micros((n as u64 * 7919) % 1000);
-            let ran = ran.clone();
-            reactor.call_later(delay, move |_| {
-                ran.borrow_mut().push((delay, n));
-                Ok(())
-            })
-        })
-        .collect();
+            let ran = to_run.clone();
+            armed
+                .borrow_mut()
+                .push(registry.call_later(delay, move |_| {
+                    ran.borrow_mut().push((delay, n));
+                    Ok(())
+                }));
+        }
+        Ok(())
+    });
+    reactor.turn(None).unwrap();
+    let mut ids = ids.take();
     assert_eq!(reactor.stats().timers, TIMERS);
     // All but every hundredth, from the inside of the heap out.
     ids.retain({
@@ -487,6 +496,25 @@ fn a_cancelled_closure_whose_drop_panics_harms_nobody() {
     run(&mut reactor);
 }
 
+#[test]
+fn a_timer_whose_drop_panics_does_not_spoil_the_end_of_its_reactor() {
+    struct Angry;
+    impl Drop for Angry {
+        fn drop(&mut self) {
+            panic!("dropped with the reactor");
+        }
+    }
+    let mut reactor = Reactor::new().unwrap();
+    let angry = Angry;
+    reactor.call_later(HOUR, move |_| {
+        let _ = &angry;
+        Ok(())
+    });
+    let ended = catch_unwind(AssertUnwindSafe(|| drop(reactor)));
+    // SRC BUG: Reactor's Drop leaves timers, and posted calls already taken in, to plain field drops.
+    assert!(ended.is_ok());
+}
+
 // ---- idle timeouts
 
 const IDLE: Duration = Duration::from_millis(50);
@@ -558,7 +586,7 @@ fn the_default_handle_timeout_closes() {
     reactor.channel(id).unwrap().set_idle_timeout(Some(MS));
     run(&mut reactor);
     assert!(reactor.channel(id).is_none());
-    assert_eq!(std::io::Read::read(&mut theirs, &mut [0]).unwrap(), 0);
+    assert_eq!(peer::read_to_end(&mut reactor, &mut theirs), b"");
 }
 
 #[test]

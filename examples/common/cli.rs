@@ -4,6 +4,7 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 /// Runs a program. Exit codes: 0 done, or help shown; 1 failed; 2 called the wrong way.
@@ -31,6 +32,16 @@ pub(crate) fn main<A>(
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads a time span given in seconds, as `--timeout 1.5`.
+#[allow(dead_code, reason = "not every program takes one")]
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|span| !span.is_zero())
+        .ok_or_else(|| "not a positive number of seconds".into())
 }
 
 /// `println!` that answers with an error, not with a panic, when nobody reads (`time_server | head -1`).

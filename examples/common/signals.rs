@@ -4,11 +4,20 @@
 
 use std::{io, time::Duration};
 
-use asynchat::Handle;
+use asynchat::{Handle, Registry};
 
 /// Shuts the reactor down at the first signal, giving open connections `grace` to end; stops it at the second.
-#[cfg(unix)]
+#[allow(dead_code, reason = "one program ends in a way of its own")]
 pub(crate) fn shut_down_on_signal(handle: Handle, grace: Duration) -> io::Result<()> {
+    end_on_signal(handle, move |registry| registry.shutdown(grace))
+}
+
+/// Runs `end` in the reactor at the first signal; stops it at the second.
+#[cfg(unix)]
+pub(crate) fn end_on_signal(
+    handle: Handle,
+    end: impl FnOnce(&mut Registry) + Send + 'static,
+) -> io::Result<()> {
     use signal_hook::{
         consts::{SIGINT, SIGTERM},
         iterator::Signals,
@@ -18,7 +27,11 @@ pub(crate) fn shut_down_on_signal(handle: Handle, grace: Duration) -> io::Result
     std::thread::spawn(move || {
         let mut signals = signals.forever();
         if signals.next().is_some() {
-            handle.shutdown(grace);
+            // Refused where it has ended already.
+            let _ = handle.call_soon(|registry| {
+                end(registry);
+                Ok(())
+            });
         }
         if signals.next().is_some() {
             handle.stop();
@@ -29,6 +42,6 @@ pub(crate) fn shut_down_on_signal(handle: Handle, grace: Duration) -> io::Result
 
 /// Elsewhere Ctrl-C ends the process at once.
 #[cfg(not(unix))]
-pub(crate) fn shut_down_on_signal(_: Handle, _: Duration) -> io::Result<()> {
+pub(crate) fn end_on_signal(_: Handle, _: impl FnOnce(&mut Registry)) -> io::Result<()> {
     Ok(())
 }

@@ -77,7 +77,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
                 });
             }
             Long("max-redirects") => args.max_redirects = parser.value()?.parse()?,
-            Long("timeout") => args.timeout = parser.value()?.parse_with(seconds)?,
+            Long("timeout") => args.timeout = parser.value()?.parse_with(cli::seconds)?,
             Short('h') | Long("help") => return Ok(None),
             Value(url) => args.urls.push(url.string()?),
             _ => return Err(arg.unexpected()),
@@ -90,14 +90,6 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
         return Err("-o takes one URL, and no -I".into());
     }
     Ok(Some(args))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|timeout| !timeout.is_zero())
-        .ok_or_else(|| "not a positive number of seconds".into())
 }
 
 /// The consumers for one answer, from the one that follows redirects down to the one that reports.

@@ -48,7 +48,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
     while let Some(arg) = parser.next()? {
         match arg {
             Long("udp") => transport = Transport::Udp,
-            Long("timeout") => timeout = parser.value()?.parse_with(seconds)?,
+            Long("timeout") => timeout = parser.value()?.parse_with(cli::seconds)?,
             Short('h') | Long("help") => return Ok(None),
             Value(value) if host.is_none() => host = Some(value.string()?),
             Value(value) if port.is_none() => port = Some(value.parse::<NonZeroU16>()?),
@@ -61,14 +61,6 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
         transport,
         timeout,
     }))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|timeout| !timeout.is_zero())
-        .ok_or_else(|| "not a positive number of seconds".into())
 }
 
 /// As C's `ctime` writes it, in the local time zone.

@@ -140,6 +140,9 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
     }
 
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        if channel.take_asked_call() {
+            return self.hand_out(channel, &[], false).1;
+        }
         channel.recv_some(|channel, input, end| self.hand_out(channel, input, end))?
     }
 

@@ -46,7 +46,12 @@ enum Op {
 
 enum Item {
     Bytes(Vec<u8>),
-    Producer { id: usize, current: Vec<u8> },
+    Producer {
+        id: usize,
+        current: Vec<u8>,
+    },
+    /// A producer that failed, with no bytes.
+    Failed(Vec<u8>),
 }
 
 /// What should be queued, and what the last flush saw.
@@ -86,9 +91,15 @@ impl Model {
         self.items.iter().position(is_producer)
     }
 
+    /// The first item that something has to be done about before what is behind it can be sent.
+    fn first_stop(&self) -> Option<usize> {
+        let stops = |item: &Item| !matches!(item, Item::Bytes(_));
+        self.items.iter().position(stops)
+    }
+
     /// Bytes that come before what the first producer has yet to give, or all if there is none.
     fn ready(&self) -> Vec<u8> {
-        let end = self.first_producer().map_or(self.items.len(), |at| at + 1);
+        let end = self.first_stop().map_or(self.items.len(), |at| at + 1);
         let bytes = self.items[..end].iter().flat_map(Item::bytes);
         bytes.copied().collect()
     }
@@ -103,7 +114,7 @@ impl Model {
         }
         assert_eq!(n, 0, "more was taken than there is");
         self.items
-            .retain(|item| matches!(item, Item::Producer { .. }) || !item.bytes().is_empty());
+            .retain(|item| !matches!(item, Item::Bytes(bytes) if bytes.is_empty()));
     }
 
     fn remove_producer(&mut self, id: usize) {
@@ -115,13 +126,17 @@ impl Model {
 impl Item {
     fn bytes(&self) -> &Vec<u8> {
         match self {
-            Self::Bytes(bytes) | Self::Producer { current: bytes, .. } => bytes,
+            Self::Bytes(bytes) | Self::Producer { current: bytes, .. } | Self::Failed(bytes) => {
+                bytes
+            }
         }
     }
 
     fn bytes_mut(&mut self) -> &mut Vec<u8> {
         match self {
-            Self::Bytes(bytes) | Self::Producer { current: bytes, .. } => bytes,
+            Self::Bytes(bytes) | Self::Producer { current: bytes, .. } | Self::Failed(bytes) => {
+                bytes
+            }
         }
     }
 }
@@ -137,7 +152,7 @@ impl Producer for Scripted {
         let model = &mut *self.model.borrow_mut();
         assert!(!model.parked, "asked before it was unparked");
         assert!(!model.dropped.contains(&self.id), "asked after its end");
-        let at = model.first_producer().unwrap();
+        let at = model.first_stop().unwrap();
         let Item::Producer { id, current } = &model.items[at] else {
             unreachable!();
         };
@@ -163,11 +178,11 @@ impl Producer for Scripted {
                 Ok(Produced::Done)
             }
             Answer::Fail => {
-                model.remove_producer(self.id);
+                model.items[at] = Item::Failed(Vec::new());
                 Err(io::Error::other("scripted"))
             }
             Answer::Panic => {
-                model.remove_producer(self.id);
+                model.items[at] = Item::Failed(Vec::new());
                 // Without the message on the terminal.
                 resume_unwind(Box::new("scripted"))
             }
@@ -260,16 +275,19 @@ impl Rig {
         }));
         match outcome {
             Ok((written, flushed)) => {
-                let model = self.model.borrow();
+                let mut model = self.model.borrow_mut();
                 assert_eq!(written, model.accepted);
                 explain(&model, &flushed);
+                if matches!(flushed, Flushed::ProducerFailed(_)) {
+                    model.items.remove(0);
+                }
             }
             Err(panic) => {
                 // A failed assertion is no answer of a producer.
                 if self.model.borrow().asked.last() != Some(&Answer::Panic) {
                     resume_unwind(panic);
                 }
-                assert!(self.queue.drop_producer().is_some());
+                assert!(self.queue.fail_producer("scripted".into()).is_some());
             }
         }
     }
@@ -281,7 +299,7 @@ impl Rig {
         assert_eq!(self.queue.is_empty(), model.items.is_empty());
         let can_flush = match model.items.first() {
             None => false,
-            Some(Item::Bytes(_)) => true,
+            Some(Item::Bytes(_) | Item::Failed(_)) => true,
             Some(Item::Producer { current, .. }) => !current.is_empty() || !model.parked,
         };
         assert_eq!(self.queue.can_flush(), can_flush);
@@ -371,7 +389,10 @@ fn explain(model: &Model, flushed: &Flushed) {
             assert_eq!(last, Some(&Taken::Broken));
             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         }
-        Flushed::ProducerFailed(_) => assert_eq!(model.asked.last(), Some(&Answer::Fail)),
+        Flushed::ProducerFailed(_) => assert!(
+            matches!(model.items[0], Item::Failed(_)),
+            "what stands before it is sent first"
+        ),
     }
     assert!(
         matches!(flushed, Flushed::Failed(_)) || last != Some(&Taken::Broken),

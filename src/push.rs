@@ -1,0 +1,121 @@
+//! What a channel's users do to its outgoing queue: push, ask how full it is, bound it (R12–R14).
+
+use std::io;
+
+use bytes::Bytes;
+
+use crate::{
+    Channel, Producer,
+    outgoing::{Outgoing, Spare},
+    slot::{Limits, Slot},
+};
+
+impl Channel<'_> {
+    /// Queues bytes. Never blocks, keeps order; everything one visit queued leaves together (R12).
+    ///
+    /// Small pushes are copied into one buffer, large `Bytes` are sent without a copy. Dropped, with a debug line,
+    /// after `close_when_done`, `shutdown_write` or close; refused past `max_outgoing`, which `handle_error` learns
+    /// as [`OutgoingFull`](crate::OutgoingFull). To queue a borrowed slice use [`io::Write`], which copies.
+    pub fn push(&mut self, data: impl Into<Bytes>) {
+        let data = data.into();
+        if !data.is_empty() {
+            self.enqueue(data.len(), |queue, spare| queue.push(data, spare));
+        }
+    }
+
+    /// Queues a source of bytes, asked for more only as fast as the peer takes them (R13).
+    pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
+        self.enqueue(0, |queue, _| queue.push_producer(Box::new(producer)));
+    }
+
+    fn enqueue(&mut self, added: usize, add: impl FnOnce(&mut Outgoing, &mut Spare)) {
+        let id = self.id();
+        let registry = &mut *self.registry;
+        let slot = registry.slots.get_mut(id.index());
+        let Some(slot) = slot.filter(|slot| slot.generation == id.generation()) else {
+            log::debug!(target: "asynchat::channel", "channel {id}: push after close dropped");
+            return;
+        };
+        if !slot.takes_output() {
+            log::debug!(target: "asynchat::channel", "channel {id}: push dropped, it sends no more ({:?})", slot.state());
+            return;
+        }
+        let limits = slot.limits.as_deref().unwrap_or(&registry.policy.limits);
+        let len = slot.outgoing_len() + added;
+        if len > limits.max || slot.flags.overflown {
+            slot.flags.overflown = true;
+        } else {
+            slot.flags.congested |= len > limits.high;
+            let queue = slot
+                .outgoing
+                .get_or_insert_with(|| registry.queues.pop().unwrap_or_default());
+            add(queue, &mut registry.spare);
+        }
+        registry.effects += 1;
+        registry.touch_later(id);
+    }
+
+    /// Bytes in the outgoing queue, not counting what producers still hold.
+    pub fn outgoing_len(&self) -> usize {
+        self.slot().map_or(0, Slot::outgoing_len)
+    }
+
+    /// Whether the queue rose above the high watermark and has not fallen to the low one since (R14).
+    pub fn is_congested(&self) -> bool {
+        self.slot().is_ok_and(|slot| slot.flags.congested)
+    }
+
+    /// Sets this channel's watermarks in bytes; `low` is cut to `high`. Default: [`Builder::watermarks`].
+    ///
+    /// [`Builder::watermarks`]: crate::Builder::watermarks
+    pub fn set_watermarks(&mut self, low: usize, high: usize) {
+        self.set_limits(|limits| {
+            limits.low = low.min(high);
+            limits.high = high;
+        });
+    }
+
+    /// Sets this channel's bound of the outgoing queue in bytes. Default: [`Builder::max_outgoing`].
+    ///
+    /// [`Builder::max_outgoing`]: crate::Builder::max_outgoing
+    pub fn set_max_outgoing(&mut self, bytes: usize) {
+        self.set_limits(|limits| limits.max = bytes);
+    }
+
+    fn set_limits(&mut self, change: impl FnOnce(&mut Limits)) {
+        let defaults = self.registry.policy.limits;
+        if let Ok(slot) = self.slot_mut() {
+            change(slot.limits.get_or_insert_with(|| Box::new(defaults)));
+        }
+    }
+
+    pub(crate) fn discard_output(&mut self) {
+        if let Ok(slot) = self.slot_mut()
+            && let Some(queue) = slot.outgoing.take()
+        {
+            self.registry.effects += 1;
+            self.registry.touch_later(self.id());
+            self.registry.give_queue(queue);
+        }
+    }
+}
+
+/// Copies into the outgoing queue's buffer, so `write!(channel, "250 {text}\r\n")` allocates nothing in steady
+/// state. Takes everything; like [`Channel::push`] it drops what cannot be sent any more.
+impl io::Write for Channel<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        if !data.is_empty() {
+            self.enqueue(data.len(), |queue, spare| queue.copy(data, spare));
+        }
+        Ok(data.len())
+    }
+
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        self.write(data).map(|_| ())
+    }
+
+    /// Does nothing: the queue is flushed once per visit.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
