@@ -190,7 +190,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
             Long("to") => to = Some(parser.value()?.string()?),
             Long("max-connections") => max_connections = parser.value()?.parse()?,
             Long("connect-timeout") => {
-                connect_timeout = parser.value()?.parse_with(cli::seconds)?
+                connect_timeout = parser.value()?.parse_with(cli::seconds)?;
             }
             Long("idle-timeout") => idle_timeout = parser.value()?.parse_with(cli::seconds)?,
             Short('h') | Long("help") => return Ok(None),
