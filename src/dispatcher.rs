@@ -104,7 +104,9 @@ pub trait Dispatcher: Any {
 
     /// Bytes, an end of file or a datagram can be read.
     ///
-    /// Reading once is enough: while more remains it is called again next turn. Default: nobody reads, so the
+    /// Reading once is enough: while more remains it is called again next turn. There may be nothing after all, in a
+    /// new stream's first visit above all: look at what [`Channel::recv`] gives before acting on it; its `WouldBlock`,
+    /// passed on with `?`, is nothing. Default: nobody reads, so the
     /// direction is switched off until [`Channel::touch`], with one debug line; once the peer has closed, what it
     /// sent is thrown away and `handle_close` comes (R3b).
     ///
