@@ -66,14 +66,19 @@ impl Registry {
             if wanted { f(d, channel) } else { Ok(()) }
         });
         if wanted {
-            self.stats.callbacks += 1;
-            self.watch_for_spin(id, before);
+            self.note_callback(id, before);
         }
         wanted
     }
 
+    /// Counts a callback, and looks whether it had any effect.
+    pub(crate) fn note_callback(&mut self, id: ChannelId, effects_before: u64) {
+        self.stats.callbacks += 1;
+        self.watch_for_spin(id, effects_before);
+    }
+
     /// Runs `f` with the object of a channel taken out of its slot. False if it failed.
-    fn with_object(
+    pub(crate) fn with_object(
         &mut self,
         id: ChannelId,
         f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,

@@ -84,9 +84,20 @@ impl Registry {
     /// `serve` for a channel of which nothing but a read or a write can be due; goes on as there once that changes.
     /// True if what is left to `settle` is done too.
     fn serve_calmly(&mut self, id: ChannelId) -> bool {
-        let errors = self.stats.errors;
-        if self.slot(id).is_some_and(Slot::may_read) {
-            self.read_once(id);
+        let may_read = self.slot(id).is_some_and(Slot::may_read);
+        let effects = self.effects;
+        let mut reads = false;
+        let mut wishes = None;
+        self.with_object(id, |d, channel| {
+            reads = may_read && d.readable();
+            if reads {
+                d.handle_read(channel)?;
+            }
+            wishes = Some((d.readable(), d.writable()));
+            Ok(())
+        });
+        if reads {
+            self.note_callback(id, effects);
         }
         let Some(slot) = self.slot(id) else {
             return true;
@@ -95,15 +106,18 @@ impl Registry {
             self.serve_after_read(id);
             return false;
         }
-        if slot.may_write() && self.ask(id, Dispatcher::writable) {
+        // Without wishes something failed, and `handle_error` may have asked for anything.
+        let Some((wants_read, wants_write)) = wishes else {
+            return false;
+        };
+        if wants_write && slot.may_write() {
             self.let_write(id);
             return false;
         }
-        if self.slot(id).is_some_and(Slot::may_read) && self.ask(id, Dispatcher::readable) {
+        if wants_read && slot.may_read() {
             self.enqueue(id);
         }
-        // A predicate that panicked had `handle_error` run, which may have asked for anything.
-        self.stats.errors == errors
+        true
     }
 
     fn report_news(&mut self, id: ChannelId) {
