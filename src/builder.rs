@@ -23,8 +23,6 @@ pub(crate) struct Policy {
     pub(crate) accept_budget: usize,
     pub(crate) max_channels: usize,
     pub(crate) limits: Limits,
-    pub(crate) linger_time: Duration,
-    pub(crate) linger_bytes: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) propagate_panics: bool,
     pub(crate) on_error: Option<ErrorHook>,
@@ -55,9 +53,9 @@ impl Builder {
                 low: 64 * 1024,
                 high: 256 * 1024,
                 max: 64 * 1024 * 1024,
+                linger_time: Duration::from_secs(5),
+                linger_bytes: 1024 * 1024,
             },
-            linger_time: Duration::from_secs(5),
-            linger_bytes: 1024 * 1024,
             connect_timeout: Duration::from_secs(30),
             propagate_panics: false,
             on_error: None,
@@ -115,8 +113,8 @@ impl Builder {
     /// How long, and for how many bytes of discarded input, `close_when_done` waits for the peer's end of file
     /// after everything is sent (R10). Default 5 s and 1 MiB.
     pub fn linger(mut self, time: Duration, bytes: usize) -> Self {
-        self.0.linger_time = time;
-        self.0.linger_bytes = bytes;
+        self.0.limits.linger_time = time;
+        self.0.limits.linger_bytes = bytes;
         self
     }
 

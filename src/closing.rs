@@ -61,7 +61,10 @@ impl Registry {
     }
 
     fn start_linger(&mut self, id: ChannelId) {
-        let deadline = self.after(self.policy.linger_time);
+        let defaults = self.policy.limits;
+        let Some(slot) = self.slot(id) else { return };
+        let limits = slot.limits.as_deref().unwrap_or(&defaults);
+        let deadline = self.after(limits.linger_time);
         let timer = self.timers.insert(deadline, Task::Linger(id));
         let Some(slot) = self.slot_mut(id) else {
             self.cancel(timer);
@@ -92,11 +95,12 @@ impl Registry {
             return;
         }
         let n = self.discard_input(id);
-        let limit = self.policy.linger_bytes;
+        let defaults = self.policy.limits;
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
         let peer = slot.peer;
+        let limit = slot.limits.as_deref().unwrap_or(&defaults).linger_bytes;
         let Phase::Lingering { discarded, .. } = &mut slot.phase else {
             return;
         };

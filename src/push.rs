@@ -1,6 +1,6 @@
 //! What a channel's users do to its outgoing queue: push, ask how full it is, bound it (R12–R14).
 
-use std::io;
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 
@@ -24,6 +24,9 @@ impl Channel<'_> {
     }
 
     /// Queues a source of bytes, asked for more only as fast as the peer takes them (R13).
+    ///
+    /// What a producer has not given yet counts for no watermark and no limit: whoever queues producers at the peer's
+    /// request bounds their number.
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
         self.enqueue(0, |queue, _| queue.push_producer(Box::new(producer)));
     }
@@ -80,6 +83,15 @@ impl Channel<'_> {
     /// [`Builder::max_outgoing`]: crate::Builder::max_outgoing
     pub fn set_max_outgoing(&mut self, bytes: usize) {
         self.set_limits(|limits| limits.max = bytes);
+    }
+
+    /// Sets how long, and for how many bytes of discarded input, this channel's `close_when_done` waits for the peer's
+    /// end of file (R10). Default: [`Builder::linger`](crate::Builder::linger).
+    pub fn set_linger(&mut self, time: Duration, bytes: usize) {
+        self.set_limits(|limits| {
+            limits.linger_time = time;
+            limits.linger_bytes = bytes;
+        });
     }
 
     fn set_limits(&mut self, change: impl FnOnce(&mut Limits)) {

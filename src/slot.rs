@@ -1,6 +1,10 @@
 //! What the registry keeps for one channel: the socket, its readiness, the user's object, the outgoing queue.
 
-use std::{fmt, io, net::SocketAddr, time::Instant};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -61,12 +65,14 @@ pub(crate) enum Sending {
     Shut,
 }
 
-/// Watermarks and bound of an outgoing queue, in bytes (R14).
+/// Watermarks and bound of an outgoing queue, in bytes (R14), and how long to linger after it (R10).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) low: usize,
     pub(crate) high: usize,
     pub(crate) max: usize,
+    pub(crate) linger_time: Duration,
+    pub(crate) linger_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
