@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     process::ExitCode,
     time::Duration,
 };
@@ -33,7 +34,7 @@ Options:
       --max-outgoing NUM  bytes that may wait for a member before it is dropped [default: 262144]
   -h, --help              show this
 
-The first line a member sends is its name.";
+The first line a member sends is its name: 1 to 20 letters, digits, - _ and dots.";
 
 /// The longest line, in bytes.
 const MAX_LINE: usize = 1024;
@@ -60,10 +61,8 @@ impl Room {
     }
 
     fn is_taken(&self, name: &str) -> bool {
-        let name = name.to_lowercase();
-        self.members
-            .values()
-            .any(|other| other.to_lowercase() == name)
+        let name = folded(name);
+        self.members.values().any(|other| folded(other) == name)
     }
 
     fn names(&self) -> String {
@@ -117,10 +116,9 @@ impl Member {
 
     fn join(&mut self, chat: &mut ChatChannel<'_>, name: &str) {
         let id = chat.id();
-        let length = name.chars().count();
-        if length == 0 || length > MAX_NAME {
+        if !is_name(name) {
             chat.push(format!(
-                "* A name has 1 to {MAX_NAME} characters. Your name?\n"
+                "* A name has 1 to {MAX_NAME} letters, digits, - _ and dots. Your name?\n"
             ));
             return;
         }
@@ -206,22 +204,51 @@ impl AsyncChat for Member {
     }
 }
 
-/// What a line says, without what could rewrite the others' terminals.
+/// What a line says, without what could rewrite the others' terminals or pass for somebody else's line.
 fn printable(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line).replace(char::is_control, "");
+    let unwanted = |c: char| c.is_control() || is_invisible(c);
+    let text = String::from_utf8_lossy(line).replace(unwanted, "");
     text.trim().to_owned()
+}
+
+/// Characters that show nothing themselves: zero-width ones, those that change the direction or the line, and
+/// letters without a shape, which `char::is_alphanumeric` would let into a name.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+    )
+}
+
+/// No space and no punctuation of the room's own lines, so that a name cannot read like one of them.
+fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    (1..=MAX_NAME).contains(&text.chars().count()) && text.chars().all(fits)
+}
+
+/// What two names must not have in common. Both ways, as some letters have no case of their own in one of them.
+fn folded(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
 }
 
 struct Args {
     address: SocketAddr,
-    max_members: usize,
+    max_members: NonZeroUsize,
     max_outgoing: usize,
 }
 
 fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
     let mut bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let mut port = 4000;
-    let mut max_members = 1000;
+    let mut max_members = NonZeroUsize::MIN.saturating_add(999);
     let mut max_outgoing = 256 * 1024;
     while let Some(arg) = parser.next()? {
         match arg {
@@ -243,7 +270,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
 fn run(args: Args) -> Result {
     let mut reactor = Reactor::builder()
-        .max_channels(args.max_members)
+        .max_channels(args.max_members.get())
         .max_outgoing(args.max_outgoing)
         .build()?;
     signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;

@@ -7,6 +7,7 @@
 use std::{
     io::{self, Write},
     net::{SocketAddr, ToSocketAddrs},
+    num::NonZeroUsize,
     process::ExitCode,
     time::Duration,
 };
@@ -35,7 +36,7 @@ Options:
       --idle-timeout SECS     close connections on which nothing moves for so long [default: 3600]
   -h, --help                  show this
 
-A half-close is passed on as such, a reset as a close. RUST_LOG=info shows connections and why they fail.";
+A half-close is passed on as such, a reset as a close at once. RUST_LOG=info shows connections and why they fail.";
 
 /// The listening socket.
 struct Proxy {
@@ -51,6 +52,7 @@ impl Proxy {
             partner,
             held: false,
             ended: false,
+            broken: false,
             idle_timeout: self.idle_timeout,
             handle: self.handle.clone(),
         }
@@ -81,6 +83,8 @@ struct Half {
     held: bool,
     /// The end of file has come and was passed on.
     ended: bool,
+    /// It was reset before its end of file.
+    broken: bool,
     idle_timeout: Duration,
     handle: Handle,
 }
@@ -126,6 +130,10 @@ impl Dispatcher for Half {
     /// An end of file is passed on behind what is queued; the second of a pair ends it. After a reset this channel
     /// is closed anyway.
     fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+        if channel.is_reset() {
+            self.broken = true;
+            return Ok(());
+        }
         self.ended = true;
         let partner_ended = self.partner.is_none_or(|partner| {
             let passed_on = channel
@@ -157,13 +165,21 @@ impl Dispatcher for Half {
 
 /// Neither stays without the other. Whatever ends a channel (a reset, a failed connect, a timeout, an error), its
 /// object is dropped then, and this is the one place that all of them lead to.
+///
+/// What is queued for the other is sent, however slowly it reads. Not after a reset, when it is only a part of
+/// something: a peer that has stalled could keep it queued until the idle timeout.
 impl Drop for Half {
     fn drop(&mut self) {
         let Some(partner) = self.partner else { return };
+        let broken = self.broken;
         // Fails only when the reactor is gone, and the partner with it.
         let _ = self.handle.call_soon(move |registry| {
             if let Some(mut partner) = registry.channel(partner) {
-                partner.close_when_done();
+                if broken {
+                    partner.close();
+                } else {
+                    partner.close_when_done();
+                }
             }
             Ok(())
         });
@@ -173,7 +189,7 @@ impl Drop for Half {
 struct Args {
     listen: SocketAddr,
     to: String,
-    max_connections: usize,
+    max_connections: NonZeroUsize,
     connect_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -181,7 +197,7 @@ struct Args {
 fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
     let mut listen = None;
     let mut to = None;
-    let mut max_connections: usize = 1000;
+    let mut max_connections = NonZeroUsize::MIN.saturating_add(999);
     let mut connect_timeout = Duration::from_secs(10);
     let mut idle_timeout = Duration::from_secs(3600);
     while let Some(arg) = parser.next()? {
@@ -212,7 +228,7 @@ fn run(args: Args) -> Result {
     let to = to.map_err(|error| format!("cannot pass connections on to {}: {error}", args.to))?;
     let mut reactor = Reactor::builder()
         // Two channels each.
-        .max_channels(args.max_connections.saturating_mul(2))
+        .max_channels(args.max_connections.get().saturating_mul(2))
         .build()?;
     signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
     let proxy = Proxy {

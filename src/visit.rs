@@ -93,7 +93,7 @@ impl Registry {
             if reads {
                 d.handle_read(channel)?;
             }
-            wishes = Some((d.readable(), d.writable()));
+            wishes = channel.is_served().then(|| (d.readable(), d.writable()));
             Ok(())
         });
         if reads {
@@ -106,7 +106,7 @@ impl Registry {
             self.serve_after_read(id);
             return false;
         }
-        // Without wishes something failed, and `handle_error` may have asked for anything.
+        // Without wishes something failed, and `handle_error` may have asked for anything, or another object serves.
         let Some((wants_read, wants_write)) = wishes else {
             return false;
         };

@@ -868,3 +868,66 @@ fn run_waits_for_timers_again_after_a_finished_shutdown() {
     run(&mut reactor);
     assert!(ran.get());
 }
+
+// ---- predicates
+
+/// A busy channel's predicates are asked while its object is at hand: not when that object has just closed the channel.
+#[test]
+fn an_object_that_closed_its_channel_is_asked_nothing() {
+    struct Once {
+        closed: Cell<bool>,
+        trace: Trace,
+    }
+    impl Dispatcher for Once {
+        fn readable(&self) -> bool {
+            assert!(!self.closed.get(), "asked after close");
+            true
+        }
+        fn writable(&self) -> bool {
+            assert!(!self.closed.get(), "asked after close");
+            false
+        }
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            if channel.recv(&mut [0; 16])? > 0 {
+                self.trace.add("read");
+                self.closed.set(true);
+                channel.close();
+            }
+            Ok(())
+        }
+    }
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let once = Once {
+        closed: Cell::new(false),
+        trace: trace.clone(),
+    };
+    let (id, mut theirs) = settled(&mut reactor, once);
+    theirs.write_all(b"x").unwrap();
+    turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
+    assert_eq!(trace.joined(), "read");
+}
+
+/// The object that takes over in the middle of a busy visit is the one whose wishes count.
+#[test]
+fn after_replace_the_new_object_is_asked() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let mut old = Recorder::named(&trace, "old");
+    let heir = trace.clone();
+    old.on_read = Some(Box::new(move |channel| {
+        let mut new = Recorder::named(&heir, "new");
+        new.writable = true;
+        new.on_write = Some(Box::new(|channel| {
+            channel.close();
+            Ok(())
+        }));
+        channel.replace(new);
+        Ok(())
+    }));
+    let (ours, mut theirs) = tcp_pair();
+    theirs.write_all(b"x").unwrap();
+    let id = reactor.register(ours, old).unwrap();
+    turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
+    assert!(trace.has("new.write"), "{}", trace.joined());
+}

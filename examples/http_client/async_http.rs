@@ -36,7 +36,7 @@ enum Expecting {
 /// One request.
 pub(crate) struct AsyncHttp {
     order: Order,
-    /// `None` once it knows the outcome.
+    /// `None` before the channel exists, and once it knows the outcome.
     consumer: Option<Box<dyn Consumer>>,
     expecting: Expecting,
     /// The header or line begun.
@@ -62,10 +62,9 @@ impl AsyncHttp {
         // They share the time, so that a silent one does not keep the next from being tried.
         let tries = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let options = ConnectOptions::new().timeout(order.timeout / tries);
-        let url = order.url.clone();
         let request = Self {
             order,
-            consumer: Some(Box::new(consumer)),
+            consumer: None,
             expecting: Expecting::Head,
             collected: Vec::new(),
             received: 0,
@@ -73,8 +72,21 @@ impl AsyncHttp {
             trailer: 0,
         };
         let chat = ChatDispatcher::new(request, "\r\n\r\n").max_frame(MAX_HEADER);
-        if let Err(error) = registry.connect_with(&addresses, &options, chat) {
-            log::error!("{url}: {error}");
+        // A chat that finds no descriptor is dropped unseen. The consumer stays here until that is past, to be told
+        // the reason.
+        let mut consumer = Some(consumer);
+        let started = match registry.connect_with(&addresses, &options, chat) {
+            Ok(id) => registry
+                .with_chat(id, |request: &mut Self, _| {
+                    if let Some(consumer) = consumer.take() {
+                        request.consumer = Some(Box::new(consumer));
+                    }
+                })
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let (Err(error), Some(mut consumer)) = (started, consumer) {
+            consumer.close(Err(format!("connection failed: {error}").into()));
         }
     }
 
@@ -152,9 +164,9 @@ impl AsyncHttp {
             Expecting::Head if self.collected.is_empty() => format!("{how} without an answer"),
             Expecting::Head => format!("{how} within the header"),
             Expecting::Body(Body::Length(length)) => {
-                format!("{how} too early: {received} of {length} bytes in body")
+                format!("{how} after {received} of {length} bytes of the body")
             }
-            _ => format!("{how} too early: {received} bytes in body so far"),
+            _ => format!("{how} before the end of the body, after {received} bytes"),
         }
     }
 
@@ -241,8 +253,10 @@ impl AsyncChat for AsyncHttp {
     }
 
     fn handle_timeout(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        let silence = format!("timed out: nothing came for {:?}", self.order.timeout);
-        self.end(chat, Err(self.cut_short(&silence).into()));
+        let where_it_stood = self.cut_short("timed out");
+        let silence = self.order.timeout;
+        let error = format!("{where_it_stood}: the server was silent for {silence:?}");
+        self.end(chat, Err(error.into()));
         Ok(())
     }
 
@@ -269,7 +283,7 @@ impl AsyncChat for AsyncHttp {
     }
 }
 
-/// Closed by somebody else: the program is asked to end, or there was no descriptor for a socket.
+/// Closed by somebody else: the program is asked to end.
 impl Drop for AsyncHttp {
     fn drop(&mut self) {
         if let Some(consumer) = &mut self.consumer {

@@ -63,9 +63,18 @@ impl fmt::Display for UrlError {
 impl std::error::Error for UrlError {}
 
 impl Url {
+    /// Reads a URL that somebody typed.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, UrlError> {
         let text = percent_encode(text.trim_ascii(), ESCAPED).to_string();
-        let (scheme, rest) = split_scheme(&text).unwrap_or(("", &text));
+        // `localhost:8000` looks like a scheme too, but what follows is a port, and the scheme was left out.
+        let is_port = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+        let (scheme, rest) = split_scheme(&text)
+            .filter(|(_, rest)| !is_port(rest))
+            .unwrap_or(("", &text));
+        Self::parse_with_scheme(scheme, rest)
+    }
+
+    fn parse_with_scheme(scheme: &str, rest: &str) -> Result<Self, UrlError> {
         if !scheme.eq_ignore_ascii_case("http") {
             return Err(UrlError::Scheme(scheme.to_ascii_lowercase()));
         }
@@ -75,8 +84,8 @@ impl Url {
     /// Where a `Location` header of this URL's answer leads.
     pub(crate) fn join(&self, location: &[u8]) -> Result<Self, UrlError> {
         let text = percent_encode(location.trim_ascii(), ESCAPED).to_string();
-        if split_scheme(&text).is_some() {
-            return Self::parse(text.as_bytes());
+        if let Some((scheme, rest)) = split_scheme(&text) {
+            return Self::parse_with_scheme(scheme, rest);
         }
         if text.starts_with("//") {
             return Self::parse_after_scheme(&text);
@@ -159,9 +168,7 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let starts_well = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
     let goes_on_well = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-    // `localhost:8000` looks like a scheme too, but what follows is a port.
-    let is_port = rest.starts_with(|c: char| c.is_ascii_digit());
-    (starts_well && scheme.chars().all(goes_on_well) && !is_port).then_some((scheme, rest))
+    (starts_well && scheme.chars().all(goes_on_well)).then_some((scheme, rest))
 }
 
 fn without_fragment(text: &str) -> &str {
@@ -310,6 +317,11 @@ mod tests {
             ("/x/y?z", "http://a:8000/x/y?z"),
             ("g", "http://a:8000/b/c/g"),
             ("g:h/i", "g"),
+            ("tel:123", "tel"),
+            ("mailto:1", "mailto"),
+            ("other:8000", "other"),
+            ("./g:1", "http://a:8000/b/c/g:1"),
+            ("g?x:1", "http://a:8000/b/c/g?x:1"),
             ("./g/", "http://a:8000/b/c/g/"),
             ("?y", "http://a:8000/b/c/d;p?y"),
             ("", "http://a:8000/b/c/d;p?q"),
