@@ -121,11 +121,32 @@ fn names_are_checked() {
     let (_server, address) = room();
     let mut ann = Member::join(address, "Ann", "");
     let mut bob = Member::connect(address);
-    for name in ["", "   ", "\u{7}", "a name of 21 letters."] {
+    for name in [
+        "",
+        "   ",
+        "\u{7}",
+        "\u{3164}",
+        "a.name.of.21.letters.",
+        "Ann: hello",
+        "* Ann",
+        "two words",
+        "B\u{1b}[31mob",
+        "a\u{a0}b",
+    ] {
         bob.says(name);
-        bob.hears("* A name has 1 to 20 characters. Your name?");
+        bob.hears("* A name has 1 to 20 letters, digits, - _ and dots. Your name?");
     }
-    for name in ["Ann", "ANN", " ann "] {
+    for name in [
+        "Ann",
+        "ANN",
+        " ann ",
+        "A\u{200b}nn",
+        "\u{202e}Ann",
+        "Ann\u{2069}",
+        "\u{feff}Ann",
+        "Ann\u{3164}",
+        "Ann\u{ffa0}",
+    ] {
         bob.says(name);
         bob.hears("* That name is taken. Your name?");
     }
@@ -137,6 +158,24 @@ fn names_are_checked() {
     bob.hears("* Ann leaves");
     let _ann = Member::join(address, "Ann", "Bob");
     bob.hears("* Ann joins");
+}
+
+#[test]
+fn a_name_may_have_any_letters_and_is_taken_in_every_case() {
+    let (_server, address) = room();
+    for name in ["Zoë-2_b.c", "Straße", "李", "twenty.letters.long."] {
+        let mut bearer = Member::join(address, name, "");
+        let mut other = Member::connect(address);
+        for same in [name.to_uppercase(), name.to_lowercase()] {
+            other.says(&same);
+            other.hears("* That name is taken. Your name?");
+        }
+        drop(other);
+        bearer.stream().shutdown(Shutdown::Write).unwrap();
+        let mut rest = String::new();
+        bearer.lines.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+    }
 }
 
 #[test]
@@ -158,12 +197,33 @@ fn who_has_not_said_a_name_hears_nothing_and_is_not_heard_of() {
 fn control_characters_do_not_reach_the_others() {
     let (_server, address) = room();
     let mut ann = Member::join(address, "Ann", "");
-    let bob = Member::join(address, "B\u{1b}[31mob", "Ann");
-    ann.hears("* B[31mob joins");
+    let bob = Member::join(address, "B\u{1b}ob", "Ann");
+    ann.hears("* Bob joins");
     bob.stream()
         .write_all(b"\x1b[2Ja\x00\x07\xff\xc2\x9bb\tc\n")
         .unwrap();
-    ann.hears("B[31mob: [2Ja\u{fffd}bc");
+    ann.hears("Bob: [2Ja\u{fffd}bc");
+}
+
+#[test]
+fn invisible_characters_do_not_reach_the_others() {
+    let (_server, address) = room();
+    let mut ann = Member::join(address, "Ann", "");
+    let bob = Member::join(address, "Bob", "Ann");
+    ann.hears("* Bob joins");
+    for c in [0x61c, 0x2028, 0x2029, 0x3164, 0xfeff]
+        .into_iter()
+        .chain(0x200b..=0x200f)
+        .chain(0x202a..=0x202e)
+        .chain(0x2060..=0x2069)
+        .filter_map(char::from_u32)
+    {
+        bob.says(&format!("{c}a{c}b{c}"));
+        ann.hears("Bob: ab");
+    }
+    // Their neighbours are what they are.
+    bob.says("\u{2010}\u{2027}\u{202f}\u{205f}x\u{301}");
+    ann.hears("Bob: \u{2010}\u{2027}\u{202f}\u{205f}x\u{301}");
 }
 
 #[test]
@@ -254,7 +314,7 @@ fn a_member_that_leaves_in_the_middle_of_a_broadcast_harms_nobody() {
         let guests: Vec<_> = (0..4)
             .map(|n| {
                 let guest = Member::connect(address);
-                guest.says(&format!("guest {n}"));
+                guest.says(&format!("guest-{n}"));
                 guest
             })
             .collect();
@@ -290,7 +350,7 @@ fn a_member_that_leaves_in_the_middle_of_a_broadcast_harms_nobody() {
                 heard += 1;
             } else {
                 assert!(
-                    line.starts_with("* guest ") && line.ends_with(" leaves"),
+                    line.starts_with("* guest-") && line.ends_with(" leaves"),
                     "{line}"
                 );
                 left += 1;
@@ -342,6 +402,7 @@ fn the_manners_are_the_usual_ones() {
         &["--port", "70000"],
         &["--bind", "x"],
         &["--max-members", "-1"],
+        &["--max-members", "0"],
         &["x"],
     ];
     program::has_the_usual_manners("chat_room", wrong);

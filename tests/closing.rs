@@ -512,6 +512,47 @@ fn a_lingering_channel_ends_when_the_peer_sends_too_much() {
 }
 
 #[test]
+fn the_linger_of_one_channel_can_be_set_apart_from_the_others() {
+    let mut reactor = Reactor::builder()
+        .linger(10 * DEADLINE, 64 * 1024)
+        .build()
+        .unwrap();
+    let peers: Vec<_> = (0..3)
+        .map(|_| settled(&mut reactor, Recorder::new(&Trace::new())))
+        .collect();
+    let [(own, _), (short, _), (strict, _)] = &peers[..] else {
+        unreachable!("three channels");
+    };
+    let mut channel = reactor.channel(*short).unwrap();
+    channel.set_linger(Duration::from_millis(50), usize::MAX);
+    let mut channel = reactor.channel(*strict).unwrap();
+    channel.set_linger(10 * DEADLINE, 100);
+    for (id, _) in &peers {
+        reactor.channel(*id).unwrap().close_when_done();
+    }
+    settle(&mut reactor);
+    // Past the bytes of one, within those of the reactor and those of the other.
+    for (_, theirs) in &peers {
+        (&*theirs).write_all(&[0; 10_000]).unwrap();
+    }
+    turn_until(&mut reactor, |reactor| reactor.channel(*strict).is_none());
+    turn_until(&mut reactor, |reactor| reactor.channel(*short).is_none());
+    settle(&mut reactor);
+    assert_eq!(reactor.channel(*own).unwrap().state(), State::Closing);
+    // More than the reactor's bytes, which would have ended another.
+    let (roomy, mut theirs) = settled(&mut reactor, Recorder::new(&Trace::new()));
+    let mut channel = reactor.channel(roomy).unwrap();
+    channel.set_linger(10 * DEADLINE, usize::MAX);
+    channel.close_when_done();
+    for _ in 0..20 {
+        theirs.write_all(&[0; 10_000]).unwrap();
+        settle(&mut reactor);
+    }
+    assert_eq!(reactor.channel(roomy).unwrap().state(), State::Closing);
+    reactor.close_all();
+}
+
+#[test]
 fn a_lingering_channel_has_no_object() {
     let mut reactor = reactor();
     let trace = Trace::new();

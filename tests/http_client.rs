@@ -120,10 +120,42 @@ fn a_connection_that_fails_is_told_with_the_reason() {
 }
 
 #[test]
+fn a_connection_without_a_descriptor_is_told_with_the_reason() {
+    let server = serve(|_| Answer::new("HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"));
+    let urls: Vec<_> = (0..20).map(|n| server.url(&format!("/{n}"))).collect();
+    // The program needs some for itself; that it gets so far, and how many are left, is not the point.
+    let mut client = Command::new("sh");
+    client
+        .args(["-c", "ulimit -n 16 && exec \"$0\" \"$@\""])
+        .arg(program::path("http_client"))
+        .args(&urls)
+        .env_remove("RUST_LOG");
+    let ended = Program::start(&mut client).ended();
+    assert_eq!(ended.code, Some(1), "{} {}", ended.out(), ended.err);
+    let mut failed = 0;
+    for url in &urls {
+        let done = format!("{url}: 5 bytes in body\n");
+        let why = format!("http_client: {url}: connection failed: Too many open files");
+        let told = ended.err.lines().filter(|line| line.starts_with(&why));
+        let told = told.count();
+        assert_eq!(
+            told + ended.out().matches(&done).count(),
+            1,
+            "{url}: {}",
+            ended.err
+        );
+        failed += told;
+    }
+    assert!(failed > 0, "there were enough descriptors");
+    assert_eq!(ended.err.lines().count(), failed, "{}", ended.err);
+}
+
+#[test]
 fn only_http_urls_are_supported() {
     for (url, why) in [
         ("https://127.0.0.1/", "only supports http, not https"),
         ("127.0.0.1/", "only supports http"),
+        ("localhost:8000", "no scheme: only supports http"),
         ("http://me:secret@127.0.0.1/", "not supported"),
         ("http://127.0.0.1:99999/", "is no port"),
     ] {

@@ -182,6 +182,28 @@ fn a_reset_closes_the_other_side_after_what_came_before_it() {
 }
 
 #[test]
+fn a_reset_closes_a_stalled_reader_at_once() {
+    let setup = proxy_with(&["--idle-timeout", "3600"]);
+    for client_first in [true, false] {
+        let (client, server) = setup.pair();
+        let (mut broken, stalled) = if client_first {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        broken
+            .set_write_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        let block = [0; 65536];
+        while broken.write_all(&block).is_ok() {}
+        // The other has read nothing: the proxy's queue for it is full.
+        reset(broken);
+        assert_eq!(sockets_of(&setup.program, 0), 0);
+        assert_ends(&stalled);
+    }
+}
+
+#[test]
 fn a_reset_after_a_half_close_closes_the_other_side_too() {
     let setup = proxy();
     let (client, mut server) = setup.pair();
@@ -380,6 +402,11 @@ fn the_manners_are_the_usual_ones() {
             &["--listen", "here", "--to", "127.0.0.1:1"],
             &["--no-such-option"],
             &["--idle-timeout", "-1"],
+            &[
+                &listen[..],
+                &["--to", "127.0.0.1:1", "--max-connections", "0"],
+            ]
+            .concat(),
         ],
     );
     let ended = program::run("tcp_proxy", &[&listen[..], &["--to", "no-port"]].concat());

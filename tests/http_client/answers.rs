@@ -187,27 +187,27 @@ fn a_body_cut_short_is_an_error() {
         (
             "HTTP/1.1 200 OK\nContent-Length: 5\n\nhell",
             End::Close,
-            "connection closed too early: 4 of 5 bytes in body",
+            "connection closed after 4 of 5 bytes of the body",
         ),
         (
             &format!("{chunked}5\nhell"),
             End::Close,
-            "connection closed too early: 4 bytes in body so far",
+            "connection closed before the end of the body, after 4 bytes",
         ),
         (
             &format!("{chunked}5\nhello\n"),
             End::Close,
-            "connection closed too early: 5 bytes",
+            "connection closed before the end of the body, after 5 bytes",
         ),
         (
             &format!("{chunked}5\nhello\n0\n"),
             End::Close,
-            "connection closed too early: 5 bytes",
+            "connection closed before the end of the body, after 5 bytes",
         ),
         (
             &format!("{chunked}5\nhello\n0\nX: y\n"),
             End::Close,
-            "connection closed too early: 5 bytes",
+            "connection closed before the end of the body, after 5 bytes",
         ),
         ("", End::Reset, "connection reset without an answer"),
         ("HTTP/1.1 200 OK\n\nhell", End::Reset, "connection reset"),
@@ -235,7 +235,7 @@ fn a_silent_server_is_given_up() {
     assert_fails(
         &fetch(&["--timeout", "2", &url]),
         &url,
-        "timed out: nothing came for 2s without an answer",
+        "timed out without an answer: the server was silent for 2s",
     );
     let server =
         serve(|_| Answer::new("HTTP/1.1 200 OK\nContent-Length: 5\n\nhell").end(End::Hold));
@@ -243,6 +243,6 @@ fn a_silent_server_is_given_up() {
     assert_fails(
         &fetch(&["--timeout", "2", &url]),
         &url,
-        "2s too early: 4 of 5 bytes in body",
+        "timed out after 4 of 5 bytes of the body: the server was silent for 2s",
     );
 }
