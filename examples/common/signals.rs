@@ -6,13 +6,15 @@ use std::{io, time::Duration};
 
 use asynchat::{Handle, Registry};
 
-/// Shuts the reactor down at the first signal, giving open connections `grace` to end; stops it at the second.
+/// Shuts the reactor down at the first signal, giving open connections `grace` to end; stops it at the second, and
+/// ends the process at the third.
 #[allow(dead_code, reason = "one program ends in a way of its own")]
 pub(crate) fn shut_down_on_signal(handle: Handle, grace: Duration) -> io::Result<()> {
     end_on_signal(handle, move |registry| registry.shutdown(grace))
 }
 
-/// Runs `end` in the reactor at the first signal; stops it at the second.
+/// Runs `end` in the reactor at the first signal; stops it at the second. The third ends the process, should a callback
+/// never return.
 #[cfg(unix)]
 pub(crate) fn end_on_signal(
     handle: Handle,
@@ -35,6 +37,10 @@ pub(crate) fn end_on_signal(
         }
         if signals.next().is_some() {
             handle.stop();
+        }
+        if signals.next().is_some() {
+            // Without destructors, which could wait for what the loop waits for.
+            signal_hook::low_level::exit(130);
         }
     });
     Ok(())

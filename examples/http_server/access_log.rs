@@ -1,28 +1,49 @@
-//! The access log: Common Log Format on standard output, one write per turn of the loop.
+//! The access log: Common Log Format on standard output, written by a thread, so that a reader who stops reading does
+//! not stop the server. Lines that find no place in the buffer are dropped and counted.
 
 use std::{
     fmt::Display,
     io::Write,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime},
 };
 
 use asynchat::Handle;
 
-use crate::http_common::date::DateText;
+use crate::{http_common::date::DateText, limits};
 
 /// Cheap to clone; all clones write to the same place.
 #[derive(Clone)]
 pub(crate) struct AccessLog {
     handle: Handle,
-    // A posted call must be Send; nobody else ever waits for this lock.
-    buffer: Arc<Mutex<Buffer>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    // The writer holds the lock only to take what is there.
+    buffer: Mutex<Buffer>,
+    /// There is something to write, or nothing more will come.
+    filled: Condvar,
+    /// The writer has ended.
+    ended: Condvar,
 }
 
 #[derive(Default)]
 struct Buffer {
     lines: Vec<u8>,
+    /// Lines since the last that had a place.
+    dropped: u64,
     date: DateText,
+    is_last: bool,
+    is_written: bool,
+}
+
+/// The thread that writes.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
 }
 
 /// A line that is complete but for the number of bytes sent, which is written when it is known.
@@ -32,68 +53,138 @@ pub(crate) struct OpenLine {
 }
 
 impl AccessLog {
-    pub(crate) fn new(handle: Handle) -> Self {
-        Self {
+    pub(crate) fn new(handle: Handle) -> std::io::Result<(Self, Writer)> {
+        let shared = Arc::<Shared>::default();
+        let writing = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("access log".into())
+            .spawn(move || writing.write_all(&mut std::io::stdout()))?;
+        let log = Self {
             handle,
-            buffer: Arc::default(),
-        }
+            shared: Arc::clone(&shared),
+        };
+        Ok((log, Writer { shared, thread }))
     }
 
     /// Logs a request that is answered.
     pub(crate) fn line(&self, peer: impl Display, request: &[u8], status: u16, bytes: u64) {
-        let mut buffer = self.lock();
+        let mut buffer = self.shared.lock();
         let first = buffer.lines.is_empty();
-        let Buffer { lines, date } = &mut *buffer;
-        start_line(lines, date, peer, request, status);
-        end_line(lines, bytes);
+        if buffer.has_place() {
+            let Buffer { lines, date, .. } = &mut *buffer;
+            start_line(lines, date, peer, request, status);
+            end_line(lines, bytes);
+        }
         drop(buffer);
-        self.flush_soon(first);
+        self.write_soon(first);
     }
 
     /// Logs a request whose answer is yet to be sent.
     pub(crate) fn open_line(&self, peer: impl Display, request: &[u8], status: u16) -> OpenLine {
         let mut start = Vec::with_capacity(128);
-        start_line(&mut start, &mut self.lock().date, peer, request, status);
+        let mut buffer = self.shared.lock();
+        start_line(&mut start, &mut buffer.date, peer, request, status);
+        drop(buffer);
         OpenLine {
             log: self.clone(),
             start,
         }
     }
 
-    /// Writes what is there.
-    pub(crate) fn flush(&self) {
-        let mut buffer = self.lock();
-        // Where nobody reads the log any more the server goes on without.
-        let _ = std::io::stdout().lock().write_all(&buffer.lines);
-        buffer.lines.clear();
-    }
-
-    fn flush_soon(&self, first: bool) {
+    /// Wakes the writer once for all lines of a turn.
+    fn write_soon(&self, first: bool) {
         if first {
-            let log = self.clone();
-            let posted = self.handle.call_soon(move |_| {
-                log.flush();
+            let shared = Arc::clone(&self.shared);
+            // Refused at the end, when the writer is woken anyway.
+            let _ = self.handle.call_soon(move |_| {
+                shared.filled.notify_one();
                 Ok(())
             });
-            if posted.is_err() {
-                self.flush();
+        }
+    }
+}
+
+impl Buffer {
+    /// Whether there is a place for one more line; if not, it is counted.
+    fn has_place(&mut self) -> bool {
+        // In the order of the lines: those behind a gap wait for the note that tells of it.
+        let has = self.dropped == 0 && self.lines.len() < limits::LOG;
+        self.dropped += u64::from(!has);
+        has
+    }
+
+    /// What is to be written now, in exchange for an empty buffer.
+    fn take(&mut self, empty: Vec<u8>) -> Vec<u8> {
+        let mut lines = std::mem::replace(&mut self.lines, empty);
+        if self.dropped > 0 {
+            let _ = writeln!(lines, "{} lines dropped", std::mem::take(&mut self.dropped));
+        }
+        lines
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread: writes until the last line.
+    fn write_all(&self, out: &mut impl Write) {
+        let mut lines = Vec::new();
+        loop {
+            lines.clear();
+            let mut buffer = self.lock();
+            while buffer.lines.is_empty() && !buffer.is_last {
+                buffer = self
+                    .filled
+                    .wait(buffer)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
+            lines = buffer.take(lines);
+            if lines.is_empty() {
+                buffer.is_written = true;
+                self.ended.notify_all();
+                return;
+            }
+            drop(buffer);
+            // Where nobody reads the log any more the server goes on without.
+            let _ = out.write_all(&lines);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Buffer> {
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// No line will come any more; gives whether all are written in time.
+    fn end(&self, time: Duration) -> bool {
+        let mut buffer = self.lock();
+        buffer.is_last = true;
+        self.filled.notify_one();
+        let waited = self
+            .ended
+            .wait_timeout_while(buffer, time, |buffer| !buffer.is_written);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_written
+    }
+}
+
+impl Writer {
+    /// Waits until all is written, but not for ever: the reader may have stopped reading.
+    pub(crate) fn finish(self) {
+        if self.shared.end(limits::LOG_GRACE) {
+            let _ = self.thread.join();
+        } else {
+            log::warn!("nobody reads the access log, its end is lost");
+        }
     }
 }
 
 impl OpenLine {
     pub(crate) fn finish(mut self, bytes: u64) {
         end_line(&mut self.start, bytes);
-        let mut buffer = self.log.lock();
+        let mut buffer = self.log.shared.lock();
         let first = buffer.lines.is_empty();
-        buffer.lines.append(&mut self.start);
+        if buffer.has_place() {
+            buffer.lines.append(&mut self.start);
+        }
         drop(buffer);
-        self.log.flush_soon(first);
+        self.log.write_soon(first);
     }
 }
 
@@ -109,6 +200,10 @@ fn start_line(
         out.extend_from_slice(part.as_bytes());
     }
     out.extend_from_slice(b" +0000] \"");
+    let (request, is_cut) = match request.get(..limits::LOGGED_LINE) {
+        Some(start) => (start, request.len() > start.len()),
+        None => (request, false),
+    };
     for &byte in request {
         // A request must not be able to forge a line, nor to talk to the terminal.
         match byte {
@@ -119,7 +214,9 @@ fn start_line(
             }
         }
     }
-    let _ = write!(out, "\" {status} ");
+    // No request looks like that: its backslashes are doubled.
+    let mark = if is_cut { "\\..." } else { "" };
+    let _ = write!(out, "{mark}\" {status} ");
 }
 
 fn end_line(out: &mut Vec<u8>, bytes: u64) {
@@ -145,5 +242,40 @@ mod tests {
             line.ends_with(" +0000] \"GET /\\\"\\x0a\\x1b[2J\\\\\\xff HTTP/1.1\" 400 -\n"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn a_long_request_line_is_cut_before_it_is_escaped() {
+        let line = |length| {
+            let mut out = Vec::new();
+            let request = vec![0xff; length];
+            start_line(&mut out, &mut DateText::default(), "::1", &request, 414);
+            String::from_utf8(out).expect("ASCII")
+        };
+        let whole = "\\xff".repeat(limits::LOGGED_LINE);
+        let uncut = line(limits::LOGGED_LINE);
+        assert!(uncut.ends_with(&format!("\"{whole}\" 414 ")), "{uncut}");
+        let cut = line(limits::LOGGED_LINE + 1);
+        assert!(cut.ends_with(&format!("\"{whole}\\...\" 414 ")), "{cut}");
+    }
+
+    #[test]
+    fn lines_without_a_place_are_dropped_and_counted_once() {
+        let mut buffer = Buffer::default();
+        assert!(buffer.has_place());
+        buffer.lines.resize(limits::LOG, b'x');
+        assert!(!buffer.has_place() && !buffer.has_place());
+        assert!(buffer.take(Vec::new()).ends_with(b"x2 lines dropped\n"));
+        assert!(buffer.has_place() && buffer.take(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn a_reader_who_does_not_read_cannot_hold_up_the_end() {
+        let shared = Arc::<Shared>::default();
+        shared.lock().lines.push(b'x');
+        assert!(!shared.end(Duration::ZERO));
+        let mut out = Vec::new();
+        shared.write_all(&mut out);
+        assert!(out == b"x" && shared.end(Duration::ZERO));
     }
 }

@@ -1,6 +1,7 @@
 //! Which answer a request gets.
 
 use std::{
+    borrow::Cow,
     fs::{File, Metadata},
     io::{Seek, SeekFrom},
     path::Path,
@@ -12,7 +13,7 @@ use asynchat::Registry;
 use crate::{
     conditional::{Validators, Verdict, judge},
     http_common::{escape, request::Request},
-    listing::{self, Order},
+    listing::Order,
     paths::{Found, Refused, refused},
     reply::{Body, Extra, Reply},
     server::Server,
@@ -36,7 +37,10 @@ pub(crate) fn answer(server: &Server, registry: &Registry, request: &Request<'_>
     if let Some(reply) = refuse_method(request.method) {
         return reply;
     }
-    let target = origin_form(request.target);
+    let Some(target) = origin_form(request.target) else {
+        return refusal(Refused::Malformed);
+    };
+    let target = &*target;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if server.history.is_some() && path == status::PATH {
         return server.status_page(registry);
@@ -46,27 +50,39 @@ pub(crate) fn answer(server: &Server, registry: &Registry, request: &Request<'_>
         Err(why) => return refusal(why),
     };
     match found {
-        Found::File(place, metadata) => file(request, &place, &metadata),
+        Found::File(place, metadata) => {
+            let name = path.rsplit('/').next().unwrap_or("");
+            let name = escape::decode(name.as_bytes()).unwrap_or_default();
+            let name = String::from_utf8_lossy(&name);
+            file(request, &place, &metadata, &name)
+        }
         Found::Directory(_) if !path.ends_with('/') => {
             let query = target.strip_prefix(path).unwrap_or("");
             let detail = "The directory has a slash at its end.";
             Reply::error_with(301, detail, Extra::Location(format!("{path}/{query}")))
         }
         Found::Directory(place) => match server.root.find_in(&place, &server.index) {
-            Some((index, metadata)) => file(request, &index, &metadata),
-            None => directory(server, &place, path, query),
+            Some((index, metadata)) => file(request, &index, &metadata, &server.index),
+            None => directory(server, registry, &place, path, query),
         },
     }
 }
 
 /// The path and query of a target that may name scheme and host too, as clients of proxies write it.
-fn origin_form(target: &str) -> &str {
+/// `None` if the host is missing.
+fn origin_form(target: &str) -> Option<Cow<'_, str>> {
     let scheme = "http://";
-    match target.split_at_checked(scheme.len()) {
-        Some((start, rest)) if start.eq_ignore_ascii_case(scheme) => {
-            rest.find('/').map_or("/", |at| &rest[at..])
-        }
-        _ => target,
+    let rest = match target.split_at_checked(scheme.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(scheme) => rest,
+        _ => return Some(target.into()),
+    };
+    let (host, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    // A fragment is for the client alone.
+    let rest = rest.split('#').next().unwrap_or("");
+    match rest.as_bytes().first() {
+        _ if host.is_empty() => None,
+        Some(b'/') => Some(rest.into()),
+        _ => Some(format!("/{rest}").into()),
     }
 }
 
@@ -75,25 +91,31 @@ fn refusal(why: Refused) -> Reply {
         Refused::Malformed => Reply::error(400, "The request's target is malformed."),
         Refused::NotFound => Reply::error(404, "There is nothing of this name."),
         Refused::Forbidden => Reply::error(403, "This is not served."),
-        Refused::Overloaded => Reply::error_with(
-            503,
-            "The server has too much to do. Try again soon.",
-            Extra::RetryAfter,
-        ),
+        Refused::Overloaded => overloaded(),
         Refused::Failed => Reply::error(500, "The file could not be read."),
     }
 }
 
-fn directory(server: &Server, place: &Path, path: &str, query: &str) -> Reply {
+pub(crate) fn overloaded() -> Reply {
+    let detail = "The server has too much to do. Try again soon.";
+    Reply::error_with(503, detail, Extra::RetryAfter)
+}
+
+fn directory(server: &Server, registry: &Registry, place: &Path, path: &str, query: &str) -> Reply {
     let shown = escape::decode(path.as_bytes()).unwrap_or_default();
-    let shown = String::from_utf8_lossy(&shown);
-    match listing::page(&server.root, place, &shown, Order::of_query(query)) {
-        Ok(page) => Reply::page(page, Extra::None),
+    let order = Order::of_query(query);
+    let mut pages = server.pages.borrow_mut();
+    match pages.page(&server.root, place, &shown, order, registry.now()) {
+        Ok(page) => Reply {
+            is_costly: true,
+            ..Reply::page(page, Extra::None)
+        },
         Err(error) => refusal(refused(&error, place)),
     }
 }
 
-fn file(request: &Request<'_>, place: &Path, metadata: &Metadata) -> Reply {
+/// A link's `name` says what it is, not the name of the file it leads to.
+fn file(request: &Request<'_>, place: &Path, metadata: &Metadata, name: &str) -> Reply {
     let validators = Validators::of(metadata, SystemTime::now());
     let get = request.method == "GET";
     let (start, len, extra) = match judge(request.headers, get, &validators) {
@@ -127,18 +149,21 @@ fn file(request: &Request<'_>, place: &Path, metadata: &Metadata) -> Reply {
             } else {
                 206
             },
-            content_type: content_type(place),
+            content_type: content_type(name),
             file: Some(validators),
             extra,
             body: Body::File(file, len),
+            is_costly: false,
         },
         Err(error) => refusal(refused(&error, place)),
     }
 }
 
 /// By the name's extension. Text is said to be UTF-8, which most of it is today.
-fn content_type(place: &Path) -> &'static str {
-    let extension = place.extension().and_then(|extension| extension.to_str());
+fn content_type(name: &str) -> &'static str {
+    let extension = Path::new(name)
+        .extension()
+        .and_then(|extension| extension.to_str());
     let guess = mime_guess::from_ext(extension.unwrap_or("")).first_raw();
     match guess {
         Some("text/html") => "text/html; charset=utf-8",
@@ -163,10 +188,16 @@ mod tests {
             ("/a?b", "/a?b"),
             ("http://host:80/a?b", "/a?b"),
             ("HTTP://host", "/"),
+            ("http://x?y=/ten.txt", "/?y=/ten.txt"),
+            ("http://x#/ten.txt", "/"),
+            ("http://x/a#/b", "/a"),
             ("*", "*"),
             ("host:443", "host:443"),
         ] {
-            assert_eq!(origin_form(target), origin);
+            assert_eq!(origin_form(target).as_deref(), Some(origin));
+        }
+        for target in ["http://", "http:///a", "http://?/a", "http://#"] {
+            assert_eq!(origin_form(target), None, "{target}");
         }
     }
 
@@ -182,7 +213,7 @@ mod tests {
             ("README", "application/octet-stream"),
             ("a.unheard-of", "application/octet-stream"),
         ] {
-            assert_eq!(content_type(Path::new(name)), kind, "{name}");
+            assert_eq!(content_type(name), kind, "{name}");
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     answer,
     body::{BadBody, Body, Next},
     http_common::{
-        Framing,
+        Framing, header,
         request::{BadHead, Request},
     },
     limits,
@@ -35,6 +35,14 @@ pub(crate) struct HttpChannel {
     /// Looks whether a request takes too long. Armed once for many requests, not once for each.
     deadline: Option<TimerId>,
     outlet: Outlet,
+    /// When this connection began, or its last request was answered.
+    since: Instant,
+    /// Since the others had their turn.
+    answers: u8,
+    /// The others have their turn.
+    yields: bool,
+    /// There are too many connections.
+    unwanted: bool,
 }
 
 /// What the bytes that come belong to.
@@ -50,9 +58,10 @@ impl HttpChannel {
     /// The terminator of a head.
     pub(crate) const HEAD_END: &str = "\r\n\r\n";
 
-    pub(crate) fn new(server: Rc<Server>, peer: &Address) -> Self {
+    /// An `unwanted` connection is told so and closed.
+    pub(crate) fn new(server: Rc<Server>, peer: &Address, now: Instant, unwanted: bool) -> Self {
         Self {
-            outlet: Outlet::new(Rc::clone(&server), peer),
+            outlet: Outlet::new(Rc::clone(&server), peer, now),
             server,
             state: State::Head,
             head: Vec::new(),
@@ -60,7 +69,40 @@ impl HttpChannel {
             empty_requests: 0,
             started: None,
             deadline: None,
+            since: now,
+            answers: 0,
+            yields: false,
+            unwanted,
         }
+    }
+
+    /// Since when no complete request has come; `None` while one is being answered.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        let answering = self.outlet.is_busy() || self.yields || matches!(self.state, State::Ended);
+        (!answering).then(|| self.since.max(self.outlet.last_end()))
+    }
+
+    /// Closes the connection in favour of another.
+    pub(crate) fn give_way(&mut self, chat: &mut ChatChannel<'_>) {
+        log::debug!("{}: makes room for another", chat.describe());
+        self.disarm(chat);
+        chat.close();
+    }
+
+    /// Lets the others have their turn before the next request is read.
+    fn give_turn(&mut self, chat: &mut ChatChannel<'_>) {
+        self.yields = true;
+        let id = chat.id();
+        chat.registry()
+            .call_later(std::time::Duration::ZERO, move |registry| {
+                // A channel that is closed meanwhile has no further turn.
+                let _ = registry.with_chat(id, |this: &mut Self, chat| {
+                    this.answers = 0;
+                    this.yields = false;
+                    chat.touch();
+                });
+                Ok(())
+            });
     }
 
     /// The first byte of a request is here: from now on it has a limited time to arrive.
@@ -158,6 +200,10 @@ impl HttpChannel {
                 Err(bad) => this.refuse_head(chat, line, bad),
                 Ok(request) => match request.framing() {
                     Err(bad) => this.refuse_head(chat, line, bad),
+                    Ok(_) if !has_good_host(&request) => {
+                        let bad = BadHead::Syntax("The Host header is malformed.");
+                        this.refuse_head(chat, line, bad);
+                    }
                     Ok(Framing::Unsaid | Framing::Length(0)) => this.answer(chat, line, &request),
                     Ok(framing) => this.start_body(chat, line, &request, framing),
                 },
@@ -180,6 +226,9 @@ impl HttpChannel {
     }
 
     fn refuse_head(&mut self, chat: &mut ChatChannel<'_>, line: &[u8], bad: BadHead) {
+        if bad == BadHead::UnknownCoding {
+            let_upload_end(chat);
+        }
         let status = match bad {
             BadHead::Syntax(_) => 400,
             BadHead::TooManyHeaders => 431,
@@ -206,6 +255,7 @@ impl HttpChannel {
             _ => None,
         };
         if let Some(reply) = refusal {
+            let_upload_end(chat);
             return self.refuse_line(chat, line, reply);
         }
         if expects {
@@ -220,6 +270,7 @@ impl HttpChannel {
     }
 
     fn refuse_body(&mut self, chat: &mut ChatChannel<'_>, bad: BadBody) {
+        let_upload_end(chat);
         self.refuse(
             chat,
             match bad {
@@ -243,15 +294,20 @@ impl HttpChannel {
 
     fn answer(&mut self, chat: &mut ChatChannel<'_>, line: &[u8], request: &Request<'_>) {
         self.started = None;
+        self.since = chat.registry().now();
         let then = match (request.keeps_alive(), request.minor) {
             (false, _) => Then::Close,
             (true, 0) => Then::SayKeepAlive,
             (true, _) => Then::KeepAlive,
         };
         let reply = answer::answer(&self.server, chat.registry(), request);
+        self.answers += 1;
+        let turn_used = reply.is_costly || self.answers >= limits::ANSWERS;
         self.outlet.send(chat, line, reply, then);
         if then == Then::Close {
             self.end(chat);
+        } else if turn_used {
+            self.give_turn(chat);
         }
     }
 
@@ -273,17 +329,44 @@ impl HttpChannel {
     }
 }
 
+/// The answer to a refused upload must not be lost to a reset, however much of it is still to come.
+fn let_upload_end(chat: &mut ChatChannel<'_>) {
+    chat.set_linger(limits::UPLOAD_LINGER_TIME, limits::UPLOAD_LINGER_BYTES);
+}
+
+/// Whether there is one port at most, and it is a number. The characters have been checked before.
+fn has_good_host(request: &Request<'_>) -> bool {
+    let host = header(request.headers, "host").unwrap_or_default();
+    let port = match host.iter().position(|&byte| byte == b']') {
+        Some(end) if host.starts_with(b"[") => match &host[end + 1..] {
+            [] => &[],
+            [b':', port @ ..] => port,
+            _ => return false,
+        },
+        Some(_) => return false,
+        None if host.contains(&b'[') => return false,
+        None => host
+            .splitn(2, |&byte| byte == b':')
+            .nth(1)
+            .unwrap_or_default(),
+    };
+    port.iter().all(u8::is_ascii_digit)
+}
+
 fn too_large_body() -> Reply {
     Reply::error(413, "The body is too large.")
 }
 
 impl AsyncChat for HttpChannel {
     fn readable(&self) -> bool {
-        !self.outlet.is_busy()
+        !self.yields && !self.outlet.is_busy()
     }
 
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         chat.set_idle_timeout(Some(self.server.limits.idle));
+        if self.unwanted {
+            self.refuse(chat, answer::overloaded());
+        }
         Ok(())
     }
 

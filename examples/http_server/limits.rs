@@ -14,16 +14,36 @@ pub(crate) const EMPTY_REQUESTS: u8 = 4;
 /// Up to this size a body is read at once and leaves together with the head; larger ones come from a producer.
 pub(crate) const INLINE_BODY: usize = 32 * 1024;
 /// Entries of one directory page; those past it are counted, not shown.
-pub(crate) const LISTING: usize = 10_000;
+pub(crate) const LISTING: usize = 2_000;
+/// So many directory pages are kept, each for so long.
+pub(crate) const PAGES: usize = 8;
+pub(crate) const PAGE_AGE: Duration = Duration::from_secs(1);
+/// After so many answers, or one directory page, the other connections get their turn.
+pub(crate) const ANSWERS: u8 = 16;
 /// Rows of the status page.
 pub(crate) const STATUS_ROWS: usize = 200;
-/// After an answer that ends the connection, so long and for so many bytes the rest of the request is thrown away: a
-/// client that writes all of a large upload before it reads still finds the answer, not a reset.
-pub(crate) const LINGER_TIME: Duration = Duration::from_secs(30);
-pub(crate) const LINGER_BYTES: usize = 1024 * 1024 * 1024;
+/// After an answer that ends the connection, so long and for so many bytes what still comes is thrown away.
+pub(crate) const LINGER_TIME: Duration = Duration::from_secs(2);
+pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
+/// The same where a body is refused: a client that writes all of a large upload before it reads still finds the answer,
+/// not a reset.
+pub(crate) const UPLOAD_LINGER_TIME: Duration = Duration::from_secs(30);
+pub(crate) const UPLOAD_LINGER_BYTES: usize = 1024 * 1024 * 1024;
+/// So many connections past the limit are told that they are too many; the rest are closed without a word.
+pub(crate) const REFUSALS: usize = 16;
+/// Bytes of a request line in the access log, before they are escaped.
+pub(crate) const LOGGED_LINE: usize = 1024;
+/// Bytes of the access log that may wait for its reader; lines past it are dropped and counted.
+pub(crate) const LOG: usize = 1024 * 1024;
+/// At the end the reader of the access log has so long to take what is left.
+pub(crate) const LOG_GRACE: Duration = Duration::from_secs(5);
 /// Above the high mark of bytes waiting for a peer its further requests wait, until the low one is reached.
 pub(crate) const LOW_MARK: usize = 32 * 1024;
 pub(crate) const HIGH_MARK: usize = 128 * 1024;
+/// More than any answer that is queued whole: a body of [`INLINE_BODY`] and a head with a path of [`REQUEST_LINE`].
+pub(crate) const LARGEST_ANSWER: usize = 48 * 1024;
+/// What may wait for one client must be more than that.
+pub(crate) const LEAST_OUTGOING: usize = 64 * 1024;
 /// After the first signal answers under way have so long to be sent.
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
 /// And those that are sent, to clients that do not close their side, hold up the end for so long, or twice that.
@@ -32,7 +52,8 @@ pub(crate) const SHUTDOWN_LINGER: Duration = Duration::from_secs(1);
 /// What the command line may change.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
-    /// Connections at the same time; more wait in the kernel's queue.
+    /// Connections at the same time. Past it the one that has waited longest for its request to be complete makes room
+    /// for the next; where all are being answered, the next gets 503.
     pub(crate) connections: usize,
     /// A connection on which nothing moves for so long, in either direction, is closed.
     pub(crate) idle: Duration,
@@ -42,6 +63,14 @@ pub(crate) struct Limits {
     pub(crate) body: u64,
     /// Bytes that may wait for one peer; past it the connection is closed.
     pub(crate) outgoing: usize,
+}
+
+impl Limits {
+    /// The watermarks: an answer begun below the high one still fits.
+    pub(crate) fn marks(&self) -> (usize, usize) {
+        let high = HIGH_MARK.min(self.outgoing.saturating_sub(LARGEST_ANSWER));
+        (LOW_MARK.min(high / 2), high)
+    }
 }
 
 impl Default for Limits {

@@ -107,10 +107,15 @@ impl Column {
 /// Makes the page of `directory`, whose path in URLs is `shown`, not escaped.
 ///
 /// What would not be served is not shown: hidden names, links that lead nowhere or out of the root, pipes, devices.
-pub(crate) fn page(root: &Root, directory: &Path, shown: &str, order: Order) -> io::Result<String> {
+pub(crate) fn page(
+    root: &Root,
+    directory: &Path,
+    shown: &[u8],
+    order: Order,
+) -> io::Result<String> {
     let (mut entries, more) = read(root, directory)?;
     entries.sort_unstable_by(|a, b| order.compare(a, b));
-    let title = format!("Index of {shown}");
+    let title = format!("Index of {}", String::from_utf8_lossy(shown));
     Ok(page::document(
         &title,
         "",
@@ -119,7 +124,7 @@ pub(crate) fn page(root: &Root, directory: &Path, shown: &str, order: Order) -> 
             entries: &entries,
             more,
             order,
-            top: shown == "/",
+            top: shown == b"/",
         },
     ))
 }
@@ -154,15 +159,20 @@ fn read(root: &Root, directory: &Path) -> io::Result<(Vec<Entry>, usize)> {
 }
 
 /// The path as a row of links, one for each directory on the way.
-struct Crumbs<'a>(&'a str);
+struct Crumbs<'a>(&'a [u8]);
 
 impl Display for Crumbs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<span class=\"soft\">Index of</span> <a href=\"/\">/</a>")?;
         let mut href = String::from("/");
-        for name in self.0.split('/').filter(|name| !name.is_empty()) {
-            write!(href, "{}/", escape::segment(name.as_bytes()))?;
-            write!(f, "<a href=\"{href}\">{}</a>/", Html(name))?;
+        for name in self
+            .0
+            .split(|&byte| byte == b'/')
+            .filter(|name| !name.is_empty())
+        {
+            write!(href, "{}/", escape::segment(name))?;
+            let name = String::from_utf8_lossy(name);
+            write!(f, "<a href=\"{href}\">{}</a>/", Html(&name))?;
         }
         Ok(())
     }
@@ -257,13 +267,14 @@ mod tests {
             fs::write(dir.path().join(name), "x").expect("a file");
         }
         let root = Root::new(dir.path(), false).expect("a root");
-        let page = page(&root, dir.path(), "/x <y>/", Order::of_query("")).expect("a page");
+        let page = page(&root, dir.path(), b"/x <y>/\xff/", Order::of_query("")).expect("a page");
         for expected in [
             "href=\"./%3Cb%3E%26%22%27\">&lt;b&gt;&amp;&quot;&#39;</a>",
             "href=\"./javascript%3Aalert%281%29\"",
             "href=\"./50%25%20%23%20%3F\"",
             "href=\"./%C3%BC\">ü</a>",
             "<a href=\"/x%20%3Cy%3E/\">x &lt;y&gt;</a>",
+            "<a href=\"/x%20%3Cy%3E/%FF/\">\u{fffd}</a>",
         ] {
             assert!(page.contains(expected), "{expected} in {page}");
         }
@@ -278,7 +289,7 @@ mod tests {
         fs::write(dir.path().join("a"), "longer").expect("a file");
         let root = Root::new(dir.path(), false).expect("a root");
         let names = |query| {
-            let page = page(&root, dir.path(), "/", Order::of_query(query)).expect("a page");
+            let page = page(&root, dir.path(), b"/", Order::of_query(query)).expect("a page");
             let parts = page.split("<td class=\"name\"><a href=\"./").skip(1);
             parts
                 .map(|part| part.split('"').next().unwrap_or("").to_string())

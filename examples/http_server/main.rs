@@ -31,6 +31,7 @@ mod http_common;
 mod limits;
 mod listing;
 mod page;
+mod pages;
 mod paths;
 mod reply;
 mod send;
@@ -38,6 +39,7 @@ mod server;
 #[path = "../common/signals.rs"]
 mod signals;
 mod status;
+mod waiting;
 
 const HELP: &str = "\
 Serve the files below a directory over HTTP/1.1.
@@ -52,16 +54,18 @@ Options:
       --hidden               list and serve names that begin with a dot
       --status               show the live reactor at /-/status
       --quiet                no access log
-      --max-connections N    at the same time; more wait in the kernel's queue [default: 1000]
+      --max-connections N    at the same time; past it who waits longest makes room, or 503 [default: 1000]
       --idle-timeout S       seconds after which a connection without traffic is closed [default: 30]
       --request-timeout S    seconds a request may take to arrive, body included; then 408 [default: 20]
       --max-body BYTES       of a request body, which is thrown away; past it 413 [default: 1048576]
-      --max-outgoing BYTES   that may wait for one client; past it its connection is closed [default: 1048576]
+      --max-outgoing BYTES   that may wait for one client, at least 65536; past it it is closed [default: 1048576]
   -h, --help                 show this
 
 Fixed limits: request line 8 KiB (414), headers 16 KiB and 100 lines (431).
 The access log goes to standard output in the Common Log Format, in UTC; RUST_LOG=info shows the server's own doings
-on standard error. Ctrl-C or SIGTERM ends the server when the answers under way are sent, a second one at once.
+on standard error. Where nobody reads the log, lines are dropped and counted.
+Ctrl-C or SIGTERM ends the server when the answers under way are sent, a second one without waiting for them, a third
+one the process at once, whatever it is doing (exit code 130).
 Symbolic links are followed as long as they stay below the root.";
 
 struct Args {
@@ -104,7 +108,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
             }
             Long("max-body") => args.limits.body = parser.value()?.parse()?,
             Long("max-outgoing") => {
-                args.limits.outgoing = parser.value()?.parse_with(at_least_one)?;
+                args.limits.outgoing = parser.value()?.parse_with(outgoing)?;
             }
             Short('h') | Long("help") => return Ok(None),
             _ => return Err(arg.unexpected()),
@@ -125,6 +129,16 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Less would cut answers off.
+fn outgoing(text: &str) -> Result<usize, String> {
+    match at_least_one(text)? {
+        few if few < limits::LEAST_OUTGOING => {
+            Err(format!("must be at least {}", limits::LEAST_OUTGOING))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
 fn run(args: Args) -> Result {
     let Args {
         root: directory,
@@ -133,19 +147,29 @@ fn run(args: Args) -> Result {
     } = args;
     let root = Root::new(&directory, args.hidden)
         .map_err(|error| format!("cannot serve {}: {error}", directory.display()))?;
+    let (low_mark, high_mark) = limits.marks();
     let mut reactor = Reactor::builder()
-        .max_channels(limits.connections)
+        // Who is too many is accepted too, or nobody could make room.
+        .max_channels(limits.connections.saturating_add(limits::REFUSALS + 1))
         .max_outgoing(limits.outgoing)
-        .watermarks(limits::LOW_MARK, limits::HIGH_MARK)
+        .watermarks(low_mark, high_mark)
         .linger(limits::LINGER_TIME, limits::LINGER_BYTES)
         .build()?;
     signals::end_on_signal(reactor.handle(), ending::end)?;
-    let log = (!args.quiet).then(|| AccessLog::new(reactor.handle()));
+    let (log, log_writer) = match args.quiet {
+        true => (None, None),
+        false => {
+            let (log, writer) = AccessLog::new(reactor.handle())?;
+            (Some(log), Some(writer))
+        }
+    };
     let server = Rc::new(Server {
         root,
         index: args.index,
         limits,
-        log: log.clone(),
+        log,
+        pages: RefCell::default(),
+        waiting: RefCell::default(),
         history: args.status.then(RefCell::default),
         requests: Cell::new(0),
         scratch: RefCell::default(),
@@ -169,8 +193,8 @@ fn run(args: Args) -> Result {
     let outcome = reactor.run();
     // Dropping the connections completes the lines of what they were sending.
     drop(reactor);
-    if let Some(log) = log {
-        log.flush();
+    if let Some(writer) = log_writer {
+        writer.finish();
     }
     outcome
 }

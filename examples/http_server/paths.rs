@@ -102,6 +102,11 @@ impl Root {
         if !target.starts_with(&self.directory) {
             return Err(Refused::Forbidden);
         }
+        // A link is no way around a name that does not exist for clients.
+        let below = target.strip_prefix(&self.directory).unwrap_or(&target);
+        if !below.iter().all(|name| self.shows(name)) {
+            return Err(Refused::NotFound);
+        }
         *place = target;
         fs::metadata(&place).map_err(|error| refused(&error, place))
     }

@@ -2,6 +2,8 @@
 
 use std::{fs::File, io::Write, time::SystemTime};
 
+use bytes::Bytes;
+
 use crate::{conditional::Validators, http_common::date::DateText, page};
 
 /// What the server calls itself.
@@ -15,6 +17,8 @@ pub(crate) struct Reply {
     pub(crate) file: Option<Validators>,
     pub(crate) extra: Extra,
     pub(crate) body: Body,
+    /// Whether it took so long to make that others should have their turn.
+    pub(crate) is_costly: bool,
 }
 
 /// The header that only this kind of answer has.
@@ -37,7 +41,7 @@ pub(crate) enum Extra {
 pub(crate) enum Body {
     /// An answer that never has one, nor a length of one: 304.
     Absent,
-    Page(String),
+    Page(Bytes),
     /// So many bytes of a file, from where it stands.
     File(File, u64),
 }
@@ -55,13 +59,14 @@ pub(crate) enum Then {
 const HTML: &str = "text/html; charset=utf-8";
 
 impl Reply {
-    pub(crate) fn page(page: String, extra: Extra) -> Self {
+    pub(crate) fn page(page: impl Into<Bytes>, extra: Extra) -> Self {
         Self {
             status: 200,
             content_type: HTML,
             file: None,
             extra,
-            body: Body::Page(page),
+            body: Body::Page(page.into()),
+            is_costly: false,
         }
     }
 
@@ -84,6 +89,7 @@ impl Reply {
             file: Some(file),
             extra: Extra::None,
             body: Body::Absent,
+            is_costly: false,
         }
     }
 

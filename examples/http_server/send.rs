@@ -1,10 +1,12 @@
 //! Putting an answer on its way, and a line into the access log when it has been sent.
 
 use std::{
+    cell::Cell,
     fs::File,
     io::{self, Read},
     net::IpAddr,
     rc::Rc,
+    time::Instant,
 };
 
 use asynchat::{Address, ChatChannel, Produced, Producer, ReaderProducer, SimpleProducer};
@@ -20,17 +22,17 @@ use crate::{
 pub(crate) struct Outlet {
     server: Rc<Server>,
     peer: Option<IpAddr>,
-    /// Held by each producer under way as well.
-    sending: Rc<()>,
+    /// When the last producer ended; held by each one under way as well.
+    sending: Rc<Cell<Instant>>,
     congested: bool,
 }
 
 impl Outlet {
-    pub(crate) fn new(server: Rc<Server>, peer: &Address) -> Self {
+    pub(crate) fn new(server: Rc<Server>, peer: &Address, now: Instant) -> Self {
         Self {
             server,
             peer: peer.inet().map(|peer| peer.ip()),
-            sending: Rc::new(()),
+            sending: Rc::new(Cell::new(now)),
             congested: false,
         }
     }
@@ -38,6 +40,11 @@ impl Outlet {
     /// Whether an answer is still being made, or too much of the last ones waits.
     pub(crate) fn is_busy(&self) -> bool {
         self.congested || Rc::strong_count(&self.sending) > 1
+    }
+
+    /// When the last answer that came from a producer was over.
+    pub(crate) fn last_end(&self) -> Instant {
+        self.sending.get()
     }
 
     pub(crate) fn drained(&mut self) {
@@ -65,7 +72,7 @@ impl Outlet {
             let head = out.len();
             match &mut reply.body {
                 Body::Absent => {}
-                Body::Page(page) => out.extend_from_slice(page.as_bytes()),
+                Body::Page(page) => out.extend_from_slice(page),
                 Body::File(file, len) => {
                     if let Err(error) = read_exactly(file, *len, &mut out) {
                         log::warn!("{}: {error}", chat.describe());
@@ -144,22 +151,22 @@ impl std::fmt::Display for PeerName {
 
 /// A producer that keeps the connection busy and is logged when it goes, done or not.
 ///
-/// `HookedProducer` would do for those that are done; a download that is broken off belongs in the log as well, with
-/// the bytes that left.
+/// `HookedProducer` would do for those that are done; a download that is broken off belongs in the log as well.
 struct Sending<P> {
     inner: P,
+    /// Bytes handed to the queue. Of a download that is broken off the last ones may not have left.
     sent: u64,
     line: Option<OpenLine>,
-    _busy: Rc<()>,
+    busy: Rc<Cell<Instant>>,
 }
 
 impl<P> Sending<P> {
-    fn new(inner: P, busy: Rc<()>, line: Option<OpenLine>) -> Self {
+    fn new(inner: P, busy: Rc<Cell<Instant>>, line: Option<OpenLine>) -> Self {
         Self {
             inner,
             sent: 0,
             line,
-            _busy: busy,
+            busy,
         }
     }
 }
@@ -176,6 +183,7 @@ impl<P: Producer> Producer for Sending<P> {
 
 impl<P> Drop for Sending<P> {
     fn drop(&mut self) {
+        self.busy.set(Instant::now());
         if let Some(line) = self.line.take() {
             line.finish(self.sent);
         }

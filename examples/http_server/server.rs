@@ -12,10 +12,12 @@ use crate::{
     access_log::AccessLog,
     channel::HttpChannel,
     history::History,
-    limits::Limits,
+    limits::{self, Limits},
+    pages::Pages,
     paths::Root,
     reply::{Dates, Extra, Reply},
     status,
+    waiting::Waiting,
 };
 
 /// Files, limits and counters.
@@ -31,6 +33,8 @@ pub(crate) struct Server {
     /// Where an answer is put together before it is queued.
     pub(crate) scratch: RefCell<Vec<u8>>,
     pub(crate) dates: RefCell<Dates>,
+    pub(crate) pages: RefCell<Pages>,
+    pub(crate) waiting: RefCell<Waiting>,
 }
 
 impl Server {
@@ -55,7 +59,10 @@ impl Server {
             .history
             .as_ref()
             .map(|history| status::page(registry, &history.borrow(), self.requests.get()));
-        Reply::page(page.unwrap_or_default(), Extra::NoStore)
+        Reply {
+            is_costly: true,
+            ..Reply::page(page.unwrap_or_default(), Extra::NoStore)
+        }
     }
 }
 
@@ -69,10 +76,26 @@ impl Dispatcher for HttpServer {
         stream: Stream,
         peer: Address,
     ) -> Result {
-        let chat = HttpChannel::new(Rc::clone(&self.0), &peer);
-        channel
-            .registry()
-            .register(stream, ChatDispatcher::new(chat, HttpChannel::HEAD_END))?;
+        let server = &self.0;
+        let registry = channel.registry();
+        let mut waiting = server.waiting.borrow_mut();
+        let limit = server.limits.connections;
+        while open(registry) >= limit && waiting.make_room(registry) {}
+        let surplus = (open(registry) + 1).saturating_sub(limit);
+        if surplus > limits::REFUSALS {
+            log::info!("{peer}: there are too many connections");
+            return Ok(());
+        }
+        let chat = HttpChannel::new(Rc::clone(server), &peer, registry.now(), surplus > 0);
+        let chat = ChatDispatcher::new(chat, HttpChannel::HEAD_END);
+        let id = registry.register(stream, chat)?;
+        waiting.add(registry, id);
         Ok(())
     }
+}
+
+/// Connections, those included whose last answer waits for the client to close.
+fn open(registry: &Registry) -> usize {
+    // The listener is a channel too.
+    registry.stats().channels.saturating_sub(1)
 }

@@ -45,6 +45,12 @@ fn host_is_required_in_1_1_once_and_well_formed() {
         "Host: a b\r\n",
         "Host: a/b\r\n",
         "Host: user@a\r\n",
+        "Host: a:b\r\n",
+        "Host: a:80:80\r\n",
+        "Host: a:b:c\r\n",
+        "Host: [::1\r\n",
+        "Host: [::1]80\r\n",
+        "Host: [::1]:80:80\r\n",
     ] {
         let reply = server
             .ask_both(&format!("GET /hello.txt HTTP/1.1\r\n{hosts}\r\n"))
@@ -54,6 +60,15 @@ fn host_is_required_in_1_1_once_and_well_formed() {
     server
         .ask_both("GET /hello.txt HTTP/1.1\r\nHost:\r\n\r\n")
         .expect(200);
+    for host in ["a:80", "a:", "[::1]", "[::1]:80"] {
+        let request = format!("GET /hello.txt HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        server.ask_both(&request).expect(200);
+    }
+    for target in ["http:///hello.txt", "http://?/hello.txt"] {
+        server.get(target).expect(400);
+    }
+    let page = server.get("http://b?x=/hello.txt").expect(200);
+    assert!(page.text().contains("Index of /<"));
     server
         .ask_both("GET http://b/hello.txt HTTP/1.1\r\nHost: a\r\n\r\n")
         .expect(200);

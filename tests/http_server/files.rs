@@ -68,6 +68,13 @@ fn links_inside_the_root_work_and_broken_ones_are_not_found() {
         "hello, world"
     );
     assert_eq!(server.get("/in/inner.html").expect(200).text(), "inner");
+    // What it is is said by its own name.
+    symlink("hello.txt", server.root.path().join("page.html")).unwrap();
+    let page = server.get("/page.html").expect(200);
+    assert_eq!(
+        page.header("Content-Type"),
+        Some("text/html; charset=utf-8")
+    );
     server.get("/dangling").expect(404);
     server.get("/loop").expect(404);
 }
@@ -122,13 +129,26 @@ fn hidden_names_exist_only_when_asked_for() {
     let fill = |root: &Path| {
         fs::create_dir(root.join(".git")).unwrap();
         fs::write(root.join(".git/config"), "x").unwrap();
+        symlink(".git", root.join("git")).unwrap();
+        symlink(".git/config", root.join("config")).unwrap();
     };
     let server = serve(&[], fill);
-    for target in ["/.git/config", "/%2egit/config", "/.git/"] {
+    for target in [
+        "/.git/config",
+        "/%2egit/config",
+        "/.git/",
+        "/git/",
+        "/git/config",
+        "/config",
+    ] {
         server.get(target).expect(404);
     }
+    let page = server.get("/").expect(200);
+    assert!(!page.text().contains("./git") && !page.text().contains("./config"));
     let server = serve(&["--hidden"], fill);
     server.get("/.git/config").expect(200);
+    server.get("/git/config").expect(200);
+    server.get("/config").expect(200);
     assert!(server.get("/").text().contains("./.git/"));
 }
 
@@ -184,14 +204,22 @@ fn the_listing_is_sorted_by_links_and_survives_strange_names() {
 }
 
 #[test]
-fn a_large_directory_is_listed_whole() {
+fn a_directory_is_listed_up_to_2000_entries_and_the_rest_is_counted() {
     let server = serve(&["--quiet"], |root| {
-        for n in 0..2000 {
-            fs::write(root.join(format!("file-{n}")), "").unwrap();
+        for (name, entries) in [("fits", 2000), ("large", 2003)] {
+            fs::create_dir(root.join(name)).unwrap();
+            for n in 0..entries {
+                fs::write(root.join(format!("{name}/file-{n}")), "").unwrap();
+            }
         }
     });
-    let page = server.get("/").expect(200);
-    assert_eq!(page.text().matches("href=\"./file-").count(), 2000);
+    for (target, rest) in [("/fits/", None), ("/large/", Some("3 more entries"))] {
+        let page = server.get(target).expect(200);
+        let page = page.text();
+        assert_eq!(page.matches("href=\"./file-").count(), 2000);
+        assert_eq!(page.contains("more entries"), rest.is_some());
+        assert!(page.contains(rest.unwrap_or("")));
+    }
 }
 
 #[test]

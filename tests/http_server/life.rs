@@ -1,9 +1,9 @@
 //! The program itself: its help, exit codes, access log and end.
 
 use std::{
-    io::Read,
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use crate::program::{DEADLINE, Server, command, plain, serve};
@@ -51,6 +51,7 @@ fn wrong_usage_is_2_and_what_fails_is_1_with_one_line() {
         &["--idle-timeout", "0"],
         &["--idle-timeout", "nan"],
         &["--max-connections", "0"],
+        &["--max-outgoing", "65535"],
         &["--index", "a/b"],
         &["extra"],
     ] {
@@ -249,6 +250,72 @@ fn a_client_that_does_not_close_does_not_hold_up_the_end() {
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
     drop(client);
+}
+
+/// A server whose standard output nobody reads, with more in its log than any buffer takes.
+fn unread() -> (std::process::Child, impl BufRead, usize) {
+    const REQUESTS: usize = 4000;
+    let mut child = command()
+        .args(["--port", "0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    out.read_line(&mut first).unwrap();
+    let address = first.trim_end().trim_end_matches('/');
+    let address = address.rsplit_once("http://").unwrap().1;
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let target = "x".repeat(1000);
+    let request = format!("HEAD /{target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    for _ in 0..REQUESTS / 100 {
+        stream.write_all(request.repeat(100).as_bytes()).unwrap();
+        let mut seen = Vec::new();
+        let mut piece = [0; 65536];
+        while memchr::memmem::find_iter(&seen, b"\r\n\r\n").count() < 100 {
+            let n = stream.read(&mut piece).unwrap();
+            assert!(n > 0, "the server has closed");
+            seen.extend_from_slice(&piece[..n]);
+        }
+    }
+    (child, out, REQUESTS)
+}
+
+#[test]
+fn a_log_nobody_reads_does_not_stop_the_server_and_tells_what_it_lost() {
+    let (mut child, mut out, requests) = unread();
+    let mut lines = 0;
+    let mut line = String::new();
+    let dropped: usize = loop {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0, "no line is missed");
+        match line.trim_end().strip_suffix(" lines dropped") {
+            Some(number) => break number.parse().unwrap(),
+            None => lines += 1,
+        }
+    };
+    assert_eq!(lines + dropped, requests);
+    assert!(lines > 900, "only {lines} lines had a place");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_third_signal_ends_a_server_whose_log_nobody_reads_at_once() {
+    use std::os::unix::process::ExitStatusExt;
+    let (mut child, out, _) = unread();
+    let end = std::time::Instant::now() + DEADLINE;
+    let status = loop {
+        let pid = child.id().to_string();
+        let _ = Command::new("kill").args(["-s", "TERM", &pid]).status();
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(std::time::Instant::now() < end, "it goes on");
+    };
+    assert_eq!((status.code(), status.signal()), (Some(130), None));
+    drop(out);
 }
 
 #[test]

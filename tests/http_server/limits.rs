@@ -226,26 +226,70 @@ fn a_client_that_does_not_take_its_answer_is_closed() {
 }
 
 #[test]
-fn connections_past_the_limit_wait_for_a_free_place() {
+fn a_full_server_closes_who_has_waited_longest() {
     let server = serve(&["--max-connections", "2"], |_| ());
     let mut first = server.connect();
-    let mut second = server.connect();
     first.ask(GET).expect(200);
-    second.ask(GET).expect(200);
+    let mut second = server.connect();
+    second.send("GET / HTTP/1.1\r\nX: ");
+    // A connection of its own, so the one that came before has been accepted and waits.
+    first.ask(GET).expect(200);
     let mut third = server.connect();
-    third.send(GET);
-    assert!(third.is_quiet(), "three connections are served");
-    drop(first);
-    third.reply_to(GET).expect(200);
-    second.ask(GET).expect(200);
+    third.ask(GET).expect(200);
+    assert_eq!(second.rest(), b"");
+    first.ask(GET).expect(200);
+    let mut fourth = server.connect();
+    fourth.ask(GET).expect(200);
+    assert_eq!(third.rest(), b"");
+    first.ask(GET).expect(200);
 }
 
 #[test]
-fn an_answer_past_max_outgoing_is_not_queued() {
-    let server = serve(&["--max-outgoing", "100"], |_| ());
+fn a_full_server_refuses_while_all_are_being_answered() {
+    let server = serve(&["--max-connections", "2"], |root| {
+        std::fs::File::create(root.join("sparse"))
+            .unwrap()
+            .set_len(64 << 20)
+            .unwrap();
+    });
+    let request = "GET /sparse HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut busy = [server.connect(), server.connect()];
+    for client in &mut busy {
+        client.send(request);
+        client.stream.peek(&mut [0]).unwrap();
+    }
+    // More than are refused in words at a time.
+    let mut refused = Vec::new();
+    for _ in 0..30 {
+        let mut client = server.connect();
+        let reply = client.reply_to("").expect(503);
+        assert!(reply.closes() && reply.header("Retry-After").is_some());
+        refused.push(client);
+    }
+    for client in &mut busy {
+        assert_eq!(client.reply_to(request).body.len(), 64 << 20);
+    }
+    server.get("/hello.txt").expect(200);
+}
+
+#[test]
+fn the_least_max_outgoing_is_enough_for_every_answer() {
+    let server = serve(&["--quiet", "--max-outgoing", "65536"], |root| {
+        std::fs::write(root.join("inline"), vec![b'i'; 32 * 1024]).unwrap();
+        std::fs::write(root.join("large"), vec![b'l'; 3_000_000]).unwrap();
+        for n in 0..1000 {
+            std::fs::write(root.join(format!("file-{n}")), "").unwrap();
+        }
+    });
+    let targets = ["inline", "inline", "large", "", "large"];
+    let requests = targets.map(|target| format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n"));
     let mut client = server.connect();
-    client.send(GET);
-    assert_eq!(client.rest(), b"");
+    client.send(&requests.concat().repeat(20));
+    for n in 0..20 * targets.len() {
+        let length = client.reply_to(GET).expect(200).body.len();
+        let least = [32 * 1024, 32 * 1024, 3_000_000, 100_000, 3_000_000][n % targets.len()];
+        assert!(length >= least, "answer {n}: {length} bytes");
+    }
 }
 
 #[test]

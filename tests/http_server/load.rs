@@ -1,6 +1,12 @@
 //! Memory and fairness: peers that do not read, and peers that hardly write.
 
-use crate::program::serve;
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::program::{Client, serve};
 
 const GET: &str = "GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -81,8 +87,116 @@ fn ten_thousand_pipelined_requests_of_a_peer_that_does_not_read_take_no_memory()
     }
 }
 
+fn fill_big(root: &Path) {
+    std::fs::create_dir(root.join("big")).unwrap();
+    for n in 0..2000 {
+        std::fs::write(root.join(format!("big/file-{n}")), "").unwrap();
+    }
+}
+
+#[test]
+fn others_are_served_between_the_pipelined_requests_of_one() {
+    const REQUESTS: usize = 1500;
+    let server = serve(&[], fill_big);
+    for target in ["/big/", "/hello.txt"] {
+        let request = format!("HEAD {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut other = server.connect();
+        other.ask(GET).expect(200);
+        let mut greedy = server.connect();
+        let asking = std::thread::spawn(move || {
+            greedy.send(&request.repeat(REQUESTS));
+            for _ in 0..REQUESTS {
+                greedy.reply_to(&request).expect(200);
+            }
+        });
+        while !asking.is_finished() {
+            other.ask(GET).expect(200);
+        }
+        asking.join().unwrap();
+        let (mut heads, mut between) = (0, 0);
+        while heads < REQUESTS {
+            let head = server.next_log_line().contains("\"HEAD ");
+            heads += usize::from(head);
+            between += usize::from(!head && heads > 0);
+        }
+        assert!(between >= 10, "{target}: only {between} answers of others");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn readers_who_stall_share_one_directory_page() {
+    let server = serve(&["--quiet"], fill_big);
+    let request = "GET /big/ HTTP/1.1\r\nHost: a\r\n\r\n";
+    server.ask(request).expect(200);
+    let before = server.most_memory();
+    let mut stalled: Vec<Client> = (0..150)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send(&request.repeat(30));
+            client.stream.peek(&mut [0]).unwrap();
+            client
+        })
+        .collect();
+    server.get("/hello.txt").expect(200);
+    let grown = server.most_memory() - before;
+    assert!(grown < LITTLE, "{grown} KiB more");
+    for client in &mut stalled {
+        client.reply_to(request).expect(200);
+    }
+}
+
+/// Two tests that open a thousand connections each could use up the descriptors of this process.
+static MANY: Mutex<()> = Mutex::new(());
+
+#[test]
+fn as_many_slow_clients_as_there_are_places_lock_nobody_out() {
+    let _alone = MANY.lock().unwrap_or_else(PoisonError::into_inner);
+    // The default, if this process may have so many descriptors.
+    let mut files = Vec::new();
+    while files.len() < 1100 {
+        let Ok(file) = std::fs::File::open("/dev/null") else {
+            break;
+        };
+        files.push(file);
+    }
+    let places = if files.len() == 1100 {
+        1000
+    } else {
+        files.len() / 2
+    };
+    drop(files);
+    let limit = places.to_string();
+    let options = ["--quiet", "--max-connections", &limit];
+    let options = if places == 1000 {
+        &options[..1]
+    } else {
+        &options[..]
+    };
+    let server = serve(options, |_| ());
+    let mut slow: Vec<_> = (0..places).map(|_| server.connect()).collect();
+    for (n, client) in slow.iter_mut().enumerate() {
+        client.send(match n % 3 {
+            0 => "GET / HTTP/1.1\r\nX: ",
+            1 => "",
+            _ => "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nx",
+        });
+    }
+    let started = Instant::now();
+    for _ in 0..10 {
+        server.get("/hello.txt").expect(200);
+    }
+    // Well before the first slow request is too slow.
+    let taken = started.elapsed();
+    assert!(
+        taken < Duration::from_secs(10),
+        "10 requests took {taken:?}"
+    );
+}
+
 #[test]
 fn a_thousand_slow_clients_do_not_slow_down_a_fast_one() {
+    let _alone = MANY.lock().unwrap_or_else(PoisonError::into_inner);
     let server = serve(&["--quiet", "--max-connections", "2000"], |_| ());
     // As many as this process may have; the default of many systems is 1,024 descriptors.
     let mut slow = Vec::new();
@@ -97,7 +211,7 @@ fn a_thousand_slow_clients_do_not_slow_down_a_fast_one() {
     }
     slow.truncate(slow.len().saturating_sub(20));
     assert!(slow.len() > 200, "only {} connections", slow.len());
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let mut fast = server.connect();
     for round in 0..500 {
         for stream in slow.iter_mut().skip(round % 7).step_by(50) {
@@ -107,7 +221,7 @@ fn a_thousand_slow_clients_do_not_slow_down_a_fast_one() {
     }
     let taken = started.elapsed();
     assert!(
-        taken < std::time::Duration::from_secs(10),
+        taken < Duration::from_secs(10),
         "500 requests took {taken:?}"
     );
 }
