@@ -9,6 +9,15 @@ use crate::{
     socket::Role,
 };
 
+/// Runs code of the user's; its panic is the result, unless it is to leave the loop.
+pub(crate) fn guard<R>(propagate: bool, f: impl FnOnce() -> R) -> std::thread::Result<R> {
+    if propagate {
+        Ok(f())
+    } else {
+        catch_unwind(AssertUnwindSafe(f))
+    }
+}
+
 /// So many callbacks in a row without any effect get a warning (R3b).
 const SPIN_LIMIT: u16 = 1000;
 
@@ -18,10 +27,7 @@ impl Registry {
         let Some(object) = self.slot(id).and_then(|slot| slot.dispatcher.as_deref()) else {
             return false;
         };
-        if self.policy.propagate_panics {
-            return f(object);
-        }
-        match catch_unwind(AssertUnwindSafe(|| f(object))) {
+        match guard(self.policy.propagate_panics, || f(object)) {
             Ok(answer) => answer,
             Err(panic) => {
                 self.fail(id, Panicked::new(&*panic).into());
@@ -88,11 +94,7 @@ impl Registry {
         };
         let propagate = self.policy.propagate_panics;
         let mut channel = Channel::new(self, id);
-        let outcome = if propagate {
-            Ok(f(&mut *object, &mut channel))
-        } else {
-            catch_unwind(AssertUnwindSafe(|| f(&mut *object, &mut channel)))
-        };
+        let outcome = guard(propagate, || f(&mut *object, &mut channel));
         self.put_back(id, object);
         match outcome {
             Ok(Ok(())) => true,
@@ -160,15 +162,9 @@ impl Registry {
             return;
         };
         self.stats.callbacks += 1;
+        let propagate = self.policy.propagate_panics;
         let mut channel = Channel::new(self, id);
-        if channel.registry().policy.propagate_panics {
-            object.handle_error(&mut channel, error);
-            self.put_back(id, object);
-            return;
-        }
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            object.handle_error(&mut channel, error);
-        }));
+        let outcome = guard(propagate, || object.handle_error(&mut channel, error));
         self.put_back(id, object);
         if let Err(panic) = outcome {
             log::error!(target: "asynchat::channel", "channel {id}: handle_error {}", Panicked::new(&*panic));

@@ -76,7 +76,9 @@ impl Registry {
             }
         };
         self.keep_queue(id, queue);
-        self.note_flushed(id, written);
+        if written > 0 {
+            let _ = self.write(id, |_, _| Ok(written));
+        }
         if matches!(flushed, Flushed::Blocked)
             && let Some((slot, poll)) = self.slot_and_poll(id)
             && slot.io.role() == Role::Fd
@@ -107,12 +109,6 @@ impl Registry {
             self.give_queue(queue);
         } else if let Some(slot) = self.slot_mut(id) {
             slot.outgoing = Some(queue);
-        }
-    }
-
-    fn note_flushed(&mut self, id: ChannelId, written: usize) {
-        if written > 0 {
-            let _ = self.write(id, |_, _| Ok(written));
         }
     }
 }

@@ -10,15 +10,13 @@ use crate::{
     error::{Meaning, closed, meaning_of_io},
     slot::{Peer, Phase, Sending, Slot},
     socket::{Io, Role},
+    table::find,
 };
 
 impl Registry {
     /// Reads from the socket of a channel.
     pub(crate) fn read(&mut self, id: ChannelId, buf: &mut [u8]) -> io::Result<usize> {
-        let slot = self.slots.get_mut(id.index());
-        let Some(slot) = slot.filter(|slot| slot.generation == id.generation()) else {
-            return Err(closed());
-        };
+        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
         let result = slot.read(buf, &self.poll, id);
         match result {
             Ok(n @ 1..) => {
@@ -51,10 +49,7 @@ impl Registry {
         id: ChannelId,
         buf: &mut [u8],
     ) -> io::Result<(usize, Address)> {
-        let slot = self.slots.get_mut(id.index());
-        let Some(slot) = slot.filter(|slot| slot.generation == id.generation()) else {
-            return Err(closed());
-        };
+        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
         if !slot.readiness.can_read() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -77,10 +72,7 @@ impl Registry {
         id: ChannelId,
         write: impl FnOnce(&mut Slot, &mio::Registry) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let slot = self.slots.get_mut(id.index());
-        let Some(slot) = slot.filter(|slot| slot.generation == id.generation()) else {
-            return Err(closed());
-        };
+        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
         let n = match write(slot, &self.poll) {
             Ok(n) => n,
             Err(error) => {

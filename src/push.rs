@@ -8,6 +8,7 @@ use crate::{
     Channel, Producer,
     outgoing::{Outgoing, Spare},
     slot::{Limits, Slot},
+    table::find,
 };
 
 impl Channel<'_> {
@@ -34,8 +35,7 @@ impl Channel<'_> {
     fn enqueue(&mut self, added: usize, add: impl FnOnce(&mut Outgoing, &mut Spare)) {
         let id = self.id();
         let registry = &mut *self.registry;
-        let slot = registry.slots.get_mut(id.index());
-        let Some(slot) = slot.filter(|slot| slot.generation == id.generation()) else {
+        let Some(slot) = find(&mut registry.slots, id) else {
             log::debug!(target: "asynchat::channel", "channel {id}: push after close dropped");
             return;
         };

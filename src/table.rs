@@ -1,18 +1,24 @@
 //! The table of channels: lookup by id, adding, removing, and the lists of those to be looked at.
 
-use std::{
-    fmt::Write,
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::{fmt::Write, io};
+
+use slab::Slab;
 
 use crate::{
     ChannelId, Dispatcher, Panicked, Registry,
+    call::guard,
     outgoing::{Outgoing, Spare},
     readiness::SHORT_MEANS_DRAINED,
     slot::{Phase, Slot},
     socket::{Io, Role},
 };
+
+/// Finds a channel when the rest of the registry has to stay free to borrow.
+pub(crate) fn find(slots: &mut Slab<Slot>, id: ChannelId) -> Option<&mut Slot> {
+    slots
+        .get_mut(id.index())
+        .filter(|slot| slot.generation == id.generation())
+}
 
 impl Registry {
     pub(crate) fn slot(&self, id: ChannelId) -> Option<&Slot> {
@@ -22,19 +28,15 @@ impl Registry {
     }
 
     pub(crate) fn slot_mut(&mut self, id: ChannelId) -> Option<&mut Slot> {
-        self.slots
-            .get_mut(id.index())
-            .filter(|slot| slot.generation == id.generation())
+        find(&mut self.slots, id)
     }
 
     pub(crate) fn slot_and_poll(&mut self, id: ChannelId) -> Option<(&mut Slot, &mio::Registry)> {
-        let slot = self.slots.get_mut(id.index())?;
-        (slot.generation == id.generation()).then_some((slot, &self.poll))
+        find(&mut self.slots, id).map(|slot| (slot, &self.poll))
     }
 
     pub(crate) fn slot_and_spare(&mut self, id: ChannelId) -> Option<(&mut Slot, &mut Spare)> {
-        let slot = self.slots.get_mut(id.index())?;
-        (slot.generation == id.generation()).then_some((slot, &mut self.spare))
+        find(&mut self.slots, id).map(|slot| (slot, &mut self.spare))
     }
 
     pub(crate) fn ids(&self) -> Vec<ChannelId> {
@@ -174,9 +176,7 @@ impl Registry {
 
     /// Drops something of the user's, whose `Drop` may panic.
     pub(crate) fn discard<T>(&self, object: T) {
-        if self.policy.propagate_panics {
-            drop(object);
-        } else if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(object))) {
+        if let Err(panic) = guard(self.policy.propagate_panics, || drop(object)) {
             log::error!(target: "asynchat::reactor", "dropping a {}: {}", std::any::type_name::<T>(), Panicked::new(&*panic));
         }
     }

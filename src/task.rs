@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{ChannelId, Dispatcher, ErrorSource, Panicked, Registry, Result, TimerId, slot::Phase};
+use crate::{
+    ChannelId, Dispatcher, ErrorSource, Panicked, Registry, Result, TimerId, call::guard,
+    slot::Phase,
+};
 
 /// The poller's resolution: nothing repeats faster.
 pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
@@ -31,11 +34,7 @@ impl Registry {
     /// Runs a timer's or a handle's closure; its error or panic goes to the error hook.
     pub(crate) fn run_job(&mut self, source: ErrorSource, job: impl FnOnce(&mut Self) -> Result) {
         self.stats.callbacks += 1;
-        let outcome = if self.policy.propagate_panics {
-            Ok(job(self))
-        } else {
-            catch_unwind(AssertUnwindSafe(|| job(self)))
-        };
+        let outcome = guard(self.policy.propagate_panics, || job(self));
         let error = match outcome {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error,

@@ -16,15 +16,7 @@ impl Registry {
             return;
         };
         slot.flags.queued = false;
-        if slot.is_calm() {
-            self.visiting = Some(id);
-            let done = self.serve_calmly(id);
-            self.visiting = None;
-            if !done {
-                self.settle(id);
-            }
-            return;
-        }
+        let calm = slot.is_calm();
         let visit: fn(&mut Self, ChannelId) = match slot.phase {
             Phase::Connecting(_) => Self::serve_if_connected,
             Phase::Listening(_) => Self::accept_ready,
@@ -33,9 +25,14 @@ impl Registry {
             Phase::Lingering { .. } => Self::linger,
         };
         self.visiting = Some(id);
-        visit(self, id);
+        let settled = calm && self.serve_calmly(id);
+        if !calm {
+            visit(self, id);
+        }
         self.visiting = None;
-        self.settle(id);
+        if !settled {
+            self.settle(id);
+        }
     }
 
     /// Looks at a channel that others pushed to, closed or touched this turn.
