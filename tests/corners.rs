@@ -582,9 +582,9 @@ fn a_lingering_channel_whose_end_of_file_another_callback_reads_is_closed() {
     let mut recorder = Recorder::named(&trace, "thief");
     let seen = trace.clone();
     recorder.on_read = Some(Box::new(move |channel| {
-        // Once: on poll(2) the thief is called again, to find nothing.
-        if let Some(id) = lingering.take() {
-            let mut victim = channel.registry().channel(id).unwrap();
+        if let Some(id) = lingering.take()
+            && let Some(mut victim) = channel.registry().channel(id)
+        {
             seen.add(format!("{:?} {:?}", victim.state(), victim.recv(&mut [0])));
             victim.touch();
         }
@@ -599,7 +599,12 @@ fn a_lingering_channel_whose_end_of_file_another_callback_reads_is_closed() {
     thiefs.write_all(b"x").unwrap();
     drop(theirs);
     turn_until(&mut reactor, |_| trace.has("thief.read:1"));
-    assert!(trace.has("Closing Ok(0)"), "{:?}", trace.lines());
+    // poll(2) gives its events in any order: there the other channel may be visited, and closed, first.
+    assert!(
+        trace.has("Closing Ok(0)") || cfg!(mio_unsupported_force_poll_poll),
+        "{:?}",
+        trace.lines()
+    );
     turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
 }
 
