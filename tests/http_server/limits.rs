@@ -231,8 +231,9 @@ fn a_full_server_closes_who_has_waited_longest() {
     let mut first = server.connect();
     first.ask(GET).expect(200);
     let mut second = server.connect();
+    // Its answer is here before the first one asks again: so it is the second that waits longest.
+    second.ask(GET).expect(200);
     second.send("GET / HTTP/1.1\r\nX: ");
-    // A connection of its own, so the one that came before has been accepted and waits.
     first.ask(GET).expect(200);
     let mut third = server.connect();
     third.ask(GET).expect(200);
