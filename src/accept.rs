@@ -3,10 +3,7 @@
 use std::{io, time::Duration};
 
 use crate::{
-    Address, ChannelId, Dispatcher, Registry, Stream,
-    error::closed,
-    slot::{Accepting, Phase},
-    socket::Io,
+    Address, ChannelId, Dispatcher, Registry, Stream, error::closed, slot::Phase, socket::Io,
     task::Task,
 };
 
@@ -142,7 +139,7 @@ impl Registry {
     /// The rest is over, by time or because a channel closed.
     pub(crate) fn wake(&mut self, id: ChannelId) {
         let timer = match self.slot_mut(id).map(|slot| &mut slot.phase) {
-            Some(Phase::Listening(Accepting { resting, .. })) => resting.take(),
+            Some(Phase::Listening(accepting)) => accepting.resting.take(),
             _ => None,
         };
         if let Some(timer) = timer {

@@ -1,20 +1,20 @@
 //! Calling the users' objects, and what the outcome of a callback means (R8, R9, R3b).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::{
     BoxError, Channel, ChannelId, Dispatcher, Panicked, Registry, Result,
     error::{Meaning, meaning},
-    slot::Peer,
+    flags::Flags,
     socket::Role,
 };
 
 /// Runs code of the user's; its panic is the result, unless it is to leave the loop.
+#[inline(always)]
 pub(crate) fn guard<R>(propagate: bool, f: impl FnOnce() -> R) -> std::thread::Result<R> {
-    if propagate {
-        Ok(f())
-    } else {
-        catch_unwind(AssertUnwindSafe(f))
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Err(panic) if propagate => resume_unwind(panic),
+        outcome => outcome,
     }
 }
 
@@ -72,15 +72,10 @@ impl Registry {
             if wanted { f(d, channel) } else { Ok(()) }
         });
         if wanted {
-            self.note_callback(id, before);
+            self.stats.callbacks += 1;
+            self.watch_for_spin(id, before);
         }
         wanted
-    }
-
-    /// Counts a callback, and looks whether it had any effect.
-    pub(crate) fn note_callback(&mut self, id: ChannelId, effects_before: u64) {
-        self.stats.callbacks += 1;
-        self.watch_for_spin(id, effects_before);
     }
 
     /// Runs `f` with the object of a channel taken out of its slot. False if it failed.
@@ -95,7 +90,14 @@ impl Registry {
         let propagate = self.policy.propagate_panics;
         let mut channel = Channel::new(self, id);
         let outcome = guard(propagate, || f(&mut *object, &mut channel));
+        self.uncork();
         self.put_back(id, object);
+        self.conclude(id, outcome)
+    }
+
+    /// Deals with what a callback answered. False if it failed.
+    #[inline]
+    pub(crate) fn conclude(&mut self, id: ChannelId, outcome: std::thread::Result<Result>) -> bool {
         match outcome {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
@@ -111,7 +113,7 @@ impl Registry {
     }
 
     /// Looks whether a callback had any effect (R3b).
-    fn watch_for_spin(&mut self, id: ChannelId, effects_before: u64) {
+    pub(crate) fn watch_for_spin(&mut self, id: ChannelId, effects_before: u64) {
         let idle = self.effects == effects_before;
         let Some(slot) = self.slot_mut(id) else {
             return;
@@ -121,8 +123,8 @@ impl Registry {
             return;
         }
         slot.fruitless = slot.fruitless.saturating_add(1);
-        if slot.fruitless >= SPIN_LIMIT && !slot.flags.warned {
-            slot.flags.warned = true;
+        if slot.fruitless >= SPIN_LIMIT && !slot.flags.has(Flags::WARNED) {
+            slot.flags.set(Flags::WARNED);
             let name = slot.type_name;
             log::warn!(
                 target: "asynchat::reactor",
@@ -133,12 +135,13 @@ impl Registry {
     }
 
     /// Decides what an error means for its channel (R8, R9).
+    #[cold]
     pub(crate) fn fail(&mut self, id: ChannelId, error: BoxError) {
         match meaning(&*error) {
             Meaning::Nothing => {}
             Meaning::Reset => match self.slot_mut(id) {
                 Some(slot) if matches!(slot.io.role(), Role::Stream | Role::Fd) => {
-                    slot.peer = Peer::Reset;
+                    slot.note_reset();
                 }
                 Some(_) => log::debug!(target: "asynchat::channel", "channel {id}: {error}"),
                 None => {}
@@ -165,6 +168,7 @@ impl Registry {
         let propagate = self.policy.propagate_panics;
         let mut channel = Channel::new(self, id);
         let outcome = guard(propagate, || object.handle_error(&mut channel, error));
+        self.uncork();
         self.put_back(id, object);
         if let Err(panic) = outcome {
             log::error!(target: "asynchat::channel", "channel {id}: handle_error {}", Panicked::new(&*panic));

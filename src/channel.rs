@@ -7,7 +7,9 @@ use bytes::Bytes;
 use crate::{
     Address, ChannelId, Registry, State, Stream,
     error::closed,
-    slot::{Peer, Sending, Slot},
+    flags::Flags,
+    io::Filled,
+    slot::{Phase, Slot},
     socket::Role,
     table::describe,
     task::Task,
@@ -60,7 +62,7 @@ impl<'r> Channel<'r> {
 
     /// Whether the peer broke the connection, rather than ending it: what `handle_close` came for.
     pub fn is_reset(&self) -> bool {
-        self.slot().is_ok_and(|slot| slot.peer == Peer::Reset)
+        self.slot().is_ok_and(|slot| slot.flags.has(Flags::RESET))
     }
 
     /// Type name, id and addresses, as log lines show them.
@@ -99,32 +101,27 @@ impl<'r> Channel<'r> {
 
     /// Like `recv_with`; what `f` leaves of the bytes is read again first. `f` is told whether this is the end of
     /// file.
+    #[inline]
     pub(crate) fn recv_some<R>(
         &mut self,
         f: impl FnOnce(&mut Self, &[u8], bool) -> (usize, R),
     ) -> io::Result<R> {
-        if let Some(unread) = self.slot_mut()?.unread.take() {
-            self.registry.effects += 1;
-            self.registry.touch_later(self.id);
-            let (used, result) = f(self, &unread, false);
-            self.keep_rest(unread.slice(used.min(unread.len())..));
-            return Ok(result);
-        }
-        let size = self.registry.policy.read_buffer;
-        let mut buffer = self
-            .registry
-            .read_buffers
-            .pop()
-            .unwrap_or_else(|| vec![0; size].into_boxed_slice());
-        let result = self.registry.read(self.id, &mut buffer).map(|n| {
-            let (used, result) = f(self, &buffer[..n], n == 0);
-            if used < n {
-                self.keep_rest(Bytes::copy_from_slice(&buffer[used..n]));
+        match self.registry.fill(self.id)? {
+            Filled::Buffer(buffer, n) => {
+                let (used, result) = f(self, &buffer[..n], false);
+                if used < n {
+                    self.keep_rest(Bytes::copy_from_slice(&buffer[used..n]));
+                }
+                self.registry.buffers.give(buffer);
+                Ok(result)
             }
-            result
-        });
-        self.registry.read_buffers.push(buffer);
-        result
+            Filled::Unread(unread) => {
+                let (used, result) = f(self, &unread, false);
+                self.keep_rest(unread.slice(used.min(unread.len())..));
+                Ok(result)
+            }
+            Filled::Nothing => Ok(f(self, &[], true).1),
+        }
     }
 
     /// Gives bytes back, to be read again before anything else: for a handler that read too far before
@@ -153,7 +150,7 @@ impl<'r> Channel<'r> {
     /// Has `handle_read` called although nothing arrived.
     pub(crate) fn read_soon(&mut self) {
         if let Ok(slot) = self.slot_mut() {
-            slot.flags.call_asked = true;
+            slot.flags.set(Flags::CALL_ASKED);
             self.registry.touch_later(self.id);
         }
     }
@@ -161,7 +158,7 @@ impl<'r> Channel<'r> {
     /// Whether `read_soon` asked for this call.
     pub(crate) fn take_asked_call(&mut self) -> bool {
         self.slot_mut()
-            .is_ok_and(|slot| std::mem::take(&mut slot.flags.call_asked))
+            .is_ok_and(|slot| slot.flags.take(Flags::CALL_ASKED))
     }
 
     pub(crate) fn discard_unread(&mut self) {
@@ -173,7 +170,7 @@ impl<'r> Channel<'r> {
     /// Whether the object whose callback is running is still the one behind the channel, with input to come.
     pub(crate) fn is_served(&self) -> bool {
         self.slot()
-            .is_ok_and(|slot| slot.dispatcher.is_none() && !slot.flags.closing)
+            .is_ok_and(|slot| slot.dispatcher.is_none() && !slot.flags.has(Flags::CLOSING))
     }
 
     /// Writes straight to the socket; may take less than all.
@@ -181,6 +178,7 @@ impl<'r> Channel<'r> {
     /// # Errors
     /// `WouldBlock` when the socket is full, and while bytes wait in the outgoing queue, so that nothing overtakes
     /// them. For a broken connection see [`recv`](Self::recv).
+    #[inline]
     pub fn send(&mut self, data: &[u8]) -> io::Result<usize> {
         let id = self.id;
         self.registry
@@ -221,9 +219,10 @@ impl<'r> Channel<'r> {
     /// From now on nothing is read and pushes are dropped. `handle_close` still comes if the peer resets the
     /// connection before everything is sent.
     pub fn close_when_done(&mut self) {
+        self.registry.uncork();
         let id = self.id;
         let Ok(slot) = self.slot_mut() else { return };
-        if std::mem::replace(&mut slot.flags.closing, true) {
+        if !slot.flags.raise(Flags::CLOSING) {
             return;
         }
         match slot.io.role() {
@@ -246,12 +245,13 @@ impl<'r> Channel<'r> {
     ///
     /// Streams only. A pipe has no such half: its write end is ended by `close_when_done`.
     pub fn shutdown_write(&mut self) {
+        self.registry.uncork();
         let id = self.id;
         let Ok(slot) = self.slot_mut() else { return };
         if slot.io.role() != Role::Stream {
             log::debug!(target: "asynchat::channel", "channel {id}: shutdown_write of what is no stream ignored");
-        } else if slot.sending == Sending::Open {
-            slot.sending = Sending::Ending;
+        } else if !slot.flags.has(Flags::ENDING | Flags::SHUT) {
+            slot.flags.set(Flags::ENDING);
             self.registry.effects += 1;
             self.registry.touch_later(self.id);
         }
@@ -261,17 +261,20 @@ impl<'r> Channel<'r> {
     /// read or write costs one store (R20).
     pub fn set_idle_timeout(&mut self, after: Option<Duration>) {
         let id = self.id;
-        let now = self.registry.now();
+        let now = self.registry.clock.stamp();
         let deadline = after.map(|after| self.registry.after(after));
         let Ok(slot) = self.slot_mut() else { return };
+        if matches!(slot.phase, Phase::Lingering { .. }) {
+            return;
+        }
         slot.active_at = now;
-        if let Some(timer) = slot.idle.take() {
+        if let Some(timer) = slot.timer.take() {
             self.registry.cancel(timer);
         }
         if let (Some(after), Some(deadline)) = (after, deadline) {
             let timer = self.registry.timers.insert(deadline, Task::Idle(id, after));
             if let Ok(slot) = self.slot_mut() {
-                slot.idle = Some(timer);
+                slot.timer = Some(timer);
             }
         }
     }
@@ -279,8 +282,8 @@ impl<'r> Channel<'r> {
     /// Asks `readable`, `writable` and a pending producer again (R3, R13).
     pub fn touch(&mut self) {
         if let Ok(slot) = self.slot_mut() {
-            slot.flags.reads_ignored = false;
-            slot.flags.writes_ignored = false;
+            slot.flags.clear(Flags::READS_IGNORED);
+            slot.flags.clear(Flags::WRITES_IGNORED);
             if let Some(queue) = &mut slot.outgoing {
                 queue.unpark();
             }
@@ -314,11 +317,11 @@ impl<'r> Channel<'r> {
     }
 
     pub(crate) fn ignore_reads(&mut self) {
-        self.ignore("handle_read", |slot| slot.flags.reads_ignored = true);
+        self.ignore("handle_read", |slot| slot.flags.set(Flags::READS_IGNORED));
     }
 
     pub(crate) fn ignore_writes(&mut self) {
-        self.ignore("handle_write", |slot| slot.flags.writes_ignored = true);
+        self.ignore("handle_write", |slot| slot.flags.set(Flags::WRITES_IGNORED));
     }
 
     fn ignore(&mut self, what: &str, switch_off: impl FnOnce(&mut Slot)) {

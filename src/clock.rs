@@ -1,14 +1,30 @@
 //! One reading of the clock a turn, and none in a turn that does not ask.
 
-use std::{cell::Cell, time::Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Clock {
+    origin: Instant,
     in_turn: Cell<bool>,
     reading: Cell<Option<Instant>>,
 }
 
+/// A time in half the space of an [`Instant`]: nanoseconds since the reactor was made, good for 584 years.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp(u64);
+
 impl Clock {
+    pub(crate) fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            in_turn: Cell::new(false),
+            reading: Cell::new(None),
+        }
+    }
+
     /// The time of this turn; between turns, when anything may take long, the time.
     pub(crate) fn get(&self) -> Instant {
         if let Some(now) = self.reading.get() {
@@ -17,6 +33,15 @@ impl Clock {
         let now = Instant::now();
         self.reading.set(self.in_turn.get().then_some(now));
         now
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        let since = self.get().saturating_duration_since(self.origin);
+        Stamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn instant(&self, Stamp(nanos): Stamp) -> Instant {
+        self.origin + Duration::from_nanos(nanos)
     }
 
     /// The poll is over: from here on time stands still.

@@ -1,16 +1,11 @@
 //! The end of a channel: what the peer did, half-close, linger (R7, R8, R10).
 
-use crate::{
-    ChannelId, Dispatcher, Registry,
-    slot::{Peer, Phase, Sending},
-    socket::Role,
-    task::Task,
-};
+use crate::{ChannelId, Dispatcher, Registry, flags::Flags, slot::Phase, socket::Role, task::Task};
 
 impl Registry {
     pub(crate) fn report_close(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
-        let reset = slot.peer == Peer::Reset;
+        let reset = slot.flags.has(Flags::RESET);
         if !reset && !slot.owes_close() {
             return;
         }
@@ -21,7 +16,7 @@ impl Registry {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        let told = std::mem::replace(&mut slot.flags.told, true);
+        let told = !slot.flags.raise(Flags::TOLD);
         let doomed = if reset { slot.outgoing.take() } else { None };
         if let Some(queue) = doomed {
             self.give_queue(queue);
@@ -39,23 +34,26 @@ impl Registry {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        if !slot.flags.closing && slot.sending != Sending::Ending {
+        if !slot.flags.has(Flags::CLOSING | Flags::ENDING) {
             return;
         }
-        if slot.io.role() == Role::Fd || (slot.flags.closing && slot.peer != Peer::Open) {
+        if slot.io.role() == Role::Fd
+            || (slot.flags.has(Flags::CLOSING) && slot.flags.has(Flags::GONE))
+        {
             self.close(id, "done");
             return;
         }
-        if slot.sending != Sending::Shut {
-            slot.sending = Sending::Shut;
+        if !slot.flags.has(Flags::SHUT) {
+            slot.flags.clear(Flags::ENDING);
+            slot.flags.set(Flags::SHUT);
             if let Err(error) = slot.io.shutdown_write() {
                 log::debug!(target: "asynchat::channel", "channel {id}: shutdown: {error}");
-                slot.peer = Peer::Reset;
+                slot.note_reset();
                 self.report_close(id);
                 return;
             }
         }
-        if slot.flags.closing {
+        if slot.flags.has(Flags::CLOSING) {
             self.start_linger(id);
         }
     }
@@ -70,11 +68,8 @@ impl Registry {
             self.cancel(timer);
             return;
         };
-        slot.phase = Phase::Lingering {
-            discarded: 0,
-            timer,
-        };
-        let idle = slot.idle.take();
+        slot.phase = Phase::Lingering { discarded: 0 };
+        let idle = slot.timer.replace(timer);
         let object = slot.dispatcher.take();
         if let Some(idle) = idle {
             self.cancel(idle);
@@ -88,7 +83,7 @@ impl Registry {
     /// Throws input away until the peer's end of file, so that what was sent is not destroyed by a reset (R10).
     pub(crate) fn linger(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
-        if slot.peer != Peer::Open {
+        if slot.flags.has(Flags::GONE) {
             return self.close(id, "done");
         }
         if !slot.has_input() {
@@ -99,13 +94,13 @@ impl Registry {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        let peer = slot.peer;
+        let gone = slot.flags.has(Flags::GONE);
         let limit = slot.limits.as_deref().unwrap_or(&defaults).linger_bytes;
         let Phase::Lingering { discarded, .. } = &mut slot.phase else {
             return;
         };
         *discarded += n;
-        if peer != Peer::Open {
+        if gone {
             self.close(id, "done");
         } else if *discarded > limit {
             self.close(id, "linger limit: the peer keeps sending");

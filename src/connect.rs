@@ -9,6 +9,7 @@ use std::{
 use crate::{
     Address, ChannelId, Dispatcher, Exceptional, Registry, Socket, TimerId,
     accept::out_of_resources,
+    flags::Flags,
     slot::{Phase, Slot},
     socket::Io,
     task::Task,
@@ -91,9 +92,9 @@ impl Registry {
             io,
             dispatcher,
             Phase::Connecting(Box::new(attempt)),
-            self.now(),
+            self.clock.stamp(),
         );
-        slot.peer_addr = peer_addr;
+        slot.peer = peer_addr.into();
         let id = self.insert(slot, present)?;
         if present {
             self.arm_connect_timer(id);
@@ -205,17 +206,17 @@ impl Registry {
         let Some((slot, poll)) = self.slot_and_poll(id) else {
             return Ok(());
         };
-        if slot.flags.registered {
-            slot.flags.registered = false;
+        if slot.flags.has(Flags::REGISTERED) {
+            slot.flags.clear(Flags::REGISTERED);
             if let Err(error) = slot.io.deregister(poll) {
                 log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
             }
         }
         io.register(poll, id.into())?;
         slot.io = io;
-        slot.flags.registered = true;
+        slot.flags.set(Flags::REGISTERED);
         slot.readiness = crate::readiness::Readiness::default();
-        slot.peer_addr = peer.inet();
+        slot.peer = peer.inet().into();
         Ok(())
     }
 }

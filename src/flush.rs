@@ -8,6 +8,7 @@ use std::{
 use crate::{
     ChannelId, Dispatcher, OutgoingFull, Panicked, Registry,
     error::{Meaning, meaning_of_io},
+    flags::Flags,
     outgoing::{Flushed, Outgoing, Spare},
     slot::{Phase, Slot},
     socket::Role,
@@ -20,7 +21,7 @@ impl Registry {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        if std::mem::take(&mut slot.flags.overflown) {
+        if slot.flags.take(Flags::OVERFLOWN) {
             let error = OutgoingFull {
                 channel: id,
                 queued: slot.outgoing_len(),
@@ -36,8 +37,8 @@ impl Registry {
             return;
         };
         if slot.has_drained(slot.limits.as_deref().unwrap_or(&defaults)) {
-            slot.flags.congested = false;
-            if !slot.flags.closing {
+            slot.flags.clear(Flags::CONGESTED);
+            if !slot.flags.has(Flags::CLOSING) {
                 self.call(id, Dispatcher::handle_drain);
                 if self.slot(id).is_some_and(Slot::can_flush) {
                     self.flush(id);

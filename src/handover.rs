@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Channel, Dispatcher, Socket, State, outgoing::Unsent, slot::Phase};
+use crate::{Channel, Dispatcher, Socket, State, flags::Flags, outgoing::Unsent, slot::Phase};
 
 /// What [`Channel::detach`] gives back.
 #[derive(Debug)]
@@ -36,9 +36,9 @@ impl Channel<'_> {
         Some(Detached {
             socket: Socket {
                 io: slot.io,
-                adopted: slot.flags.adopted,
+                adopted: slot.flags.has(Flags::ADOPTED),
                 serial: 0,
-                peer: slot.peer_addr,
+                peer: slot.peer.get(),
             },
             unsent,
             unread: slot.unread.map_or_else(Bytes::new, |bytes| *bytes),
@@ -56,9 +56,9 @@ impl Channel<'_> {
         }
         slot.type_name = type_name;
         // A call the old object asked for is not the new one's.
-        slot.flags.call_asked = false;
-        slot.flags.reads_ignored = false;
-        slot.flags.writes_ignored = false;
+        slot.flags.clear(Flags::CALL_ASKED);
+        slot.flags.clear(Flags::READS_IGNORED);
+        slot.flags.clear(Flags::WRITES_IGNORED);
         let old = slot.dispatcher.replace(object);
         self.registry.effects += 1;
         self.registry.breaks += 1;

@@ -8,7 +8,8 @@ use crate::{
     Address, Channel, ChannelId, Registry,
     clock::Clock,
     error::{Meaning, closed, meaning_of_io},
-    slot::{Peer, Phase, Sending, Slot},
+    flags::Flags,
+    slot::{Phase, Slot},
     socket::{Io, Role},
     table::find,
 };
@@ -17,23 +18,56 @@ impl Registry {
     /// Reads from the socket of a channel.
     pub(crate) fn read(&mut self, id: ChannelId, buf: &mut [u8]) -> io::Result<usize> {
         let slot = find(&mut self.slots, id).ok_or_else(closed)?;
-        let result = slot.read(buf, &self.poll, id);
-        match result {
+        match slot.read(buf, &self.poll, id) {
             Ok(n @ 1..) => {
-                // Only TCP: a Unix stream stops short at passed descriptors, a pipe or a tty at will.
-                if matches!(slot.io, Io::TcpStream(_)) {
-                    slot.readiness.after_stream_read(n, buf.len());
-                }
-                slot.note_traffic(&self.clock);
-                slot.bytes_in += n as u64;
+                slot.note_input(n, buf.len(), &self.clock);
                 self.stats.bytes_in += n as u64;
                 self.effects += 1;
+                Ok(n)
             }
-            Ok(0) if buf.is_empty() || slot.io.role() == Role::Datagram => self.effects += 1,
+            nothing => self.note_nothing_read(id, nothing, buf.is_empty()),
+        }
+    }
+
+    /// Reads into a buffer of the reactor's own, unless something was given back. `release` has to follow.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, id: ChannelId) -> io::Result<Filled> {
+        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        if let Some(unread) = slot.unread.take() {
+            self.effects += 1;
+            self.touch_later(id);
+            return Ok(Filled::Unread(*unread));
+        }
+        let mut buffer = self.buffers.take();
+        match slot.read(&mut buffer, &self.poll, id) {
+            Ok(n @ 1..) => {
+                slot.note_input(n, buffer.len(), &self.clock);
+                self.stats.bytes_in += n as u64;
+                self.effects += 1;
+                Ok(Filled::Buffer(buffer, n))
+            }
+            nothing => {
+                self.buffers.give(buffer);
+                self.note_nothing_read(id, nothing, false)
+                    .map(|_| Filled::Nothing)
+            }
+        }
+    }
+
+    #[cold]
+    fn note_nothing_read(
+        &mut self,
+        id: ChannelId,
+        result: io::Result<usize>,
+        nothing_asked: bool,
+    ) -> io::Result<usize> {
+        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        match &result {
+            Ok(_) if nothing_asked || slot.io.role() == Role::Datagram => self.effects += 1,
             Ok(_) => {
                 slot.readiness.read_blocked();
-                if slot.peer == Peer::Open {
-                    slot.peer = Peer::Finished;
+                if !slot.flags.has(Flags::GONE) {
+                    slot.flags.set(Flags::FINISHED);
                 }
                 self.effects += 1;
                 self.touch_later(id);
@@ -67,11 +101,13 @@ impl Registry {
     }
 
     /// Writes to the socket of a channel with `write`.
+    #[inline(always)]
     pub(crate) fn write(
         &mut self,
         id: ChannelId,
         write: impl FnOnce(&mut Slot, &mio::Registry) -> io::Result<usize>,
     ) -> io::Result<usize> {
+        self.uncork();
         let slot = find(&mut self.slots, id).ok_or_else(closed)?;
         let n = match write(slot, &self.poll) {
             Ok(n) => n,
@@ -96,7 +132,7 @@ impl Registry {
                 if meaning_of_io(&error) == Meaning::Failure
                     && let Some(slot) = self.slot_mut(id)
                 {
-                    slot.peer = Peer::Reset;
+                    slot.note_reset();
                 }
                 0
             }
@@ -104,11 +140,22 @@ impl Registry {
     }
 }
 
+/// What [`Registry::fill`] got.
+pub(crate) enum Filled {
+    /// So many bytes in one of the reactor's buffers.
+    Buffer(Box<[u8]>, usize),
+    /// What had been given back.
+    Unread(Bytes),
+    /// The end of file, or an empty datagram.
+    Nothing,
+}
+
 impl Slot {
     /// For the idle timeout: one store per read or write (R20).
+    #[inline]
     fn note_traffic(&mut self, clock: &Clock) {
-        if self.idle.is_some() {
-            self.active_at = clock.get();
+        if self.timer.is_some() {
+            self.active_at = clock.stamp();
         }
     }
 
@@ -123,7 +170,7 @@ impl Slot {
             }
             (Meaning::Reset, Role::Stream | Role::Fd) => {
                 self.readiness.read_blocked();
-                self.peer = Peer::Reset;
+                self.note_reset();
             }
             // The write end of a pipe: there will never be anything to read.
             (Meaning::Failure, Role::Fd) => self.readiness.read_blocked(),
@@ -133,9 +180,9 @@ impl Slot {
 
     /// What arrived before the connection broke may still be unread: one more look.
     pub(crate) fn broken_while_sending(&mut self) {
-        if self.peer != Peer::Reset {
+        if !self.flags.has(Flags::RESET) {
             self.readiness.read_again();
-            self.peer = Peer::Reset;
+            self.note_reset();
         }
     }
 
@@ -148,7 +195,7 @@ impl Slot {
                     self.io.rearm(poll, id.into());
                 }
             }
-            (Meaning::Reset, Role::Stream | Role::Fd) if self.sending != Sending::Shut => {
+            (Meaning::Reset, Role::Stream | Role::Fd) if !self.flags.has(Flags::SHUT) => {
                 self.broken_while_sending();
             }
             _ => {}
@@ -166,7 +213,7 @@ impl Slot {
 
     /// Keeps what was read and not used, behind what was given back meanwhile.
     pub(crate) fn keep_rest(&mut self, rest: Bytes) {
-        if rest.is_empty() || self.flags.closing {
+        if rest.is_empty() || self.flags.has(Flags::CLOSING) {
             return;
         }
         let bytes = match self.unread.take() {
@@ -176,27 +223,76 @@ impl Slot {
         self.unread = Some(Box::new(bytes));
     }
 
+    #[inline]
     fn read(&mut self, buf: &mut [u8], poll: &mio::Registry, id: ChannelId) -> io::Result<usize> {
-        if self.peer == Peer::Finished {
+        if self.flags.has(Flags::FINISHED) {
             return Ok(0);
         }
         if !self.readiness.can_read() || matches!(self.phase, Phase::Connecting(_)) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        loop {
+        self.io
+            .read(buf)
+            .or_else(|error| self.read_on(error, buf, poll, id))
+    }
+
+    #[cold]
+    fn read_on(
+        &mut self,
+        mut error: io::Error,
+        buf: &mut [u8],
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) -> io::Result<usize> {
+        while error.kind() == io::ErrorKind::Interrupted {
             match self.io.read(buf) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.note_read_error(&error, poll, id);
-                    return Err(error);
-                }
+                Err(next) => error = next,
                 read => return read,
             }
         }
+        self.note_read_error(&error, poll, id);
+        Err(error)
+    }
+
+    #[inline]
+    fn note_input(&mut self, n: usize, asked: usize, clock: &Clock) {
+        // Only TCP: a Unix stream stops short at passed descriptors, a pipe or a tty at will.
+        if matches!(self.io, Io::TcpStream(_)) {
+            self.readiness.after_stream_read(n, asked);
+        }
+        self.note_traffic(clock);
+        self.bytes_in += n as u64;
     }
 
     /// Writes past the outgoing queue, unless something waits there.
+    #[inline(always)]
     pub(crate) fn write(
+        &mut self,
+        data: &[u8],
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) -> io::Result<usize> {
+        let may = self.outgoing.is_none()
+            && !self.flags.has(Flags::SHUT)
+            && self.readiness.can_write()
+            && !matches!(self.phase, Phase::Connecting(_))
+            && !data.is_empty();
+        if !may {
+            return self.write_nothing(data, poll, id);
+        }
+        let n = self
+            .io
+            .write(data)
+            .or_else(|error| self.write_on(error, data, poll, id))?;
+        if n < data.len() && self.io.role() == Role::Stream {
+            self.readiness.after_stream_write(n, data.len());
+        }
+        Ok(n)
+    }
+
+    /// The answer when nothing is to be written, or nothing can.
+    #[cold]
+    fn write_nothing(
         &mut self,
         data: &[u8],
         poll: &mio::Registry,
@@ -205,7 +301,7 @@ impl Slot {
         if self.has_outgoing() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        if self.sending == Sending::Shut {
+        if self.flags.has(Flags::SHUT) {
             // Not `BrokenPipe`: that would pass for the peer's doing.
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -218,21 +314,27 @@ impl Slot {
         if !self.readiness.can_write() || matches!(self.phase, Phase::Connecting(_)) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        loop {
+        self.io
+            .write(data)
+            .or_else(|error| self.write_on(error, data, poll, id))
+    }
+
+    #[cold]
+    fn write_on(
+        &mut self,
+        mut error: io::Error,
+        data: &[u8],
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) -> io::Result<usize> {
+        while error.kind() == io::ErrorKind::Interrupted {
             match self.io.write(data) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(n) => {
-                    if self.io.role() == Role::Stream {
-                        self.readiness.after_stream_write(n, data.len());
-                    }
-                    return Ok(n);
-                }
-                Err(error) => {
-                    self.note_write_error(&error, poll, id);
-                    return Err(error);
-                }
+                Err(next) => error = next,
+                written => return written,
             }
         }
+        self.note_write_error(&error, poll, id);
+        Err(error)
     }
 
     pub(crate) fn send_to(

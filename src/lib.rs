@@ -188,6 +188,7 @@
 
 mod accept;
 mod address;
+mod buffers;
 mod builder;
 mod call;
 mod channel;
@@ -195,8 +196,10 @@ mod chat;
 mod clock;
 mod closing;
 mod connect;
+mod cork;
 mod dispatcher;
 mod error;
+mod flags;
 mod flush;
 mod handle;
 mod handover;

@@ -38,7 +38,7 @@ impl Spare {
     }
 
     fn give(&mut self, mut buffer: Vec<u8>) {
-        if self.0.len() < SPARE_BUFFERS && buffer.capacity() <= 2 * BUFFER_MAX {
+        if self.0.len() < SPARE_BUFFERS && (1..=2 * BUFFER_MAX).contains(&buffer.capacity()) {
             buffer.clear();
             self.0.push(buffer);
         }
@@ -102,10 +102,12 @@ pub(crate) enum Flushed {
 
 #[derive(Default)]
 pub(crate) struct Outgoing {
-    segments: VecDeque<Segment>,
-    /// How much of the first segment is sent.
-    sent: usize,
+    /// The open end, behind all segments: what is copied goes here.
+    tail: Vec<u8>,
     len: usize,
+    /// How much of the first segment is sent, or of the tail if there is none.
+    sent: usize,
+    segments: VecDeque<Segment>,
     parked: bool,
 }
 
@@ -116,13 +118,13 @@ impl Outgoing {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.segments.is_empty() && self.tail.is_empty()
     }
 
     /// Whether there is something to send, or a producer to ask for it.
     pub(crate) fn can_flush(&self) -> bool {
         match self.segments.front() {
-            None => false,
+            None => !self.tail.is_empty(),
             Some(Segment::Produced { current, .. }) => !self.parked || !current.is_empty(),
             Some(_) => true,
         }
@@ -137,31 +139,50 @@ impl Outgoing {
             self.copy(&bytes, spare);
         } else {
             self.len += bytes.len();
-            self.segments.push_back(Segment::Shared(bytes));
+            self.push_segment(Segment::Shared(bytes));
         }
     }
 
     pub(crate) fn copy(&mut self, data: &[u8], spare: &mut Spare) {
-        if data.is_empty() {
-            return;
+        if self.tail.capacity() == 0 {
+            self.tail = spare.take(data.len());
+        } else if self.tail.len() + data.len() > BUFFER_MAX && !self.tail.is_empty() {
+            self.seal();
+            self.tail = spare.take(data.len());
         }
         self.len += data.len();
-        if let Some(Segment::Copied(buffer)) = self.segments.back_mut()
-            && buffer.len() + data.len() <= BUFFER_MAX
-        {
-            buffer.extend_from_slice(data);
-            return;
-        }
-        let mut buffer = spare.take(data.len());
-        buffer.extend_from_slice(data);
-        self.segments.push_back(Segment::Copied(buffer));
+        self.tail.extend_from_slice(data);
+    }
+
+    /// The open end, to be filled elsewhere.
+    pub(crate) fn take_tail(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.tail)
+    }
+
+    /// Gets back what `take_tail` gave; `counted` bytes of it were there then.
+    pub(crate) fn return_tail(&mut self, tail: Vec<u8>, counted: usize) {
+        self.len += tail.len() - counted;
+        self.tail = tail;
     }
 
     pub(crate) fn push_producer(&mut self, producer: Box<dyn Producer>) {
-        self.segments.push_back(Segment::Produced {
+        self.push_segment(Segment::Produced {
             current: Bytes::new(),
             producer,
         });
+    }
+
+    fn push_segment(&mut self, segment: Segment) {
+        self.seal();
+        self.segments.push_back(segment);
+    }
+
+    /// Makes a segment of the tail, so that something may stand behind it.
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            let tail = std::mem::take(&mut self.tail);
+            self.segments.push_back(Segment::Copied(tail));
+        }
     }
 
     /// Writes until the queue is empty, `write` would block, or about `budget` bytes are gone.
@@ -178,7 +199,7 @@ impl Outgoing {
             if let Err(stop) = self.fill() {
                 return (written, stop);
             }
-            if self.segments.is_empty() {
+            if self.is_empty() {
                 return (written, Flushed::Empty);
             }
             if written >= budget {
@@ -203,21 +224,40 @@ impl Outgoing {
         &self,
         write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let first = &self.segments[0].bytes()[self.sent..];
-        if self.segments.len() == 1 || matches!(self.segments[0], Segment::Produced { .. }) {
+        let Some(head) = self.segments.front() else {
+            return write(&[IoSlice::new(&self.tail[self.sent..])]);
+        };
+        let first = &head.bytes()[self.sent..];
+        let alone = self.segments.len() == 1 && self.tail.is_empty();
+        if alone || matches!(head, Segment::Produced { .. }) {
             return write(&[IoSlice::new(first)]);
         }
+        self.write_many(first, write)
+    }
+
+    fn write_many(
+        &self,
+        first: &[u8],
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         slices[0] = IoSlice::new(first);
         let mut used = 1;
-        for segment in self.segments.iter().skip(1).take(SLICES - 1) {
+        for segment in self.segments.iter().skip(1) {
+            if used == SLICES {
+                return write(&slices);
+            }
             if !segment.bytes().is_empty() {
                 slices[used] = IoSlice::new(segment.bytes());
                 used += 1;
             }
             if matches!(segment, Segment::Produced { .. } | Segment::Failed(_)) {
-                break;
+                return write(&slices[..used]);
             }
+        }
+        if used < SLICES && !self.tail.is_empty() {
+            slices[used] = IoSlice::new(&self.tail);
+            used += 1;
         }
         write(&slices[..used])
     }
@@ -308,6 +348,11 @@ impl Outgoing {
                 return;
             }
         }
+        self.sent += n;
+        if self.sent == self.tail.len() {
+            self.sent = 0;
+            self.tail.clear();
+        }
     }
 
     /// Puts an error in the place of the first producer: it panicked.
@@ -345,6 +390,7 @@ impl Outgoing {
 
     /// Empties the queue, keeping its buffers for others.
     pub(crate) fn clear(&mut self, spare: &mut Spare) {
+        spare.give(std::mem::take(&mut self.tail));
         for segment in self.segments.drain(..) {
             if let Segment::Copied(buffer) = segment {
                 spare.give(buffer);
@@ -356,6 +402,7 @@ impl Outgoing {
     }
 
     pub(crate) fn into_unsent(mut self) -> Vec<Unsent> {
+        self.seal();
         let mut sent = std::mem::take(&mut self.sent);
         let mut unsent = Vec::new();
         for segment in self.segments {

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::{
     Channel, Producer,
+    flags::Flags,
     outgoing::{Outgoing, Spare},
-    slot::{Limits, Slot},
+    slot::Limits,
     table::find,
 };
 
@@ -32,9 +33,11 @@ impl Channel<'_> {
         self.enqueue(0, |queue, _| queue.push_producer(Box::new(producer)));
     }
 
+    #[inline(never)]
     fn enqueue(&mut self, added: usize, add: impl FnOnce(&mut Outgoing, &mut Spare)) {
         let id = self.id();
         let registry = &mut *self.registry;
+        registry.uncork();
         let Some(slot) = find(&mut registry.slots, id) else {
             log::debug!(target: "asynchat::channel", "channel {id}: push after close dropped");
             return;
@@ -43,29 +46,39 @@ impl Channel<'_> {
             log::debug!(target: "asynchat::channel", "channel {id}: push dropped, it sends no more ({:?})", slot.state());
             return;
         }
-        let limits = slot.limits.as_deref().unwrap_or(&registry.policy.limits);
+        let Limits { high, max, .. } = *slot.limits.as_deref().unwrap_or(&registry.policy.limits);
         let len = slot.outgoing_len() + added;
-        if len > limits.max || slot.flags.overflown {
-            slot.flags.overflown = true;
-        } else {
-            slot.flags.congested |= len > limits.high;
+        let fits = len <= max && !slot.flags.has(Flags::OVERFLOWN);
+        if fits {
+            if len > high {
+                slot.flags.set(Flags::CONGESTED);
+            }
             let queue = slot
                 .outgoing
                 .get_or_insert_with(|| registry.queues.pop().unwrap_or_default());
             add(queue, &mut registry.spare);
+        } else {
+            slot.flags.set(Flags::OVERFLOWN);
         }
         registry.effects += 1;
-        registry.touch_later(id);
+        if registry.visiting != id {
+            registry.touch_later(id);
+        } else if fits {
+            registry.cork(id, if len > high { max } else { high.min(max) });
+        }
     }
 
     /// Bytes in the outgoing queue, not counting what producers still hold.
     pub fn outgoing_len(&self) -> usize {
-        self.slot().map_or(0, Slot::outgoing_len)
+        self.slot().map_or(0, |slot| {
+            slot.outgoing_len() + self.registry.cork.uncounted(self.id())
+        })
     }
 
     /// Whether the queue rose above the high watermark and has not fallen to the low one since (R14).
     pub fn is_congested(&self) -> bool {
-        self.slot().is_ok_and(|slot| slot.flags.congested)
+        self.slot()
+            .is_ok_and(|slot| slot.flags.has(Flags::CONGESTED))
     }
 
     /// Sets this channel's watermarks in bytes; `low` is cut to `high`. Default: [`Builder::watermarks`].
@@ -95,6 +108,7 @@ impl Channel<'_> {
     }
 
     fn set_limits(&mut self, change: impl FnOnce(&mut Limits)) {
+        self.registry.uncork();
         let defaults = self.registry.policy.limits;
         if let Ok(slot) = self.slot_mut() {
             change(slot.limits.get_or_insert_with(|| Box::new(defaults)));
@@ -102,6 +116,7 @@ impl Channel<'_> {
     }
 
     pub(crate) fn discard_output(&mut self) {
+        self.registry.uncork();
         if let Ok(slot) = self.slot_mut()
             && let Some(queue) = slot.outgoing.take()
         {
@@ -115,13 +130,15 @@ impl Channel<'_> {
 /// Copies into the outgoing queue's buffer, so `write!(channel, "250 {text}\r\n")` allocates nothing in steady
 /// state. Takes everything; like [`Channel::push`] it drops what cannot be sent any more.
 impl io::Write for Channel<'_> {
+    #[inline]
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        if !data.is_empty() {
+        if !self.copy_at_once(data) && !data.is_empty() {
             self.enqueue(data.len(), |queue, spare| queue.copy(data, spare));
         }
         Ok(data.len())
     }
 
+    #[inline]
     fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
         self.write(data).map(|_| ())
     }

@@ -9,8 +9,8 @@ use std::{
 use mio::{Events, Poll, Token, Waker};
 
 use crate::{
-    Builder, ChannelId, ErrorSource, Handle, Registry, Result, Turn, builder::Policy,
-    readiness::EventBits, timer::Mark,
+    Builder, ChannelId, ErrorSource, Handle, Registry, Result, Turn, builder::Policy, flags::Flags,
+    readiness::EventBits, table::find, timer::Mark,
 };
 
 const WAKE: Token = Token(usize::MAX);
@@ -167,9 +167,11 @@ impl Reactor {
             }
             let id = ChannelId::from(event.token());
             // The slot may have been given away since the event was queued: then the generation differs (R6).
-            if let Some(slot) = self.registry.slot_mut(id) {
+            if let Some(slot) = find(&mut self.registry.slots, id) {
                 slot.readiness.absorb(EventBits::from(event));
-                self.registry.enqueue(id);
+                if slot.flags.raise(Flags::QUEUED) {
+                    self.registry.ready.push(id);
+                }
             }
         }
         if count == self.events.capacity() && count < MOST_EVENTS {

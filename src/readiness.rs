@@ -26,28 +26,33 @@ pub(crate) const SHORT_MEANS_DRAINED: bool = cfg!(all(
     )
 ));
 
-/// What one event of the poller said.
+/// epoll says nothing of a closed write half that `READ_CLOSED` or `ERROR` does not say as well.
+const EPOLL: bool = cfg!(all(
+    not(mio_unsupported_force_poll_poll),
+    any(target_os = "android", target_os = "linux")
+));
+
+/// What one event of the poller said: the bits of [`Readiness`], and one of its own.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "mirrors the poller's event")]
-pub(crate) struct EventBits {
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-    pub(crate) read_closed: bool,
-    pub(crate) write_closed: bool,
-    pub(crate) error: bool,
-    pub(crate) priority: bool,
+pub(crate) struct EventBits(u8);
+
+impl EventBits {
+    fn of(bit: u8, on: bool) -> u8 {
+        if on { bit } else { 0 }
+    }
 }
 
 impl From<&mio::event::Event> for EventBits {
+    #[inline]
     fn from(event: &mio::event::Event) -> Self {
-        Self {
-            readable: event.is_readable(),
-            writable: event.is_writable(),
-            read_closed: event.is_read_closed(),
-            write_closed: event.is_write_closed(),
-            error: event.is_error(),
-            priority: event.is_priority(),
-        }
+        Self(
+            Self::of(READ, event.is_readable())
+                | Self::of(WRITE, event.is_writable())
+                | Self::of(READ_CLOSED, event.is_read_closed())
+                | Self::of(WRITE_CLOSED, !EPOLL && event.is_write_closed())
+                | Self::of(ERROR, event.is_error())
+                | Self::of(PRIORITY | URGENT, event.is_priority()),
+        )
     }
 }
 
@@ -65,25 +70,22 @@ const ERROR: u8 = 1 << 3;
 const PRIORITY: u8 = 1 << 4;
 /// Sticky: a read stops short at an urgent mark with bytes behind it, so from then on only `WouldBlock` counts.
 const URGENT: u8 = 1 << 5;
+/// Only in an event: a hint.
+const WRITE_CLOSED: u8 = 1 << 6;
 
 impl Readiness {
     /// Before the first event of a stream whose registration is put off: both directions are worth a try.
     pub(crate) const ASSUMED: Self = Self(READ | WRITE);
     pub(crate) const WRITABLE: Self = Self(WRITE);
 
-    pub(crate) fn absorb(&mut self, event: EventBits) {
+    #[inline]
+    pub(crate) fn absorb(&mut self, EventBits(event): EventBits) {
+        self.0 |= event & !WRITE_CLOSED;
         // Close and error flags are hints that differ between systems; the truth comes from the next system call,
         // so they wake both directions.
-        let hint = event.read_closed || event.write_closed || event.error;
-        self.set(READ, event.readable || hint);
-        self.set(WRITE, event.writable || hint);
-        self.set(READ_CLOSED, event.read_closed);
-        self.set(ERROR, event.error);
-        self.set(PRIORITY | URGENT, event.priority);
-    }
-
-    fn set(&mut self, bits: u8, on: bool) {
-        self.0 |= if on { bits } else { 0 };
+        if event & (READ_CLOSED | WRITE_CLOSED | ERROR) != 0 {
+            self.0 |= READ | WRITE;
+        }
     }
 
     fn take(&mut self, bit: u8) -> bool {
@@ -154,19 +156,20 @@ mod tests {
     use super::*;
 
     fn event(letters: &str) -> EventBits {
-        let mut bits = EventBits::default();
-        for letter in letters.chars() {
-            match letter {
-                'r' => bits.readable = true,
-                'w' => bits.writable = true,
-                'R' => bits.read_closed = true,
-                'W' => bits.write_closed = true,
-                'e' => bits.error = true,
-                'p' => bits.priority = true,
+        letters
+            .chars()
+            .map(|letter| match letter {
+                'r' => READ,
+                'w' => WRITE,
+                'R' => READ_CLOSED,
+                'W' => WRITE_CLOSED,
+                'e' => ERROR,
+                'p' => PRIORITY | URGENT,
                 other => panic!("no such event bit: {other}"),
-            }
-        }
-        bits
+            })
+            .fold(EventBits::default(), |EventBits(all), bit| {
+                EventBits(all | bit)
+            })
     }
 
     /// The callbacks a visit would make, in R4's order, for a channel that wants everything.

@@ -17,8 +17,11 @@ use slab::Slab;
 use crate::{
     Address, Channel, ChannelId, ChannelInfo, ConnectOptions, Dispatcher, Handle, ListenOptions,
     Result, Socket, Stats, TimerId, VisitError,
+    buffers::ReadBuffers,
     builder::Policy,
     clock::Clock,
+    cork::Cork,
+    flags::Flags,
     handle::Job,
     outgoing::{Outgoing, Spare},
     readiness::Readiness,
@@ -45,12 +48,14 @@ pub struct Registry {
     pub(crate) ready: Vec<ChannelId>,
     /// Channels changed from outside their own callbacks, to be looked at when the turn ends.
     pub(crate) touched: Vec<ChannelId>,
-    pub(crate) visiting: Option<ChannelId>,
+    /// The channel whose visit is on, or [`ChannelId::NONE`].
+    pub(crate) visiting: ChannelId,
+    pub(crate) cork: Cork,
     pub(crate) timers: Timers<Task>,
     pub(crate) clock: Clock,
     pub(crate) handle: Handle,
     pub(crate) jobs: VecDeque<Job>,
-    pub(crate) read_buffers: Vec<Box<[u8]>>,
+    pub(crate) buffers: ReadBuffers,
     pub(crate) spare: Spare,
     #[allow(
         clippy::vec_box,
@@ -78,6 +83,7 @@ pub struct Registry {
 
 impl Registry {
     pub(crate) fn new(poll: mio::Registry, handle: Handle, policy: Policy) -> Self {
+        let buffers = ReadBuffers::new(policy.read_buffer);
         Self {
             poll,
             policy,
@@ -86,12 +92,13 @@ impl Registry {
             listeners: 0,
             ready: Vec::new(),
             touched: Vec::new(),
-            visiting: None,
+            visiting: ChannelId::NONE,
+            cork: Cork::none(),
             timers: Timers::new(),
-            clock: Clock::default(),
+            clock: Clock::new(),
             handle,
             jobs: VecDeque::new(),
-            read_buffers: Vec::new(),
+            buffers,
             spare: Spare::default(),
             queues: Vec::new(),
             resting: Vec::new(),
@@ -127,14 +134,16 @@ impl Registry {
         }
         let role = socket.io.role();
         let phase = match role {
-            Role::Listener => Phase::Listening(Accepting::default()),
+            Role::Listener => Phase::Listening(Box::default()),
             Role::Stream => Phase::Fresh,
             Role::Datagram | Role::Fd => Phase::Open,
         };
         let serial = socket.serial;
-        let mut slot = Slot::new(socket.io, Box::new(d), phase, self.now());
-        slot.flags.adopted = socket.adopted;
-        slot.peer_addr = socket.peer;
+        let mut slot = Slot::new(socket.io, Box::new(d), phase, self.clock.stamp());
+        if socket.adopted {
+            slot.flags.set(Flags::ADOPTED);
+        }
+        slot.peer = socket.peer.into();
         slot.readiness = match role {
             Role::Stream => Readiness::ASSUMED,
             // So that a first datagram can be sent at once.
@@ -184,11 +193,11 @@ impl Registry {
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
         let io = options.bind(&addr.into())?;
-        let phase = Phase::Listening(Accepting {
+        let phase = Phase::Listening(Box::new(Accepting {
             nodelay: options.nodelay,
             ..Accepting::default()
-        });
-        let slot = Slot::new(io, Box::new(d), phase, self.now());
+        }));
+        let slot = Slot::new(io, Box::new(d), phase, self.clock.stamp());
         self.insert(slot, true)
     }
 
@@ -281,6 +290,7 @@ impl Registry {
             Some(d) => catch_unwind(AssertUnwindSafe(|| f(d, &mut Channel::new(self, id)))),
             None => return Err(VisitError::WrongType),
         };
+        self.uncork();
         self.put_back(id, object);
         self.touch_later(id);
         result.map_err(|panic| std::panic::resume_unwind(panic))
@@ -374,15 +384,15 @@ impl Registry {
     /// A look at every open channel. O(channels).
     pub fn channels(&self) -> impl Iterator<Item = ChannelInfo> {
         let now = self.now();
-        self.slots.iter().map(move |(index, slot)| ChannelInfo {
-            id: ChannelId::new(index, slot.generation),
+        self.slots.iter().map(move |(_, slot)| ChannelInfo {
+            id: slot.id,
             type_name: slot.type_name,
             state: slot.state(),
             peer: slot.peer_addr().ok(),
-            age: now.saturating_duration_since(slot.created),
+            age: now.saturating_duration_since(self.clock.instant(slot.created)),
             bytes_in: slot.bytes_in,
             bytes_out: slot.bytes_out,
-            outgoing_len: slot.outgoing_len(),
+            outgoing_len: slot.outgoing_len() + self.cork.uncounted(slot.id),
         })
     }
 

@@ -2,15 +2,17 @@
 
 use std::{
     fmt, io,
-    net::SocketAddr,
-    time::{Duration, Instant},
+    net::{SocketAddr, SocketAddrV4, SocketAddrV6},
+    time::Duration,
 };
 
 use bytes::Bytes;
 
 use crate::{
-    Address, Dispatcher, State, TimerId,
+    Address, ChannelId, Dispatcher, State, TimerId,
+    clock::Stamp,
     connect::Attempt,
+    flags::Flags,
     outgoing::Outgoing,
     readiness::Readiness,
     socket::{Io, Role},
@@ -20,14 +22,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Phase {
     Connecting(Box<Attempt>),
-    Listening(Accepting),
+    Listening(Box<Accepting>),
     /// A stream whose `handle_connect` is still to come.
     Fresh,
     Open,
     /// Everything is sent and the peer knows; input is thrown away until its end of file (R10).
     Lingering {
         discarded: usize,
-        timer: TimerId,
     },
 }
 
@@ -45,24 +46,32 @@ pub(crate) struct Accepting {
     pub(crate) nodelay: bool,
 }
 
-/// What the peer did to the connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Peer {
-    #[default]
-    Open,
-    /// End of file was read.
-    Finished,
-    Reset,
+/// The address of a peer, small.
+#[derive(Debug)]
+pub(crate) enum PeerName {
+    Unknown,
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
 }
 
-/// Where `shutdown_write` stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Sending {
-    #[default]
-    Open,
-    /// To be shut down once the queue is empty.
-    Ending,
-    Shut,
+impl PeerName {
+    pub(crate) fn get(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Unknown => None,
+            Self::V4(addr) => Some((*addr).into()),
+            Self::V6(addr) => Some((**addr).into()),
+        }
+    }
+}
+
+impl From<Option<SocketAddr>> for PeerName {
+    fn from(addr: Option<SocketAddr>) -> Self {
+        match addr {
+            None => Self::Unknown,
+            Some(SocketAddr::V4(addr)) => Self::V4(addr),
+            Some(SocketAddr::V6(addr)) => Self::V6(Box::new(addr)),
+        }
+    }
 }
 
 /// Watermarks and bound of an outgoing queue, in bytes (R14), and how long to linger after it (R10).
@@ -75,82 +84,55 @@ pub(crate) struct Limits {
     pub(crate) linger_bytes: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, one byte each"
-)]
-pub(crate) struct Flags {
-    /// In the run queue.
-    pub(crate) queued: bool,
-    /// In the list of channels others have touched this turn.
-    pub(crate) touched: bool,
-    pub(crate) registered: bool,
-    /// `close_when_done` was called.
-    pub(crate) closing: bool,
-    /// `handle_close` was called.
-    pub(crate) told: bool,
-    /// The default `handle_read` ran: nobody reads (R3b).
-    pub(crate) reads_ignored: bool,
-    pub(crate) writes_ignored: bool,
-    pub(crate) congested: bool,
-    /// A push was refused and `handle_error` does not know yet.
-    pub(crate) overflown: bool,
-    /// `handle_read` is to be called although nothing may have arrived.
-    pub(crate) call_asked: bool,
-    /// The spin warning was given.
-    pub(crate) warned: bool,
-    pub(crate) adopted: bool,
-}
-
+/// Sorted by how often a visit looks at it.
+#[repr(C)]
 pub(crate) struct Slot {
-    pub(crate) generation: u32,
-    pub(crate) io: Io,
-    pub(crate) readiness: Readiness,
+    /// Its own, so that a look-up compares one word.
+    pub(crate) id: ChannelId,
     pub(crate) flags: Flags,
-    pub(crate) peer: Peer,
-    pub(crate) sending: Sending,
+    pub(crate) readiness: Readiness,
     /// Callbacks in a row without any effect (R3b).
     pub(crate) fruitless: u16,
-    pub(crate) phase: Phase,
+    pub(crate) io: Io,
     /// Absent while one of its callbacks runs, and once none can follow.
     pub(crate) dispatcher: Option<Box<dyn Dispatcher>>,
     pub(crate) outgoing: Option<Box<Outgoing>>,
     /// Bytes given back by whoever read them, to be read again before the socket.
     pub(crate) unread: Option<Box<Bytes>>,
-    pub(crate) limits: Option<Box<Limits>>,
-    pub(crate) idle: Option<TimerId>,
-    pub(crate) active_at: Instant,
-    pub(crate) created: Instant,
+    pub(crate) phase: Phase,
+    /// For the idle timeout, while one runs.
+    pub(crate) active_at: Stamp,
+    /// The idle timeout; while lingering its limit.
+    pub(crate) timer: Option<TimerId>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    pub(crate) limits: Option<Box<Limits>>,
+    pub(crate) created: Stamp,
     pub(crate) type_name: &'static str,
-    pub(crate) peer_addr: Option<SocketAddr>,
+    pub(crate) peer: PeerName,
 }
 
 impl Slot {
-    pub(crate) fn new(io: Io, dispatcher: Box<dyn Dispatcher>, phase: Phase, now: Instant) -> Self {
+    pub(crate) fn new(io: Io, dispatcher: Box<dyn Dispatcher>, phase: Phase, now: Stamp) -> Self {
         let type_name = (*dispatcher).type_name();
         Self {
-            generation: 0,
-            io,
-            readiness: Readiness::default(),
+            id: ChannelId::new(0, 0),
             flags: Flags::default(),
-            peer: Peer::Open,
-            sending: Sending::Open,
-            fruitless: 0,
-            phase,
+            io,
             dispatcher: Some(dispatcher),
             outgoing: None,
             unread: None,
-            limits: None,
-            idle: None,
+            readiness: Readiness::default(),
+            fruitless: 0,
             active_at: now,
-            created: now,
+            timer: None,
             bytes_in: 0,
             bytes_out: 0,
+            phase,
+            limits: None,
+            created: now,
             type_name,
-            peer_addr: None,
+            peer: PeerName::Unknown,
         }
     }
 
@@ -159,22 +141,20 @@ impl Slot {
             Phase::Connecting(_) => State::Connecting,
             Phase::Listening(_) => State::Listening,
             Phase::Lingering { .. } => State::Closing,
-            Phase::Fresh | Phase::Open if self.flags.closing => State::Closing,
+            Phase::Fresh | Phase::Open if self.flags.has(Flags::CLOSING) => State::Closing,
             Phase::Fresh | Phase::Open => State::Open,
         }
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<Address> {
-        self.peer_addr
+        self.peer
+            .get()
             .map_or_else(|| self.io.peer_addr(), |addr| Ok(addr.into()))
     }
 
     /// Whether a push is queued, not dropped.
     pub(crate) fn takes_output(&self) -> bool {
-        self.sending == Sending::Open
-            && !self.flags.closing
-            && self.peer != Peer::Reset
-            && matches!(self.io.role(), Role::Stream | Role::Fd)
+        !self.flags.has(Flags::MUTE) && matches!(self.io.role(), Role::Stream | Role::Fd)
     }
 
     pub(crate) fn outgoing_len(&self) -> usize {
@@ -188,29 +168,24 @@ impl Slot {
     }
 
     /// Whether nothing but a read or a write can be due: no news, nothing queued, nothing ending.
+    #[inline]
     pub(crate) fn is_calm(&self) -> bool {
-        let Flags {
-            registered,
-            closing,
-            congested,
-            overflown,
-            call_asked,
-            ..
-        } = self.flags;
-        matches!(self.phase, Phase::Open)
-            && registered
-            && !(closing | congested | overflown | call_asked)
+        self.flags.are_calm()
+            && matches!(self.phase, Phase::Open)
             && self.outgoing.is_none()
             && self.unread.is_none()
-            && self.peer == Peer::Open
-            && self.sending == Sending::Open
             && !self.readiness.has_news()
-            && !(self.flags.reads_ignored && self.readiness.read_closed())
+    }
+
+    /// The peer broke the connection, whatever it did before.
+    pub(crate) fn note_reset(&mut self) {
+        self.flags.clear(Flags::FINISHED);
+        self.flags.set(Flags::RESET);
     }
 
     /// Whether `handle_drain` is due.
     pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
-        self.flags.congested && self.outgoing_len() <= limits.low
+        self.flags.has(Flags::CONGESTED) && self.outgoing_len() <= limits.low
     }
 
     /// Changes whenever input is used up.
@@ -233,43 +208,39 @@ impl Slot {
     /// Whether bytes, or the end of file, may be had without waiting for an event.
     pub(crate) fn has_input(&self) -> bool {
         self.unread.is_some()
-            || self.flags.call_asked
-            || (self.readiness.can_read() && self.peer != Peer::Finished)
+            || self.flags.has(Flags::CALL_ASKED)
+            || (self.readiness.can_read() && !self.flags.has(Flags::FINISHED))
     }
 
     /// Whether `handle_read` may be called, the user's own wish aside.
     pub(crate) fn may_read(&self) -> bool {
         self.has_input()
-            && !self.flags.reads_ignored
-            && !self.flags.closing
+            && !self.flags.has(Flags::READS_IGNORED | Flags::CLOSING)
             && matches!(self.phase, Phase::Open)
     }
 
     pub(crate) fn may_write(&self) -> bool {
         self.readiness.can_write()
-            && !self.flags.writes_ignored
-            && !self.flags.closing
-            && self.sending == Sending::Open
-            && self.peer != Peer::Reset
+            && !self.flags.has(Flags::WRITES_IGNORED | Flags::MUTE)
             && !self.has_outgoing()
             && matches!(self.phase, Phase::Open)
     }
 
     /// Whether `handle_close` is due for an end of file: what was read before it and given back comes first.
     pub(crate) fn owes_close(&self) -> bool {
-        self.peer == Peer::Finished
+        self.flags.has(Flags::FINISHED)
             && self.unread.is_none()
-            && !self.flags.call_asked
-            && !self.flags.told
-            && !self.flags.closing
+            && !self
+                .flags
+                .has(Flags::CALL_ASKED | Flags::TOLD | Flags::CLOSING)
     }
 
     /// Whether the default `handle_read` left input of a peer that is gone: thrown away to find the end of file.
     pub(crate) fn abandoned(&self) -> bool {
-        self.flags.reads_ignored
+        self.flags.has(Flags::READS_IGNORED)
             && self.readiness.read_closed()
             && self.readiness.can_read()
-            && self.peer == Peer::Open
+            && !self.flags.has(Flags::GONE)
             && matches!(self.io.role(), Role::Stream | Role::Fd)
     }
 }
@@ -283,5 +254,28 @@ impl fmt::Debug for Slot {
             .field("readiness", &self.readiness)
             .field("flags", &self.flags)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(
+    test,
+    target_os = "linux",
+    target_pointer_width = "64",
+    not(debug_assertions)
+))]
+mod size {
+    use std::mem::offset_of;
+
+    use super::Slot;
+
+    /// An idle connection costs this much beside the user's own object.
+    #[test]
+    fn a_slot_stays_small() {
+        assert!(size_of::<Slot>() <= 160, "{} bytes", size_of::<Slot>());
+    }
+
+    #[test]
+    fn what_every_visit_looks_at_is_one_cache_line() {
+        assert_eq!(offset_of!(Slot, unread) + 8, 64);
     }
 }

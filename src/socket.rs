@@ -298,9 +298,16 @@ impl Io {
         on_socket!(self, s => s.take_error(), fd _f => Ok(None))
     }
 
+    #[inline]
     pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::TcpStream(s) => (&*s).read(buf),
+            other => other.read_other(buf),
+        }
+    }
+
+    fn read_other(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
             Self::Udp(s) => s.recv(buf),
             #[cfg(unix)]
             Self::UnixStream(s) => (&*s).read(buf),
@@ -312,9 +319,16 @@ impl Io {
         }
     }
 
+    #[inline]
     pub(crate) fn write(&self, data: &[u8]) -> io::Result<usize> {
         match self {
             Self::TcpStream(s) => (&*s).write(data),
+            other => other.write_other(data),
+        }
+    }
+
+    fn write_other(&self, data: &[u8]) -> io::Result<usize> {
+        match self {
             Self::Udp(s) => s.send(data),
             #[cfg(unix)]
             Self::UnixStream(s) => (&*s).write(data),

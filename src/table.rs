@@ -7,6 +7,7 @@ use slab::Slab;
 use crate::{
     ChannelId, Dispatcher, Panicked, Registry,
     call::guard,
+    flags::Flags,
     outgoing::{Outgoing, Spare},
     readiness::SHORT_MEANS_DRAINED,
     slot::{Phase, Slot},
@@ -14,17 +15,14 @@ use crate::{
 };
 
 /// Finds a channel when the rest of the registry has to stay free to borrow.
+#[inline]
 pub(crate) fn find(slots: &mut Slab<Slot>, id: ChannelId) -> Option<&mut Slot> {
-    slots
-        .get_mut(id.index())
-        .filter(|slot| slot.generation == id.generation())
+    slots.get_mut(id.index()).filter(|slot| slot.id == id)
 }
 
 impl Registry {
     pub(crate) fn slot(&self, id: ChannelId) -> Option<&Slot> {
-        self.slots
-            .get(id.index())
-            .filter(|slot| slot.generation == id.generation())
+        self.slots.get(id.index()).filter(|slot| slot.id == id)
     }
 
     pub(crate) fn slot_mut(&mut self, id: ChannelId) -> Option<&mut Slot> {
@@ -40,10 +38,7 @@ impl Registry {
     }
 
     pub(crate) fn ids(&self) -> Vec<ChannelId> {
-        self.slots
-            .iter()
-            .map(|(index, slot)| ChannelId::new(index, slot.generation))
-            .collect()
+        self.slots.iter().map(|(_, slot)| slot.id).collect()
     }
 
     /// Channels that count for `max_channels`.
@@ -56,12 +51,12 @@ impl Registry {
             return Err(io::Error::other("no channel ids are left"));
         }
         self.generation = ChannelId::next_generation(self.generation);
-        slot.generation = self.generation;
         let entry = self.slots.vacant_entry();
         let id = ChannelId::new(entry.key(), self.generation);
+        slot.id = id;
         if watch {
             slot.io.register(&self.poll, id.into())?;
-            slot.flags.registered = true;
+            slot.flags.set(Flags::REGISTERED);
         }
         if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
             log::debug!(target: "asynchat::channel", "adding channel {}", describe(id, &slot));
@@ -74,23 +69,25 @@ impl Registry {
     }
 
     pub(crate) fn enqueue(&mut self, id: ChannelId) {
-        if let Some(slot) = self.slot_mut(id)
-            && !slot.flags.queued
+        if let Some(slot) = find(&mut self.slots, id)
+            && slot.flags.raise(Flags::QUEUED)
         {
-            slot.flags.queued = true;
             self.ready.push(id);
         }
     }
 
     /// Has a channel looked at when the turn ends, unless its own visit will do so.
+    #[inline]
     pub(crate) fn touch_later(&mut self, id: ChannelId) {
-        if self.visiting == Some(id) {
-            return;
+        if self.visiting != id {
+            self.touch_foreign(id);
         }
-        if let Some(slot) = self.slot_mut(id)
-            && !slot.flags.touched
+    }
+
+    fn touch_foreign(&mut self, id: ChannelId) {
+        if let Some(slot) = find(&mut self.slots, id)
+            && slot.flags.raise(Flags::TOUCHED)
         {
-            slot.flags.touched = true;
             self.touched.push(id);
         }
     }
@@ -110,6 +107,7 @@ impl Registry {
     /// Takes a channel out: after this no id, event, timer or queue entry reaches it.
     pub(crate) fn remove(&mut self, id: ChannelId, why: &str, keep_socket: bool) -> Option<Slot> {
         self.slot(id)?;
+        self.uncork();
         let mut slot = self.slots.remove(id.index());
         self.effects += 1;
         self.breaks += 1;
@@ -122,8 +120,8 @@ impl Registry {
         }
         // Closing the last descriptor ends its registration where the kernel keeps it; a duplicate made elsewhere
         // would keep it alive.
-        if slot.flags.registered
-            && (keep_socket || slot.flags.adopted || !SHORT_MEANS_DRAINED)
+        if slot.flags.has(Flags::REGISTERED)
+            && (keep_socket || slot.flags.has(Flags::ADOPTED) || !SHORT_MEANS_DRAINED)
             && let Err(error) = slot.io.deregister(&self.poll)
         {
             log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
@@ -131,10 +129,9 @@ impl Registry {
         let phase_timer = match &slot.phase {
             Phase::Connecting(attempt) => attempt.timer,
             Phase::Listening(accepting) => accepting.resting,
-            Phase::Lingering { timer, .. } => Some(*timer),
-            Phase::Fresh | Phase::Open => None,
+            Phase::Fresh | Phase::Open | Phase::Lingering { .. } => None,
         };
-        for timer in [phase_timer, slot.idle].into_iter().flatten() {
+        for timer in [phase_timer, slot.timer].into_iter().flatten() {
             self.cancel(timer);
         }
         if slot.io.role() == Role::Listener {
@@ -163,6 +160,7 @@ impl Registry {
 
     /// Puts an object back behind its channel after a callback, or drops it if the channel is gone or has got a
     /// new one.
+    #[inline(never)]
     pub(crate) fn put_back(&mut self, id: ChannelId, object: Box<dyn Dispatcher>) {
         match self.slot_mut(id) {
             Some(slot)

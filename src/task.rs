@@ -108,7 +108,7 @@ impl Registry {
             self.timers.finish(timer);
             return;
         };
-        let due = slot.active_at + after;
+        let due = self.clock.instant(slot.active_at) + after;
         let next = if due > now {
             due
         } else {
@@ -120,9 +120,9 @@ impl Registry {
         if due > now || !greeted {
             return;
         }
-        self.visiting = Some(id);
+        self.visiting = id;
         self.call(id, Dispatcher::handle_timeout);
-        self.visiting = None;
+        self.visiting = ChannelId::NONE;
         self.revisit(id);
     }
 }

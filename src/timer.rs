@@ -5,8 +5,7 @@
 //! by value. What is armed after a [`Mark`] waits for the next turn (R5), so callbacks that keep
 //! arming timers without delay neither hold up a turn nor starve other timers.
 
-use std::fmt;
-use std::time::Instant;
+use std::{fmt, num::NonZeroU64, time::Instant};
 
 use slab::Slab;
 
@@ -31,8 +30,20 @@ const ARITY: usize = 4;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimerId {
-    index: usize,
-    generation: u64,
+    /// Not zero, so that `Option<TimerId>` costs nothing.
+    generation: NonZeroU64,
+    index: u32,
+}
+
+impl TimerId {
+    fn new(index: usize, generation: NonZeroU64) -> Self {
+        let index = u32::try_from(index).expect("four billion timers do not fit in memory");
+        Self { generation, index }
+    }
+
+    fn index(self) -> usize {
+        self.index as usize
+    }
 }
 
 impl fmt::Display for TimerId {
@@ -69,7 +80,7 @@ pub(crate) struct Timers<T> {
     heap: Vec<Entry>,
     slots: Slab<Slot<T>>,
     /// Counts armings: breaks ties, dates marks, and gives each new timer its generation.
-    next_seq: u64,
+    next_seq: NonZeroU64,
 }
 
 /// Whole in the heap's own array, so that comparing touches no slot.
@@ -91,7 +102,7 @@ impl Entry {
 
 #[derive(Debug)]
 struct Slot<T> {
-    generation: u64,
+    generation: NonZeroU64,
     /// `None` while the timer is firing.
     pending: Option<Pending<T>>,
 }
@@ -107,7 +118,7 @@ impl<T> Timers<T> {
         Self {
             heap: Vec::new(),
             slots: Slab::new(),
-            next_seq: 0,
+            next_seq: NonZeroU64::MIN,
         }
     }
 
@@ -122,7 +133,7 @@ impl<T> Timers<T> {
 
     pub(crate) fn contains(&self, id: TimerId) -> bool {
         self.slots
-            .get(id.index)
+            .get(id.index())
             .is_some_and(|slot| slot.generation == id.generation)
     }
 
@@ -141,7 +152,7 @@ impl<T> Timers<T> {
 
     /// Timers inserted, rescheduled or re-armed from here on belong to the next turn.
     pub(crate) fn mark(&self) -> Mark {
-        Mark(self.next_seq)
+        Mark(self.next_seq.get())
     }
 
     pub(crate) fn insert(&mut self, deadline: Instant, payload: T) -> TimerId {
@@ -152,7 +163,7 @@ impl<T> Timers<T> {
             pending: Some(Pending { position, payload }),
         });
         self.push(deadline, index);
-        TimerId { index, generation }
+        TimerId::new(index, generation)
     }
 
     /// Moves a pending timer. False if the id is dead, or firing: then only `rearm` can arm it.
@@ -161,7 +172,7 @@ impl<T> Timers<T> {
         let Some(position) = pending.map(|pending| pending.position) else {
             return false;
         };
-        let entry = self.next_entry(deadline, id.index);
+        let entry = self.next_entry(deadline, id.index());
         self.settle(position, entry);
         true
     }
@@ -171,7 +182,7 @@ impl<T> Timers<T> {
         if !self.contains(id) {
             return Cancelled::NotFound;
         }
-        match self.slots.remove(id.index).pending {
+        match self.slots.remove(id.index()).pending {
             Some(Pending { position, payload }) => {
                 self.unlink(position);
                 Cancelled::Pending(payload)
@@ -208,14 +219,14 @@ impl<T> Timers<T> {
             return false;
         };
         slot.pending = Some(Pending { position, payload });
-        self.push(deadline, id.index);
+        self.push(deadline, id.index());
         true
     }
 
     /// Ends a firing timer. Does nothing if it was cancelled or re-armed meanwhile.
     pub(crate) fn finish(&mut self, id: TimerId) {
         if self.live(id).is_some_and(|slot| slot.pending.is_none()) {
-            self.slots.remove(id.index);
+            self.slots.remove(id.index());
         }
     }
 
@@ -225,19 +236,19 @@ impl<T> Timers<T> {
         let generation = slot.generation;
         let pending = slot.pending.take().expect("a timer in the heap is pending");
         self.unlink(pending.position);
-        let id = TimerId { index, generation };
+        let id = TimerId::new(index, generation);
         (id, first.deadline, pending.payload)
     }
 
     fn live(&mut self, id: TimerId) -> Option<&mut Slot<T>> {
         self.slots
-            .get_mut(id.index)
+            .get_mut(id.index())
             .filter(|slot| slot.generation == id.generation)
     }
 
     fn next_entry(&mut self, deadline: Instant, slot: usize) -> Entry {
-        let seq = self.next_seq;
-        self.next_seq += 1;
+        let seq = self.next_seq.get();
+        self.next_seq = self.next_seq.saturating_add(1);
         Entry {
             deadline,
             seq,

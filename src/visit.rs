@@ -4,34 +4,46 @@
 //! out of its slot while a callback of it runs.
 
 use crate::{
-    ChannelId, Dispatcher, Exceptional, Registry,
-    slot::{Peer, Phase, Slot},
+    Channel, ChannelId, Dispatcher, Exceptional, Panicked, Registry, Result,
+    call::guard,
+    flags::Flags,
+    slot::{Phase, Slot},
     socket::{Io, Role},
+    table::find,
 };
 
 impl Registry {
     /// Does what is due on one channel of the run queue.
     pub(crate) fn visit(&mut self, id: ChannelId) {
-        let Some(slot) = self.slot_mut(id) else {
+        let Some(slot) = find(&mut self.slots, id) else {
             return;
         };
-        slot.flags.queued = false;
-        let calm = slot.is_calm();
-        let visit: fn(&mut Self, ChannelId) = match slot.phase {
-            Phase::Connecting(_) => Self::serve_if_connected,
-            Phase::Listening(_) => Self::accept_ready,
-            Phase::Fresh => Self::greet_and_serve,
-            Phase::Open => Self::serve,
-            Phase::Lingering { .. } => Self::linger,
+        slot.flags.clear(Flags::QUEUED);
+        self.visiting = id;
+        let settled = if slot.is_calm()
+            && let Some(object) = slot.dispatcher.take()
+        {
+            let may_read = slot.readiness.can_read();
+            self.serve_calmly(id, object, may_read)
+        } else {
+            self.serve_by_phase(id);
+            false
         };
-        self.visiting = Some(id);
-        let settled = calm && self.serve_calmly(id);
-        if !calm {
-            visit(self, id);
-        }
-        self.visiting = None;
+        self.visiting = ChannelId::NONE;
         if !settled {
             self.settle(id);
+        }
+    }
+
+    #[inline(never)]
+    fn serve_by_phase(&mut self, id: ChannelId) {
+        match self.slot(id).map(|slot| &slot.phase) {
+            None => {}
+            Some(Phase::Connecting(_)) => self.serve_if_connected(id),
+            Some(Phase::Listening(_)) => self.accept_ready(id),
+            Some(Phase::Fresh) => self.greet_and_serve(id),
+            Some(Phase::Open) => self.serve(id),
+            Some(Phase::Lingering { .. }) => self.linger(id),
         }
     }
 
@@ -40,11 +52,11 @@ impl Registry {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        slot.flags.touched = false;
+        slot.flags.clear(Flags::TOUCHED);
         if matches!(slot.phase, Phase::Open) {
-            self.visiting = Some(id);
+            self.visiting = id;
             self.advance_outgoing(id);
-            self.visiting = None;
+            self.visiting = ChannelId::NONE;
         }
         self.settle(id);
     }
@@ -56,7 +68,7 @@ impl Registry {
     }
 
     fn greet_and_serve(&mut self, id: ChannelId) {
-        let now = self.now();
+        let now = self.clock.stamp();
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
@@ -72,6 +84,7 @@ impl Registry {
         self.serve_after_read(id);
     }
 
+    #[inline(never)]
     fn serve_after_read(&mut self, id: ChannelId) {
         self.report_close(id);
         self.advance_outgoing(id);
@@ -80,41 +93,85 @@ impl Registry {
 
     /// `serve` for a channel of which nothing but a read or a write can be due; goes on as there once that changes.
     /// True if what is left to `settle` is done too.
-    fn serve_calmly(&mut self, id: ChannelId) -> bool {
-        let may_read = self.slot(id).is_some_and(Slot::may_read);
+    ///
+    /// Most visits are like this: its object goes out and back once, with one look at the slot before and one after.
+    #[inline]
+    fn serve_calmly(
+        &mut self,
+        id: ChannelId,
+        mut object: Box<dyn Dispatcher>,
+        may_read: bool,
+    ) -> bool {
         let effects = self.effects;
+        let propagate = self.policy.propagate_panics;
         let mut reads = false;
-        let mut wishes = None;
-        self.with_object(id, |d, channel| {
-            reads = may_read && d.readable();
+        let channel = &mut Channel::new(self, id);
+        let outcome = guard(propagate, || {
+            reads = may_read && object.readable();
             if reads {
-                d.handle_read(channel)?;
+                object.handle_read(channel)
+            } else {
+                Ok(())
             }
-            wishes = channel.is_served().then(|| (d.readable(), d.writable()));
-            Ok(())
         });
-        if reads {
-            self.note_callback(id, effects);
+        self.uncork();
+        self.stats.callbacks += u64::from(reads);
+        let fruitful = !reads || self.effects != effects;
+        if matches!(outcome, Ok(Ok(())))
+            && fruitful
+            && let Some(slot) = find(&mut self.slots, id)
+            && slot.is_calm()
+            && slot.dispatcher.is_none()
+        {
+            std::mem::forget(outcome);
+            if reads {
+                slot.fruitless = 0;
+            }
+            let may_read = slot.readiness.can_read();
+            let may_write = slot.readiness.can_write() && !slot.flags.has(Flags::WRITES_IGNORED);
+            let wishes = guard(propagate, || {
+                let wants_read = may_read && object.readable();
+                (wants_read, may_write && object.writable())
+            });
+            std::mem::forget(slot.dispatcher.replace(object));
+            return match wishes {
+                Ok((false, false)) => true,
+                Ok((true, false)) => {
+                    if slot.flags.raise(Flags::QUEUED) {
+                        self.ready.push(id);
+                    }
+                    true
+                }
+                Ok((_, true)) => {
+                    self.let_write(id);
+                    false
+                }
+                Err(panic) => {
+                    self.fail(id, Panicked::new(&*panic).into());
+                    false
+                }
+            };
         }
-        let Some(slot) = self.slot(id) else {
-            return true;
-        };
-        if !slot.is_calm() {
+        self.put_back(id, object);
+        self.serve_on(id, outcome, reads.then_some(effects));
+        false
+    }
+
+    /// The rest of a visit that turned out not to be calm, and began with a read when the effects were so many.
+    #[inline(never)]
+    fn serve_on(
+        &mut self,
+        id: ChannelId,
+        outcome: std::thread::Result<Result>,
+        effects_before_read: Option<u64>,
+    ) {
+        let fine = self.conclude(id, outcome);
+        if let Some(effects) = effects_before_read {
+            self.watch_for_spin(id, effects);
+        }
+        if fine || self.slot(id).is_some_and(|slot| !slot.is_calm()) {
             self.serve_after_read(id);
-            return false;
         }
-        // Without wishes something failed, and `handle_error` may have asked for anything, or another object serves.
-        let Some((wants_read, wants_write)) = wishes else {
-            return false;
-        };
-        if wants_write && slot.may_write() {
-            self.let_write(id);
-            return false;
-        }
-        if wants_read && slot.may_read() {
-            self.enqueue(id);
-        }
-        true
     }
 
     fn report_news(&mut self, id: ChannelId) {
@@ -179,7 +236,7 @@ impl Registry {
         self.call_if(id, Dispatcher::readable, Dispatcher::handle_read);
         // What arrived before a reset is worth waiting for only while somebody reads it.
         if let Some(slot) = self.slot_mut(id)
-            && slot.peer == Peer::Reset
+            && slot.flags.has(Flags::RESET)
             && before == Some(slot.input_state())
         {
             slot.readiness.read_blocked();
@@ -187,6 +244,7 @@ impl Registry {
         }
     }
 
+    #[inline(never)]
     fn let_write(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
         if slot.may_write() && self.call_if(id, Dispatcher::writable, Dispatcher::handle_write) {
@@ -196,12 +254,13 @@ impl Registry {
     }
 
     /// Decides whether a channel is due again next turn, and announces a stream that stays to the poller.
+    #[inline(never)]
     pub(crate) fn settle(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
         let due = match &slot.phase {
             Phase::Fresh => true,
             Phase::Connecting(_) => slot.readiness.can_write(),
-            Phase::Lingering { .. } => slot.has_input() || slot.peer != Peer::Open,
+            Phase::Lingering { .. } => slot.has_input() || slot.flags.has(Flags::GONE),
             Phase::Listening(_) => self.may_accept(id),
             Phase::Open => self.is_due(id),
         };
@@ -209,7 +268,7 @@ impl Registry {
             self.enqueue(id);
         }
         let watch = self.slot(id).is_some_and(|slot| {
-            !slot.flags.registered
+            !slot.flags.has(Flags::REGISTERED)
                 && !matches!(slot.phase, Phase::Fresh)
                 && !matches!(slot.io, Io::Absent)
         });
@@ -224,12 +283,12 @@ impl Registry {
         };
         let limits = slot.limits.as_deref().unwrap_or(&self.policy.limits);
         slot.readiness.has_news()
-            || slot.peer == Peer::Reset
-            || slot.flags.overflown
+            || slot.flags.has(Flags::RESET)
+            || slot.flags.has(Flags::OVERFLOWN)
             || slot.has_drained(limits)
             || slot.owes_close()
             || slot.can_flush()
-            || (slot.flags.closing && !slot.has_outgoing())
+            || (slot.flags.has(Flags::CLOSING) && !slot.has_outgoing())
             || slot.abandoned()
             || (slot.may_read() && self.ask(id, Dispatcher::readable))
             || (self.slot(id).is_some_and(Slot::may_write) && self.ask(id, Dispatcher::writable))
@@ -240,7 +299,7 @@ impl Registry {
             return;
         };
         match slot.io.register(poll, id.into()) {
-            Ok(()) => slot.flags.registered = true,
+            Ok(()) => slot.flags.set(Flags::REGISTERED),
             Err(error) => {
                 log::error!(target: "asynchat::reactor", "channel {id} cannot be watched: {error}");
                 self.call_error(id, error.into());

@@ -72,6 +72,38 @@ impl<'r> ChatChannel<'r> {
         self.framer.set_max_frame(bytes);
     }
 
+    /// Whether `data`, just given to `collect_incoming_data`, is all of its frame: unless the terminator is changed
+    /// now, `found_terminator` comes next. So a handler can do without a copy of every frame that arrives in one
+    /// piece.
+    ///
+    /// ```
+    /// # use asynchat::*;
+    /// # #[derive(Default)] struct Session { line: Vec<u8> }
+    /// # impl Session { fn command(&mut self, _: &[u8]) {} }
+    /// # impl AsyncChat for Session {
+    /// fn collect_incoming_data(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+    ///     if chat.is_whole_frame(data) {
+    ///         self.command(data);
+    ///     } else {
+    ///         self.line.extend_from_slice(data);
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// fn found_terminator(&mut self, _: &mut ChatChannel<'_>) -> Result {
+    ///     let line = std::mem::take(&mut self.line);
+    ///     if !line.is_empty() {
+    ///         self.command(&line);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
+    #[inline]
+    pub fn is_whole_frame(&self, data: &[u8]) -> bool {
+        self.framer.is_whole(data.len())
+    }
+
     /// Drops what was read and not yet handed out, and forgets the frame begun.
     pub fn discard_input(&mut self) {
         self.framer.discard();
@@ -146,10 +178,12 @@ impl<'r> DerefMut for ChatChannel<'r> {
 
 /// The outgoing queue, as for [`Channel`].
 impl std::io::Write for ChatChannel<'_> {
+    #[inline]
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
         self.channel.write(data)
     }
 
+    #[inline]
     fn write_all(&mut self, data: &[u8]) -> std::io::Result<()> {
         self.channel.write_all(data)
     }

@@ -93,6 +93,41 @@ impl<C: AsyncChat> ChatDispatcher<C> {
 
 /// Takes steps and calls back until the input is used up, or the channel or its chat wants no more of it.
 fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Result {
+    while !end && let Some(frames) = view.framer.whole_frames() {
+        // Callbacks may do anything between the two steps of a frame, so each is complete before its callback runs.
+        while let Some(len) = frames.next(view.rest) {
+            let data;
+            (data, view.rest) = view.rest.split_at(len);
+            view.framer.begin_frame(len);
+            if len > 0 {
+                chat.collect_incoming_data(view, data)?;
+                if !chat.readable() || !view.goes_on() {
+                    return Ok(());
+                }
+                if view.framer.has_changed(&frames) {
+                    break;
+                }
+            }
+            view.framer.end_frame();
+            view.rest = &view.rest[frames.terminator_len()..];
+            chat.found_terminator(view)?;
+            if !chat.readable() || !view.goes_on() {
+                return Ok(());
+            }
+            if view.framer.has_changed(&frames) {
+                break;
+            }
+        }
+        if !view.framer.has_changed(&frames) {
+            break;
+        }
+    }
+    run_stepwise(chat, view, end)
+}
+
+/// The same for frames that lie across reads, and for whatever else there is.
+#[inline(never)]
+fn run_stepwise<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Result {
     let mut empty_frames = 0;
     loop {
         let before = view.rest.len();

@@ -7,7 +7,7 @@
 
 use std::mem;
 
-use self::search::{Cut, LongNeedle, Search, same};
+use self::search::{Cut, LongNeedle, Search, ShortNeedle};
 use super::terminator::Terminator;
 use bytes::{Buf, Bytes};
 
@@ -39,6 +39,10 @@ pub(crate) enum Step<'a> {
 #[derive(Debug)]
 pub(crate) struct Framer {
     mode: Mode,
+    /// What was handed out last is the end of its frame's data.
+    ends: bool,
+    /// Counts what [`WholeFrames`] cannot know of.
+    changes: u32,
     /// Data bytes of the current frame, or [`TOO_LONG`]. 0 while there is no terminator.
     frame_len: u64,
     max_frame: u64,
@@ -66,6 +70,8 @@ impl Framer {
     pub(crate) fn new(terminator: Terminator) -> Self {
         let mut framer = Self {
             mode: Mode::None,
+            ends: false,
+            changes: 0,
             frame_len: 0,
             max_frame: NO_LIMIT,
             replay: None,
@@ -80,7 +86,7 @@ impl Framer {
         match &self.mode {
             Mode::None => Terminator::None,
             Mode::Count(left) => Terminator::Count(*left),
-            Mode::Bytes(search) => Terminator::Bytes(search.needle().clone()),
+            Mode::Bytes(search) => Terminator::Bytes(search.prefix(search.needle_len())),
         }
     }
 
@@ -93,7 +99,7 @@ impl Framer {
         let mode = match terminator {
             Terminator::Count(count) => Mode::Count(count),
             Terminator::Bytes(needle) if !needle.is_empty() => match &self.mode {
-                Mode::Bytes(search) if same(search.needle(), &needle) => return,
+                Mode::Bytes(search) if search.is_for(&needle) => return,
                 _ => Mode::Bytes(Search::new(needle, &mut self.spare)),
             },
             Terminator::Bytes(_) | Terminator::None => {
@@ -101,11 +107,13 @@ impl Framer {
                 Mode::None
             }
         };
+        self.changes = self.changes.wrapping_add(1);
+        self.ends = false;
         if let Mode::Bytes(search) = mem::replace(&mut self.mode, mode) {
             let held = search.held();
             if held > 0 {
                 debug_assert!(self.replay.is_none());
-                self.replay = Some(Box::new(search.needle().slice(..held)));
+                self.replay = Some(Box::new(search.prefix(held)));
             }
             self.spare = search.into_spare().or(self.spare.take());
         }
@@ -114,6 +122,7 @@ impl Framer {
     /// A frame of more data bytes than this is [`Step::TooLong`]. What was handed out of the
     /// current one counts. Without a terminator there are no frames and no limit.
     pub(crate) fn set_max_frame(&mut self, max: Option<usize>) {
+        self.changes = self.changes.wrapping_add(1);
         self.max_frame = max.map_or(NO_LIMIT, |max| NO_LIMIT.min(max as u64));
     }
 
@@ -132,7 +141,7 @@ impl Framer {
     fn held(&self) -> Bytes {
         match (&self.replay, &self.mode) {
             (Some(replay), _) => (**replay).clone(),
-            (None, Mode::Bytes(search)) => search.needle().slice(..search.held()),
+            (None, Mode::Bytes(search)) => search.prefix(search.held()),
             (None, _) => Bytes::new(),
         }
     }
@@ -140,6 +149,8 @@ impl Framer {
     /// Gives back what is held.
     pub(crate) fn take_held(&mut self) -> Bytes {
         let held = self.held();
+        self.changes = self.changes.wrapping_add(1);
+        self.ends = false;
         self.replay = None;
         if let Mode::Bytes(search) = &mut self.mode {
             search.forget();
@@ -150,6 +161,8 @@ impl Framer {
     /// Forgets the frame begun: its length and what is held of its terminator. The caller drops the
     /// rest of the input.
     pub(crate) fn discard(&mut self) {
+        self.changes = self.changes.wrapping_add(1);
+        self.ends = false;
         self.replay = None;
         self.frame_len = 0;
         if let Mode::Bytes(search) = &mut self.mode {
@@ -162,7 +175,6 @@ impl Framer {
     ///
     /// Only a `Count(0)` makes a step that uses nothing up. One set in every `found_terminator`
     /// gives an endless row of [`Step::Terminator`]: the caller bounds it.
-    #[inline]
     pub(crate) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Step<'a> {
         if self.replay.is_some()
             && let Some(step) = self.next_of_replay()
@@ -170,6 +182,55 @@ impl Framer {
             return step;
         }
         self.next_of(input)
+    }
+
+    /// The fast way to take frames that lie whole in the input, while nothing is out of the ordinary. What it gives
+    /// is good until the framer has [`changed`](Self::has_changed).
+    #[inline]
+    pub(crate) fn whole_frames(&self) -> Option<WholeFrames> {
+        let needle = match &self.mode {
+            Mode::Bytes(search) if self.frame_len == 0 && self.replay.is_none() => {
+                search.short_needle()?
+            }
+            _ => return None,
+        };
+        Some(WholeFrames {
+            needle,
+            max: self.max_frame,
+            changes: self.changes,
+        })
+    }
+
+    #[inline]
+    pub(crate) fn has_changed(&self, frames: &WholeFrames) -> bool {
+        self.changes != frames.changes
+    }
+
+    /// The data of a whole frame is about to be handed out; its terminator stays in the input, because a callback may
+    /// change it yet.
+    #[inline]
+    pub(crate) fn begin_frame(&mut self, len: usize) {
+        self.frame_len = len as u64;
+        self.ends = true;
+        if let Mode::Bytes(search) = &mut self.mode {
+            search.expect_found();
+        }
+    }
+
+    /// The terminator of a whole frame is taken off the input.
+    #[inline]
+    pub(crate) fn end_frame(&mut self) {
+        self.frame_len = 0;
+        self.ends = false;
+        if let Mode::Bytes(search) = &mut self.mode {
+            search.forget();
+        }
+    }
+
+    /// Whether data of so many bytes, just handed out, is all of its frame.
+    #[inline]
+    pub(crate) fn is_whole(&self, len: usize) -> bool {
+        self.ends && self.frame_len == len as u64
     }
 
     /// At the end of the stream, instead of [`next`](Self::next), until [`Step::NeedInput`]: the
@@ -221,6 +282,11 @@ impl Framer {
             match cut {
                 Cut::Data(len) => {
                     let data = take(input, len);
+                    self.ends = match &self.mode {
+                        Mode::None => false,
+                        Mode::Count(left) => *left == 0,
+                        Mode::Bytes(search) => search.is_found(),
+                    };
                     match self.admit(len) {
                         Admit::Deliver => return Step::Data(data),
                         Admit::TooLong => return Step::TooLong,
@@ -235,6 +301,7 @@ impl Framer {
                 Cut::Terminator(len) => {
                     take(input, len);
                     self.frame_len = 0;
+                    self.ends = false;
                     return Step::Terminator;
                 }
                 Cut::Everything => {
@@ -251,7 +318,7 @@ impl Framer {
         let Mode::Bytes(search) = &self.mode else {
             return None;
         };
-        let data = search.needle().slice(..len);
+        let data = search.prefix(len);
         match self.admit(len) {
             Admit::Deliver => Some(Step::Held(data)),
             Admit::TooLong => Some(Step::TooLong),
@@ -271,6 +338,30 @@ impl Framer {
         } else {
             Admit::Skip
         }
+    }
+}
+
+/// Finds the frames that lie whole in the input, between two changes of their framer.
+#[derive(Clone, Copy)]
+pub(crate) struct WholeFrames {
+    needle: ShortNeedle,
+    max: u64,
+    changes: u32,
+}
+
+impl WholeFrames {
+    /// The length of the frame at the front of `input`.
+    #[inline]
+    pub(crate) fn next(&self, input: &[u8]) -> Option<usize> {
+        self.needle
+            .find_near(input)
+            .or_else(|| self.needle.find_whole(input))
+            .filter(|&len| len as u64 <= self.max)
+    }
+
+    #[inline]
+    pub(crate) fn terminator_len(&self) -> usize {
+        self.needle.len()
     }
 }
 

@@ -613,12 +613,14 @@ fn buffers_are_used_again_by_other_queues() {
         address = slices[0].as_ptr();
         Ok(slices[0].len())
     });
+    first.clear(&mut spare);
     let mut second = Outgoing::default();
     second.copy(b"other bytes", &mut spare);
     second.flush(1 << 20, &mut spare, |slices| {
         assert_eq!(slices[0].as_ptr(), address);
         Ok(slices[0].len())
     });
+    second.clear(&mut spare);
     // Clearing keeps it too.
     let mut third = Outgoing::default();
     third.copy(b"never sent", &mut spare);

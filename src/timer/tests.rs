@@ -64,7 +64,7 @@ fn a_timer_can_be_cancelled_from_every_position() {
         }
         let index = timers.heap[victim].slot;
         let generation = timers.slots[index].generation;
-        let id = TimerId { index, generation };
+        let id = TimerId::new(index, generation);
         let Cancelled::Pending(payload) = timers.cancel(id) else {
             panic!("it was pending")
         };
@@ -80,7 +80,7 @@ fn a_stale_id_does_nothing_to_the_timer_that_took_its_place() {
     let old = timers.insert(at(1), "old");
     assert_eq!(timers.cancel(old), Cancelled::Pending("old"));
     let new = timers.insert(at(1), "new");
-    assert_eq!(format!("{old}, {new:?}"), "timer 0.0, timer 0.1");
+    assert_eq!(format!("{old}, {new:?}"), "timer 0.1, timer 0.2");
     assert!(!timers.contains(old) && timers.contains(new));
     assert!(!timers.reschedule(old, at(9)) && !timers.rearm(old, at(9), "old"));
     timers.finish(old);
