@@ -24,3 +24,5 @@ mod load;
 mod program;
 #[path = "http_server/smuggling.rs"]
 mod smuggling;
+#[path = "http_server/threads.rs"]
+mod threads;

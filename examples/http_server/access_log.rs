@@ -1,5 +1,5 @@
 //! The access log: Common Log Format on standard output, written by a thread, so that a reader who stops reading does
-//! not stop the server. Lines that find no place in the buffer are dropped and counted.
+//! not stop the server. Lines that find no place in the buffer are dropped and counted. All reactors write to one.
 
 use std::{
     fmt::Display,
@@ -13,15 +13,16 @@ use asynchat::Handle;
 
 use crate::{http_common::date::DateText, limits};
 
-/// Cheap to clone; all clones write to the same place.
+/// The log as one reactor sees it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct AccessLog {
     handle: Handle,
     shared: Arc<Shared>,
 }
 
+/// What all reactors and the writer share.
 #[derive(Default)]
-struct Shared {
+pub(crate) struct Shared {
     // The writer holds the lock only to take what is there.
     buffer: Mutex<Buffer>,
     /// There is something to write, or nothing more will come.
@@ -53,17 +54,8 @@ pub(crate) struct OpenLine {
 }
 
 impl AccessLog {
-    pub(crate) fn new(handle: Handle) -> std::io::Result<(Self, Writer)> {
-        let shared = Arc::<Shared>::default();
-        let writing = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("access log".into())
-            .spawn(move || writing.write_all(&mut std::io::stdout()))?;
-        let log = Self {
-            handle,
-            shared: Arc::clone(&shared),
-        };
-        Ok((log, Writer { shared, thread }))
+    pub(crate) fn new(handle: Handle, shared: Arc<Shared>) -> Self {
+        Self { handle, shared }
     }
 
     /// Logs a request that is answered.
@@ -95,7 +87,7 @@ impl AccessLog {
     fn write_soon(&self, first: bool) {
         if first {
             let shared = Arc::clone(&self.shared);
-            // Refused at the end, when the writer is woken anyway.
+            // Refused where a reactor is dropped with its connections: then all end, and the writer is woken anyway.
             let _ = self.handle.call_soon(move |_| {
                 shared.filled.notify_one();
                 Ok(())
@@ -165,6 +157,19 @@ impl Shared {
 }
 
 impl Writer {
+    pub(crate) fn start() -> std::io::Result<Self> {
+        let shared = Arc::<Shared>::default();
+        let writing = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("access log".into())
+            .spawn(move || writing.write_all(&mut std::io::stdout()))?;
+        Ok(Self { shared, thread })
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// Waits until all is written, but not for ever: the reader may have stopped reading.
     pub(crate) fn finish(self) {
         if self.shared.end(limits::LOG_GRACE) {

@@ -42,7 +42,7 @@ pub(crate) fn answer(server: &Server, registry: &Registry, request: &Request<'_>
     };
     let target = &*target;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    if server.history.is_some() && path == status::PATH {
+    if server.board.is_some() && path == status::PATH {
         return server.status_page(registry);
     }
     let found = match server.root.find(path) {

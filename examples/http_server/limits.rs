@@ -20,7 +20,7 @@ pub(crate) const PAGES: usize = 8;
 pub(crate) const PAGE_AGE: Duration = Duration::from_secs(1);
 /// After so many answers, or one directory page, the other connections get their turn.
 pub(crate) const ANSWERS: u8 = 16;
-/// Rows of the status page.
+/// Channels on the status page, of all threads together.
 pub(crate) const STATUS_ROWS: usize = 200;
 /// After an answer that ends the connection, so long and for so many bytes what still comes is thrown away.
 pub(crate) const LINGER_TIME: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ pub(crate) const SHUTDOWN_LINGER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// Connections at the same time. Past it the one that has waited longest for its request to be complete makes room
-    /// for the next; where all are being answered, the next gets 503.
+    /// for the next; where all are being answered, the next gets 503. A thread looks at its own connections only.
     pub(crate) connections: usize,
     /// A connection on which nothing moves for so long, in either direction, is closed.
     pub(crate) idle: Duration,
@@ -66,6 +66,15 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
+    /// What one of several threads may have, so that all together have no more than this.
+    pub(crate) fn share(&self, thread: usize, threads: usize) -> Self {
+        let rest = usize::from(thread < self.connections % threads);
+        Self {
+            connections: self.connections / threads + rest,
+            ..self.clone()
+        }
+    }
+
     /// The watermarks: an answer begun below the high one still fits.
     pub(crate) fn marks(&self) -> (usize, usize) {
         let high = HIGH_MARK.min(self.outgoing.saturating_sub(LARGEST_ANSWER));
@@ -81,6 +90,28 @@ impl Default for Limits {
             request_time: Duration::from_secs(20),
             body: 1024 * 1024,
             outgoing: 1024 * 1024,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_of_all_threads_make_up_the_limit() {
+        for (connections, threads) in [(1000, 1), (1000, 3), (7, 7), (8, 7)] {
+            let limits = Limits {
+                connections,
+                ..Limits::default()
+            };
+            let shares = (0..threads).map(|thread| limits.share(thread, threads).connections);
+            let shares: Vec<_> = shares.collect();
+            assert_eq!(shares.iter().sum::<usize>(), connections, "{shares:?}");
+            assert!(
+                shares.iter().all(|share| shares[0] - share <= 1),
+                "{shares:?}"
+            );
         }
     }
 }

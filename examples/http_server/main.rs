@@ -2,23 +2,31 @@
 //! <http://127.0.0.1:8000/>.
 //!
 //! HTTP/1.0 and 1.1, GET and HEAD, keep-alive and pipelining, ranges and conditions, directory pages, a status page.
-//! One thread: reading a file or a directory holds up all connections for as long as the disk takes.
+//! Reading a file or a directory holds up all connections of a thread for as long as the disk takes; there is one
+//! thread unless `--threads` says more, and then each has a reactor of its own.
 
 use std::{
-    cell::{Cell, RefCell},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
-    rc::Rc,
+    sync::Arc,
 };
 
-use asynchat::{ListenOptions, Reactor, Result};
+use asynchat::Result;
 use lexopt::prelude::*;
 
-use crate::{access_log::AccessLog, limits::Limits, paths::Root, server::Server};
+use crate::{
+    access_log::Writer,
+    limits::Limits,
+    paths::Root,
+    server::HttpServer,
+    threads::Spread,
+    worker::{Plan, Worker},
+};
 
 mod access_log;
 mod answer;
+mod board;
 mod body;
 mod channel;
 #[path = "../common/cli.rs"]
@@ -39,7 +47,9 @@ mod server;
 #[path = "../common/signals.rs"]
 mod signals;
 mod status;
+mod threads;
 mod waiting;
+mod worker;
 
 const HELP: &str = "\
 Serve the files below a directory over HTTP/1.1.
@@ -50,9 +60,13 @@ Options:
       --root DIR             directory to serve [default: .]
       --bind ADDR            IP address to listen on [default: 127.0.0.1]
       --port PORT            TCP port; 0 takes a free one [default: 8000]
+      --threads N            that serve, each on its own; at most --max-connections [default: 1]
+      --spread HOW           of connections over threads: kernel (each thread listens on the port, SO_REUSEPORT; about
+                             even) or accept (one thread accepts, the others have their turns; even)
+                             [default: kernel on Linux, elsewhere accept]
       --index NAME           file that is served for a directory that has it [default: index.html]
       --hidden               list and serve names that begin with a dot
-      --status               show the live reactor at /-/status
+      --status               show the live reactors at /-/status
       --quiet                no access log
       --max-connections N    at the same time; past it who waits longest makes room, or 503 [default: 1000]
       --idle-timeout S       seconds after which a connection without traffic is closed [default: 30]
@@ -66,12 +80,17 @@ The access log goes to standard output in the Common Log Format, in UTC; RUST_LO
 on standard error. Where nobody reads the log, lines are dropped and counted.
 Ctrl-C or SIGTERM ends the server when the answers under way are sent, a second one without waiting for them, a third
 one the process at once, whatever it is doing (exit code 130).
-Symbolic links are followed as long as they stay below the root.";
+Symbolic links are followed as long as they stay below the root.
+--max-connections is for all threads together: each has its share of it, and makes room among its own connections.
+With several threads and --spread kernel the port may be shared: a program of the same user that comes later and shares
+it too gets a part of the connections. One that is there before is an error, as always.";
 
 struct Args {
     root: PathBuf,
     bind: IpAddr,
     port: u16,
+    threads: usize,
+    spread: Spread,
     index: String,
     hidden: bool,
     status: bool,
@@ -84,6 +103,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
         root: ".".into(),
         bind: Ipv4Addr::LOCALHOST.into(),
         port: 8000,
+        threads: 1,
+        spread: Spread::default(),
         index: "index.html".into(),
         hidden: false,
         status: false,
@@ -95,6 +116,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
             Long("root") => args.root = parser.value()?.into(),
             Long("bind") => args.bind = parser.value()?.parse()?,
             Long("port") => args.port = parser.value()?.parse()?,
+            Long("threads") => args.threads = parser.value()?.parse_with(at_least_one)?,
+            Long("spread") => args.spread = parser.value()?.parse_with(spread)?,
             Long("index") => args.index = parser.value()?.string()?,
             Long("hidden") => args.hidden = true,
             Long("status") => args.status = true,
@@ -114,6 +137,9 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
             _ => return Err(arg.unexpected()),
         }
     }
+    if args.threads > args.limits.connections {
+        return Err("--threads must not be more than --max-connections".into());
+    }
     let mut index = std::path::Path::new(&args.index).components();
     match (index.next(), index.next()) {
         (Some(std::path::Component::Normal(_)), None) => Ok(Some(args)),
@@ -129,6 +155,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+fn spread(text: &str) -> Result<Spread, String> {
+    match text {
+        "kernel" => Ok(Spread::Kernel),
+        "accept" => Ok(Spread::Accept),
+        _ => Err("must be kernel or accept".into()),
+    }
+}
+
 /// Less would cut answers off.
 fn outgoing(text: &str) -> Result<usize, String> {
     match at_least_one(text)? {
@@ -140,63 +174,50 @@ fn outgoing(text: &str) -> Result<usize, String> {
 }
 
 fn run(args: Args) -> Result {
-    let Args {
-        root: directory,
-        limits,
-        ..
-    } = args;
-    let root = Root::new(&directory, args.hidden)
-        .map_err(|error| format!("cannot serve {}: {error}", directory.display()))?;
-    let (low_mark, high_mark) = limits.marks();
-    let mut reactor = Reactor::builder()
-        // Who is too many is accepted too, or nobody could make room.
-        .max_channels(limits.connections.saturating_add(limits::REFUSALS + 1))
-        .max_outgoing(limits.outgoing)
-        .watermarks(low_mark, high_mark)
-        .linger(limits::LINGER_TIME, limits::LINGER_BYTES)
-        .build()?;
-    signals::end_on_signal(reactor.handle(), ending::end)?;
-    let (log, log_writer) = match args.quiet {
-        true => (None, None),
-        false => {
-            let (log, writer) = AccessLog::new(reactor.handle())?;
-            (Some(log), Some(writer))
-        }
+    let root = Root::new(&args.root, args.hidden)
+        .map_err(|error| format!("cannot serve {}: {error}", args.root.display()))?;
+    let writer = match args.quiet {
+        true => None,
+        false => Some(Writer::start()?),
     };
-    let server = Rc::new(Server {
+    let plan = Plan {
         root,
         index: args.index,
-        limits,
-        log,
-        pages: RefCell::default(),
-        waiting: RefCell::default(),
-        history: args.status.then(RefCell::default),
-        requests: Cell::new(0),
-        scratch: RefCell::default(),
-        dates: RefCell::default(),
-    });
-    server.keep_history(&mut reactor);
-    let wanted = SocketAddr::new(args.bind, args.port);
-    // An answer should not wait for the acknowledgement of the one before.
-    let options = ListenOptions::new().nodelay(true);
-    let id = reactor
-        .listen_with(wanted, &options, server::HttpServer(server))
-        .map_err(|error| format!("cannot listen on {wanted}: {error}"))?;
-    let address = match reactor.channel(id) {
-        Some(listener) => listener.local_addr()?,
-        None => wanted.into(),
+        limits: args.limits,
+        threads: args.threads,
+        listens: args.threads == 1 || args.spread == Spread::Kernel,
+        log: writer.as_ref().map(Writer::shared),
+        board: args.status.then(|| Arc::new(threads::board(args.threads))),
     };
-    cli::say(&format!(
-        "serving {} on http://{address}/",
-        directory.display()
-    ))?;
-    let outcome = reactor.run();
-    // Dropping the connections completes the lines of what they were sending.
-    drop(reactor);
-    if let Some(writer) = log_writer {
+    let wanted = SocketAddr::new(args.bind, args.port);
+    let announce = |address| {
+        let root = args.root.display();
+        Ok(cli::say(&format!("serving {root} on http://{address}/"))?)
+    };
+    let outcome = match args.threads {
+        1 => serve(&plan, wanted, announce),
+        _ => threads::run(&plan, wanted, args.spread, announce),
+    };
+    if let Some(writer) = writer {
         writer.finish();
     }
     outcome
+}
+
+/// Serves on this thread. Dropping the connections at the end completes the lines of what they were sending.
+fn serve(plan: &Plan, wanted: SocketAddr, announce: impl FnOnce(SocketAddr) -> Result) -> Result {
+    let Worker {
+        mut reactor,
+        server,
+    } = plan.worker(0)?;
+    signals::end_on_signal(reactor.handle(), ending::end)?;
+    announce(worker::listen(
+        &mut reactor,
+        wanted,
+        false,
+        HttpServer(server),
+    )?)?;
+    reactor.run()
 }
 
 fn main() -> ExitCode {

@@ -32,7 +32,7 @@ pub(crate) enum Refused {
 }
 
 /// Where files are served from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Root {
     directory: PathBuf,
     /// Whether names that begin with a dot exist for clients.

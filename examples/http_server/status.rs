@@ -1,13 +1,13 @@
-//! The page `/-/status`: the live reactor. It reloads itself, with a script without flicker, without one by itself.
+//! The page `/-/status`: the live reactor, or all of them. It reloads itself, with a script without flicker, without one by itself.
 
 use std::fmt::{self, Display};
 
-use asynchat::{ChannelInfo, Registry};
+use asynchat::ChannelInfo;
 
 use crate::{
+    board::{Board, Snapshot},
     history::History,
     http_common::escape::Html,
-    limits,
     page::{self, Size},
 };
 
@@ -29,31 +29,32 @@ setInterval(async () => {
 ";
 
 /// Makes the page.
-pub(crate) fn page(registry: &Registry, history: &History, requests: u64) -> String {
+pub(crate) fn page(board: &Board) -> String {
     page::document(
         "Server status",
         HEAD,
         "Server status",
         Status {
-            registry,
-            history,
-            requests,
+            reactors: &board.snapshots(),
+            history: &board.history(),
         },
     )
 }
 
 struct Status<'a> {
-    registry: &'a Registry,
+    /// The workers, and behind them the front if there is more than one.
+    reactors: &'a [Snapshot],
     history: &'a History,
-    requests: u64,
 }
 
 impl Display for Status<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stats = self.registry.stats();
+        let Snapshot {
+            requests, stats, ..
+        } = Snapshot::total(self.reactors);
         f.write_str("<div class=\"tiles\">\n")?;
         for (label, value) in [
-            ("requests", self.requests),
+            ("requests", requests),
             ("open channels", stats.channels as u64),
             ("accepted", stats.accepted),
             ("accept pauses", stats.accept_pauses),
@@ -79,24 +80,65 @@ impl Display for Status<'_> {
             Size(bytes),
             Size(self.history.most_bytes()),
         )?;
+        if self.reactors.len() > 1 {
+            self.threads(f)?;
+        }
         self.channels(f)
     }
 }
 
 impl Status<'_> {
-    fn channels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn threads(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "<h2>Open channels</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th>Channel</th><th>Type</th><th>State</th>\
-             <th>Peer</th><th class=\"n\">Age</th><th class=\"n\">In</th><th class=\"n\">Out</th>\
+            "<h2>Threads</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th>Thread</th><th class=\"n\">Requests</th>\
+             <th class=\"n\">Connections</th><th class=\"n\">Open channels</th><th class=\"n\">Turns</th>\
+             <th class=\"n\">Sent</th></tr></thead>\n<tbody>\n",
+        )?;
+        for (place, reactor) in self.reactors.iter().enumerate() {
+            writeln!(
+                f,
+                "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+                 <td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+                self.thread(place),
+                reactor.requests,
+                reactor.connections,
+                reactor.stats.channels,
+                reactor.stats.turns,
+                Size(reactor.stats.bytes_out),
+            )?;
+        }
+        f.write_str(
+            "</tbody>\n</table></div>\n<p class=\"soft\">What is shown of other threads than the one that answers may be \
+             a second old.</p>\n",
+        )
+    }
+
+    fn thread(&self, place: usize) -> String {
+        match place + 1 == self.reactors.len() {
+            true => "main".into(),
+            false => format!("{}", place + 1),
+        }
+    }
+
+    fn channels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let several = self.reactors.len() > 1;
+        let thread = if several { "<th>Thread</th>" } else { "" };
+        write!(
+            f,
+            "<h2>Open channels</h2>\n<div class=\"scroll\"><table>\n<thead><tr>{thread}<th>Channel</th><th>Type</th>\
+             <th>State</th><th>Peer</th><th class=\"n\">Age</th><th class=\"n\">In</th><th class=\"n\">Out</th>\
              <th class=\"n\">Queue</th></tr></thead>\n<tbody>\n",
         )?;
         let mut hidden = 0;
-        for (row, channel) in self.registry.channels().enumerate() {
-            if row < limits::STATUS_ROWS {
-                row_of(f, &channel)?;
-            } else {
-                hidden += 1;
+        for (place, reactor) in self.reactors.iter().enumerate() {
+            for channel in &reactor.channels {
+                f.write_str("<tr>")?;
+                if several {
+                    write!(f, "<td>{}</td>", self.thread(place))?;
+                }
+                row_of(f, channel)?;
             }
+            hidden += reactor.stats.channels - reactor.channels.len();
         }
         f.write_str("</tbody>\n</table></div>\n")?;
         if hidden > 0 {
@@ -109,6 +151,7 @@ impl Status<'_> {
     }
 }
 
+/// The row but for its start.
 fn row_of(f: &mut fmt::Formatter<'_>, channel: &ChannelInfo) -> fmt::Result {
     let peer = channel
         .peer
@@ -120,7 +163,7 @@ fn row_of(f: &mut fmt::Formatter<'_>, channel: &ChannelInfo) -> fmt::Result {
     let age = channel.age.as_secs();
     writeln!(
         f,
-        "<tr><td>{}</td><td>{}</td><td>{:?}</td><td>{}</td><td class=\"n\">{}:{:02}</td><td class=\"n\">{}</td>\
+        "<td>{}</td><td>{}</td><td>{:?}</td><td>{}</td><td class=\"n\">{}:{:02}</td><td class=\"n\">{}</td>\
          <td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
         channel.id,
         Html(name),

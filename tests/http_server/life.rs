@@ -28,6 +28,8 @@ fn the_help_names_every_option() {
         "--root",
         "--bind",
         "--port",
+        "--threads",
+        "--spread",
         "--index",
         "--hidden",
         "--status",
