@@ -23,7 +23,7 @@ impl Registry {
             // The error of one stream is that stream's end, also when it was registered already (R9).
             if failed
                 && let Some((serial, stream)) = self.adopted.take()
-                && serial == self.serials
+                && serial == self.serial
             {
                 self.close(stream, "handle_accepted failed");
             }
@@ -89,13 +89,13 @@ impl Registry {
     }
 
     fn number(&mut self, io: Io, peer: &Address) -> Stream {
-        self.serials += 1;
+        self.serial += 1;
         self.stats.accepted += 1;
         self.effects += 1;
         Stream {
             io,
             peer: peer.inet(),
-            serial: self.serials,
+            serial: self.serial,
         }
     }
 

@@ -9,6 +9,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -70,7 +71,8 @@ pub struct Registry {
     pub(crate) effects: u64,
     /// Counts what may end the service of a channel by its object: close, detach, replace.
     pub(crate) breaks: u64,
-    pub(crate) serials: u64,
+    /// Of the stream accepted last. Starts where no other reactor of the process comes to, because streams change reactors.
+    pub(crate) serial: u64,
     /// The accepted stream registered last: its serial and its channel.
     pub(crate) adopted: Option<(u64, ChannelId)>,
     pub(crate) stats: Stats,
@@ -105,7 +107,7 @@ impl Registry {
             held: Vec::new(),
             effects: 0,
             breaks: 0,
-            serials: 0,
+            serial: first_serial(),
             adopted: None,
             stats: Stats::default(),
             stopping: false,
@@ -436,6 +438,12 @@ impl Registry {
         now.checked_add(delay)
             .unwrap_or_else(|| now + Duration::from_secs(60 * 60 * 24 * 365 * 30))
     }
+}
+
+/// Far from that of any other reactor.
+fn first_serial() -> u64 {
+    static REACTORS: AtomicU64 = AtomicU64::new(0);
+    REACTORS.fetch_add(1, Ordering::Relaxed) << 40
 }
 
 impl fmt::Debug for Registry {

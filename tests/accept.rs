@@ -493,3 +493,44 @@ fn an_idle_listener_costs_no_turns() {
     let turn = reactor.turn(Some(Duration::from_millis(30))).unwrap();
     assert_eq!((turn.events, turn.callbacks), (0, 0));
 }
+
+/// Keeps the first stream it accepts for another reactor; with one of another reactor, registers that and fails.
+struct Swapper {
+    lent: Rc<RefCell<Option<Stream>>>,
+    registered: Rc<RefCell<Option<ChannelId>>>,
+}
+
+impl Dispatcher for Swapper {
+    fn handle_accepted(&mut self, channel: &mut Channel<'_>, stream: Stream, _: Address) -> Result {
+        let Some(foreign) = self.lent.borrow_mut().take() else {
+            *self.lent.borrow_mut() = Some(stream);
+            return Ok(());
+        };
+        let recorder = Recorder::new(&Trace::new());
+        *self.registered.borrow_mut() = Some(channel.registry().register(foreign, recorder)?);
+        Err("the own stream is no good".into())
+    }
+}
+
+/// Each reactor counts the streams it accepts, and streams change reactors: the counts must not be mixed up.
+#[test]
+fn a_failed_accept_closes_no_stream_that_another_reactor_accepted() {
+    let lent = Rc::new(RefCell::new(None));
+    let registered = Rc::new(RefCell::new(None));
+    let mut reactors = [Reactor::new().unwrap(), Reactor::new().unwrap()];
+    let mut clients = Vec::new();
+    for reactor in &mut reactors {
+        let swapper = Swapper {
+            lent: lent.clone(),
+            registered: registered.clone(),
+        };
+        let id = reactor.listen(([127, 0, 0, 1], 0), swapper).unwrap();
+        clients.push(TcpStream::connect(address_of(reactor, id)).unwrap());
+        turn_until(reactor, |_| {
+            lent.borrow().is_some() || registered.borrow().is_some()
+        });
+    }
+    settle(&mut reactors[1]);
+    let registered = registered.borrow().expect("the second reactor took it");
+    assert!(reactors[1].channel(registered).is_some());
+}
