@@ -12,6 +12,7 @@ use crate::{
     outgoing::{Flushed, Outgoing, Spare},
     slot::{Phase, Slot},
     socket::Role,
+    table::find,
 };
 
 impl Registry {
@@ -54,6 +55,43 @@ impl Registry {
         }
     }
 
+    /// Sends what a callback pushed in small pieces to a stream, if nothing else is queued. True if that was all of
+    /// it: the usual answer, without the detours of `flush`.
+    #[inline(never)]
+    pub(crate) fn flush_at_once(&mut self, id: ChannelId) -> bool {
+        let Some(slot) = find(&mut self.slots, id) else {
+            return false;
+        };
+        if !slot.readiness.can_write() || slot.io.role() != Role::Stream {
+            return false;
+        }
+        let Some(mut queue) = slot.outgoing.take_if(|queue| queue.is_only_copies()) else {
+            return false;
+        };
+        match slot.io.write(queue.copies()) {
+            Ok(n) => {
+                slot.note_output(n, &self.clock);
+                self.stats.bytes_out += n as u64;
+                if n == queue.len() {
+                    self.keep_emptied(queue);
+                    return true;
+                }
+                slot.readiness.after_stream_write(n, queue.len());
+                queue.advance(n, &mut self.spare);
+                slot.outgoing = Some(queue);
+            }
+            Err(error) => {
+                slot.outgoing = Some(queue);
+                match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => slot.readiness.write_blocked(),
+                    _ => self.sending_failed(id, error),
+                }
+            }
+        }
+        false
+    }
+
     fn flush(&mut self, id: ChannelId) {
         let budget = self.policy.write_budget;
         let Some(mut queue) = self.slot_mut(id).and_then(|slot| slot.outgoing.take()) else {
@@ -89,20 +127,23 @@ impl Registry {
         match flushed {
             Flushed::Empty | Flushed::Blocked | Flushed::Parked | Flushed::Paused => {}
             Flushed::ProducerFailed(error) => self.fail_with(id, error),
-            Flushed::Failed(error) => {
-                // Whatever the reason, the stream has a hole now: nothing more can be sent.
-                let doomed = self.slot_mut(id).and_then(|slot| {
-                    if meaning_of_io(&error) == Meaning::Reset {
-                        slot.broken_while_sending();
-                    }
-                    slot.outgoing.take()
-                });
-                if let Some(queue) = doomed {
-                    self.give_queue(queue);
-                }
-                self.fail(id, error.into());
-            }
+            Flushed::Failed(error) => self.sending_failed(id, error),
         }
+    }
+
+    /// Whatever the reason, the stream has a hole now: nothing more can be sent.
+    #[cold]
+    fn sending_failed(&mut self, id: ChannelId, error: io::Error) {
+        let doomed = self.slot_mut(id).and_then(|slot| {
+            if meaning_of_io(&error) == Meaning::Reset {
+                slot.broken_while_sending();
+            }
+            slot.outgoing.take()
+        });
+        if let Some(queue) = doomed {
+            self.give_queue(queue);
+        }
+        self.fail(id, error.into());
     }
 
     fn keep_queue(&mut self, id: ChannelId, queue: Box<Outgoing>) {

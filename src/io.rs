@@ -116,8 +116,7 @@ impl Registry {
                 return Err(error);
             }
         };
-        slot.note_traffic(&self.clock);
-        slot.bytes_out += n as u64;
+        slot.note_output(n, &self.clock);
         self.stats.bytes_out += n as u64;
         self.effects += 1;
         Ok(n)
@@ -176,6 +175,12 @@ impl Slot {
             (Meaning::Failure, Role::Fd) => self.readiness.read_blocked(),
             _ => {}
         }
+    }
+
+    #[inline]
+    pub(crate) fn note_output(&mut self, n: usize, clock: &Clock) {
+        self.note_traffic(clock);
+        self.bytes_out += n as u64;
     }
 
     /// What arrived before the connection broke may still be unread: one more look.

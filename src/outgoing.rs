@@ -134,6 +134,23 @@ impl Outgoing {
         self.parked = false;
     }
 
+    /// Whether nothing is queued but copies, and none of them is sent.
+    pub(crate) fn is_only_copies(&self) -> bool {
+        self.segments.is_empty() && self.sent == 0
+    }
+
+    /// All that is queued, when it is only copies.
+    pub(crate) fn copies(&self) -> &[u8] {
+        &self.tail
+    }
+
+    /// All copies are sent. False if the buffer is too large to be kept for the next channel.
+    pub(crate) fn empty_copies(&mut self) -> bool {
+        self.len = 0;
+        self.tail.clear();
+        self.tail.capacity() <= 2 * BUFFER_MAX
+    }
+
     pub(crate) fn push(&mut self, bytes: Bytes, spare: &mut Spare) {
         if bytes.len() <= COPIED_MAX {
             self.copy(&bytes, spare);
@@ -326,7 +343,7 @@ impl Outgoing {
         }
     }
 
-    fn advance(&mut self, mut n: usize, spare: &mut Spare) {
+    pub(crate) fn advance(&mut self, mut n: usize, spare: &mut Spare) {
         self.len -= n;
         while let Some(segment) = self.segments.front_mut() {
             let left = segment.bytes().len() - self.sent;

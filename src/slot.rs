@@ -167,12 +167,11 @@ impl Slot {
             .is_some_and(|queue| !queue.is_empty())
     }
 
-    /// Whether nothing but a read or a write can be due: no news, nothing queued, nothing ending.
+    /// Whether nothing but a read, a write or a flush can be due: no news, nothing ending.
     #[inline]
     pub(crate) fn is_calm(&self) -> bool {
         self.flags.are_calm()
             && matches!(self.phase, Phase::Open)
-            && self.outgoing.is_none()
             && self.unread.is_none()
             && !self.readiness.has_news()
     }

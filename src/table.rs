@@ -14,6 +14,9 @@ use crate::{
     socket::{Io, Role},
 };
 
+/// Queues kept for the next channel that needs one, each perhaps with a buffer.
+const SPARE_QUEUES: usize = 64;
+
 /// Finds a channel when the rest of the registry has to stay free to borrow.
 #[inline]
 pub(crate) fn find(slots: &mut Slab<Slot>, id: ChannelId) -> Option<&mut Slot> {
@@ -92,9 +95,15 @@ impl Registry {
         }
     }
 
-    /// Keeps an emptied queue for the next channel that needs one.
+    /// Keeps a queue whose copies are sent, buffer and all: most likely the next channel answers alike.
+    pub(crate) fn keep_emptied(&mut self, mut queue: Box<Outgoing>) {
+        if self.queues.len() < SPARE_QUEUES && queue.empty_copies() {
+            self.queues.push(queue);
+        }
+    }
+
+    /// Keeps a queue for the next channel that needs one, without what is in it.
     pub(crate) fn give_queue(&mut self, mut queue: Box<Outgoing>) {
-        const SPARE_QUEUES: usize = 256;
         while let Some(producer) = queue.take_producer() {
             self.discard(producer);
         }

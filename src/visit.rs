@@ -21,6 +21,7 @@ impl Registry {
         slot.flags.clear(Flags::QUEUED);
         self.visiting = id;
         let settled = if slot.is_calm()
+            && slot.outgoing.is_none()
             && let Some(object) = slot.dispatcher.take()
         {
             let may_read = slot.readiness.can_read();
@@ -122,6 +123,8 @@ impl Registry {
             && let Some(slot) = find(&mut self.slots, id)
             && slot.is_calm()
             && slot.dispatcher.is_none()
+            && (slot.outgoing.is_none() || self.flush_at_once(id))
+            && let Some(slot) = find(&mut self.slots, id)
         {
             std::mem::forget(outcome);
             if reads {
@@ -169,7 +172,8 @@ impl Registry {
         if let Some(effects) = effects_before_read {
             self.watch_for_spin(id, effects);
         }
-        if fine || self.slot(id).is_some_and(|slot| !slot.is_calm()) {
+        let calm = |slot: &Slot| slot.is_calm() && slot.outgoing.is_none();
+        if fine || self.slot(id).is_some_and(|slot| !calm(slot)) {
             self.serve_after_read(id);
         }
     }

@@ -119,6 +119,9 @@ fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Res
             }
         }
         if !view.framer.has_changed(&frames) {
+            if view.rest.is_empty() {
+                return Ok(());
+            }
             break;
         }
     }

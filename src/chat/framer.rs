@@ -212,9 +212,6 @@ impl Framer {
     pub(crate) fn begin_frame(&mut self, len: usize) {
         self.frame_len = len as u64;
         self.ends = true;
-        if let Mode::Bytes(search) = &mut self.mode {
-            search.expect_found();
-        }
     }
 
     /// The terminator of a whole frame is taken off the input.
@@ -222,9 +219,6 @@ impl Framer {
     pub(crate) fn end_frame(&mut self) {
         self.frame_len = 0;
         self.ends = false;
-        if let Mode::Bytes(search) = &mut self.mode {
-            search.forget();
-        }
     }
 
     /// Whether data of so many bytes, just handed out, is all of its frame.

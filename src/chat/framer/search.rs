@@ -104,12 +104,6 @@ impl Search {
         }
     }
 
-    /// The data before a whole needle is taken: the needle comes next.
-    #[inline]
-    pub(super) fn expect_found(&mut self) {
-        self.progress = Progress::Found;
-    }
-
     #[inline]
     pub(super) fn is_found(&self) -> bool {
         matches!(self.progress, Progress::Found)
@@ -231,19 +225,11 @@ impl ShortNeedle {
     /// faster than setting up a vector search.
     #[inline]
     pub(super) fn find_near(self, input: &[u8]) -> Option<usize> {
-        const LOW: u64 = u64::MAX / 0xff;
-        const HIGH: u64 = LOW << 7;
-        let near = input.first_chunk::<32>()?;
-        for (index, word) in near.as_chunks::<8>().0.iter().enumerate() {
-            // A zero byte where they are equal; the lowest set bit of `zeros` marks the first one.
-            let difference = u64::from_le_bytes(*word) ^ (LOW * u64::from(self.first));
-            let zeros = difference.wrapping_sub(LOW) & !difference & HIGH;
-            if zeros != 0 {
-                let at = index * 8 + zeros.trailing_zeros() as usize / 8;
-                return Some(at).filter(|&at| self.is_at(input, at));
-            }
-        }
-        None
+        let first = match input.first_chunk::<32>() {
+            Some(near) => find_in_words(self.first, near.as_chunks::<8>().0),
+            None => find_in_short(self.first, input),
+        };
+        first.filter(|&at| self.is_at(input, at))
     }
 
     #[inline]
@@ -261,6 +247,30 @@ impl ShortNeedle {
             None => (input.len(), false),
         }
     }
+}
+
+#[inline(always)]
+fn find_in_words(byte: u8, words: &[[u8; 8]]) -> Option<usize> {
+    const LOW: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = LOW << 7;
+    for (index, word) in words.iter().enumerate() {
+        // A zero byte where they are equal; the lowest set bit of `zeros` marks the first one.
+        let difference = u64::from_le_bytes(*word) ^ (LOW * u64::from(byte));
+        let zeros = difference.wrapping_sub(LOW) & !difference & HIGH;
+        if zeros != 0 {
+            return Some(index * 8 + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    None
+}
+
+#[inline(never)]
+fn find_in_short(byte: u8, input: &[u8]) -> Option<usize> {
+    let (words, rest) = input.as_chunks::<8>();
+    find_in_words(byte, words).or_else(|| {
+        let at = rest.iter().position(|&other| other == byte)?;
+        Some(words.len() * 8 + at)
+    })
 }
 
 /// What single bytes are lent from.
