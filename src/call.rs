@@ -141,7 +141,7 @@ impl Registry {
             Meaning::Nothing => {}
             Meaning::Reset => match self.slot_mut(id) {
                 Some(slot) if matches!(slot.io.role(), Role::Stream | Role::Fd) => {
-                    slot.note_reset();
+                    slot.flags.set(Flags::RESET);
                 }
                 Some(_) => log::debug!(target: "asynchat::channel", "channel {id}: {error}"),
                 None => {}

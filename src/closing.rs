@@ -48,7 +48,7 @@ impl Registry {
             slot.flags.set(Flags::SHUT);
             if let Err(error) = slot.io.shutdown_write() {
                 log::debug!(target: "asynchat::channel", "channel {id}: shutdown: {error}");
-                slot.note_reset();
+                slot.flags.set(Flags::RESET);
                 self.report_close(id);
                 return;
             }

@@ -97,11 +97,12 @@ impl Registry {
         let Some(mut queue) = self.slot_mut(id).and_then(|slot| slot.outgoing.take()) else {
             return;
         };
-        let (written, flushed) = loop {
+        let mut written = 0;
+        let flushed = loop {
             let Some((slot, spare)) = self.slot_and_spare(id) else {
                 return;
             };
-            match flush_queue(&mut queue, budget, slot, spare) {
+            match flush_queue(&mut queue, budget, slot, spare, &mut written) {
                 Ok(outcome) => break outcome,
                 Err(panic) if self.policy.propagate_panics => {
                     self.keep_queue(id, queue);
@@ -163,7 +164,8 @@ fn flush_queue(
     budget: usize,
     slot: &mut Slot,
     spare: &mut Spare,
-) -> Caught<(usize, Flushed)> {
+    written: &mut usize,
+) -> Caught<Flushed> {
     let Slot { io, readiness, .. } = slot;
     let role = io.role();
     let write = |slices: &[io::IoSlice<'_>]| {
@@ -175,8 +177,11 @@ fn flush_queue(
             many => io.write_vectored(many),
         };
         match &result {
-            Ok(n) if role == Role::Stream => {
-                readiness.after_stream_write(*n, slices.iter().map(|s| s.len()).sum());
+            Ok(n) => {
+                *written += n;
+                if role == Role::Stream {
+                    readiness.after_stream_write(*n, slices.iter().map(|s| s.len()).sum());
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => readiness.write_blocked(),
             _ => {}
@@ -184,8 +189,8 @@ fn flush_queue(
         result
     };
     if queue.has_producer() {
-        catch_unwind(AssertUnwindSafe(|| queue.flush(budget, spare, write)))
+        catch_unwind(AssertUnwindSafe(|| queue.flush(budget, spare, write).1))
     } else {
-        Ok(queue.flush(budget, spare, write))
+        Ok(queue.flush(budget, spare, write).1)
     }
 }

@@ -131,7 +131,7 @@ impl Registry {
                 if meaning_of_io(&error) == Meaning::Failure
                     && let Some(slot) = self.slot_mut(id)
                 {
-                    slot.note_reset();
+                    slot.flags.set(Flags::RESET);
                 }
                 0
             }
@@ -169,7 +169,7 @@ impl Slot {
             }
             (Meaning::Reset, Role::Stream | Role::Fd) => {
                 self.readiness.read_blocked();
-                self.note_reset();
+                self.flags.set(Flags::RESET);
             }
             // The write end of a pipe: there will never be anything to read.
             (Meaning::Failure, Role::Fd) => self.readiness.read_blocked(),
@@ -187,7 +187,7 @@ impl Slot {
     pub(crate) fn broken_while_sending(&mut self) {
         if !self.flags.has(Flags::RESET) {
             self.readiness.read_again();
-            self.note_reset();
+            self.flags.set(Flags::RESET);
         }
     }
 
@@ -278,7 +278,7 @@ impl Slot {
         id: ChannelId,
     ) -> io::Result<usize> {
         let may = self.outgoing.is_none()
-            && !self.flags.has(Flags::SHUT)
+            && !self.flags.has(Flags::SHUT | Flags::RESET)
             && self.readiness.can_write()
             && !matches!(self.phase, Phase::Connecting(_))
             && !data.is_empty();
@@ -312,6 +312,9 @@ impl Slot {
                 io::ErrorKind::InvalidInput,
                 "send after shutdown_write",
             ));
+        }
+        if self.flags.has(Flags::RESET) {
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
         if data.is_empty() && self.io.role() != Role::Datagram {
             return Ok(0);

@@ -176,12 +176,6 @@ impl Slot {
             && !self.readiness.has_news()
     }
 
-    /// The peer broke the connection, whatever it did before.
-    pub(crate) fn note_reset(&mut self) {
-        self.flags.clear(Flags::FINISHED);
-        self.flags.set(Flags::RESET);
-    }
-
     /// Whether `handle_drain` is due.
     pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
         self.flags.has(Flags::CONGESTED) && self.outgoing_len() <= limits.low

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    io::ErrorKind,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
@@ -181,7 +182,12 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
         if channel.take_asked_call() {
             return self.hand_out(channel, &[], false).1;
         }
-        channel.recv_some(|channel, input, end| self.hand_out(channel, input, end))?
+        match channel.recv_some(|channel, input, end| self.hand_out(channel, input, end)) {
+            Ok(outcome) => outcome,
+            // Nothing, told without an allocation.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {

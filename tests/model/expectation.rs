@@ -1,0 +1,1123 @@
+//! The reference model: what each callback, byte and lookup may be, given what was done so far. It never predicts
+//! which channel comes first, only what must not come, and what must have come in the end.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use asynchat::{Channel, ChannelId, State, TimerId};
+
+use crate::{
+    peer::Peer,
+    program::{AtEnd, Delay, Kind, On, Outcome, Reads, Rule, Setup, Spec},
+};
+
+thread_local! {
+    static MODEL: RefCell<Option<Model>> = const { RefCell::new(None) };
+}
+
+/// The model of the case running on this thread: thread-local, so that closures posted through a `Handle` reach it
+/// although they have to be `Send`.
+pub fn model<R>(f: impl FnOnce(&mut Model) -> R) -> R {
+    MODEL.with_borrow_mut(|model| f(model.as_mut().expect("a case is running")))
+}
+
+pub fn install(model: Model) {
+    MODEL.set(Some(model));
+}
+
+pub fn take() -> Model {
+    MODEL.take().expect("a case is running")
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    In,
+    Out,
+}
+
+/// The byte at a place of a stream: every place of every stream looks different, so that a byte lost, doubled or
+/// moved shows.
+pub fn byte(link: usize, direction: Direction, at: usize) -> u8 {
+    let mut x = (at as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x ^= (link as u64 * 2 + direction as u64 + 1).wrapping_mul(0xD1B5_4A32_D192_ED03);
+    x ^= x >> 29;
+    x = x.wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    (x >> 56) as u8
+}
+
+pub fn bytes(link: usize, direction: Direction, from: usize, len: usize) -> Vec<u8> {
+    (from..from + len)
+        .map(|at| byte(link, direction, at))
+        .collect()
+}
+
+/// What can be seen of a channel without touching it.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    pub id: ChannelId,
+    pub state: State,
+    pub outgoing: usize,
+    pub congested: bool,
+    pub reset: bool,
+}
+
+impl View {
+    pub fn of(channel: &Channel<'_>) -> Self {
+        Self {
+            id: channel.id(),
+            state: channel.state(),
+            outgoing: channel.outgoing_len(),
+            congested: channel.is_congested(),
+            reset: channel.is_reset(),
+        }
+    }
+}
+
+/// What `handle_error` was given.
+#[derive(Debug)]
+pub enum Told {
+    Overflow,
+    Text(String),
+}
+
+#[derive(Debug)]
+pub struct Link {
+    pub spec: Spec,
+    pub id: Option<ChannelId>,
+    pub peer: Option<Peer>,
+    /// The turn it was made in.
+    born: usize,
+    /// Objects are numbered; this is the one that serves.
+    pub object: usize,
+    pub objects: usize,
+    live: BTreeSet<usize>,
+    counts: BTreeMap<On, usize>,
+    this_turn: Vec<On>,
+
+    pub greeted: bool,
+    pub closing: bool,
+    /// `shutdown_write` was called.
+    pub shut: bool,
+    pub closed: bool,
+    told: bool,
+    /// To be closed when the running callback has returned and its failure was told.
+    dying: bool,
+    /// A callback returned an error that means a reset.
+    broken: bool,
+    pub idle: bool,
+    pub wish: (bool, bool),
+
+    /// Bytes pushed and to be made by producers, in all.
+    pub expected: usize,
+    /// What the peer must get although the channel was taken out.
+    pub left_with_socket: Option<usize>,
+    /// Bytes written by earlier channels of this socket.
+    pub base_out: usize,
+    pub producers: usize,
+    pub parked: bool,
+    /// Errors of producers that `handle_error` has not been given.
+    failures: Vec<(String, usize)>,
+    pub congested: bool,
+    pub overflown: bool,
+    /// All that is expected has to arrive: nobody closed or broke anything.
+    pub whole: bool,
+
+    pub delivered: usize,
+    pub unread: usize,
+    pub found_eof: bool,
+    /// All the peer sent has to be delivered, even before a reset.
+    pub exact: bool,
+    /// Where the second address of an attempt listens, until it was reached.
+    pub waiting: Option<std::net::TcpListener>,
+    /// The rest of a detached socket.
+    pub detached: Option<socket2::Socket>,
+}
+
+impl Link {
+    pub fn new(spec: Spec, peer: Option<Peer>, born: usize) -> Self {
+        Self {
+            wish: (spec.readable, spec.writable),
+            exact: spec.readable && spec.reads != Reads::Deaf,
+            id: None,
+            peer,
+            born,
+            object: 0,
+            objects: 0,
+            live: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            this_turn: Vec::new(),
+            greeted: spec.kind == Kind::Fd,
+            closing: false,
+            shut: false,
+            closed: false,
+            told: false,
+            dying: false,
+            broken: false,
+            idle: false,
+            expected: 0,
+            left_with_socket: None,
+            base_out: 0,
+            producers: 0,
+            parked: false,
+            failures: Vec::new(),
+            congested: false,
+            overflown: false,
+            whole: true,
+            delivered: 0,
+            unread: 0,
+            found_eof: false,
+            waiting: None,
+            detached: None,
+            spec,
+        }
+    }
+
+    pub fn is_listener(&self) -> bool {
+        self.spec.kind == Kind::Listener
+    }
+
+    /// Made by `connect`.
+    pub fn is_attempt(&self) -> bool {
+        matches!(
+            self.spec.kind,
+            Kind::Connecting | Kind::SecondTry | Kind::Refused
+        )
+    }
+
+    pub fn peer_sent(&self) -> usize {
+        self.peer.as_ref().map_or(0, |peer| peer.sent)
+    }
+
+    fn peer_received(&self) -> usize {
+        self.peer.as_ref().map_or(0, |peer| peer.received)
+    }
+
+    /// The peer sends no more.
+    fn peer_ended(&self) -> bool {
+        self.peer
+            .as_ref()
+            .is_some_and(|peer| peer.shut || peer.socket.is_none())
+    }
+
+    fn peer_is_gone(&self) -> bool {
+        self.peer
+            .as_ref()
+            .is_some_and(|peer| peer.socket.is_none() || peer.dead)
+    }
+
+    /// A reset may have happened.
+    pub fn may_be_reset(&self) -> bool {
+        self.broken || self.peer_is_gone()
+    }
+
+    fn may_be_gone(&self) -> bool {
+        self.closed || self.closing || self.dying || self.may_be_reset()
+    }
+
+    pub fn is_deaf(&self) -> bool {
+        self.spec.reads == Reads::Deaf
+    }
+
+    /// The socket was given to a new channel.
+    pub fn start_again(&mut self, id: ChannelId, born: usize, written: usize) {
+        if self.is_attempt() {
+            self.spec.kind = Kind::Tcp;
+        }
+        self.id = Some(id);
+        self.born = born;
+        self.base_out = written;
+        self.closed = false;
+        self.dying = false;
+        self.greeted = self.spec.kind == Kind::Fd;
+        self.told = false;
+        self.found_eof = false;
+        self.idle = false;
+        self.congested = false;
+        self.overflown = false;
+        self.this_turn.clear();
+        self.left_with_socket = None;
+    }
+
+    /// The model's side of taking the channel out.
+    pub fn take_out(&mut self, left: usize) {
+        self.closed = true;
+        self.left_with_socket = Some(left);
+        self.parked = false;
+        self.failures.clear();
+        self.overflown = false;
+    }
+
+    pub fn close(&mut self) {
+        if !self.closed {
+            self.closed = true;
+            self.whole = false;
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Timer {
+    pub id: Option<TimerId>,
+    pub delay: Delay,
+    pub every: bool,
+    armed: usize,
+    pub runs: usize,
+    last_run: Option<usize>,
+    pub cancelled: bool,
+    /// Its closure is not dropped.
+    pub live: bool,
+}
+
+#[derive(Debug)]
+pub struct Job {
+    /// Posted when so many turns had begun, and from inside a turn or not.
+    posted: (usize, bool),
+    ran: bool,
+    pub live: bool,
+}
+
+#[derive(Debug)]
+pub struct Model {
+    pub setup: Setup,
+    pub rules: Vec<Rule>,
+    pub links: Vec<Link>,
+    pub timers: Vec<Timer>,
+    pub jobs: Vec<Job>,
+    /// Peers that connected to a listener and were not accepted: its number, their port, themselves.
+    pub dialled: Vec<(usize, u16, Peer)>,
+    pub faults: Vec<String>,
+    /// Turns begun.
+    pub turns: usize,
+    pub turning: bool,
+    /// What runs inside the turn at the moment.
+    running: Option<String>,
+    /// Links whose objects are lent out by `with`, and the one whose callback runs.
+    pub out: Vec<usize>,
+    /// A callback failed, and nothing else may run before `handle_error` knows.
+    pending: Option<(usize, String)>,
+    /// The link made from the stream accepted in the running callback.
+    pub adopted: Option<usize>,
+    pub finishing: bool,
+    /// `shutdown` was called with a grace that may be over at any time.
+    pub doomed: bool,
+    /// Errors of timers and posted calls that the hook has to be given.
+    hook_owed: Option<String>,
+    pub callbacks: usize,
+    /// The kinds of callbacks that ran at all.
+    pub reached: BTreeSet<On>,
+}
+
+impl Model {
+    pub fn new(setup: Setup, rules: Vec<Rule>) -> Self {
+        Self {
+            setup,
+            rules,
+            links: Vec::new(),
+            timers: Vec::new(),
+            jobs: Vec::new(),
+            dialled: Vec::new(),
+            faults: Vec::new(),
+            turns: 0,
+            turning: false,
+            running: None,
+            out: Vec::new(),
+            pending: None,
+            adopted: None,
+            finishing: false,
+            doomed: false,
+            hook_owed: None,
+            callbacks: 0,
+            reached: BTreeSet::new(),
+        }
+    }
+
+    pub fn fault(&mut self, text: impl Into<String>) {
+        // The first ones tell; what follows from them only fills the screen.
+        if self.faults.len() < 8 {
+            self.faults.push(text.into());
+        }
+    }
+
+    fn fault_of(&mut self, link: usize, text: impl AsRef<str>) {
+        let text = text.as_ref();
+        self.fault(format!("#{link}: {text}"));
+    }
+
+    /// Nobody can say for certain that the channel is still there.
+    pub fn may_be_gone(&self, link: usize) -> bool {
+        self.doomed || self.links[link].may_be_gone()
+    }
+
+    // ---- objects
+
+    pub fn made(&mut self, link: usize) -> usize {
+        let link = &mut self.links[link];
+        let object = link.objects;
+        link.objects += 1;
+        link.live.insert(object);
+        object
+    }
+
+    pub fn dropped(&mut self, link: usize, object: usize) {
+        self.links[link].live.remove(&object);
+    }
+
+    pub fn is_live(&self, link: usize, object: usize) -> bool {
+        self.links[link].live.contains(&object)
+    }
+
+    /// A predicate was asked.
+    pub fn asked(&mut self, link: usize, object: usize, what: &str) {
+        let l = &self.links[link];
+        if l.closed {
+            self.fault_of(link, format!("{what}() asked after close"));
+        } else if l.object != object {
+            self.fault_of(
+                link,
+                format!("{what}() asked of an object that was replaced"),
+            );
+        }
+    }
+
+    // ---- callbacks
+
+    /// A callback begins. Gives its number among those of its kind.
+    pub fn enter(&mut self, link: usize, object: usize, on: On, view: View) -> usize {
+        self.callbacks += 1;
+        self.reached.insert(on);
+        let mut faults = Vec::new();
+        let mut no = |wrong: bool, text: &str| {
+            if wrong {
+                faults.push(text.to_string());
+            }
+        };
+        no(!self.turning, "outside a turn");
+        if let Some(running) = self.running.replace(format!("handle_{on:?} of #{link}")) {
+            no(true, &format!("from inside {running}"));
+        }
+        if let Some((failed, text)) = &self.pending {
+            let owed = *failed == link && on == On::Error;
+            no(
+                !owed,
+                &format!("before handle_error of #{failed} got {text:?}"),
+            );
+        }
+        let turn = self.turns;
+        let low = self.setup.low;
+        let l = &mut self.links[link];
+        no(l.closed, "after close");
+        no(l.id != Some(view.id), "for another channel's id");
+        no(l.object != object, "of an object that was replaced");
+        // What others pushed to a descriptor leaves in that turn already: it needs no greeting first.
+        let flushed = l.spec.kind == Kind::Fd && matches!(on, On::Error | On::Drain | On::Close);
+        no(
+            l.born == turn && self.turning && !flushed,
+            "in the turn the channel was made in",
+        );
+        no(l.dying && on != On::Error, "after the connection broke");
+        let is_stream_call = !matches!(on, On::Accepted | On::Error);
+        no(is_stream_call && l.is_listener(), "of a listener");
+        no(on == On::Accepted && !l.is_listener(), "of a stream");
+        let before_greeting = matches!(on, On::Connect | On::Failed | On::Accepted);
+        let failed_attempt = l.dying || l.is_listener();
+        no(
+            !before_greeting && !l.greeted && !failed_attempt,
+            "before handle_connect",
+        );
+        let earlier = l.this_turn.clone();
+        let again = earlier.contains(&on);
+        match on {
+            On::Connect => {
+                no(l.greeted, "twice");
+                no(l.spec.kind == Kind::Refused, "of a refused connection");
+                l.greeted = true;
+            }
+            On::Failed => {
+                no(l.greeted, "after handle_connect");
+                let possible = l.spec.kind == Kind::Refused || (l.is_attempt() && l.peer_is_gone());
+                no(!possible, "although nothing failed");
+                l.dying = true;
+                l.whole = false;
+            }
+            On::Read => {
+                no(again, "twice in one turn");
+                let too_late = [On::Close, On::Write, On::Drain];
+                no(
+                    earlier.iter().any(|on| too_late.contains(on)),
+                    &format!("after {earlier:?} in one turn"),
+                );
+                no(l.closing, "after close_when_done");
+                no(!l.wish.0, "although readable() is false");
+                no(l.told && l.unread == 0, "after handle_close");
+            }
+            On::Write => {
+                no(again, "twice in one turn");
+                no(l.closing, "after close_when_done");
+                no(l.shut, "after shutdown_write");
+                no(!l.wish.1, "although writable() is false");
+                no(
+                    view.outgoing > 0 || l.producers > 0,
+                    "although the queue is not empty",
+                );
+                no(view.reset, "after a reset");
+            }
+            On::Close => {
+                no(l.told, "twice");
+                no(l.closing && !view.reset, "after close_when_done");
+                if view.reset {
+                    no(!l.may_be_reset(), "for a reset nobody made");
+                    no(view.outgoing > 0, "with a queue left after a reset");
+                    if l.exact && !l.broken && !l.closing {
+                        no(
+                            l.delivered != l.peer_sent() || l.unread > 0,
+                            &format!(
+                                "for a reset, with {} of {} bytes delivered and {} given back",
+                                l.delivered,
+                                l.peer_sent(),
+                                l.unread
+                            ),
+                        );
+                    }
+                    l.dying = true;
+                    l.whole = false;
+                } else {
+                    no(!l.peer_ended(), "although the peer goes on");
+                    if !l.is_deaf() {
+                        no(!l.found_eof, "before anybody read the end of file");
+                        no(
+                            l.delivered != l.peer_sent() || l.unread > 0,
+                            &format!(
+                                "with {} of {} bytes delivered and {} given back",
+                                l.delivered,
+                                l.peer_sent(),
+                                l.unread
+                            ),
+                        );
+                    }
+                }
+                l.told = true;
+            }
+            On::Drain => {
+                no(!l.congested, "without congestion");
+                no(view.congested, "and still congested");
+                no(view.outgoing > low, "above the low mark");
+                no(l.closing, "after close_when_done");
+                l.congested = false;
+            }
+            On::Timeout => no(!l.idle, "without an idle timeout"),
+            On::Error | On::Accepted => {}
+        }
+        l.this_turn.push(on);
+        let count = l.counts.entry(on).or_default();
+        *count += 1;
+        let count = *count;
+        for text in faults {
+            self.fault_of(link, format!("handle_{on:?} {text}").to_lowercase());
+        }
+        count
+    }
+
+    /// What `handle_error` got.
+    pub fn told_error(&mut self, link: usize, told: &Told, written: usize) {
+        if let Some((owner, text)) = self.pending.take_if(|(owner, _)| *owner == link) {
+            match told {
+                Told::Text(got) if *got == text => {}
+                _ => self.fault_of(owner, format!("handle_error got {told:?} and not {text:?}")),
+            }
+            return;
+        }
+        let l = &mut self.links[link];
+        match told {
+            Told::Overflow if l.overflown => l.overflown = false,
+            Told::Overflow => self.fault_of(link, "OutgoingFull for nothing"),
+            Told::Text(text) => {
+                let place = l.failures.iter().position(|(failed, _)| failed == text);
+                match place.map(|place| l.failures.remove(place)) {
+                    None => self.fault_of(link, format!("handle_error for nothing: {text:?}")),
+                    Some((_, at)) if l.base_out + written != at => {
+                        let sent = l.base_out + written;
+                        self.fault_of(
+                            link,
+                            format!("{text:?} told at byte {sent} of the stream, not at {at}"),
+                        );
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+
+    /// A callback of the channel `id` returns.
+    pub fn leave(&mut self, link: usize, id: ChannelId, on: On, outcome: Outcome, text: String) {
+        self.running = None;
+        let adopted = self.adopted.take();
+        let failed = matches!(outcome, Outcome::Err | Outcome::Panic);
+        if on == On::Accepted
+            && (failed || outcome == Outcome::Broken)
+            && let Some(stream) = adopted
+        {
+            // `handle_error` of the listener comes first.
+            self.links[stream].dying = true;
+            self.links[stream].whole = false;
+            if outcome == Outcome::Broken {
+                return;
+            }
+        }
+        let l = &mut self.links[link];
+        if l.closed || l.id != Some(id) {
+            return;
+        }
+        if on == On::Error {
+            if outcome == Outcome::Panic && !l.is_listener() {
+                l.close();
+            }
+        } else if failed {
+            self.pending = Some((link, text));
+        } else if outcome == Outcome::Broken && !l.is_listener() {
+            l.broken = true;
+            l.whole = false;
+        }
+    }
+
+    /// A connection was accepted while so many channels were open.
+    pub fn accepted(&mut self, link: usize, channels: usize) {
+        let listeners = self
+            .links
+            .iter()
+            .filter(|l| l.is_listener() && !l.closed)
+            .count();
+        if channels - listeners >= self.setup.max_channels {
+            self.fault_of(link, "accepted past max_channels");
+        }
+    }
+
+    /// What the rules want of this callback.
+    pub fn rule(&self, link: usize, on: On, nth: usize) -> Option<Rule> {
+        self.rules
+            .iter()
+            .find(|rule| !self.finishing && rule.link == link && rule.on == on && rule.nth == nth)
+            .cloned()
+    }
+
+    // ---- bytes
+
+    /// A push of `n` bytes, the queue having `before`: whether it is taken.
+    pub fn takes(&mut self, link: usize, n: usize, view: View) -> bool {
+        let (high, max) = (self.setup.high, self.setup.max_outgoing);
+        let l = &mut self.links[link];
+        if l.closed || l.closing || l.shut || view.reset || l.is_listener() {
+            return false;
+        }
+        let len = view.outgoing + n;
+        if len > max || l.overflown {
+            l.overflown = true;
+            return false;
+        }
+        l.congested |= len > high;
+        l.expected += n;
+        true
+    }
+
+    /// Somebody read `data`.
+    pub fn read(&mut self, link: usize, data: &[u8]) {
+        let l = &mut self.links[link];
+        let wrong = data
+            .iter()
+            .enumerate()
+            .find(|&(at, got)| *got != byte(link, Direction::In, l.delivered + at))
+            .map(|(at, _)| l.delivered + at);
+        l.delivered += data.len();
+        l.unread = l.unread.saturating_sub(data.len());
+        let (delivered, sent) = (l.delivered, l.peer_sent());
+        if let Some(at) = wrong {
+            self.fault_of(
+                link,
+                format!("byte {at} of the input is wrong: lost, doubled or moved"),
+            );
+        } else if delivered > sent {
+            self.fault_of(link, format!("{delivered} bytes read, {sent} sent"));
+        }
+    }
+
+    /// Somebody read an end of file.
+    pub fn read_eof(&mut self, link: usize) {
+        let l = &mut self.links[link];
+        l.found_eof = true;
+        let (delivered, sent) = (l.delivered, l.peer_sent());
+        if !l.peer_ended() && !l.broken {
+            self.fault_of(link, "end of file, and the peer goes on");
+        } else if delivered != sent && l.exact && !l.closing && !l.broken {
+            self.fault_of(
+                link,
+                format!("end of file after {delivered} of {sent} bytes"),
+            );
+        }
+    }
+
+    /// The peer read `data`.
+    pub fn peer_read(&mut self, link: usize, data: &[u8]) {
+        let expected = self.links[link].expected;
+        let Some(peer) = &mut self.links[link].peer else {
+            return;
+        };
+        let wrong = data
+            .iter()
+            .enumerate()
+            .find(|&(at, got)| *got != byte(link, Direction::Out, peer.received + at))
+            .map(|(at, _)| peer.received + at);
+        peer.received += data.len();
+        let received = peer.received;
+        if let Some(at) = wrong {
+            self.fault_of(
+                link,
+                format!("byte {at} of the output is wrong: lost, doubled or moved"),
+            );
+        } else if received > expected {
+            self.fault_of(link, format!("the peer got {received} bytes of {expected}"));
+        }
+    }
+
+    /// The peer could not send.
+    pub fn peer_is_refused(&mut self, link: usize) {
+        let l = &self.links[link];
+        let lingers = l.closing && l.whole && l.spec.kind != Kind::Fd;
+        if !l.closed && (!l.closing || lingers) && !l.may_be_reset() && !self.doomed {
+            self.fault_of(link, "nobody takes what the peer sends");
+        }
+    }
+
+    /// The peer read an end of file, or found the connection broken.
+    pub fn peer_ends(&mut self, link: usize, broken: bool) {
+        let l = &self.links[link];
+        let how = if broken { "reset" } else { "end of file" };
+        let (received, expected) = (l.peer_received(), l.expected);
+        let whole = l.whole && l.left_with_socket.is_none();
+        if !l.may_be_gone() && !l.shut && !self.doomed {
+            self.fault_of(link, format!("{how} at the peer of an open channel"));
+        } else if whole && received != expected {
+            self.fault_of(
+                link,
+                format!("{how} at the peer after {received} of {expected} bytes"),
+            );
+        }
+    }
+
+    pub fn producer_failed(&mut self, link: usize, text: String, at: usize) {
+        self.links[link].failures.push((text, at));
+    }
+
+    // ---- timers and jobs
+
+    pub fn armed(&mut self, delay: Delay, every: bool) -> usize {
+        self.timers.push(Timer {
+            id: None,
+            delay,
+            every,
+            armed: self.turns,
+            runs: 0,
+            last_run: None,
+            cancelled: false,
+            live: true,
+        });
+        // Outside a turn the turn that comes may run it.
+        if !self.turning
+            && let Some(timer) = self.timers.last_mut()
+        {
+            timer.armed = self.turns.wrapping_sub(1);
+        }
+        self.timers.len() - 1
+    }
+
+    pub fn enter_timer(&mut self, number: usize) {
+        let (turns, turning) = (self.turns, self.turning);
+        let timer = &mut self.timers[number];
+        let mut faults = Vec::new();
+        if !turning {
+            faults.push("outside a turn");
+        }
+        if timer.cancelled {
+            faults.push("after it was cancelled");
+        }
+        if timer.runs > 0 && !timer.every {
+            faults.push("twice");
+        }
+        if timer.armed == turns {
+            faults.push("in the turn it was armed in");
+        }
+        if timer.last_run == Some(turns) {
+            faults.push("twice in one turn");
+        }
+        if timer.delay == Delay::Far && !timer.every {
+            faults.push("an hour too early");
+        }
+        timer.runs += 1;
+        timer.last_run = Some(turns);
+        for text in faults {
+            self.fault(format!("timer {number} ran {text}"));
+        }
+        self.enter_closure(&format!("timer {number}"));
+    }
+
+    fn enter_closure(&mut self, name: &str) {
+        if let Some((link, text)) = &self.pending {
+            let text = format!("{name} ran before handle_error of #{link} got {text:?}");
+            self.fault(text);
+        }
+        if let Some(running) = self.running.replace(name.to_string()) {
+            self.fault(format!("{name} ran inside {running}"));
+        }
+    }
+
+    pub fn leave_closure(&mut self, told: Option<String>) {
+        self.running = None;
+        self.hook_owed = told;
+    }
+
+    /// The error hook was called.
+    pub fn hooked(&mut self, text: &str) {
+        if self.hook_owed.as_deref() != Some(text) {
+            let owed = self.hook_owed.take();
+            self.fault(format!("the error hook got {text:?} and not {owed:?}"));
+        }
+        self.hook_owed = None;
+    }
+
+    pub fn posted(&mut self) -> usize {
+        self.jobs.push(Job {
+            posted: (self.turns, self.turning),
+            ran: false,
+            live: true,
+        });
+        self.jobs.len() - 1
+    }
+
+    pub fn enter_job(&mut self, number: usize) {
+        let turning = self.turning;
+        let job = &mut self.jobs[number];
+        let again = std::mem::replace(&mut job.ran, true);
+        if again || !turning {
+            self.fault(format!("call {number} ran twice or outside a turn"));
+        }
+        self.enter_closure(&format!("call {number}"));
+    }
+
+    // ---- turns
+
+    pub fn begin_turn(&mut self) {
+        self.turns += 1;
+        self.turning = true;
+        for link in &mut self.links {
+            link.this_turn.clear();
+        }
+    }
+
+    /// A turn is over; `look` finds a channel without touching it.
+    pub fn end_turn(&mut self, mut look: impl FnMut(ChannelId) -> Option<View>) {
+        self.turning = false;
+        if let Some(text) = self.hook_owed.take() {
+            self.fault(format!("the error hook never got {text:?}"));
+        }
+        if let Some((link, text)) = self.pending.take() {
+            self.fault_of(link, format!("handle_error never got {text:?}"));
+        }
+        for number in 0..self.links.len() {
+            let view = self.links[number].id.and_then(&mut look);
+            self.check_link(number, view);
+        }
+        let turns = self.turns;
+        for number in 0..self.timers.len() {
+            let timer = &self.timers[number];
+            let due = timer.delay == Delay::Zero && !timer.every && !timer.cancelled;
+            if due && timer.runs == 0 && timer.armed != turns {
+                self.fault(format!("timer {number} was due and did not run"));
+            }
+            let timer = &self.timers[number];
+            let over = timer.cancelled || (timer.runs > 0 && !timer.every);
+            if over == timer.live {
+                let (over, live) = (over, timer.live);
+                self.fault(format!(
+                    "timer {number}: over {over}, its closure alive {live}"
+                ));
+            }
+        }
+        for number in 0..self.jobs.len() {
+            let job = &self.jobs[number];
+            let due = job.posted.0 < turns;
+            let (ran, live) = (job.ran, job.live);
+            if due && !ran {
+                self.fault(format!("call {number} was due and did not run"));
+            } else if ran == live {
+                self.fault(format!(
+                    "call {number}: ran {ran}, its closure alive {live}"
+                ));
+            }
+        }
+    }
+
+    fn check_link(&mut self, number: usize, view: Option<View>) {
+        let turns = self.turns;
+        let doomed = self.doomed;
+        let l = &mut self.links[number];
+        if l.id.is_none() {
+            return;
+        }
+        let mut faults = Vec::new();
+        if l.dying {
+            l.dying = false;
+            l.close();
+        }
+        match view {
+            None => {
+                if !l.may_be_gone() && !doomed {
+                    faults.push("the channel is gone for no reason".to_string());
+                }
+                if !l.closed && !l.closing && !l.told && !doomed {
+                    faults.push("it is gone without handle_close".to_string());
+                }
+                let owed_linger = l.closing && l.whole && l.spec.kind != Kind::Fd;
+                if !l.closed && owed_linger && !l.peer_ended() && !l.may_be_reset() {
+                    faults.push("it did not wait for the peer's end of file".to_string());
+                }
+                if !l.closed {
+                    l.closed = true;
+                    // Nothing that was promised may still be on this side.
+                    l.whole &= !l.may_be_reset();
+                }
+                if !l.live.is_empty() {
+                    faults.push(format!("closed, and objects {:?} live", l.live));
+                }
+                if l.producers > 0 && l.detached.is_none() {
+                    faults.push(format!("closed, and {} producers live", l.producers));
+                }
+            }
+            Some(_) if l.closed => faults.push("closed, and still found by its id".to_string()),
+            Some(view) => {
+                let expected = match l.spec.kind {
+                    Kind::Listener => State::Listening,
+                    _ if l.closing => State::Closing,
+                    _ if l.is_attempt() && !l.greeted => State::Connecting,
+                    _ => State::Open,
+                };
+                // A connection attempt says so even when it is to close.
+                let connecting = view.state == State::Connecting && !l.greeted;
+                if view.state != expected && !(connecting && l.closing) {
+                    faults.push(format!("its state is {:?}, not {expected:?}", view.state));
+                }
+                let due = l.born < turns
+                    && matches!(l.spec.kind, Kind::Unix | Kind::Tcp | Kind::Accepted);
+                if due && !l.greeted {
+                    faults.push("handle_connect did not come".to_string());
+                }
+                if !l.closing && !l.may_be_reset() {
+                    if view.congested != l.congested {
+                        faults.push(format!(
+                            "congested: {}, expected: {}",
+                            view.congested, l.congested
+                        ));
+                    }
+                    let only = BTreeSet::from([l.object]);
+                    if l.live != only {
+                        faults.push(format!(
+                            "objects {:?} live, and {} serves",
+                            l.live, l.object
+                        ));
+                    }
+                }
+                if view.outgoing > l.expected {
+                    faults.push(format!(
+                        "{} bytes queued of {} pushed",
+                        view.outgoing, l.expected
+                    ));
+                }
+                // What a turn leaves behind is looked at again only if somebody remembers to.
+                if l.closing
+                    && l.peer.as_ref().is_some_and(|peer| peer.saw_eof)
+                    && !l.live.is_empty()
+                {
+                    faults.push("lingering, and its object lives".to_string());
+                }
+            }
+        }
+        for text in faults {
+            self.fault_of(number, text);
+        }
+    }
+
+    /// What has still to come before the reactor can be said to have done all it has to.
+    pub fn owed(&self, mut look: impl FnMut(ChannelId) -> Option<View>) -> Vec<String> {
+        let mut owed = Vec::new();
+        let connections = self
+            .links
+            .iter()
+            .filter(|l| !l.is_listener() && l.id.is_some_and(|id| look(id).is_some()))
+            .count();
+        for (number, l) in self.links.iter().enumerate() {
+            let mut owes = |text: String| owed.push(format!("#{number}: {text}"));
+            if let Some(left) = l.left_with_socket {
+                if !l.peer_is_gone() && l.peer_received() != left && l.whole {
+                    owes(format!(
+                        "the peer has {} of the {left} bytes sent before detach",
+                        l.peer_received()
+                    ));
+                }
+                continue;
+            }
+            let Some(id) = l.id else { continue };
+            let Some(view) = look(id) else {
+                let whole = l.whole && !l.peer_is_gone();
+                if whole && l.peer.is_some() && l.peer_received() != l.expected {
+                    owes(format!(
+                        "closed gracefully, and the peer has {} of {} bytes",
+                        l.peer_received(),
+                        l.expected
+                    ));
+                }
+                continue;
+            };
+            if l.is_listener() {
+                let room = connections < self.setup.max_channels;
+                if room && l.wish.0 && self.dialled.iter().any(|(to, ..)| *to == number) {
+                    owes("somebody waits to be accepted".into());
+                }
+                continue;
+            }
+            if l.spec.kind == Kind::Refused {
+                owes("the refused connection is not told".into());
+                continue;
+            }
+            if !l.greeted {
+                owes("handle_connect has not come".into());
+                continue;
+            }
+            if view.reset {
+                owes("reset, and still there".into());
+                continue;
+            }
+            if l.overflown {
+                owes("OutgoingFull was not told".into());
+            }
+            if l.congested && !l.closing && view.outgoing <= self.setup.low {
+                owes("handle_drain has not come".into());
+            }
+            if l.parked && self.finishing {
+                owes("a producer still says that it has nothing".into());
+            }
+            let reachable = l
+                .peer
+                .as_ref()
+                .is_some_and(|peer| peer.socket.is_some() && !peer.dead);
+            let sent = view.outgoing == 0 && l.producers == 0;
+            if !l.parked && reachable {
+                if !sent {
+                    owes(format!(
+                        "{} bytes and {} producers wait in the queue",
+                        view.outgoing, l.producers
+                    ));
+                } else if l.whole && l.peer_received() != l.expected {
+                    owes(format!(
+                        "the peer has {} of {} bytes",
+                        l.peer_received(),
+                        l.expected
+                    ));
+                }
+            }
+            if sent
+                && reachable
+                && (l.closing || l.shut)
+                && !l.peer.as_ref().is_some_and(|peer| peer.saw_eof)
+            {
+                owes("the peer was not told that nothing more comes".into());
+            }
+            if sent && l.closing && l.peer_ended() {
+                owes("all is sent, the peer has ended, and the channel is there".into());
+            }
+            let writes = l.wish.1 && !l.closing && !l.shut && !l.is_deaf() && reachable;
+            if writes && sent && !l.this_turn.contains(&On::Write) {
+                owes("handle_write did not come in this turn".into());
+            }
+            if l.wish.0 && !l.closing {
+                if !l.is_deaf()
+                    && !l.peer_is_gone()
+                    && (l.delivered != l.peer_sent() || l.unread > 0)
+                {
+                    owes(format!(
+                        "{} of {} bytes are delivered, {} were given back",
+                        l.delivered,
+                        l.peer_sent(),
+                        l.unread
+                    ));
+                }
+                if l.peer_ended() && !l.told {
+                    owes("the peer has ended, and handle_close has not come".into());
+                }
+            }
+            if l.peer_is_gone()
+                && !l.closing
+                && !l.told
+                && !l.wish.0
+                && l.peer.as_ref().is_some_and(|peer| peer.reset)
+            {
+                owes("the peer has reset, and handle_close has not come".into());
+            }
+        }
+        for (number, timer) in self.timers.iter().enumerate() {
+            if timer.runs == 0 && !timer.cancelled && timer.delay != Delay::Far && !timer.every {
+                owed.push(format!("timer {number} has not run"));
+            }
+        }
+        owed
+    }
+
+    pub fn parked_at_the_end(&self) -> Vec<usize> {
+        let parked = |number: &usize| self.finishing && self.links[*number].parked;
+        (0..self.links.len()).filter(parked).collect()
+    }
+
+    /// After everything is dropped.
+    pub fn check_end(&mut self) {
+        let mut faults = Vec::new();
+        for (number, link) in self.links.iter().enumerate() {
+            if !link.live.is_empty() {
+                faults.push(format!(
+                    "#{number}: objects {:?} were never dropped",
+                    link.live
+                ));
+            }
+            if link.producers > 0 {
+                faults.push(format!(
+                    "#{number}: {} producers were never dropped",
+                    link.producers
+                ));
+            }
+        }
+        for (number, timer) in self.timers.iter().enumerate() {
+            if timer.live {
+                faults.push(format!("timer {number}: its closure was never dropped"));
+            }
+        }
+        for (number, job) in self.jobs.iter().enumerate() {
+            if job.live {
+                faults.push(format!("call {number}: its closure was never dropped"));
+            }
+        }
+        for text in faults {
+            self.fault(text);
+        }
+    }
+
+    /// Whether anything would run later by itself.
+    pub fn waits_for_time(&self) -> bool {
+        self.timers
+            .iter()
+            .any(|timer| timer.delay == Delay::Soon && timer.runs == 0 && !timer.cancelled)
+    }
+
+    pub fn at_end(&self, link: usize, on: On) -> AtEnd {
+        match on {
+            On::Close => self.links[link].spec.at_close,
+            _ => self.links[link].spec.at_error,
+        }
+    }
+}
