@@ -1,0 +1,98 @@
+//! Making connections, busy and idle.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::{
+    args::{Options, Ping},
+    failure::Failure,
+};
+
+/// One source address has some 28,000 ports, and the kernel takes long to find a free one when most are taken.
+const PER_ADDRESS: usize = 5_000;
+
+pub(crate) fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Without it the run ends with "too many open files" where it needs more, which says enough.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+pub(crate) fn server(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// The `index`th connection of this process, established, in non-blocking mode.
+pub(crate) fn connect(port: u16, index: usize) -> Result<TcpStream, Failure> {
+    let stream = establish(port, index).map_err(Failure::io(format!(
+        "making connection {index} to port {port}"
+    )))?;
+    stream
+        .set_nonblocking(true)
+        .and_then(|()| stream.set_nodelay(true))
+        .map_err(Failure::io("setting up a connection"))?;
+    Ok(stream)
+}
+
+fn establish(port: u16, index: usize) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    if index >= PER_ADDRESS {
+        let host = 1 + u8::try_from(index / PER_ADDRESS).map_err(io::Error::other)?;
+        socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into())?;
+    }
+    socket.connect(&server(port).into())?;
+    Ok(socket.into())
+}
+
+/// Connections that do nothing. They are in nobody's poll set, so that their number costs the load nothing.
+pub(crate) struct Crowd(Vec<TcpStream>);
+
+impl Crowd {
+    pub(crate) fn gather(options: &Options, count: usize) -> Result<Self, Failure> {
+        let crowd: Vec<_> = (0..count)
+            .map(|index| connect(options.port, index))
+            .collect::<Result<_, _>>()?;
+        let first = match options.ping {
+            Ping::None => count,
+            Ping::Last => count.saturating_sub(1),
+            Ping::All => 0,
+        };
+        for (index, stream) in crowd.iter().enumerate().skip(first) {
+            ping(stream, options.stall).map_err(|failure| failure.on(index))?;
+        }
+        Ok(Self(crowd))
+    }
+
+    /// Fails if the server has dropped one of them or said anything.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        for (index, stream) in self.0.iter().enumerate() {
+            let failure = match stream.peek(&mut [0; 16]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => Failure::io("an idle connection")(error),
+                Ok(0) => Failure::Ended,
+                Ok(bytes) => Failure::Surplus { bytes },
+            };
+            return Err(failure.on(index));
+        }
+        Ok(())
+    }
+}
+
+fn ping(mut stream: &TcpStream, patience: Duration) -> Result<(), Failure> {
+    const LINE: &[u8] = b"ping\r\n";
+    let mut got = [0; LINE.len()];
+    stream
+        .set_nonblocking(false)
+        .and_then(|()| stream.set_read_timeout(Some(patience)))
+        .and_then(|()| stream.write_all(LINE))
+        .and_then(|()| stream.read_exact(&mut got))
+        .and_then(|()| stream.set_nonblocking(true))
+        .map_err(Failure::io("a ping"))?;
+    crate::failure::compare(&got, LINE, "a ping", 0)
+}

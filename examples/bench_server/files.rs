@@ -1,0 +1,332 @@
+//! The files below a directory over HTTP/1.1, each opened for its request and closed after it.
+//!
+//! A small file is read at once and leaves in one piece with its head; a larger one is a producer's, and while that is
+//! at work no request is read: a connection holds one file open. Symbolic links are followed.
+
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    fs::{File, OpenOptions},
+    io::{self, ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::{Instant, UNIX_EPOCH},
+};
+
+use asynchat::{
+    AsyncChat, BoxError, ChatChannel, ChatDispatcher, Produced, Producer, ReaderProducer, Result,
+};
+use httpdate::HttpDate;
+use percent_encoding::percent_decode;
+
+use crate::{
+    date::Date,
+    head::{Head, Then},
+    listener,
+    pressure::Pressure,
+};
+
+const MAX_HEAD: usize = 16 * 1024;
+/// Up to this length a file is read when it is asked for.
+const SMALL: u64 = 16 * 1024;
+
+/// What all connections of the server share.
+struct Site {
+    root: PathBuf,
+    /// The path of the file asked for.
+    place: PathBuf,
+    date: Date,
+    now: HttpDate,
+    /// The head of every file's answer, up to its length.
+    ok: Vec<u8>,
+    /// The answer, or the beginning of it.
+    answer: Vec<u8>,
+}
+
+/// The whole of a file.
+fn body(file: File, len: u64) -> impl Producer + 'static {
+    ReaderProducer::new(file).exactly(len)
+}
+
+impl Site {
+    /// Opens what a request names, or says with which status it is refused.
+    fn open(&mut self, target: &[u8]) -> Result<(File, u64), &'static str> {
+        const NOT_FOUND: &str = "404 Not Found";
+        let path = target
+            .split(|&byte| byte == b'?')
+            .next()
+            .and_then(|path| path.strip_prefix(b"/"))
+            .ok_or("400 Bad Request")?;
+        let path = Cow::from(percent_decode(path));
+        let path = below(&path).ok_or(NOT_FOUND)?;
+        self.place.clone_from(&self.root);
+        self.place.push(path);
+        let opened = open(&self.place).and_then(|file| {
+            let metadata = file.metadata()?;
+            Ok(metadata.is_file().then_some((file, metadata.len())))
+        });
+        match opened {
+            Ok(found) => found.ok_or(NOT_FOUND),
+            Err(error) => Err(match error.kind() {
+                // A NUL in a name, and a name that is too long.
+                ErrorKind::NotFound
+                | ErrorKind::NotADirectory
+                | ErrorKind::InvalidInput
+                | ErrorKind::InvalidFilename => NOT_FOUND,
+                ErrorKind::PermissionDenied => "403 Forbidden",
+                _ => {
+                    log::warn!("{}: {error}", self.place.display());
+                    "503 Service Unavailable"
+                }
+            }),
+        }
+    }
+
+    fn renew(&mut self, now: Instant) -> io::Result<()> {
+        if let Some(date) = self.date.renewed(now) {
+            self.now = date;
+            self.ok.clear();
+            write!(
+                self.ok,
+                "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: "
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Makes the head of a file's answer, without the machinery of `write!`.
+    fn write_ok(&mut self, len: u64, then: Then) {
+        self.answer.clear();
+        self.answer.extend_from_slice(&self.ok);
+        push_decimal(&mut self.answer, len);
+        self.answer.extend_from_slice(end_of_head(then));
+    }
+
+    /// Makes the whole of any other answer.
+    fn write_refusal(&mut self, status: &str, then: Then) -> io::Result<()> {
+        let date = self.now;
+        self.answer.clear();
+        write!(
+            self.answer,
+            "HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: 0"
+        )?;
+        self.answer.extend_from_slice(end_of_head(then));
+        Ok(())
+    }
+
+    /// Puts a file behind the head.
+    fn append(&mut self, file: &mut File, len: u64) -> io::Result<()> {
+        let head = self.answer.len();
+        let whole = head + usize::try_from(len).unwrap_or(usize::MAX);
+        self.answer.resize(whole, 0);
+        file.read_exact(&mut self.answer[head..])
+    }
+}
+
+/// What follows the length.
+fn end_of_head(then: Then) -> &'static [u8] {
+    match then {
+        Then::Close => b"\r\nConnection: close\r\n\r\n",
+        _ => b"\r\n\r\n",
+    }
+}
+
+fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return out.extend_from_slice(&digits[at..]);
+        }
+    }
+}
+
+/// A path that leads neither upwards nor, with another slash in front or a drive letter, to a place of its own.
+fn below(path: &[u8]) -> Option<&Path> {
+    #[cfg(unix)]
+    {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let stays = path.first() != Some(&b'/')
+            && path.split(|&byte| byte == b'/').all(|part| part != b"..");
+        stays.then(|| Path::new(OsStr::from_bytes(path)))
+    }
+    #[cfg(not(unix))]
+    {
+        let path = Path::new(std::str::from_utf8(path).ok()?);
+        let stays = |part| matches!(part, std::path::Component::Normal(_));
+        path.components().all(stays).then_some(path)
+    }
+}
+
+/// Opens a file to be read; should it be a pipe, without waiting for who writes to it.
+fn open(place: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    options.read(true).open(place)
+}
+
+pub(crate) struct Files {
+    site: Rc<RefCell<Site>>,
+    request: Vec<u8>,
+    /// Held by the producer under way as well.
+    sending: Rc<()>,
+    pressure: Pressure,
+}
+
+pub(crate) fn connections(
+    root: &Path,
+) -> io::Result<impl FnMut() -> ChatDispatcher<Files> + 'static> {
+    let root = root.canonicalize()?;
+    std::fs::read_dir(&root)?;
+    let site = Rc::new(RefCell::new(Site {
+        root,
+        place: PathBuf::new(),
+        date: Date::default(),
+        now: UNIX_EPOCH.into(),
+        ok: Vec::new(),
+        answer: Vec::new(),
+    }));
+    Ok(move || {
+        let files = Files {
+            site: Rc::clone(&site),
+            request: Vec::new(),
+            sending: Rc::default(),
+            pressure: Pressure::default(),
+        };
+        ChatDispatcher::new(files, "\r\n\r\n").max_frame(MAX_HEAD)
+    })
+}
+
+impl Files {
+    fn answer(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let mut head = Head::default();
+        head.feed(&self.request);
+        let mut then = head.end();
+        if then == Then::Nothing {
+            return Ok(());
+        }
+        let site = &mut *self.site.borrow_mut();
+        site.renew(chat.registry().now())?;
+        let found = match target(&self.request) {
+            Some(target) => site.open(target),
+            // No request, or one that may have a body.
+            None => {
+                then = Then::Close;
+                Err("400 Bad Request")
+            }
+        };
+        let mut large = None;
+        match found {
+            Ok((mut file, len)) => {
+                site.write_ok(len, then);
+                if len <= SMALL {
+                    site.append(&mut file, len)?;
+                } else {
+                    large = Some((file, len));
+                }
+            }
+            Err(status) => site.write_refusal(status, then)?,
+        }
+        chat.write_all(&site.answer)?;
+        self.pressure.answered(chat, site.answer.len());
+        if let Some((file, len)) = large {
+            chat.push_with_producer(Sending {
+                body: body(file, len),
+                _sending: Rc::clone(&self.sending),
+            });
+        }
+        if then == Then::Close {
+            chat.close_when_done();
+        }
+        Ok(())
+    }
+}
+
+/// What a GET asks for.
+fn target(request: &[u8]) -> Option<&[u8]> {
+    let mut words = request
+        .trim_ascii_start()
+        .split(|&byte| byte == b'\n')
+        .next()?
+        .trim_ascii_end()
+        .split(|&byte| byte == b' ');
+    let target = (words.next()? == b"GET").then(|| words.next())??;
+    let version = words.next()?;
+    (version.starts_with(b"HTTP/1.") && words.next().is_none()).then_some(target)
+}
+
+impl AsyncChat for Files {
+    fn readable(&self) -> bool {
+        !self.pressure.holds_up() && Rc::strong_count(&self.sending) == 1
+    }
+
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.request.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let outcome = self.answer(chat);
+        self.request.clear();
+        outcome
+    }
+
+    fn handle_drain(&mut self, _: &mut ChatChannel<'_>) -> Result {
+        self.pressure.drained();
+        Ok(())
+    }
+
+    fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        listener::give_up(chat, &error);
+    }
+}
+
+/// A file on its way.
+struct Sending<P> {
+    body: P,
+    _sending: Rc<()>,
+}
+
+impl<P: Producer> Producer for Sending<P> {
+    fn more(&mut self) -> io::Result<Produced> {
+        self.body.more()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_written_in_decimal() {
+        for number in [0, 1, 9, 10, 1_048_576, u64::MAX] {
+            let mut out = b"x".to_vec();
+            push_decimal(&mut out, number);
+            assert_eq!(out, format!("x{number}").into_bytes());
+        }
+    }
+
+    #[test]
+    fn only_a_get_of_http_1_names_a_file() {
+        assert_eq!(target(b"GET /a HTTP/1.1\r\nHost: x"), Some(&b"/a"[..]));
+        assert_eq!(target(b"\r\nGET /a?b HTTP/1.0"), Some(&b"/a?b"[..]));
+        for wrong in [
+            "",
+            "GET",
+            "GET /",
+            "GET / HTTP/2",
+            "GET / a HTTP/1.1",
+            "POST / HTTP/1.1",
+            "\r\n/ HTTP/1.1",
+        ] {
+            assert_eq!(target(wrong.as_bytes()), None, "{wrong:?}");
+        }
+    }
+}
