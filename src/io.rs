@@ -236,9 +236,10 @@ impl Slot {
         if !self.readiness.can_read() || matches!(self.phase, Phase::Connecting(_)) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.io
-            .read(buf)
-            .or_else(|error| self.read_on(error, buf, poll, id))
+        match self.io.read(buf) {
+            Err(error) => self.read_on(error, buf, poll, id),
+            read => read,
+        }
     }
 
     #[cold]
@@ -285,10 +286,10 @@ impl Slot {
         if !may {
             return self.write_nothing(data, poll, id);
         }
-        let n = self
-            .io
-            .write(data)
-            .or_else(|error| self.write_on(error, data, poll, id))?;
+        let n = match self.io.write(data) {
+            Ok(n) => n,
+            Err(error) => return self.write_on(error, data, poll, id),
+        };
         if n < data.len() && self.io.role() == Role::Stream {
             self.readiness.after_stream_write(n, data.len());
         }

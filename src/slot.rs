@@ -267,8 +267,9 @@ mod size {
         assert!(size_of::<Slot>() <= 160, "{} bytes", size_of::<Slot>());
     }
 
+    /// Up to the tag of the phase; what the phase holds is for other visits.
     #[test]
     fn what_every_visit_looks_at_is_one_cache_line() {
-        assert_eq!(offset_of!(Slot, unread) + 8, 64);
+        assert_eq!(offset_of!(Slot, phase) + size_of::<usize>(), 64);
     }
 }

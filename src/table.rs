@@ -54,6 +54,10 @@ impl Registry {
             return Err(io::Error::other("no channel ids are left"));
         }
         self.generation = ChannelId::next_generation(self.generation);
+        if self.slots.len() == self.slots.capacity() {
+            // By a quarter, not by doubling: with many connections the table is most of the memory.
+            self.slots.reserve_exact((self.slots.len() / 4).max(16));
+        }
         let entry = self.slots.vacant_entry();
         let id = ChannelId::new(entry.key(), self.generation);
         slot.id = id;

@@ -92,9 +92,29 @@ impl<C: AsyncChat> ChatDispatcher<C> {
     }
 }
 
-/// Takes steps and calls back until the input is used up, or the channel or its chat wants no more of it.
+/// Calls back until the input is used up, or the channel or its chat wants no more of it.
 fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Result {
-    while !end && let Some(frames) = view.framer.whole_frames() {
+    let mut empty_frames = 0;
+    loop {
+        if !end && run_whole_frames(chat, view)? == Then::Stop {
+            return Ok(());
+        }
+        if run_stepwise(chat, view, end, &mut empty_frames)? == Then::Stop {
+            return Ok(());
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Then {
+    GoOn,
+    Stop,
+}
+
+/// Most frames lie whole in what was read.
+#[inline(always)]
+fn run_whole_frames<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>) -> Result<Then> {
+    while let Some(frames) = view.framer.whole_frames() {
         // Callbacks may do anything between the two steps of a frame, so each is complete before its callback runs.
         while let Some(len) = frames.next(view.rest) {
             let data;
@@ -103,7 +123,7 @@ fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Res
             if len > 0 {
                 chat.collect_incoming_data(view, data)?;
                 if !chat.readable() || !view.goes_on() {
-                    return Ok(());
+                    return Ok(Then::Stop);
                 }
                 if view.framer.has_changed(&frames) {
                     break;
@@ -113,7 +133,7 @@ fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Res
             view.rest = &view.rest[frames.terminator_len()..];
             chat.found_terminator(view)?;
             if !chat.readable() || !view.goes_on() {
-                return Ok(());
+                return Ok(Then::Stop);
             }
             if view.framer.has_changed(&frames) {
                 break;
@@ -121,18 +141,22 @@ fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Res
         }
         if !view.framer.has_changed(&frames) {
             if view.rest.is_empty() {
-                return Ok(());
+                return Ok(Then::Stop);
             }
             break;
         }
     }
-    run_stepwise(chat, view, end)
+    Ok(Then::GoOn)
 }
 
-/// The same for frames that lie across reads, and for whatever else there is.
+/// Takes a frame that lies across reads, or whatever else there is, one step after the other.
 #[inline(never)]
-fn run_stepwise<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Result {
-    let mut empty_frames = 0;
+fn run_stepwise<C: AsyncChat>(
+    chat: &mut C,
+    view: &mut ChatChannel<'_>,
+    end: bool,
+    empty_frames: &mut usize,
+) -> Result<Then> {
     loop {
         let before = view.rest.len();
         let step = if end {
@@ -140,13 +164,15 @@ fn run_stepwise<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: boo
         } else {
             view.framer.next(&mut view.rest)
         };
+        let mut whole_ones_next = false;
         match step {
             Step::Data(data) => chat.collect_incoming_data(view, data)?,
             Step::Held(data) => chat.collect_incoming_data(view, &data)?,
             Step::Terminator => {
                 let empty = view.rest.len() == before;
-                empty_frames = if empty { empty_frames + 1 } else { 0 };
+                *empty_frames = if empty { *empty_frames + 1 } else { 0 };
                 chat.found_terminator(view)?;
+                whole_ones_next = !end && !view.rest.is_empty();
             }
             Step::TooLong => {
                 return Err(FrameTooLong {
@@ -155,12 +181,15 @@ fn run_stepwise<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: boo
                 }
                 .into());
             }
-            Step::NeedInput => return Ok(()),
+            Step::NeedInput => return Ok(Then::Stop),
         }
         // What is left at the end of file cannot wait.
         let paused = !end && !chat.readable();
-        if paused || empty_frames == EMPTY_FRAMES || !view.goes_on() {
-            return Ok(());
+        if paused || *empty_frames == EMPTY_FRAMES || !view.goes_on() {
+            return Ok(Then::Stop);
+        }
+        if whole_ones_next && view.framer.whole_frames().is_some() {
+            return Ok(Then::GoOn);
         }
     }
 }

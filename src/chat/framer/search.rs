@@ -180,6 +180,9 @@ impl Search {
     }
 }
 
+/// So many first bytes without the second, and a search that does not stop at each is worth setting up.
+const CANDIDATES: usize = 8;
+
 /// A needle of one or two bytes: nothing to prepare.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ShortNeedle {
@@ -211,14 +214,18 @@ impl ShortNeedle {
     /// How much data stands before the first whole needle.
     #[inline(never)]
     pub(super) fn find_whole(self, input: &[u8]) -> Option<usize> {
+        let Some(second) = self.second else {
+            return memchr(self.first, input);
+        };
         let mut from = 0;
-        loop {
+        for _ in 0..CANDIDATES {
             let at = from + memchr(self.first, input.get(from..)?)?;
-            if self.is_at(input, at) {
+            if input.get(at + 1) == Some(&second) {
                 return Some(at);
             }
             from = at + 1;
         }
+        memmem::find(&input[from..], &[self.first, second]).map(|at| from + at)
     }
 
     /// The same, if it is quickly found: the lines of a protocol are short, and within 32 bytes eight at a time are
