@@ -3,7 +3,7 @@
 use divan::{Bencher, black_box, counter::BytesCount};
 
 use crate::source::chat::{
-    framer::{Framer, Step},
+    framer::{Framer, Step, WholeFrames},
     terminator::Terminator,
 };
 
@@ -14,23 +14,40 @@ const READ: usize = 64 * 1024;
 fn hand_out(framer: &mut Framer, mut input: &[u8], mut found: impl FnMut(&mut Framer)) {
     loop {
         while let Some(frames) = framer.whole_frames() {
-            while let Some(len) = frames.next(input) {
-                let data;
-                (data, input) = input.split_at(len);
-                framer.begin_frame(len);
-                black_box(data);
-                framer.end_frame();
-                input = &input[frames.terminator_len()..];
-                found(framer);
-                if framer.has_changed(&frames) {
-                    break;
-                }
+            match frames.short {
+                Some(needle) => take_found(framer, &mut input, &frames, &mut found, |_, input| {
+                    frames.find_short(needle, input)
+                }),
+                None => take_found(framer, &mut input, &frames, &mut found, |framer, input| {
+                    framer.find_long(&frames, input)
+                }),
             }
             if !framer.has_changed(&frames) {
                 break;
             }
         }
         if step_through(framer, &mut input, &mut found) == Left::Nothing {
+            return;
+        }
+    }
+}
+
+fn take_found(
+    framer: &mut Framer,
+    input: &mut &[u8],
+    frames: &WholeFrames,
+    found: &mut impl FnMut(&mut Framer),
+    find: impl Fn(&Framer, &[u8]) -> Option<usize>,
+) {
+    while let Some(len) = find(framer, input) {
+        let data;
+        (data, *input) = input.split_at(len);
+        framer.begin_frame(len);
+        black_box(data);
+        framer.end_frame();
+        *input = &input[frames.terminator_len..];
+        found(framer);
+        if framer.has_changed(frames) {
             return;
         }
     }

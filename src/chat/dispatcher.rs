@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     AsyncChat, ChatChannel, Terminator,
-    framer::{Framer, Step},
+    framer::{Framer, Step, WholeFrames},
 };
 use crate::{BoxError, Channel, Dispatcher, Exceptional, FrameTooLong, Panicked, Result};
 
@@ -112,37 +112,59 @@ enum Then {
 }
 
 /// Most frames lie whole in what was read.
-#[inline(always)]
 fn run_whole_frames<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>) -> Result<Then> {
     while let Some(frames) = view.framer.whole_frames() {
-        // Callbacks may do anything between the two steps of a frame, so each is complete before its callback runs.
-        while let Some(len) = frames.next(view.rest) {
-            let data;
-            (data, view.rest) = view.rest.split_at(len);
-            view.framer.begin_frame(len);
-            if len > 0 {
-                chat.collect_incoming_data(view, data)?;
-                if !chat.readable() || !view.goes_on() {
-                    return Ok(Then::Stop);
-                }
-                if view.framer.has_changed(&frames) {
-                    break;
-                }
-            }
-            view.framer.end_frame();
-            view.rest = &view.rest[frames.terminator_len()..];
-            chat.found_terminator(view)?;
+        let then = match frames.short {
+            Some(needle) => run_found(chat, view, &frames, |_, input| {
+                frames.find_short(needle, input)
+            }),
+            None => run_found(chat, view, &frames, |framer, input| {
+                framer.find_long(&frames, input)
+            }),
+        }?;
+        if then == Then::Stop {
+            return Ok(then);
+        }
+        if !view.framer.has_changed(&frames) {
+            break;
+        }
+    }
+    Ok(if view.rest.is_empty() && !view.framer.is_due() {
+        Then::Stop
+    } else {
+        Then::GoOn
+    })
+}
+
+/// Hands out one frame after the other, as long as `find` finds one and the framer stays what it was.
+#[inline]
+fn run_found<C: AsyncChat>(
+    chat: &mut C,
+    view: &mut ChatChannel<'_>,
+    frames: &WholeFrames,
+    find: impl Fn(&Framer, &[u8]) -> Option<usize>,
+) -> Result<Then> {
+    // Callbacks may do anything between the two steps of a frame, so each is complete before its callback runs.
+    while let Some(len) = find(view.framer, view.rest) {
+        let data;
+        (data, view.rest) = view.rest.split_at(len);
+        view.framer.begin_frame(len);
+        if len > 0 {
+            chat.collect_incoming_data(view, data)?;
             if !chat.readable() || !view.goes_on() {
                 return Ok(Then::Stop);
             }
-            if view.framer.has_changed(&frames) {
+            if view.framer.has_changed(frames) {
                 break;
             }
         }
-        if !view.framer.has_changed(&frames) {
-            if view.rest.is_empty() {
-                return Ok(Then::Stop);
-            }
+        view.framer.end_frame();
+        view.rest = &view.rest[frames.terminator_len..];
+        chat.found_terminator(view)?;
+        if !chat.readable() || !view.goes_on() {
+            return Ok(Then::Stop);
+        }
+        if view.framer.has_changed(frames) {
             break;
         }
     }

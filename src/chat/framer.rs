@@ -188,17 +188,25 @@ impl Framer {
     /// is good until the framer has [`changed`](Self::has_changed).
     #[inline]
     pub(crate) fn whole_frames(&self) -> Option<WholeFrames> {
-        let needle = match &self.mode {
-            Mode::Bytes(search) if self.frame_len == 0 && self.replay.is_none() => {
-                search.short_needle()?
-            }
+        let search = match &self.mode {
+            Mode::Bytes(search) if self.frame_len == 0 && self.replay.is_none() => search,
             _ => return None,
         };
-        Some(WholeFrames {
-            needle,
+        search.is_at_start().then(|| WholeFrames {
+            short: search.short_needle(),
+            terminator_len: search.needle_len(),
             max: self.max_frame,
             changes: self.changes,
         })
+    }
+
+    /// The length of the frame at the front of `input`, if all of it is there and its terminator is not short.
+    #[inline(never)]
+    pub(crate) fn find_long(&self, frames: &WholeFrames, input: &[u8]) -> Option<usize> {
+        match &self.mode {
+            Mode::Bytes(search) => frames.admit(search.find_long(input)?),
+            _ => None,
+        }
     }
 
     #[inline]
@@ -335,27 +343,26 @@ impl Framer {
     }
 }
 
-/// Finds the frames that lie whole in the input, between two changes of their framer.
+/// What finding whole frames takes, between two changes of their framer.
 #[derive(Clone, Copy)]
 pub(crate) struct WholeFrames {
-    needle: ShortNeedle,
+    pub(crate) short: Option<ShortNeedle>,
+    pub(crate) terminator_len: usize,
     max: u64,
     changes: u32,
 }
 
 impl WholeFrames {
-    /// The length of the frame at the front of `input`.
-    #[inline]
-    pub(crate) fn next(&self, input: &[u8]) -> Option<usize> {
-        self.needle
-            .find_near(input)
-            .or_else(|| self.needle.find_whole(input))
-            .filter(|&len| len as u64 <= self.max)
+    /// The length of the frame at the front of `input`, if all of it is there and its terminator is `needle`.
+    #[inline(always)]
+    pub(crate) fn find_short(&self, needle: ShortNeedle, input: &[u8]) -> Option<usize> {
+        let near = needle.find_near(input);
+        self.admit(near.or_else(|| needle.find_whole(input))?)
     }
 
     #[inline]
-    pub(crate) fn terminator_len(&self) -> usize {
-        self.needle.len()
+    fn admit(&self, len: usize) -> Option<usize> {
+        (len as u64 <= self.max).then_some(len)
     }
 }
 

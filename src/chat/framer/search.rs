@@ -95,12 +95,25 @@ impl Search {
         self.progress = Progress::Held(0);
     }
 
-    /// The needle, if it is short and nothing of one is held.
+    /// Whether nothing of a needle is held or found.
+    #[inline]
+    pub(super) fn is_at_start(&self) -> bool {
+        matches!(self.progress, Progress::Held(0))
+    }
+
     #[inline]
     pub(super) fn short_needle(&self) -> Option<ShortNeedle> {
-        match (&self.needle, self.progress) {
-            (Needle::Short(needle), Progress::Held(0)) => Some(*needle),
-            _ => None,
+        match &self.needle {
+            Needle::Short(needle) => Some(*needle),
+            Needle::Long(_) => None,
+        }
+    }
+
+    /// How much data stands before the first whole needle, if it is a long one.
+    pub(super) fn find_long(&self, input: &[u8]) -> Option<usize> {
+        match &self.needle {
+            Needle::Short(_) => None,
+            Needle::Long(needle) => needle.finder.find(input),
         }
     }
 
@@ -185,7 +198,7 @@ const CANDIDATES: usize = 8;
 
 /// A needle of one or two bytes: nothing to prepare.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ShortNeedle {
+pub(crate) struct ShortNeedle {
     first: u8,
     second: Option<u8>,
 }
@@ -230,7 +243,7 @@ impl ShortNeedle {
 
     /// The same, if it is quickly found: the lines of a protocol are short, and within 32 bytes eight at a time are
     /// faster than setting up a vector search.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find_near(self, input: &[u8]) -> Option<usize> {
         let first = match input.first_chunk::<32>() {
             Some(near) => find_in_words(self.first, near.as_chunks::<8>().0),
