@@ -289,11 +289,13 @@ fn in_a_process_with_many_descriptors(name: &str) -> bool {
 }
 
 #[test]
-fn an_idle_connection_costs_less_than_600_bytes_of_heap_and_keeps_no_input_buffer() {
-    const CONNECTIONS: usize = 1_000;
-    const BOUND: isize = 600;
+fn an_idle_connection_costs_less_than_330_bytes_of_heap_and_keeps_no_input_buffer() {
+    const CONNECTIONS: usize = 2_000;
+    const BOUND: isize = 330;
+    /// What is kept for whoever answers next, shared by all.
+    const SPARE: isize = 30;
     if in_a_process_with_many_descriptors(
-        "an_idle_connection_costs_less_than_600_bytes_of_heap_and_keeps_no_input_buffer",
+        "an_idle_connection_costs_less_than_330_bytes_of_heap_and_keeps_no_input_buffer",
     ) {
         return;
     }
@@ -339,7 +341,7 @@ fn an_idle_connection_costs_less_than_600_bytes_of_heap_and_keeps_no_input_buffe
     let after = (LIVE.get() - before) / CONNECTIONS.cast_signed();
     println!("{after} bytes of heap per connection after each has spoken");
     assert!(
-        after <= BOUND,
+        after <= BOUND + SPARE,
         "{after} bytes per connection that has spoken"
     );
 
