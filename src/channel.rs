@@ -229,6 +229,7 @@ impl<'r> Channel<'r> {
             Role::Listener | Role::Datagram => self.close(),
             Role::Stream | Role::Fd => {
                 slot.unread = None;
+                slot.flags.clear(Flags::CALL_ASKED);
                 self.registry.effects += 1;
                 self.registry.breaks += 1;
                 self.registry.touch_later(id);

@@ -58,7 +58,7 @@ impl Registry {
     /// Sends what a callback pushed in small pieces to a stream, if nothing else is queued. True if that was all of
     /// it: the usual answer, without the detours of `flush`.
     #[inline(never)]
-    pub(crate) fn flush_at_once(&mut self, id: ChannelId) -> bool {
+    pub(crate) fn flush_at_once(&mut self, id: ChannelId, failure: &mut Option<io::Error>) -> bool {
         let Some(slot) = find(&mut self.slots, id) else {
             return false;
         };
@@ -85,7 +85,7 @@ impl Registry {
                 match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => slot.readiness.write_blocked(),
-                    _ => self.sending_failed(id, error),
+                    _ => *failure = Some(error),
                 }
             }
         }
@@ -134,7 +134,7 @@ impl Registry {
 
     /// Whatever the reason, the stream has a hole now: nothing more can be sent.
     #[cold]
-    fn sending_failed(&mut self, id: ChannelId, error: io::Error) {
+    pub(crate) fn sending_failed(&mut self, id: ChannelId, error: io::Error) {
         let doomed = self.slot_mut(id).and_then(|slot| {
             if meaning_of_io(&error) == Meaning::Reset {
                 slot.broken_while_sending();

@@ -29,7 +29,7 @@ impl Registry {
         }
     }
 
-    /// Reads into a buffer of the reactor's own, unless something was given back. `release` has to follow.
+    /// Reads into a buffer of the reactor's own, unless something was given back; `buffers.give` has to follow.
     #[inline(always)]
     pub(crate) fn fill(&mut self, id: ChannelId) -> io::Result<Filled> {
         let slot = find(&mut self.slots, id).ok_or_else(closed)?;

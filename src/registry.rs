@@ -9,7 +9,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -442,8 +442,9 @@ impl Registry {
 
 /// Far from that of any other reactor.
 fn first_serial() -> u64 {
-    static REACTORS: AtomicU64 = AtomicU64::new(0);
-    REACTORS.fetch_add(1, Ordering::Relaxed) << 40
+    // 32 bits, because not every target has wider atomics.
+    static REACTORS: AtomicU32 = AtomicU32::new(0);
+    u64::from(REACTORS.fetch_add(1, Ordering::Relaxed)) << 40
 }
 
 impl fmt::Debug for Registry {

@@ -117,13 +117,14 @@ impl Registry {
         });
         self.uncork();
         self.stats.callbacks += u64::from(reads);
+        let mut failure = None;
         let fruitful = !reads || self.effects != effects;
         if matches!(outcome, Ok(Ok(())))
             && fruitful
             && let Some(slot) = find(&mut self.slots, id)
             && slot.is_calm()
             && slot.dispatcher.is_none()
-            && (slot.outgoing.is_none() || self.flush_at_once(id))
+            && (slot.outgoing.is_none() || self.flush_at_once(id, &mut failure))
             && let Some(slot) = find(&mut self.slots, id)
         {
             std::mem::forget(outcome);
@@ -156,6 +157,9 @@ impl Registry {
             };
         }
         self.put_back(id, object);
+        if let Some(error) = failure {
+            self.sending_failed(id, error);
+        }
         self.serve_on(id, outcome, reads.then_some(effects));
         false
     }
@@ -168,7 +172,15 @@ impl Registry {
         outcome: std::thread::Result<Result>,
         effects_before_read: Option<u64>,
     ) {
+        let idle = effects_before_read == Some(self.effects);
         let fine = self.conclude(id, outcome);
+        if idle
+            && let Some(slot) = self.slot_mut(id)
+            && slot.flags.has(Flags::RESET)
+        {
+            // As in `read_once`.
+            slot.readiness.read_blocked();
+        }
         if let Some(effects) = effects_before_read {
             self.watch_for_spin(id, effects);
         }

@@ -36,12 +36,14 @@ impl<'r> ChatChannel<'r> {
     }
 
     /// Whether more of what was read may be handed to this object.
+    #[inline]
     pub(super) fn goes_on(&mut self) -> bool {
-        let breaks = self.channel.registry().breaks;
-        if breaks == self.breaks {
-            return true;
-        }
-        self.breaks = breaks;
+        self.channel.registry().breaks == self.breaks || self.still_goes_on()
+    }
+
+    #[cold]
+    fn still_goes_on(&mut self) -> bool {
+        self.breaks = self.channel.registry().breaks;
         self.channel.is_served()
     }
 

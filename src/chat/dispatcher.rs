@@ -94,7 +94,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
 
 /// Calls back until the input is used up, or the channel or its chat wants no more of it.
 fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Result {
-    let mut empty_frames = 0;
+    let mut empty_frames = EmptyFrames::default();
     loop {
         if !end && run_whole_frames(chat, view)? == Then::Stop {
             return Ok(());
@@ -102,6 +102,22 @@ fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Res
         if run_stepwise(chat, view, end, &mut empty_frames)? == Then::Stop {
             return Ok(());
         }
+    }
+}
+
+/// Frames in a row that used no input.
+#[derive(Default)]
+struct EmptyFrames {
+    count: usize,
+    /// How much input was left at the last one.
+    left: usize,
+}
+
+impl EmptyFrames {
+    fn note(&mut self, left: usize) {
+        let empty = left == self.left;
+        self.count = if empty { self.count + 1 } else { 0 };
+        self.left = left;
     }
 }
 
@@ -151,7 +167,7 @@ fn run_found<C: AsyncChat>(
         view.framer.begin_frame(len);
         if len > 0 {
             chat.collect_incoming_data(view, data)?;
-            if !chat.readable() || !view.goes_on() {
+            if !view.goes_on() || !chat.readable() {
                 return Ok(Then::Stop);
             }
             if view.framer.has_changed(frames) {
@@ -161,7 +177,7 @@ fn run_found<C: AsyncChat>(
         view.framer.end_frame();
         view.rest = &view.rest[frames.terminator_len..];
         chat.found_terminator(view)?;
-        if !chat.readable() || !view.goes_on() {
+        if !view.goes_on() || !chat.readable() {
             return Ok(Then::Stop);
         }
         if view.framer.has_changed(frames) {
@@ -177,10 +193,9 @@ fn run_stepwise<C: AsyncChat>(
     chat: &mut C,
     view: &mut ChatChannel<'_>,
     end: bool,
-    empty_frames: &mut usize,
+    empty_frames: &mut EmptyFrames,
 ) -> Result<Then> {
     loop {
-        let before = view.rest.len();
         let step = if end {
             view.framer.finish()
         } else {
@@ -191,8 +206,7 @@ fn run_stepwise<C: AsyncChat>(
             Step::Data(data) => chat.collect_incoming_data(view, data)?,
             Step::Held(data) => chat.collect_incoming_data(view, &data)?,
             Step::Terminator => {
-                let empty = view.rest.len() == before;
-                *empty_frames = if empty { *empty_frames + 1 } else { 0 };
+                empty_frames.note(view.rest.len());
                 chat.found_terminator(view)?;
                 whole_ones_next = !end && !view.rest.is_empty();
             }
@@ -206,8 +220,7 @@ fn run_stepwise<C: AsyncChat>(
             Step::NeedInput => return Ok(Then::Stop),
         }
         // What is left at the end of file cannot wait.
-        let paused = !end && !chat.readable();
-        if paused || *empty_frames == EMPTY_FRAMES || !view.goes_on() {
+        if !view.goes_on() || empty_frames.count == EMPTY_FRAMES || (!end && !chat.readable()) {
             return Ok(Then::Stop);
         }
         if whole_ones_next && view.framer.whole_frames().is_some() {

@@ -329,7 +329,7 @@ impl LongNeedle {
         }
     }
 
-    /// See [`find_short`].
+    /// See [`ShortNeedle::find`].
     fn find(&self, input: &[u8]) -> (usize, bool) {
         if let Some(at) = self.finder.find(input) {
             return (at, true);
