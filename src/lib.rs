@@ -144,7 +144,7 @@
 //! |---|---|
 //! | a subclass of `async_chat` | a type that implements [`AsyncChat`], registered in a [`ChatDispatcher`] |
 //! | `collect_incoming_data(data)`, `found_terminator()` | the same on [`AsyncChat`], with the [`ChatChannel`] as an argument |
-//! | `_collect_incoming_data`, `_get_data`, `incoming` | a `Vec<u8>` of your own, `extend_from_slice` and `mem::take` |
+//! | `_collect_incoming_data`, `_get_data`, `incoming` | a `Vec<u8>` of your own, `extend_from_slice` and `mem::take`; none for a frame of which [`ChatChannel::is_whole_frame`] is true |
 //! | `set_terminator(b"\r\n")`, `(n)`, `(None)`, `(0)` | [`ChatChannel::set_terminator`]; both of the last two are [`Terminator::None`] here, and `0` is a frame without bytes |
 //! | `get_terminator()` | [`ChatChannel::terminator`] |
 //! | no initial terminator | the second argument of [`ChatDispatcher::new`] |
