@@ -6,7 +6,10 @@
 
 // Where the modules below look for them.
 use asynchat::BoxError;
-use source::producer::{Produced, Producer};
+use source::{
+    file_part::FilePart,
+    producer::{Produced, Producer},
+};
 
 #[allow(
     dead_code,
@@ -16,6 +19,7 @@ use source::producer::{Produced, Producer};
 )]
 #[path = "../src"]
 mod source {
+    pub(crate) mod file_part;
     pub(crate) mod outgoing;
     pub(crate) mod producer;
     pub(crate) mod timer;

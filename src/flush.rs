@@ -1,6 +1,7 @@
 //! Sending what is queued, and what a queue's new length calls for (R12, R14).
 
 use std::{
+    fs::File,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -9,9 +10,10 @@ use crate::{
     ChannelId, Dispatcher, OutgoingFull, Panicked, Registry,
     error::{Meaning, meaning_of_io},
     flags::Flags,
-    outgoing::{Flushed, Outgoing, Spare},
+    outgoing::{Flushed, Outgoing, Sink, Spare},
+    readiness::Readiness,
     slot::{Phase, Slot},
-    socket::Role,
+    socket::{Io, Role},
     table::find,
 };
 
@@ -158,6 +160,64 @@ impl Registry {
 
 type Caught<T> = std::thread::Result<T>;
 
+/// The socket of a channel, with the rules for what its answers mean (R1).
+struct Wire<'a> {
+    io: &'a Io,
+    role: Role,
+    readiness: &'a mut Readiness,
+    written: &'a mut usize,
+}
+
+impl Wire<'_> {
+    fn check(&self) -> io::Result<()> {
+        if self.readiness.can_write() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    fn note_error(&mut self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.readiness.write_blocked();
+        }
+    }
+}
+
+impl Sink for Wire<'_> {
+    fn write(&mut self, slices: &[io::IoSlice<'_>], more: bool) -> io::Result<usize> {
+        self.check()?;
+        let result = match slices {
+            _ if more => self.io.write_before_file(slices),
+            [one] => self.io.write(one),
+            many => self.io.write_vectored(many),
+        };
+        match &result {
+            Ok(n) => {
+                *self.written += n;
+                if self.role == Role::Stream {
+                    let offered = slices.iter().map(|slice| slice.len()).sum();
+                    self.readiness.after_stream_write(*n, offered);
+                }
+            }
+            Err(error) => self.note_error(error),
+        }
+        result
+    }
+
+    /// Unlike a write it may stop short although the socket would take more (the end of the file, a signal), and
+    /// only a full socket brings an event: `WouldBlock` alone proves that it is full.
+    fn send_file(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
+        self.check()?;
+        let result = self.io.send_file(file, offset, len);
+        match &result {
+            Ok(n) => *self.written += n,
+            Err(error) => self.note_error(error),
+        }
+        result
+    }
+}
+
 /// Flushes, catching the panic of a producer: the only code of the user's that runs here.
 fn flush_queue(
     queue: &mut Outgoing,
@@ -166,31 +226,15 @@ fn flush_queue(
     spare: &mut Spare,
     written: &mut usize,
 ) -> Caught<Flushed> {
-    let Slot { io, readiness, .. } = slot;
-    let role = io.role();
-    let write = |slices: &[io::IoSlice<'_>]| {
-        if !readiness.can_write() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let result = match slices {
-            [one] => io.write(one),
-            many => io.write_vectored(many),
-        };
-        match &result {
-            Ok(n) => {
-                *written += n;
-                if role == Role::Stream {
-                    readiness.after_stream_write(*n, slices.iter().map(|s| s.len()).sum());
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => readiness.write_blocked(),
-            _ => {}
-        }
-        result
+    let mut wire = Wire {
+        role: slot.io.role(),
+        io: &slot.io,
+        readiness: &mut slot.readiness,
+        written,
     };
     if queue.has_producer() {
-        catch_unwind(AssertUnwindSafe(|| queue.flush(budget, spare, write).1))
+        catch_unwind(AssertUnwindSafe(|| queue.flush(budget, spare, &mut wire).1))
     } else {
-        Ok(queue.flush(budget, spare, write).1)
+        Ok(queue.flush(budget, spare, &mut wire).1)
     }
 }

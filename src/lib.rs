@@ -117,7 +117,8 @@
 //! - A [`Channel`] is a registered socket with all the reactor keeps for it: readiness, outgoing queue, timeouts. Every
 //!   callback gets its own one as an argument. Between callbacks a channel is a [`ChannelId`], which is `Copy`;
 //!   [`Registry::channel`] turns it into a `Channel` again, or into `None` once it is closed.
-//! - A [`Producer`] makes outgoing bytes only when the queue is about to need them.
+//! - A [`Producer`] makes outgoing bytes only when the queue is about to need them; a [`FilePart`] is sent from where
+//!   it is.
 //! - A [`Handle`] reaches the reactor from other threads.
 //!
 //! # From asyncore and asynchat to here
@@ -158,7 +159,7 @@
 //! | `writable()` of a chat | nothing to do: flushing is the reactor's |
 //! | `simple_producer`, your own `more()` that ends with `b""` | [`SimpleProducer`], [`Producer`] that ends with [`Produced::Done`]; a closure through [`from_fn`] |
 //! | a producer with nothing to give yet | [`Produced::Pending`], then [`Channel::touch`] |
-//! | Medusa's producers: file, lines, composite, chunked, globbing, hooked, escaping | [`ReaderProducer`], [`LinesProducer`], [`ChainProducer`], [`ChunkedProducer`], [`CoalescingProducer`], [`HookedProducer`], [`EscapingProducer`] |
+//! | Medusa's producers: file, lines, composite, chunked, globbing, hooked, escaping | [`ReaderProducer`] or [`Channel::push_file`], [`LinesProducer`], [`ChainProducer`], [`ChunkedProducer`], [`CoalescingProducer`], [`HookedProducer`], [`EscapingProducer`] |
 //! | `find_prefix_at_end` | inside the framer, not public |
 //! | `use_encoding`, `encoding` | bytes only; text is yours to encode |
 //!
@@ -169,7 +170,8 @@
 //! Developed and tested on Linux, on mio's epoll backend and on its poll(2) backend. Android, macOS, iOS, the BSDs and
 //! Windows have their own branches in the source, but nobody has run the tests there. Unix sockets and plain
 //! descriptors (pipes, terminals) are for Unix only, abstract Unix addresses for Linux, and word of out-of-band data
-//! ([`Exceptional::Priority`]) for Linux and Android. Regular files cannot be watched anywhere: push a [`ReaderProducer`].
+//! ([`Exceptional::Priority`]) for Linux and Android. Regular files cannot be watched anywhere: push a [`FilePart`], which
+//! Linux and Android send without reading it.
 //!
 //! # Logging
 //! Through [`log`]; ids and addresses, never what was sent or received.
@@ -199,6 +201,7 @@ mod connect;
 mod cork;
 mod dispatcher;
 mod error;
+mod file_part;
 mod flags;
 mod flush;
 mod handle;
@@ -228,6 +231,7 @@ pub use chat::{AsyncChat, ChatChannel, ChatDispatcher, Terminator};
 pub use connect::ConnectOptions;
 pub use dispatcher::{Dispatcher, Exceptional};
 pub use error::{BoxError, FrameTooLong, OutgoingFull, Panicked, Result, Stopped, VisitError};
+pub use file_part::FilePart;
 pub use handle::Handle;
 pub use handover::Detached;
 pub use id::ChannelId;

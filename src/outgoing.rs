@@ -1,17 +1,19 @@
-//! The outgoing queue of a stream: bytes and producers in order (R12, R13).
+//! The outgoing queue of a stream: bytes, producers and files in order (R12, R13).
 //!
-//! Knows no socket: `flush` is given a function that writes. Small pushes are copied into one reused buffer, large
-//! `Bytes` are sent from where they are, and a producer is asked only when everything before it is on its way.
+//! Knows no socket: `flush` is given a [`Sink`]. Small pushes and small files are copied into one reused buffer, large
+//! `Bytes` and large files are sent from where they are, and a producer is asked only when everything before it is on
+//! its way.
 
 use std::{
     collections::VecDeque,
     fmt,
+    fs::File,
     io::{self, IoSlice},
 };
 
 use bytes::Bytes;
 
-use crate::{BoxError, Produced, Producer};
+use crate::{BoxError, FilePart, Produced, Producer};
 
 /// Up to this size a push is copied: cheaper than a reference count and a slice of its own.
 const COPIED_MAX: usize = 2048;
@@ -25,6 +27,20 @@ const SLICES: usize = 64;
 const NEARLY_SENT: usize = 64 * 1024;
 /// How often in a row a producer may answer with no bytes before the other channels get their turn.
 const EMPTY_ANSWERS: usize = 16;
+/// Up to this size a file is read, to leave together with what stands around it; above it is the system's to send.
+const READ_MAX: u64 = 16 * 1024;
+/// How much of a file is read at a time where the system cannot send it.
+const FILE_BLOCK: usize = 64 * 1024;
+
+/// Where a flush sends to.
+pub(crate) trait Sink {
+    /// `more`: a file follows at once, so a packet that is not full may wait for it.
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize>;
+
+    /// Sends up to `len` bytes of a file from where they are. `Ok(0)`, and any error that is not the socket's, means
+    /// that they have to be read and written.
+    fn send_file(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize>;
+}
 
 /// Coalescing buffers no queue uses at the moment.
 #[derive(Debug, Default)]
@@ -51,6 +67,8 @@ pub enum Unsent {
     Bytes(Bytes),
     /// A producer that was not done, without what it gave last (a [`Bytes`](Self::Bytes) before it).
     Producer(Box<dyn Producer>),
+    /// What is left of a file, without what was read ahead of it (a [`Bytes`](Self::Bytes) before it).
+    File(FilePart),
 }
 
 impl fmt::Debug for Unsent {
@@ -58,6 +76,7 @@ impl fmt::Debug for Unsent {
         match self {
             Self::Bytes(bytes) => f.debug_tuple("Bytes").field(&bytes.len()).finish(),
             Self::Producer(_) => f.write_str("Producer"),
+            Self::File(part) => f.debug_tuple("File").field(part).finish(),
         }
     }
 }
@@ -69,16 +88,38 @@ enum Segment {
         current: Bytes,
         producer: Box<dyn Producer>,
     },
-    /// Where a producer failed: reported once everything before it is sent.
+    File {
+        /// Read from it already.
+        block: Vec<u8>,
+        part: FilePart,
+        /// Whether the system would not send it: it is read and written instead.
+        apart: bool,
+    },
+    /// Where a producer or a file failed: reported once everything before it is sent.
     Failed(BoxError),
 }
 
 impl Segment {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Copied(buffer) => buffer,
+            Self::Copied(buffer) | Self::File { block: buffer, .. } => buffer,
             Self::Shared(bytes) | Self::Produced { current: bytes, .. } => bytes,
             Self::Failed(_) => &[],
+        }
+    }
+
+    /// Whether something has to be done about it, its bytes sent, before what is behind it may leave.
+    fn stops(&self) -> bool {
+        !matches!(self, Self::Copied(_) | Self::Shared(_))
+    }
+
+    /// Whether the system is to send a file from here on.
+    fn is_the_systems(&self) -> bool {
+        match self {
+            Self::File { block, part, apart } => {
+                block.is_empty() && part.len() > READ_MAX && !apart
+            }
+            _ => false,
         }
     }
 }
@@ -96,7 +137,7 @@ pub(crate) enum Flushed {
     Paused,
     /// The socket failed.
     Failed(io::Error),
-    /// The producer at the head failed and was dropped.
+    /// The producer or the file at the head failed and was dropped.
     ProducerFailed(BoxError),
 }
 
@@ -161,14 +202,19 @@ impl Outgoing {
     }
 
     pub(crate) fn copy(&mut self, data: &[u8], spare: &mut Spare) {
-        if self.tail.capacity() == 0 {
-            self.tail = spare.take(data.len());
-        } else if self.tail.len() + data.len() > BUFFER_MAX && !self.tail.is_empty() {
-            self.seal();
-            self.tail = spare.take(data.len());
-        }
+        self.make_room(data.len(), spare);
         self.len += data.len();
         self.tail.extend_from_slice(data);
+    }
+
+    /// Sees to it that the tail may grow by so much.
+    fn make_room(&mut self, added: usize, spare: &mut Spare) {
+        if self.tail.capacity() == 0 {
+            self.tail = spare.take(added);
+        } else if self.tail.len() + added > BUFFER_MAX && !self.tail.is_empty() {
+            self.seal();
+            self.tail = spare.take(added);
+        }
     }
 
     /// The open end, to be filled elsewhere.
@@ -187,6 +233,26 @@ impl Outgoing {
             current: Bytes::new(),
             producer,
         });
+    }
+
+    /// Queues a stretch of a file: reads it if it would be read at the next flush anyway.
+    pub(crate) fn push_file(&mut self, mut part: FilePart, spare: &mut Spare) {
+        if part.len() <= READ_MAX
+            && self.len < NEARLY_SENT
+            && !self.segments.iter().any(Segment::stops)
+        {
+            let len = part.len() as usize;
+            self.make_room(len, spare);
+            // Whatever keeps it from being read whole, reading on tells when its turn has come.
+            self.len += part.append_to(&mut self.tail, len).unwrap_or(0);
+        }
+        if !part.is_empty() {
+            self.push_segment(Segment::File {
+                block: Vec::new(),
+                part,
+                apart: false,
+            });
+        }
     }
 
     fn push_segment(&mut self, segment: Segment) {
@@ -209,11 +275,11 @@ impl Outgoing {
         &mut self,
         budget: usize,
         spare: &mut Spare,
-        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        sink: &mut impl Sink,
     ) -> (usize, Flushed) {
         let mut written = 0;
         loop {
-            if let Err(stop) = self.fill() {
+            if let Err(stop) = self.fill(spare) {
                 return (written, stop);
             }
             if self.is_empty() {
@@ -222,7 +288,17 @@ impl Outgoing {
             if written >= budget {
                 return (written, Flushed::Paused);
             }
-            match self.write_once(&mut write) {
+            if let Some(sent) = self.send_file(budget - written, sink) {
+                match sent {
+                    Ok(n) => written += n,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        return (written, Flushed::Blocked);
+                    }
+                    Err(error) => return (written, Flushed::Failed(error)),
+                }
+                continue;
+            }
+            match self.write_once(sink) {
                 Ok(0) => return (written, Flushed::Blocked),
                 Ok(n) => {
                     written += n;
@@ -237,52 +313,76 @@ impl Outgoing {
         }
     }
 
-    fn write_once(
-        &self,
-        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    /// Has the system send the file at the head, if that is what comes next.
+    fn send_file(&mut self, most: usize, sink: &mut impl Sink) -> Option<io::Result<usize>> {
+        let Some(Segment::File { block, part, apart }) = self.segments.front_mut() else {
+            return None;
+        };
+        if !block.is_empty() {
+            return None;
+        }
+        // A file a little longer than the budget is not worth another turn, nor its end a call of its own.
+        let len = match usize::try_from(part.len()) {
+            Ok(len) if len.saturating_sub(most) <= READ_MAX as usize => len,
+            _ => most,
+        };
+        match sink.send_file(part.file(), part.offset(), len) {
+            Ok(n @ 1..) => {
+                part.advance(n as u64);
+                if part.is_empty() {
+                    self.segments.pop_front();
+                }
+                Some(Ok(n))
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(Ok(0)),
+            Err(error) if is_the_sockets(&error) => Some(Err(error)),
+            // It cannot, or the file failed or has become shorter: reading tells which.
+            Ok(_) | Err(_) => {
+                *apart = true;
+                Some(Ok(0))
+            }
+        }
+    }
+
+    fn write_once(&self, sink: &mut impl Sink) -> io::Result<usize> {
         let Some(head) = self.segments.front() else {
-            return write(&[IoSlice::new(&self.tail[self.sent..])]);
+            return sink.write(&[IoSlice::new(&self.tail[self.sent..])], false);
         };
         let first = &head.bytes()[self.sent..];
         let alone = self.segments.len() == 1 && self.tail.is_empty();
-        if alone || matches!(head, Segment::Produced { .. }) {
-            return write(&[IoSlice::new(first)]);
+        if alone || head.stops() {
+            return sink.write(&[IoSlice::new(first)], false);
         }
-        self.write_many(first, write)
+        self.write_many(first, sink)
     }
 
-    fn write_many(
-        &self,
-        first: &[u8],
-        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    fn write_many(&self, first: &[u8], sink: &mut impl Sink) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         slices[0] = IoSlice::new(first);
         let mut used = 1;
         for segment in self.segments.iter().skip(1) {
             if used == SLICES {
-                return write(&slices);
+                return sink.write(&slices, false);
             }
             if !segment.bytes().is_empty() {
                 slices[used] = IoSlice::new(segment.bytes());
                 used += 1;
             }
-            if matches!(segment, Segment::Produced { .. } | Segment::Failed(_)) {
-                return write(&slices[..used]);
+            if segment.stops() {
+                return sink.write(&slices[..used], segment.is_the_systems());
             }
         }
         if used < SLICES && !self.tail.is_empty() {
             slices[used] = IoSlice::new(&self.tail);
             used += 1;
         }
-        write(&slices[..used])
+        sink.write(&slices[..used], false)
     }
 
-    /// Asks the first producer for more if it is due, and drops it when it is done.
+    /// Asks the first producer for more if it is due, and drops it when it is done; the same with a file to be read.
     ///
     /// `Err` says why there is nothing to write although the queue is not empty.
-    fn fill(&mut self) -> Result<(), Flushed> {
+    fn fill(&mut self, spare: &mut Spare) -> Result<(), Flushed> {
         let mut empty_answers = 0;
         let mut ahead = 0;
         let mut index = 0;
@@ -292,6 +392,12 @@ impl Outgoing {
                 Segment::Produced { current, producer } => (current, producer),
                 Segment::Failed(_) if ahead > 0 => return Ok(()),
                 Segment::Failed(_) => return Err(self.take_failure(index)),
+                Segment::File { .. } => {
+                    if !self.read_file(index, ahead, spare) {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 segment => {
                     ahead += segment.bytes().len() - skipped;
                     index += 1;
@@ -336,6 +442,37 @@ impl Outgoing {
         Ok(())
     }
 
+    /// Reads from a file if that is due. True if bytes, or an error, stand in its place now.
+    fn read_file(&mut self, index: usize, ahead: usize, spare: &mut Spare) -> bool {
+        let segment = &mut self.segments[index];
+        if segment.is_the_systems() {
+            return false;
+        }
+        let Segment::File { block, part, .. } = segment else {
+            return true;
+        };
+        if !block.is_empty() || ahead >= NEARLY_SENT {
+            return false;
+        }
+        if block.capacity() == 0 {
+            let len = usize::try_from(part.len()).unwrap_or(FILE_BLOCK);
+            *block = spare.take(len.min(FILE_BLOCK));
+        }
+        match part.append_to(block, FILE_BLOCK) {
+            Ok(n) => self.len += n,
+            Err(error) => {
+                spare.give(std::mem::take(block));
+                *segment = Segment::Failed(error.into());
+                return true;
+            }
+        }
+        let whole = part.is_empty();
+        if whole {
+            *segment = Segment::Copied(std::mem::take(block));
+        }
+        whole
+    }
+
     fn take_failure(&mut self, index: usize) -> Flushed {
         match self.segments.remove(index) {
             Some(Segment::Failed(error)) => Flushed::ProducerFailed(error),
@@ -353,10 +490,17 @@ impl Outgoing {
             }
             n -= left;
             self.sent = 0;
-            if let Segment::Produced { current, .. } = segment {
-                // Dropped before the producer is asked again, so that it can reuse the memory.
-                *current = Bytes::new();
-                return;
+            match segment {
+                Segment::Produced { current, .. } => {
+                    // Dropped before the producer is asked again, so that it can reuse the memory.
+                    *current = Bytes::new();
+                    return;
+                }
+                Segment::File { block, .. } => {
+                    block.clear();
+                    return;
+                }
+                _ => {}
             }
             if let Some(Segment::Copied(buffer)) = self.segments.pop_front() {
                 spare.give(buffer);
@@ -409,7 +553,7 @@ impl Outgoing {
     pub(crate) fn clear(&mut self, spare: &mut Spare) {
         spare.give(std::mem::take(&mut self.tail));
         for segment in self.segments.drain(..) {
-            if let Segment::Copied(buffer) = segment {
+            if let Segment::Copied(buffer) | Segment::File { block: buffer, .. } = segment {
                 spare.give(buffer);
             }
         }
@@ -423,20 +567,39 @@ impl Outgoing {
         let mut sent = std::mem::take(&mut self.sent);
         let mut unsent = Vec::new();
         for segment in self.segments {
-            let (bytes, producer) = match segment {
+            let (bytes, source) = match segment {
                 Segment::Copied(buffer) => (Bytes::from(buffer), None),
                 Segment::Shared(bytes) => (bytes, None),
-                Segment::Produced { current, producer } => (current, Some(producer)),
+                Segment::Produced { current, producer } => {
+                    (current, Some(Unsent::Producer(producer)))
+                }
+                Segment::File { block, part, .. } => (block.into(), Some(Unsent::File(part))),
                 Segment::Failed(_) => continue,
             };
             let rest = bytes.slice(std::mem::take(&mut sent)..);
             if !rest.is_empty() {
                 unsent.push(Unsent::Bytes(rest));
             }
-            unsent.extend(producer.map(Unsent::Producer));
+            unsent.extend(source);
         }
         unsent
     }
+}
+
+/// Whether an error of `send_file` can only be the socket's: such a one is not told twice.
+fn is_the_sockets(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(
+        error.kind(),
+        K::WouldBlock
+            | K::ConnectionReset
+            | K::ConnectionAborted
+            | K::BrokenPipe
+            | K::TimedOut
+            | K::HostUnreachable
+            | K::NetworkUnreachable
+            | K::NetworkDown
+    )
 }
 
 impl fmt::Debug for Outgoing {

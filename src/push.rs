@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    Channel, Producer,
+    Channel, FilePart, Producer,
     flags::Flags,
     outgoing::{Outgoing, Spare},
     slot::Limits,
@@ -31,6 +31,38 @@ impl Channel<'_> {
     /// request bounds their number.
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
         self.enqueue(0, |queue, _| queue.push_producer(Box::new(producer)));
+    }
+
+    /// Queues a stretch of a file, in order with everything else.
+    ///
+    /// A part of up to 16 KiB leaves in one piece with what is pushed before and after it. A larger one is sent by the
+    /// system from where it is (`sendfile` on Linux and Android, for sockets), elsewhere it is read in blocks of
+    /// 64 KiB; on the way to a slow peer it takes no memory to speak of. Allocates nothing in steady state, unlike a
+    /// [`ReaderProducer`](crate::ReaderProducer), which is for bytes that are to be changed on their way.
+    ///
+    /// What is not sent yet counts for no watermark and no limit, like what a producer holds, and a waiting file keeps
+    /// its descriptor open: whoever queues files at the peer's request bounds their number. Reading waits for the disk,
+    /// and the whole reactor with it. What the file holds when it is read is sent, not what it held when it was
+    /// pushed; bytes on their way to the peer may still change with it.
+    ///
+    /// A file that turns out shorter than promised, or cannot be read, is an error for `handle_error` once everything
+    /// before it is sent: like a producer that fails, it leaves the peer waiting for bytes that will never come, and
+    /// the default closes. Dropped, with a debug line, where [`push`](Self::push) is.
+    ///
+    /// ```
+    /// # use std::{fs::File, io::Write};
+    /// # use asynchat::*;
+    /// fn answer(channel: &mut Channel<'_>, path: &std::path::Path) -> Result {
+    ///     let body = FilePart::new(File::open(path)?, ..)?;
+    ///     write!(channel, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())?;
+    ///     channel.push_file(body);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn push_file(&mut self, part: FilePart) {
+        if !part.is_empty() {
+            self.enqueue(0, |queue, spare| queue.push_file(part, spare));
+        }
     }
 
     #[inline(never)]

@@ -351,6 +351,53 @@ impl Io {
         }
     }
 
+    /// Writes what a file follows at once: on TCP the head of an answer then leaves in one packet with the beginning of
+    /// the file. The kernel waits for that no longer than 200 ms.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn write_before_file(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        const MSG_NOSIGNAL: std::ffi::c_int = 0x4000;
+        const MSG_MORE: std::ffi::c_int = 0x8000;
+        match self {
+            Self::TcpStream(s) => s.try_io(|| {
+                socket2::SockRef::from(s).send_vectored_with_flags(slices, MSG_MORE | MSG_NOSIGNAL)
+            }),
+            _ => self.write_vectored(slices),
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn write_before_file(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write_vectored(slices)
+    }
+
+    /// Sends from a file without reading it; `Unsupported` where the system cannot, or not without losing count: the
+    /// other systems' calls may both send something and fail, and socket2 then tells of the failure only.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn send_file(&self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
+        let offset = isize::try_from(offset)
+            .ok()
+            .filter(|at| at.checked_add_unsigned(len).is_some());
+        let (Some(offset), Some(len)) = (offset, std::num::NonZeroUsize::new(len)) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let offset = offset.cast_unsigned();
+        // Through mio, which on poll(2) has to see the `WouldBlock`.
+        match self {
+            Self::TcpStream(s) => {
+                s.try_io(|| socket2::SockRef::from(s).sendfile(file, offset, Some(len)))
+            }
+            Self::UnixStream(s) => {
+                s.try_io(|| socket2::SockRef::from(s).sendfile(file, offset, Some(len)))
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn send_file(&self, _: &std::fs::File, _: u64, _: usize) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     pub(crate) fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, Address)> {
         match self {
             Self::Udp(s) => s.recv_from(buf).map(|(n, from)| (n, from.into())),

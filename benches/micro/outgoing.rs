@@ -1,5 +1,10 @@
 //! The outgoing queue (R12, R13), in front of a socket that takes what it is told to.
 
+use std::{
+    fs::File,
+    io::{self, IoSlice},
+};
+
 use bytes::Bytes;
 use divan::{
     Bencher, black_box,
@@ -8,8 +13,22 @@ use divan::{
 
 use crate::{
     Produced, Producer,
-    source::outgoing::{Flushed, Outgoing, Spare},
+    source::outgoing::{Flushed, Outgoing, Sink, Spare},
 };
+
+/// Takes so many bytes of each write.
+struct Taking(usize);
+
+impl Sink for Taking {
+    fn write(&mut self, slices: &[IoSlice<'_>], _: bool) -> io::Result<usize> {
+        let offered: usize = black_box(slices).iter().map(|slice| slice.len()).sum();
+        Ok(offered.min(self.0))
+    }
+
+    fn send_file(&mut self, _: &File, _: u64, _: usize) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
 
 #[derive(Default)]
 struct Rig {
@@ -20,10 +39,9 @@ struct Rig {
 impl Rig {
     /// Until everything is sent; each write takes up to `most` bytes.
     fn flush(&mut self, most: usize) -> usize {
-        let (written, flushed) = self.queue.flush(usize::MAX, &mut self.spare, |slices| {
-            let offered: usize = black_box(slices).iter().map(|slice| slice.len()).sum();
-            Ok(offered.min(most))
-        });
+        let (written, flushed) = self
+            .queue
+            .flush(usize::MAX, &mut self.spare, &mut Taking(most));
         assert!(matches!(flushed, Flushed::Empty));
         written
     }

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    io::{Read, Seek, SeekFrom, Write},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     rc::Rc,
 };
@@ -67,6 +68,22 @@ struct Model {
     budget: usize,
     producers: usize,
     dropped: Vec<usize>,
+}
+
+/// A function that writes is a socket of a system that cannot send files.
+impl<F: FnMut(&[IoSlice<'_>]) -> io::Result<usize>> Sink for F {
+    fn write(&mut self, slices: &[IoSlice<'_>], _: bool) -> io::Result<usize> {
+        self(slices)
+    }
+
+    fn send_file(&mut self, _: &File, _: u64, _: usize) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Says of a closure what it is.
+fn socket<F: FnMut(&[IoSlice<'_>]) -> io::Result<usize>>(write: F) -> F {
+    write
 }
 
 type Shared = Rc<RefCell<Model>>;
@@ -269,9 +286,11 @@ impl Rig {
         let mut taken = taken.iter().copied();
         let queue = &mut self.queue;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            queue.flush(budget, &mut self.spare, |slices| {
-                write(&model, slices, taken.next().unwrap_or(then))
-            })
+            queue.flush(
+                budget,
+                &mut self.spare,
+                &mut socket(|slices| write(&model, slices, taken.next().unwrap_or(then))),
+            )
         }));
         match outcome {
             Ok((written, flushed)) => {
@@ -500,6 +519,7 @@ proptest! {
                     given.extend(bytes.iter().copied().map(Some));
                 }
                 Unsent::Producer(_) => given.push(None),
+                Unsent::File(_) => unreachable!("no file was pushed"),
             }
         }
         prop_assert!(given == expected);
@@ -518,10 +538,10 @@ proptest! {
         }
         let total: usize = sizes.iter().map(|(size, _)| size).sum();
         let mut writes = Vec::new();
-        let (written, flushed) = rig.queue.flush(1 << 20, &mut rig.spare, |slices| {
+        let (written, flushed) = rig.queue.flush(1 << 20, &mut rig.spare, &mut socket(|slices| {
             writes.push(slices.iter().map(|slice| slice.len()).collect::<Vec<_>>());
             Ok(slices.iter().map(|slice| slice.len()).sum())
-        });
+        }));
         prop_assert!(matches!(flushed, Flushed::Empty));
         prop_assert_eq!(written, total);
         prop_assert_eq!(writes, vec![vec![total]]);
@@ -531,10 +551,14 @@ proptest! {
 /// The slices of each write, when the socket takes everything.
 fn writes(queue: &mut Outgoing) -> Vec<Vec<usize>> {
     let mut writes = Vec::new();
-    let (_, flushed) = queue.flush(usize::MAX, &mut Spare::default(), |slices| {
-        writes.push(slices.iter().map(|slice| slice.len()).collect::<Vec<_>>());
-        Ok(slices.iter().map(|slice| slice.len()).sum())
-    });
+    let (_, flushed) = queue.flush(
+        usize::MAX,
+        &mut Spare::default(),
+        &mut socket(|slices| {
+            writes.push(slices.iter().map(|slice| slice.len()).collect::<Vec<_>>());
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        }),
+    );
     assert!(matches!(flushed, Flushed::Empty), "{flushed:?}");
     writes
 }
@@ -596,10 +620,14 @@ fn large_bytes_are_sent_from_where_they_are_and_small_ones_from_a_copy() {
         let mut queue = Outgoing::default();
         let bytes = Bytes::from(vec![b'x'; len]);
         queue.push(bytes.clone(), &mut Spare::default());
-        queue.flush(1, &mut Spare::default(), |slices| {
-            assert_eq!(slices[0].as_ptr() == bytes.as_ptr(), shared, "{len} bytes");
-            Ok(len)
-        });
+        queue.flush(
+            1,
+            &mut Spare::default(),
+            &mut socket(|slices| {
+                assert_eq!(slices[0].as_ptr() == bytes.as_ptr(), shared, "{len} bytes");
+                Ok(len)
+            }),
+        );
     }
 }
 
@@ -609,17 +637,25 @@ fn buffers_are_used_again_by_other_queues() {
     let mut first = Outgoing::default();
     first.copy(b"some bytes", &mut spare);
     let mut address = std::ptr::null();
-    first.flush(1 << 20, &mut spare, |slices| {
-        address = slices[0].as_ptr();
-        Ok(slices[0].len())
-    });
+    first.flush(
+        1 << 20,
+        &mut spare,
+        &mut socket(|slices| {
+            address = slices[0].as_ptr();
+            Ok(slices[0].len())
+        }),
+    );
     first.clear(&mut spare);
     let mut second = Outgoing::default();
     second.copy(b"other bytes", &mut spare);
-    second.flush(1 << 20, &mut spare, |slices| {
-        assert_eq!(slices[0].as_ptr(), address);
-        Ok(slices[0].len())
-    });
+    second.flush(
+        1 << 20,
+        &mut spare,
+        &mut socket(|slices| {
+            assert_eq!(slices[0].as_ptr(), address);
+            Ok(slices[0].len())
+        }),
+    );
     second.clear(&mut spare);
     // Clearing keeps it too.
     let mut third = Outgoing::default();
@@ -666,8 +702,391 @@ fn a_producer_of_nothing_but_empty_pieces_does_not_hold_up_the_loop() {
     let mut queue = Outgoing::default();
     queue.push_producer(Box::new(Nothing(Rc::clone(&asked))));
     let mut spare = Spare::default();
-    let (written, flushed) = queue.flush(1, &mut spare, |_| panic!("nothing to write"));
+    let (written, flushed) =
+        queue.flush(1, &mut spare, &mut socket(|_| panic!("nothing to write")));
     assert_eq!(written, 0);
     assert!(matches!(flushed, Flushed::Paused));
     assert_eq!(asked.get(), EMPTY_ANSWERS);
+}
+
+/// A socket of a system that can send files: says what it is told to, then takes everything.
+struct Sending {
+    answers: std::vec::IntoIter<Taken>,
+    received: Vec<u8>,
+    /// The length of each write, and of each `send_file` with its offset.
+    calls: Vec<(usize, Option<u64>)>,
+    /// What each write was told of what follows it.
+    more: Vec<bool>,
+    most: usize,
+}
+
+impl Sending {
+    fn new(answers: Vec<Taken>) -> Self {
+        Self {
+            answers: answers.into_iter(),
+            received: Vec::new(),
+            calls: Vec::new(),
+            more: Vec::new(),
+            most: usize::MAX,
+        }
+    }
+
+    fn take(&mut self, offered: &[u8]) -> io::Result<usize> {
+        let n = match self.answers.next().unwrap_or(Taken::All) {
+            Taken::All => offered.len(),
+            Taken::UpTo(n) => n.min(offered.len()),
+            Taken::Nothing => 0,
+            Taken::WouldBlock => return Err(io::ErrorKind::WouldBlock.into()),
+            Taken::Interrupted => return Err(io::ErrorKind::Interrupted.into()),
+            Taken::Broken => return Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        self.received.extend_from_slice(&offered[..n]);
+        Ok(n)
+    }
+}
+
+impl Sink for Sending {
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        self.more.push(more);
+        let offered = slices.iter().flat_map(|s| s.to_vec()).collect::<Vec<_>>();
+        self.calls.push((offered.len(), None));
+        self.take(&offered)
+    }
+
+    fn send_file(&mut self, mut file: &File, offset: u64, len: usize) -> io::Result<usize> {
+        assert!((1..=self.most).contains(&len), "{len} bytes asked for");
+        self.calls.push((len, Some(offset)));
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(offset)).unwrap();
+        file.take(len as u64).read_to_end(&mut bytes).unwrap();
+        self.take(&bytes)
+    }
+}
+
+fn file_of(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file
+}
+
+fn push_file(queue: &mut Outgoing, bytes: &[u8]) {
+    let part = FilePart::new(file_of(bytes), ..).unwrap();
+    queue.push_file(part, &mut Spare::default());
+}
+
+const LARGE: usize = READ_MAX as usize + 1;
+
+#[test]
+fn a_file_of_up_to_sixteen_kib_is_read_and_a_larger_one_sent_from_where_it_is() {
+    let mut queue = Outgoing::default();
+    let mut sink = Sending::new(Vec::new());
+    push(&mut queue, 7);
+    push_file(&mut queue, &vec![b'f'; LARGE - 1]);
+    push_file(&mut queue, &vec![b'f'; LARGE]);
+    push_file(&mut queue, b"small");
+    push(&mut queue, 9);
+    let (written, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    assert!(matches!(flushed, Flushed::Empty));
+    assert_eq!(written, 7 + LARGE - 1 + LARGE + 5 + 9);
+    let read = (7 + LARGE - 1, None);
+    assert_eq!(sink.calls, [read, (LARGE, Some(0)), (5 + 9, None)]);
+    assert_eq!(queue.len(), 0);
+}
+
+#[test]
+fn a_small_file_is_read_at_once_if_nothing_has_to_happen_first() {
+    let read = |before: &dyn Fn(&mut Outgoing)| {
+        let mut queue = Outgoing::default();
+        before(&mut queue);
+        let len = queue.len();
+        push_file(&mut queue, b"small");
+        queue.len() > len
+    };
+    assert!(read(&|_| {}));
+    assert!(read(&|queue| push(queue, NEARLY_SENT - 1)));
+    assert!(!read(&|queue| push(queue, NEARLY_SENT)));
+    assert!(!read(&|queue| queue.push_producer(Box::new("p"))));
+    assert!(!read(&|queue| push_file(queue, &[b'f'; LARGE])));
+}
+
+#[test]
+fn a_small_file_behind_many_bytes_is_read_when_they_are_nearly_sent() {
+    let mut queue = Outgoing::default();
+    push(&mut queue, NEARLY_SENT + 1_000);
+    push_file(&mut queue, b"small");
+    let mut spare = Spare::default();
+    let mut sink = Sending::new(vec![Taken::UpTo(1_000), Taken::WouldBlock]);
+    queue.flush(usize::MAX, &mut spare, &mut sink);
+    assert_eq!(queue.len(), NEARLY_SENT);
+    let mut sink = Sending::new(vec![Taken::UpTo(1), Taken::WouldBlock]);
+    queue.flush(usize::MAX, &mut spare, &mut sink);
+    assert_eq!(queue.len(), NEARLY_SENT - 1 + 5);
+}
+
+#[test]
+fn the_block_of_a_file_is_kept_for_others_however_the_file_ends() {
+    for cut in [false, true] {
+        let mut spare = Spare::default();
+        let mut queue = Outgoing::default();
+        let file = file_of(&vec![b'f'; 2 * FILE_BLOCK]);
+        let twin = file.try_clone().unwrap();
+        queue.push_file(FilePart::new(file, ..).unwrap(), &mut spare);
+        let answers = vec![Taken::UpTo(1_000), Taken::WouldBlock];
+        let mut sink = Refusing(Sending::new(answers), io::ErrorKind::Unsupported, 0);
+        queue.flush(usize::MAX, &mut spare, &mut sink);
+        assert!(spare.0.is_empty());
+        if cut {
+            twin.set_len(0).unwrap();
+            queue.flush(usize::MAX, &mut spare, &mut sink);
+        } else {
+            queue.clear(&mut spare);
+        }
+        assert_eq!(spare.0.len(), 1);
+    }
+}
+
+#[test]
+fn a_write_is_told_whether_a_file_follows_at_once() {
+    let mut queue = Outgoing::default();
+    let mut sink = Sending::new(Vec::new());
+    for small in [false, true] {
+        push(&mut queue, 7);
+        push_file(&mut queue, &vec![b'f'; if small { 9 } else { LARGE }]);
+    }
+    push(&mut queue, 5000);
+    queue.push_producer(Box::new("produced"));
+    push_file(&mut queue, &[b'f'; LARGE]);
+    push(&mut queue, 5000);
+    push(&mut queue, 5000);
+    push_file(&mut queue, &[b'f'; LARGE]);
+    let (_, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    assert!(matches!(flushed, Flushed::Empty));
+    let writes: Vec<_> = sink.calls.iter().filter(|call| call.1.is_none()).collect();
+    assert_eq!(writes.len(), 3);
+    assert_eq!(sink.more, [true, false, true]);
+
+    // One that is read comes with a write of its own.
+    push(&mut queue, 7);
+    push_file(&mut queue, &[b'f'; LARGE]);
+    let mut sink = Refusing(Sending::new(Vec::new()), io::ErrorKind::Unsupported, 0);
+    queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    assert_eq!(sink.0.more, [true, false]);
+}
+
+#[test]
+fn what_is_sent_of_a_file_is_cut_to_the_budget() {
+    let mut queue = Outgoing::default();
+    push(&mut queue, 10);
+    push_file(&mut queue, &vec![b'f'; 10 * LARGE]);
+    let mut sink = Sending::new(vec![Taken::All, Taken::UpTo(100)]);
+    let (written, flushed) = queue.flush(LARGE, &mut Spare::default(), &mut sink);
+    assert!(matches!(flushed, Flushed::Paused), "{flushed:?}");
+    assert_eq!(written, LARGE);
+    let rest = LARGE - 10;
+    let expected = [(10, None), (rest, Some(0)), (rest - 100, Some(100))];
+    assert_eq!(sink.calls, expected);
+    assert!(queue.can_flush() && !queue.is_empty());
+}
+
+#[test]
+fn the_end_of_a_file_is_not_left_over_for_a_few_bytes_of_budget() {
+    for (over, rest) in [(READ_MAX as usize, 0), (LARGE, LARGE)] {
+        let mut queue = Outgoing::default();
+        push_file(&mut queue, &vec![b'f'; LARGE + over]);
+        let mut sink = Sending::new(Vec::new());
+        let (written, _) = queue.flush(LARGE, &mut Spare::default(), &mut sink);
+        assert_eq!(written, LARGE + over - rest);
+        assert_eq!(sink.calls.len(), 1);
+    }
+}
+
+#[test]
+fn a_short_answer_is_followed_by_another_call_until_the_socket_would_block() {
+    let mut queue = Outgoing::default();
+    push_file(&mut queue, &vec![b'f'; 3 * LARGE]);
+    let answers = vec![Taken::Interrupted, Taken::UpTo(500), Taken::WouldBlock];
+    let mut sink = Sending::new(answers);
+    let (written, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    assert!(matches!(flushed, Flushed::Blocked), "{flushed:?}");
+    assert_eq!(written, 500);
+    let offsets: Vec<_> = sink.calls.iter().map(|call| call.1).collect();
+    assert_eq!(offsets, [Some(0), Some(0), Some(500)]);
+}
+
+#[test]
+fn a_socket_that_breaks_under_a_file_fails_the_flush() {
+    let mut queue = Outgoing::default();
+    push_file(&mut queue, &vec![b'f'; LARGE]);
+    let mut sink = Sending::new(vec![Taken::Broken]);
+    let (_, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    let Flushed::Failed(error) = flushed else {
+        panic!("{flushed:?}");
+    };
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    assert_eq!(sink.calls.len(), 1);
+}
+
+/// Sends the first bytes of a file, then refuses.
+struct Refusing(Sending, io::ErrorKind, usize);
+
+impl Sink for Refusing {
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        self.0.write(slices, more)
+    }
+
+    fn send_file(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
+        match std::mem::take(&mut self.2) {
+            0 => Err(self.1.into()),
+            most => self.0.send_file(file, offset, len.min(most)),
+        }
+    }
+}
+
+#[test]
+fn a_file_the_system_does_not_send_is_read_in_blocks_from_where_it_got_to() {
+    for kind in [
+        io::ErrorKind::InvalidInput,
+        io::ErrorKind::Unsupported,
+        io::ErrorKind::Other,
+        io::ErrorKind::PermissionDenied,
+    ] {
+        for first in [0, 1_000] {
+            let bytes: Vec<u8> = (0..3 * FILE_BLOCK as u32 + 5)
+                .map(|n| (n / 11) as u8)
+                .collect();
+            let mut queue = Outgoing::default();
+            push_file(&mut queue, &bytes);
+            push(&mut queue, 3);
+            let mut sink = Refusing(Sending::new(Vec::new()), kind, first);
+            let (_, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+            assert!(matches!(flushed, Flushed::Empty), "{flushed:?}");
+            let rest = bytes.len() - first - 2 * FILE_BLOCK;
+            assert!(sink.0.received == [&bytes[..], b"xxx"].concat());
+            let mut writes = sink.0.calls.clone();
+            writes.retain(|call| call.1.is_none());
+            let last = if first == 0 { FILE_BLOCK } else { rest + 3 };
+            let expected = if first == 0 {
+                vec![FILE_BLOCK, FILE_BLOCK, last, 5 + 3]
+            } else {
+                vec![FILE_BLOCK, FILE_BLOCK, last]
+            };
+            let writes: Vec<_> = writes.iter().map(|call| call.0).collect();
+            assert_eq!(writes, expected, "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_ends_early_fails_in_its_place_without_spinning() {
+    for (len, by_system) in [(LARGE, true), (LARGE, false), (100, true)] {
+        let mut queue = Outgoing::default();
+        let file = file_of(&vec![b'f'; len]);
+        let twin = file.try_clone().unwrap();
+        push(&mut queue, 3);
+        let part = FilePart::new(file, ..).unwrap();
+        twin.set_len(50).unwrap();
+        queue.push_file(part, &mut Spare::default());
+        push(&mut queue, 3);
+        let sending = Sending::new(Vec::new());
+        let kind = io::ErrorKind::Unsupported;
+        let mut sink = Refusing(sending, kind, if by_system { usize::MAX } else { 0 });
+        let (written, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+        assert_eq!(written, 53);
+        let Flushed::ProducerFailed(error) = flushed else {
+            panic!("{flushed:?}");
+        };
+        let text = error.to_string();
+        let expected = format!("{} bytes from offset 50 are missing", len - 50);
+        assert!(text.contains(&expected), "{text}");
+        assert!(sink.0.calls.len() <= 4);
+        // What is behind it stays, and the place of the file is gone.
+        assert_eq!(queue.len(), 3);
+    }
+}
+
+#[test]
+fn what_is_left_of_a_file_is_handed_back_behind_what_was_read_of_it() {
+    let bytes: Vec<u8> = (0..2 * FILE_BLOCK as u32).map(|n| (n / 11) as u8).collect();
+    let mut queue = Outgoing::default();
+    push_file(&mut queue, &bytes);
+    push(&mut queue, 3);
+    let answers = vec![Taken::UpTo(1_000), Taken::WouldBlock];
+    let mut sink = Refusing(Sending::new(answers), io::ErrorKind::Unsupported, 0);
+    queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    let mut unsent = queue.into_unsent();
+    assert_eq!(unsent.len(), 3);
+    let mut rest = Vec::new();
+    for piece in &mut unsent {
+        match piece {
+            Unsent::Bytes(bytes) => rest.extend_from_slice(bytes),
+            Unsent::File(part) => assert_eq!(part.read_to_end(&mut rest).unwrap(), FILE_BLOCK),
+            Unsent::Producer(_) => panic!("no producer was pushed"),
+        }
+    }
+    assert!(rest == [&bytes[1_000..], b"xxx"].concat());
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Piece {
+    Push(usize),
+    Copy(usize),
+    Producer(usize),
+    File(usize),
+}
+
+fn piece() -> impl Strategy<Value = Piece> {
+    let file = prop_oneof![1usize..3_000, LARGE - 3..LARGE + 2, 100_000usize..300_000];
+    prop_oneof![
+        (1usize..5_000).prop_map(Piece::Push),
+        (1usize..5_000).prop_map(Piece::Copy),
+        (1usize..5_000).prop_map(Piece::Producer),
+        file.prop_map(Piece::File),
+    ]
+}
+
+proptest! {
+    #![proptest_config(config(200))]
+
+    #[test]
+    fn files_arrive_whole_and_in_their_place_whatever_the_socket_does(
+        pieces in vec(piece(), 1..12),
+        answers in vec(taken().prop_filter("tested elsewhere", |t| *t != Taken::Broken), 0..40),
+        budget in prop_oneof![1usize..5_000, Just(1 << 20)],
+        by_system in any::<bool>(),
+    ) {
+        let mut queue = Outgoing::default();
+        let mut spare = Spare::default();
+        let mut expected = Vec::new();
+        let mut sink = Sending::new(answers);
+        sink.most = budget + READ_MAX as usize;
+        let mut sink = Refusing(sink, io::ErrorKind::Unsupported, 0);
+        for piece in pieces {
+            let (Piece::Push(len) | Piece::Copy(len) | Piece::Producer(len) | Piece::File(len)) = piece;
+            let from = expected.len() as u32;
+            let bytes: Vec<u8> = (from..from + len as u32).map(|n| (n / 3) as u8 ^ (n >> 8) as u8).collect();
+            match piece {
+                Piece::Push(_) => queue.push(bytes.clone().into(), &mut spare),
+                Piece::Copy(_) => queue.copy(&bytes, &mut spare),
+                Piece::Producer(_) => queue.push_producer(Box::new(bytes.clone())),
+                Piece::File(_) => push_file(&mut queue, &bytes),
+            }
+            expected.extend(bytes);
+        }
+        for _ in 0..100_000 {
+            if queue.is_empty() {
+                break;
+            }
+            prop_assert!(queue.can_flush());
+            sink.2 = if by_system { usize::MAX } else { 0 };
+            let before = sink.0.received.len();
+            let (written, flushed) = queue.flush(budget, &mut spare, &mut sink);
+            prop_assert_eq!(written, sink.0.received.len() - before);
+            prop_assert!(
+                matches!(flushed, Flushed::Empty | Flushed::Blocked | Flushed::Paused),
+                "{:?}", flushed
+            );
+        }
+        prop_assert!(sink.0.received == expected);
+        prop_assert_eq!(queue.len(), 0);
+    }
 }

@@ -835,7 +835,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
         .iter()
         .map(|piece| match piece {
             Unsent::Bytes(bytes) => bytes.len(),
-            Unsent::Producer(_) => 0,
+            Unsent::Producer(_) | Unsent::File(_) => 0,
         })
         .sum();
     let (shut, max) = model(|m| (m.links[link].shut, m.setup.max_outgoing));
@@ -867,6 +867,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
                     model(|m| m.takes(link, 0, view));
                     channel.push_with_producer(producer);
                 }
+                Unsent::File(_) => unreachable!("no file is pushed"),
             }
         }
         return;
@@ -894,6 +895,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
                 }));
                 drop(panicked);
             }
+            Unsent::File(_) => unreachable!("no file is pushed"),
         }
     }
     let expected = model(|m| m.links[link].expected);
