@@ -146,6 +146,8 @@ pub(crate) struct Outgoing {
     /// The open end, behind all segments: what is copied goes here.
     tail: Vec<u8>,
     len: usize,
+    /// Bytes of queued files that are not read and not sent.
+    in_files: u64,
     /// How much of the first segment is sent, or of the tail if there is none.
     sent: usize,
     segments: VecDeque<Segment>,
@@ -156,6 +158,13 @@ impl Outgoing {
     /// Bytes waiting to be sent; what producers still hold does not count.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The same with what is still in files.
+    pub(crate) fn pending(&self) -> usize {
+        usize::try_from(self.in_files)
+            .unwrap_or(usize::MAX)
+            .saturating_add(self.len)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -235,6 +244,15 @@ impl Outgoing {
         });
     }
 
+    /// What a stretch of a file counts for: bytes in memory, and bytes in the file.
+    pub(crate) fn weigh(part: &FilePart) -> (usize, u64) {
+        if part.len() <= READ_MAX {
+            (part.len() as usize, 0)
+        } else {
+            (0, part.len())
+        }
+    }
+
     /// Queues a stretch of a file: reads it if it would be read at the next flush anyway.
     pub(crate) fn push_file(&mut self, mut part: FilePart, spare: &mut Spare) {
         if part.len() <= READ_MAX
@@ -247,6 +265,7 @@ impl Outgoing {
             self.len += part.append_to(&mut self.tail, len).unwrap_or(0);
         }
         if !part.is_empty() {
+            self.in_files += part.len();
             self.push_segment(Segment::File {
                 block: Vec::new(),
                 part,
@@ -329,6 +348,7 @@ impl Outgoing {
         match sink.send_file(part.file(), part.offset(), len) {
             Ok(n @ 1..) => {
                 part.advance(n as u64);
+                self.in_files -= n as u64;
                 if part.is_empty() {
                     self.segments.pop_front();
                 }
@@ -459,8 +479,12 @@ impl Outgoing {
             *block = spare.take(len.min(FILE_BLOCK));
         }
         match part.append_to(block, FILE_BLOCK) {
-            Ok(n) => self.len += n,
+            Ok(n) => {
+                self.len += n;
+                self.in_files -= n as u64;
+            }
             Err(error) => {
+                self.in_files -= part.len();
                 spare.give(std::mem::take(block));
                 *segment = Segment::Failed(error.into());
                 return true;
@@ -558,6 +582,7 @@ impl Outgoing {
             }
         }
         self.sent = 0;
+        self.in_files = 0;
         self.len = 0;
         self.parked = false;
     }

@@ -21,7 +21,7 @@ impl Channel<'_> {
     pub fn push(&mut self, data: impl Into<Bytes>) {
         let data = data.into();
         if !data.is_empty() {
-            self.enqueue(data.len(), |queue, spare| queue.push(data, spare));
+            self.enqueue(data.len(), 0, |queue, spare| queue.push(data, spare));
         }
     }
 
@@ -30,7 +30,7 @@ impl Channel<'_> {
     /// What a producer has not given yet counts for no watermark and no limit: whoever queues producers at the peer's
     /// request bounds their number.
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
-        self.enqueue(0, |queue, _| queue.push_producer(Box::new(producer)));
+        self.enqueue(0, 0, |queue, _| queue.push_producer(Box::new(producer)));
     }
 
     /// Queues a stretch of a file, in order with everything else.
@@ -40,10 +40,11 @@ impl Channel<'_> {
     /// 64 KiB; on the way to a slow peer it takes no memory to speak of. Allocates nothing in steady state, unlike a
     /// [`ReaderProducer`](crate::ReaderProducer), which is for bytes that are to be changed on their way.
     ///
-    /// What is not sent yet counts for no watermark and no limit, like what a producer holds, and a waiting file keeps
-    /// its descriptor open: whoever queues files at the peer's request bounds their number. Reading waits for the disk,
-    /// and the whole reactor with it. What the file holds when it is read is sent, not what it held when it was
-    /// pushed; bytes on their way to the peer may still change with it.
+    /// What is left of a larger part counts for the watermarks, but not for [`outgoing_len`](Self::outgoing_len) and
+    /// `max_outgoing`. A waiting file keeps its descriptor open: whoever queues files at the peer's request stops
+    /// while [`is_congested`](Self::is_congested). Reading waits for the disk, and the whole reactor with it. What the
+    /// file holds when it is read is sent, not what it held when it was pushed; bytes on their way to the peer may
+    /// still change with it.
     ///
     /// A file that turns out shorter than promised, or cannot be read, is an error for `handle_error` once everything
     /// before it is sent: like a producer that fails, it leaves the peer waiting for bytes that will never come, and
@@ -61,12 +62,18 @@ impl Channel<'_> {
     /// ```
     pub fn push_file(&mut self, part: FilePart) {
         if !part.is_empty() {
-            self.enqueue(0, |queue, spare| queue.push_file(part, spare));
+            let (bytes, in_file) = Outgoing::weigh(&part);
+            self.enqueue(bytes, in_file, |queue, spare| queue.push_file(part, spare));
         }
     }
 
     #[inline(never)]
-    fn enqueue(&mut self, added: usize, add: impl FnOnce(&mut Outgoing, &mut Spare)) {
+    fn enqueue(
+        &mut self,
+        added: usize,
+        added_in_file: u64,
+        add: impl FnOnce(&mut Outgoing, &mut Spare),
+    ) {
         let id = self.id();
         let registry = &mut *self.registry;
         registry.uncork();
@@ -81,8 +88,14 @@ impl Channel<'_> {
         let Limits { high, max, .. } = *slot.limits.as_deref().unwrap_or(&registry.policy.limits);
         let len = slot.outgoing_len() + added;
         let fits = len <= max && !slot.flags.has(Flags::OVERFLOWN);
+        let in_files = slot
+            .outgoing
+            .as_ref()
+            .map_or(0, |queue| queue.pending() - queue.len())
+            .saturating_add(usize::try_from(added_in_file).unwrap_or(usize::MAX));
+        let congested = len.saturating_add(in_files) > high;
         if fits {
-            if len > high {
+            if congested {
                 slot.flags.set(Flags::CONGESTED);
             }
             let queue = slot
@@ -96,7 +109,12 @@ impl Channel<'_> {
         if registry.visiting != id {
             registry.touch_later(id);
         } else if fits {
-            registry.cork(id, if len > high { max } else { high.min(max) });
+            let bound = if congested {
+                max
+            } else {
+                max.min(high - in_files)
+            };
+            registry.cork(id, bound);
         }
     }
 
@@ -165,7 +183,7 @@ impl io::Write for Channel<'_> {
     #[inline]
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         if !self.copy_at_once(data) && !data.is_empty() {
-            self.enqueue(data.len(), |queue, spare| queue.copy(data, spare));
+            self.enqueue(data.len(), 0, |queue, spare| queue.copy(data, spare));
         }
         Ok(data.len())
     }

@@ -178,7 +178,8 @@ impl Slot {
 
     /// Whether `handle_drain` is due.
     pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
-        self.flags.has(Flags::CONGESTED) && self.outgoing_len() <= limits.low
+        let pending = self.outgoing.as_ref().map_or(0, |queue| queue.pending());
+        self.flags.has(Flags::CONGESTED) && pending <= limits.low
     }
 
     /// Changes whenever input is used up.

@@ -330,7 +330,8 @@ fn a_stalled_reader_of_64_mib_costs_no_memory() {
     reactor.turn(Some(Duration::from_millis(300))).unwrap();
     assert!(start.elapsed() > Duration::from_millis(200), "it spins");
     let mut channel = reactor.channel(id).unwrap();
-    assert!((0..=BLOCK).contains(&channel.outgoing_len()) && !channel.is_congested());
+    assert!((0..=BLOCK).contains(&channel.outgoing_len()));
+    assert!(channel.is_congested(), "what is left in the file counts");
     channel.close_when_done();
     let mut most = 0;
     let mut received = 0_u64;
@@ -362,6 +363,11 @@ fn files_allocate_nothing_in_steady_state() {
         let id = reactor
             .register(ours, Recorder::new(&Trace::new()))
             .unwrap();
+        // The recorder would write a line about each drain.
+        reactor
+            .channel(id)
+            .unwrap()
+            .set_watermarks(4 * LARGE, 4 * LARGE);
         let mut received = vec![0; 2 * len + 100];
         let mut send = || {
             let mut channel = reactor.channel(id).unwrap();
@@ -668,4 +674,31 @@ fn a_file_pushed_after_close_when_done_is_dropped_and_an_empty_one_is_nothing() 
     }));
     reactor.register(ours, recorder).unwrap();
     assert_eq!(read_to_end(&mut reactor, &mut theirs), b"abc");
+}
+
+/// Whoever queues files at the peer's request can stop while there are enough of them.
+#[test]
+fn what_is_left_in_files_counts_for_the_watermarks_and_for_nothing_else() {
+    let mut reactor = reactor();
+    let (ours, mut theirs) = tcp_pair();
+    let trace = Trace::new();
+    let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
+    settle(&mut reactor);
+    let mut channel = reactor.channel(id).unwrap();
+    channel.set_watermarks(LARGE, 2 * LARGE);
+    channel.set_max_outgoing(1024);
+    let bytes = content(5, LARGE);
+    channel.push_file(whole(file(&bytes)));
+    channel.push_file(whole(file(&bytes)));
+    assert!(!channel.is_congested(), "up to the high mark");
+    channel.push(&b"x"[..]);
+    assert!(channel.is_congested());
+    assert_eq!(channel.outgoing_len(), 1);
+    let received = read_while(&mut reactor, &mut theirs, |received| {
+        received.len() > 2 * LARGE
+    });
+    assert!(received == [&bytes[..], &bytes, b"x"].concat());
+    settle(&mut reactor);
+    assert_eq!(trace.count("drain"), 1);
+    assert!(!reactor.channel(id).unwrap().is_congested());
 }

@@ -7,15 +7,13 @@ use std::{
     borrow::Cow,
     cell::RefCell,
     fs::{File, OpenOptions},
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
     rc::Rc,
     time::{Instant, UNIX_EPOCH},
 };
 
-use asynchat::{
-    AsyncChat, BoxError, ChatChannel, ChatDispatcher, Produced, Producer, ReaderProducer, Result,
-};
+use asynchat::{AsyncChat, BoxError, ChatChannel, ChatDispatcher, FilePart, Result};
 use httpdate::HttpDate;
 use percent_encoding::percent_decode;
 
@@ -27,8 +25,6 @@ use crate::{
 };
 
 const MAX_HEAD: usize = 16 * 1024;
-/// Up to this length a file is read when it is asked for.
-const SMALL: u64 = 16 * 1024;
 
 /// What all connections of the server share.
 struct Site {
@@ -43,14 +39,9 @@ struct Site {
     answer: Vec<u8>,
 }
 
-/// The whole of a file.
-fn body(file: File, len: u64) -> impl Producer + 'static {
-    ReaderProducer::new(file).exactly(len)
-}
-
 impl Site {
     /// Opens what a request names, or says with which status it is refused.
-    fn open(&mut self, target: &[u8]) -> Result<(File, u64), &'static str> {
+    fn open(&mut self, target: &[u8]) -> Result<FilePart, &'static str> {
         const NOT_FOUND: &str = "404 Not Found";
         let path = target
             .split(|&byte| byte == b'?')
@@ -61,14 +52,10 @@ impl Site {
         let path = below(&path).ok_or(NOT_FOUND)?;
         self.place.clone_from(&self.root);
         self.place.push(path);
-        let opened = open(&self.place).and_then(|file| {
-            let metadata = file.metadata()?;
-            Ok(metadata.is_file().then_some((file, metadata.len())))
-        });
-        match opened {
-            Ok(found) => found.ok_or(NOT_FOUND),
-            Err(error) => Err(match error.kind() {
-                // A NUL in a name, and a name that is too long.
+        open(&self.place)
+            .and_then(|file| FilePart::new(file, ..))
+            .map_err(|error| match error.kind() {
+                // A directory, a NUL in a name, and a name that is too long.
                 ErrorKind::NotFound
                 | ErrorKind::NotADirectory
                 | ErrorKind::InvalidInput
@@ -78,8 +65,7 @@ impl Site {
                     log::warn!("{}: {error}", self.place.display());
                     "503 Service Unavailable"
                 }
-            }),
-        }
+            })
     }
 
     fn renew(&mut self, now: Instant) -> io::Result<()> {
@@ -112,14 +98,6 @@ impl Site {
         )?;
         self.answer.extend_from_slice(end_of_head(then));
         Ok(())
-    }
-
-    /// Puts a file behind the head.
-    fn append(&mut self, file: &mut File, len: u64) -> io::Result<()> {
-        let head = self.answer.len();
-        let whole = head + usize::try_from(len).unwrap_or(usize::MAX);
-        self.answer.resize(whole, 0);
-        file.read_exact(&mut self.answer[head..])
     }
 }
 
@@ -175,8 +153,6 @@ fn open(place: &Path) -> io::Result<File> {
 pub(crate) struct Files {
     site: Rc<RefCell<Site>>,
     request: Vec<u8>,
-    /// Held by the producer under way as well.
-    sending: Rc<()>,
     pressure: Pressure,
 }
 
@@ -197,7 +173,6 @@ pub(crate) fn connections(
         let files = Files {
             site: Rc::clone(&site),
             request: Vec::new(),
-            sending: Rc::default(),
             pressure: Pressure::default(),
         };
         ChatDispatcher::new(files, "\r\n\r\n").max_frame(MAX_HEAD)
@@ -222,26 +197,23 @@ impl Files {
                 Err("400 Bad Request")
             }
         };
-        let mut large = None;
-        match found {
-            Ok((mut file, len)) => {
-                site.write_ok(len, then);
-                if len <= SMALL {
-                    site.append(&mut file, len)?;
-                } else {
-                    large = Some((file, len));
-                }
+        let body = match found {
+            Ok(body) => {
+                site.write_ok(body.len(), then);
+                Some(body)
             }
-            Err(status) => site.write_refusal(status, then)?,
-        }
+            Err(status) => {
+                site.write_refusal(status, then)?;
+                None
+            }
+        };
         chat.write_all(&site.answer)?;
-        self.pressure.answered(chat, site.answer.len());
-        if let Some((file, len)) = large {
-            chat.push_with_producer(Sending {
-                body: body(file, len),
-                _sending: Rc::clone(&self.sending),
-            });
+        let mut bytes = site.answer.len();
+        if let Some(body) = body {
+            bytes = bytes.saturating_add(usize::try_from(body.len()).unwrap_or(usize::MAX));
+            chat.push_file(body);
         }
+        self.pressure.answered(chat, bytes);
         if then == Then::Close {
             chat.close_when_done();
         }
@@ -264,7 +236,7 @@ fn target(request: &[u8]) -> Option<&[u8]> {
 
 impl AsyncChat for Files {
     fn readable(&self) -> bool {
-        !self.pressure.holds_up() && Rc::strong_count(&self.sending) == 1
+        !self.pressure.holds_up()
     }
 
     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
@@ -285,18 +257,6 @@ impl AsyncChat for Files {
 
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
         listener::give_up(chat, &error);
-    }
-}
-
-/// A file on its way.
-struct Sending<P> {
-    body: P,
-    _sending: Rc<()>,
-}
-
-impl<P: Producer> Producer for Sending<P> {
-    fn more(&mut self) -> io::Result<Produced> {
-        self.body.more()
     }
 }
 

@@ -19,7 +19,7 @@ impl Pressure {
 
     /// To be called after each answer.
     pub(crate) fn answered(&mut self, channel: &Channel<'_>, bytes: usize) {
-        self.unseen += bytes;
+        self.unseen = self.unseen.saturating_add(bytes);
         if self.unseen >= INTERVAL {
             self.unseen = 0;
             self.held_up = channel.is_congested();
