@@ -1,0 +1,93 @@
+//! Idioms 4, 23, 37, 38.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    time::Duration,
+};
+
+use asynchat::{Channel, ChannelId, ConnectOptions, Dispatcher, Exceptional, Registry, Result};
+
+struct Client;
+
+impl Dispatcher for Client {
+    // region 4
+    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        channel.push("NICK porter\r\n");
+        Ok(())
+    }
+
+    fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
+        if let Exceptional::ConnectFailed(error) = what {
+            eprintln!("{}: {error}", channel.describe());
+        }
+        Ok(())
+    }
+    // end
+}
+
+fn dial(registry: &mut Registry) -> Result<ChannelId> {
+    let address: SocketAddr = "127.0.0.1:6667".parse()?;
+    // region 4
+    let id = registry.connect(address, Client)?;
+    // end
+    Ok(id)
+}
+
+fn dial_name(registry: &mut Registry, host: &str, port: u16) -> Result<ChannelId> {
+    // region 38
+    // Blocks while the name is looked up: call it before `run`, or on another thread.
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    let options = ConnectOptions::new().timeout(Duration::from_secs(5)); // for each address
+    let id = registry.connect_with(&addresses, &options, Client)?; // or connect_any
+    // end
+    Ok(id)
+}
+
+struct Upstream;
+impl Dispatcher for Upstream {}
+
+struct Request {
+    server: SocketAddr,
+}
+
+impl Dispatcher for Request {
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        // region 23
+        let request = channel.recv_with(|_, data| data.to_vec())?;
+        let id = channel.registry().connect(self.server, Upstream)?;
+        if let Some(mut upstream) = channel.registry().channel(id) {
+            upstream.push(request); // leaves once connected
+        }
+        // end
+        Ok(())
+    }
+}
+
+struct Link {
+    address: SocketAddr,
+}
+
+// region 37
+impl Link {
+    fn dial_again(&self, registry: &mut Registry) {
+        let address = self.address;
+        registry.call_later(Duration::from_secs(1), move |registry| {
+            registry.connect(address, Link { address })?;
+            Ok(())
+        });
+    }
+}
+
+impl Dispatcher for Link {
+    fn handle_expt(&mut self, channel: &mut Channel<'_>, _: Exceptional) -> Result {
+        self.dial_again(channel.registry()); // the attempt failed
+        Ok(())
+    }
+
+    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.dial_again(channel.registry()); // the peer left
+        channel.close();
+        Ok(())
+    }
+}
+// end

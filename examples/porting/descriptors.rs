@@ -1,0 +1,55 @@
+//! Idioms 42, 46 to 48.
+
+use std::{
+    net::TcpListener,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use asynchat::{Channel, ChannelId, Dispatcher, Registry, Result};
+
+struct Server;
+impl Dispatcher for Server {}
+
+struct Console;
+
+impl Dispatcher for Console {
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        channel.recv_with(|_, data| println!("{}", data.escape_ascii()))?;
+        Ok(())
+    }
+}
+
+fn watch_stdin(registry: &mut Registry) -> Result<ChannelId> {
+    // region 42
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let id = registry.register(stdin, Console)?; // any OwnedFd: pipe, eventfd, inotify, serial line
+    // end
+    Ok(id)
+}
+
+fn inherited(registry: &mut Registry, descriptor: OwnedFd) -> Result<ChannelId> {
+    // region 46
+    let listener = TcpListener::from(descriptor); // or UnixListener: a bare OwnedFd counts as a pipe
+    let id = registry.register(listener, Server)?;
+    // end
+    Ok(id)
+}
+
+fn hang_up(channel: &mut Channel<'_>) {
+    // region 47
+    channel.shutdown_write(); // ends this side, behind what is queued; reading goes on
+    channel.close(); // ends both, now
+    // end
+}
+
+struct Telnet;
+
+impl Dispatcher for Telnet {
+    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        // region 48
+        let socket = channel.as_fd()?;
+        socket2::SockRef::from(&socket).set_out_of_band_inline(true)?;
+        // end
+        Ok(())
+    }
+}

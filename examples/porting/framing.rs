@@ -1,0 +1,212 @@
+//! Idioms 7 to 13.
+
+use asynchat::{ChatDispatcher, Dispatcher, Registry, Result, Stream};
+
+mod binary {
+    use super::*;
+    use asynchat::{AsyncChat, ChatChannel};
+
+    // region 7
+    const END: &[u8] = b"\0---\0";
+    // end
+
+    #[derive(Default)]
+    struct Rpc {
+        message: Vec<u8>,
+    }
+
+    impl AsyncChat for Rpc {
+        // region 7
+        fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+            self.message.extend_from_slice(data);
+            Ok(())
+        }
+
+        fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+            let message = std::mem::take(&mut self.message);
+            chat.push(answer(&message));
+            chat.push(END);
+            Ok(())
+        }
+        // end
+    }
+
+    fn serve(registry: &mut Registry, stream: Stream) -> Result {
+        // region 7
+        registry.register(
+            stream,
+            ChatDispatcher::new(Rpc::default(), END).max_frame(1 << 20),
+        )?;
+        // end
+        Ok(())
+    }
+
+    fn answer(message: &[u8]) -> Vec<u8> {
+        message.to_vec()
+    }
+}
+
+mod commands {
+    use super::*;
+    use asynchat::ChatChannel;
+
+    struct Pop3;
+
+    impl Pop3 {
+        fn command(&mut self, chat: &mut ChatChannel<'_>, line: &str) -> Result {
+            // region 8
+            let (command, arg) = line.split_once(' ').unwrap_or((line, ""));
+            match command.to_lowercase().as_str() {
+                "user" => self.cmd_user(chat, arg),
+                "quit" => self.cmd_quit(chat),
+                _ => chat.push("-ERR unknown command\r\n"),
+            }
+            // end
+            Ok(())
+        }
+
+        fn cmd_user(&mut self, chat: &mut ChatChannel<'_>, name: &str) {
+            chat.push(format!("+OK {name}\r\n"));
+        }
+
+        fn cmd_quit(&mut self, chat: &mut ChatChannel<'_>) {
+            chat.close_when_done();
+        }
+    }
+}
+
+mod http {
+    use super::*;
+    use asynchat::{AsyncChat, ChatChannel, Terminator};
+
+    struct Http {
+        part: Part,
+        data: Vec<u8>,
+    }
+
+    // region 9
+    enum Part {
+        Head,
+        Body,
+    }
+    // end
+
+    impl AsyncChat for Http {
+        fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+            self.data.extend_from_slice(data);
+            Ok(())
+        }
+
+        // region 9
+        fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+            let data = std::mem::take(&mut self.data);
+            match self.part {
+                Part::Head => {
+                    self.part = Part::Body;
+                    chat.set_terminator(content_length(&data)?); // a u64; 0 is complete at once
+                }
+                Part::Body => {
+                    self.part = Part::Head;
+                    chat.set_terminator("\r\n\r\n");
+                    self.handle_request(chat, &data);
+                }
+            }
+            Ok(())
+        }
+        // end
+    }
+
+    impl Http {
+        fn handle_request(&mut self, chat: &mut ChatChannel<'_>, body: &[u8]) {
+            chat.push(body.to_vec());
+        }
+
+        fn upgrade(&mut self, chat: &mut ChatChannel<'_>) {
+            // region 10
+            chat.set_terminator(Terminator::None); // everything goes to collect_incoming_data
+            // end
+        }
+    }
+
+    fn content_length(head: &[u8]) -> Result<u64> {
+        Ok(std::str::from_utf8(head)?.len() as u64)
+    }
+}
+
+mod records {
+    use super::*;
+    use asynchat::{AsyncChat, ChatChannel};
+
+    const HEADER: u64 = 8;
+
+    #[derive(Default)]
+    struct FastCgi {
+        in_body: bool,
+        data: Vec<u8>,
+    }
+
+    impl AsyncChat for FastCgi {
+        fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+            self.data.extend_from_slice(data);
+            Ok(())
+        }
+
+        // region 12
+        fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+            let data = std::mem::take(&mut self.data);
+            self.in_body = !self.in_body;
+            if self.in_body {
+                chat.set_terminator(u64::from(u16::from_be_bytes([data[4], data[5]])));
+            } else {
+                chat.set_terminator(HEADER);
+                self.got_record(&data);
+            }
+            Ok(())
+        }
+        // end
+    }
+
+    impl FastCgi {
+        fn got_record(&mut self, _record: &[u8]) {}
+    }
+}
+
+mod unframed {
+    use super::*;
+    use asynchat::Channel;
+
+    struct Node {
+        buffer: Vec<u8>,
+    }
+
+    impl Dispatcher for Node {
+        // region 13
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            channel.recv_with(|_, data| self.buffer.extend_from_slice(data))?;
+            while let Some(length) = message_length(&self.buffer)? {
+                let message: Vec<u8> = self.buffer.drain(..length).collect();
+                self.got_message(channel, &message);
+            }
+            Ok(())
+        }
+        // end
+    }
+
+    /// `None` while the message is incomplete.
+    fn message_length(buffer: &[u8]) -> Result<Option<usize>> {
+        let Some(&[a, b, c, d]) = buffer.get(16..20) else {
+            return Ok(None);
+        };
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        if length > 4_000_000 {
+            return Err("message too long".into());
+        }
+        Ok((buffer.len() >= 24 + length).then_some(24 + length))
+    }
+
+    impl Node {
+        fn got_message(&mut self, channel: &mut Channel<'_>, message: &[u8]) {
+            channel.push(message.to_vec());
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Idioms 1 to 3, 14, 44, 45.
+
+use std::time::Duration;
+
+use asynchat::{Address, Channel, ChannelId, Dispatcher, Reactor, Registry, Result, State, Stream};
+
+struct Session {
+    peer: Address,
+}
+
+fn start(registry: &mut Registry) -> Result<ChannelId> {
+    // region 1
+    let address: Address = "0.0.0.0:8000".parse()?; // or "unix:/run/server.sock"
+    let id = registry.listen(address, Server::default())?; // reuse-addr, backlog 1,024; see listen_with
+    // end
+    Ok(id)
+}
+
+// region 2
+#[derive(Default)]
+struct Server {
+    sessions: Vec<ChannelId>,
+}
+
+impl Dispatcher for Server {
+    fn handle_accepted(
+        &mut self,
+        channel: &mut Channel<'_>,
+        stream: Stream,
+        peer: Address,
+    ) -> Result {
+        let session = Session { peer };
+        self.sessions
+            .push(channel.registry().register(stream, session)?);
+        Ok(())
+    }
+}
+// end
+
+impl Dispatcher for Session {
+    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        // region 14
+        channel.push(format!("220 hello, {}\r\n", self.peer));
+        // end
+        Ok(())
+    }
+}
+
+fn limited() -> Result<Reactor> {
+    // region 44
+    let reactor = Reactor::builder().max_channels(100).build()?;
+    // end
+    Ok(reactor)
+}
+
+fn close_zombies(registry: &mut Registry) {
+    // region 45
+    let is_old = |age| age > Duration::from_secs(30 * 60);
+    let zombies: Vec<ChannelId> = registry
+        .channels()
+        .filter(|channel| channel.state == State::Open && is_old(channel.age))
+        .map(|channel| channel.id)
+        .collect();
+    for id in zombies {
+        if let Some(mut channel) = registry.channel(id) {
+            channel.close();
+        }
+    }
+    // end
+}

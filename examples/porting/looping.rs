@@ -1,0 +1,141 @@
+//! Idioms 30 to 36, 41.
+
+use std::{net::UdpSocket, sync::mpsc, thread, time::Duration};
+
+use asynchat::{
+    AsyncChat, Channel, ChannelId, ChatChannel, Dispatcher, Reactor, Registry, Result, TimerId,
+};
+
+struct Server;
+impl Dispatcher for Server {}
+
+fn work(registry: &mut Registry, client: ChannelId, job: String) {
+    // region 30
+    let handle = registry.handle();
+    thread::spawn(move || {
+        let answer = job.to_uppercase(); // something slow
+        // Refused only when the reactor is gone.
+        let _ = handle.call_soon(move |registry| {
+            if let Some(mut client) = registry.channel(client) {
+                client.push(answer);
+            }
+            Ok(())
+        });
+    });
+    // end
+}
+
+fn in_a_thread() -> Result {
+    // region 31
+    let (tell, told) = mpsc::channel();
+    let thread = thread::spawn(move || -> Result {
+        let mut reactor = Reactor::new()?; // made where it runs: it cannot be sent
+        reactor.listen(([127, 0, 0, 1], 0), Server)?;
+        tell.send(reactor.handle())?;
+        reactor.run()
+    });
+    let handle = told.recv()?;
+    // ... the test, or the rest of the program ...
+    handle.shutdown(Duration::from_secs(1)); // or stop(), which closes nothing
+    thread.join().map_err(|_| "the loop panicked")?
+    // end
+}
+
+fn pump(reactor: &mut Reactor) -> Result {
+    // region 32
+    reactor.turn(Some(Duration::ZERO))?; // once a frame of the game
+    // end
+    Ok(())
+}
+
+fn two_maps() -> Result {
+    // region 33
+    let mut public = Reactor::new()?;
+    let mut private = Reactor::new()?;
+    public.listen(([127, 0, 0, 1], 0), Server)?;
+    private.listen(([127, 0, 0, 1], 0), Server)?;
+    // end
+    while !public.is_idle() {
+        public.turn(Some(Duration::from_millis(10)))?;
+        private.turn(Some(Duration::ZERO))?;
+    }
+    Ok(())
+}
+
+struct Shell;
+
+impl Shell {
+    fn cmd_exit(&mut self, channel: &mut Channel<'_>) {
+        // region 34
+        channel.registry().stop(); // run() returns after this turn; or shutdown(grace)
+        // end
+    }
+}
+
+struct Session {
+    idler: Option<TimerId>,
+}
+
+impl AsyncChat for Session {
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    // region 35
+    fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        chat.set_idle_timeout(Some(Duration::from_secs(300)));
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        chat.push("421 timeout\r\n"); // without this method: close()
+        chat.close_when_done();
+        Ok(())
+    }
+    // end
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        // region 36
+        let id = chat.id();
+        if let Some(timer) = self.idler.take() {
+            chat.registry().cancel(timer);
+        }
+        let timer = chat
+            .registry()
+            .call_later(Duration::from_secs(300), move |registry| {
+                if let Some(mut channel) = registry.channel(id) {
+                    channel.close();
+                }
+                Ok(())
+            });
+        self.idler = Some(timer);
+        // end
+        Ok(())
+    }
+}
+
+struct Resolver;
+
+impl Dispatcher for Resolver {
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        // region 41
+        let mut packet = [0; 512];
+        for _ in 0..32 {
+            let (length, from) = channel.recv_from(&mut packet)?; // no more: `?` leaves, and it counts as Ok
+            channel.send_to(&answer(&packet[..length]), from)?;
+        }
+        // end
+        Ok(())
+    }
+}
+
+fn resolve(registry: &mut Registry) -> Result<ChannelId> {
+    // region 41
+    let id = registry.register(UdpSocket::bind("0.0.0.0:53")?, Resolver)?;
+    // end
+    Ok(id)
+}
+
+fn answer(question: &[u8]) -> Vec<u8> {
+    question.to_vec()
+}

@@ -1,0 +1,95 @@
+//! Idioms 5, 6, 15 to 19, 39.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    fs::File,
+    io,
+    rc::Rc,
+};
+
+use asynchat::{
+    Channel, ChannelId, ChatChannel, CoalescingProducer, Dispatcher, HookedProducer, Produced,
+    Producer, ReaderProducer, Registry, Result,
+};
+
+struct Client {
+    path: String,
+}
+
+impl Dispatcher for Client {
+    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        // region 5
+        channel.push(format!("GET {} HTTP/1.0\r\n\r\n", self.path));
+        // end
+        Ok(()) // no buffer, no writable(), no handle_write()
+    }
+}
+
+fn smtp_quit(chat: &mut ChatChannel<'_>) {
+    // region 15
+    chat.push("221 Bye\r\n");
+    chat.close_when_done();
+    // end
+}
+
+fn send_file(chat: &mut ChatChannel<'_>, path: &str) -> Result {
+    // region 16
+    chat.push_with_producer(ReaderProducer::file(File::open(path)?));
+    // end
+    Ok(())
+}
+
+// region 17
+fn send_logged(chat: &mut ChatChannel<'_>, page: impl Producer + 'static, log: Rc<Cell<u64>>) {
+    let logged = HookedProducer::new(page, move |bytes| log.set(log.get() + bytes));
+    chat.push_with_producer(CoalescingProducer::new(logged));
+}
+// end
+
+// region 18
+struct Follow {
+    lines: Rc<RefCell<VecDeque<String>>>,
+}
+
+impl Producer for Follow {
+    fn more(&mut self) -> io::Result<Produced> {
+        Ok(match self.lines.borrow_mut().pop_front() {
+            Some(line) => Produced::Data(line.into()),
+            None => Produced::Pending,
+        })
+    }
+}
+
+fn publish(
+    registry: &mut Registry,
+    reader: ChannelId,
+    lines: &RefCell<VecDeque<String>>,
+    line: String,
+) {
+    lines.borrow_mut().push_back(line);
+    if let Some(mut channel) = registry.channel(reader) {
+        channel.touch(); // has the producer asked again
+    }
+}
+// end
+
+// region 19
+fn call_in_order(chat: &mut ChatChannel<'_>, done: impl FnOnce(&mut Registry) + Send + 'static) {
+    let handle = chat.registry().handle();
+    chat.push_with_producer(HookedProducer::new("", move |_| {
+        // Refused only when the reactor is gone.
+        let _ = handle.call_soon(move |registry| {
+            done(registry);
+            Ok(())
+        });
+    }));
+}
+// end
+
+fn traffic(registry: &Registry) -> (u64, u64) {
+    // region 39
+    let stats = registry.stats(); // per channel: ChannelInfo, from registry.channels()
+    (stats.bytes_in, stats.bytes_out)
+    // end
+}

@@ -1,0 +1,177 @@
+//! Idioms 20, 22, 24, 25, 28, 40, 43.
+
+use std::{net::SocketAddr, thread, time::Duration};
+
+use asynchat::{
+    AsyncChat, BoxError, Channel, ChannelId, ChatChannel, Dispatcher, Handle, Registry, Result,
+    Stream,
+};
+
+struct Room {
+    members: Vec<ChannelId>,
+}
+
+impl Room {
+    // region 20
+    fn broadcast(&mut self, registry: &mut Registry, from: ChannelId, line: &str) {
+        self.members.retain(|&id| registry.channel(id).is_some()); // whoever has left
+        for &id in self.members.iter().filter(|&&id| id != from) {
+            if let Some(mut member) = registry.channel(id) {
+                member.push(line.to_owned());
+            }
+        }
+    }
+    // end
+}
+
+struct Half {
+    partner: Option<ChannelId>,
+}
+
+fn couple(registry: &mut Registry, stream: Stream, server: SocketAddr) -> Result {
+    // region 22
+    let up = registry.connect(server, Half { partner: None })?;
+    let partner = Some(up);
+    let down = registry.register(stream, Half { partner })?;
+    registry.with(up, |half: &mut Half, _| half.partner = Some(down))?;
+    // end
+    Ok(())
+}
+
+impl Dispatcher for Half {
+    // region 22
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        let data = channel.recv_with(|_, data| data.to_vec())?;
+        if let Some(mut partner) = self.partner.and_then(|id| channel.registry().channel(id)) {
+            partner.push(data);
+        }
+        Ok(())
+    }
+
+    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+        if let Some(mut partner) = self.partner.and_then(|id| channel.registry().channel(id)) {
+            partner.close_when_done();
+        }
+        channel.close_when_done();
+        Ok(())
+    }
+    // end
+}
+
+const PER_SECOND: usize = 10_000;
+
+struct Slow {
+    allowance: usize,
+}
+
+impl Dispatcher for Slow {
+    // region 24
+    fn readable(&self) -> bool {
+        self.allowance > 0
+    }
+
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        let mut buffer = vec![0; self.allowance];
+        self.allowance -= channel.recv(&mut buffer)?;
+        if self.allowance == 0 {
+            let id = channel.id();
+            channel
+                .registry()
+                .call_later(Duration::from_secs(1), move |registry| {
+                    // `with` has readable() asked again. The channel may be closed by now.
+                    let _ = registry.with(id, |slow: &mut Slow, _| slow.allowance = PER_SECOND);
+                    Ok(())
+                });
+        }
+        Ok(())
+    }
+    // end
+}
+
+struct Transfer {
+    control: ChannelId,
+}
+
+impl Dispatcher for Transfer {
+    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+        // region 28
+        if let Some(mut control) = channel.registry().channel(self.control) {
+            control.push("226 Transfer complete\r\n");
+        }
+        channel.close();
+        // end
+        Ok(())
+    }
+}
+
+struct Rpc {
+    unanswered: usize,
+    request: Vec<u8>,
+}
+
+impl AsyncChat for Rpc {
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.request.extend_from_slice(data);
+        Ok(())
+    }
+
+    // region 43
+    fn readable(&self) -> bool {
+        self.unanswered < 10
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.unanswered += 1;
+        let request = std::mem::take(&mut self.request);
+        let (id, handle) = (chat.id(), chat.registry().handle());
+        thread::spawn(move || answer_from_thread(&handle, id, work(&request)));
+        Ok(())
+    }
+    // end
+
+    // region 40
+    fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        log::error!("{}: {error}", chat.describe());
+        chat.push(format!("500 {error}\r\n"));
+        chat.close_when_done();
+    }
+    // end
+}
+
+// region 43
+fn answer_from_thread(handle: &Handle, id: ChannelId, answer: Vec<u8>) {
+    // Fails only when the reactor is gone.
+    let _ = handle.call_soon(move |registry| {
+        // The client may have gone.
+        let _ = registry.with_chat(id, |rpc: &mut Rpc, chat| {
+            rpc.unanswered -= 1;
+            chat.push(answer);
+        });
+        Ok(())
+    });
+}
+// end
+
+fn work(request: &[u8]) -> Vec<u8> {
+    request.to_vec()
+}
+
+struct Member {
+    name: String,
+    room: ChannelId,
+    handle: Handle,
+}
+
+// region close
+impl Drop for Member {
+    fn drop(&mut self) {
+        let (room, name) = (self.room, self.name.clone());
+        let _ = self.handle.call_soon(move |registry| {
+            if let Some(mut room) = registry.channel(room) {
+                room.push(format!("* {name} has left\n"));
+            }
+            Ok(())
+        });
+    }
+}
+// end
