@@ -99,8 +99,8 @@ impl<'r> Channel<'r> {
         self.recv_some(|channel, data, _| (data.len(), f(channel, data)))
     }
 
-    /// Like `recv_with`; what `f` leaves of the bytes is read again first. `f` is told whether this is the end of
-    /// file.
+    /// Like `recv_with`; what `f` leaves of the bytes is read again first. `f` is told whether the end of file
+    /// follows.
     #[inline]
     pub(crate) fn recv_some<R>(
         &mut self,
@@ -116,7 +116,8 @@ impl<'r> Channel<'r> {
                 Ok(result)
             }
             Filled::Unread(unread) => {
-                let (used, result) = f(self, &unread, false);
+                let last = self.slot()?.flags.has(Flags::FINISHED);
+                let (used, result) = f(self, &unread, last);
                 self.keep_rest(unread.slice(used.min(unread.len())..));
                 Ok(result)
             }

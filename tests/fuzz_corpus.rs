@@ -111,3 +111,57 @@ fn urls_and_locations_are_fit_for_a_request_and_mean_what_the_rfc_says() {
 fn no_path_leads_out_of_the_root_and_each_finds_what_the_tree_holds() {
     run("paths", targets::paths::fuzz);
 }
+
+/// What fuzzing found.
+mod found {
+    use std::{cell::RefCell, io::Write, net::Shutdown, os::unix::net::UnixStream, rc::Rc};
+
+    use asynchat::{AsyncChat, ChatChannel, ChatDispatcher, Reactor, Result};
+
+    /// Gives the first piece that comes at the end of file back, once.
+    struct GivesBack {
+        calls: Rc<RefCell<String>>,
+        given: bool,
+    }
+
+    impl AsyncChat for GivesBack {
+        fn collect_incoming_data(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+            let mut calls = self.calls.borrow_mut();
+            calls.push_str(&format!("c({}) ", data.escape_ascii()));
+            if !std::mem::replace(&mut self.given, true) {
+                chat.unread(data.to_vec());
+            }
+            Ok(())
+        }
+
+        fn found_terminator(&mut self, _: &mut ChatChannel<'_>) -> Result {
+            self.calls.borrow_mut().push_str("F ");
+            Ok(())
+        }
+
+        fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+            self.calls.borrow_mut().push_str("close");
+            chat.close();
+            Ok(())
+        }
+    }
+
+    /// They were held as the start of the terminator, and `handle_close` came first.
+    #[test]
+    fn what_is_given_back_at_the_end_of_file_comes_again_before_handle_close() {
+        let mut reactor = Reactor::builder().propagate_panics(true).build().unwrap();
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let calls = Rc::new(RefCell::new(String::new()));
+        let chat = GivesBack {
+            calls: Rc::clone(&calls),
+            given: false,
+        };
+        reactor
+            .register(here, ChatDispatcher::new(chat, "ab"))
+            .unwrap();
+        there.write_all(b"a").unwrap();
+        there.shutdown(Shutdown::Write).unwrap();
+        reactor.run().unwrap();
+        assert_eq!(calls.borrow().as_str(), "c(a) c(a) close");
+    }
+}

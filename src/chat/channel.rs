@@ -41,6 +41,11 @@ impl<'r> ChatChannel<'r> {
         self.channel.registry().breaks == self.breaks || self.still_goes_on()
     }
 
+    /// Whether bytes were given back, to come before anything else.
+    pub(super) fn has_unread(&self) -> bool {
+        self.channel.slot().is_ok_and(|slot| slot.unread.is_some())
+    }
+
     #[cold]
     fn still_goes_on(&mut self) -> bool {
         self.breaks = self.channel.registry().breaks;

@@ -77,7 +77,13 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         let id = channel.id();
         let chat = &mut self.chat;
         let mut view = ChatChannel::new(channel.registry(), id, &mut self.framer, input);
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(chat, &mut view, end)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            run(chat, &mut view, false)?;
+            if end && view.rest.is_empty() && !view.has_unread() && view.goes_on() {
+                run(chat, &mut view, true)?;
+            }
+            Ok(())
+        }));
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(panic) if view.registry().policy.propagate_panics => resume_unwind(panic),

@@ -1,0 +1,331 @@
+//! Paths of requests against a fixed tree: what is found is what a model of the tree says, and it never lies outside the
+//! root.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use crate::paths::{Found, Refused, Root};
+
+/// An even first byte: the rest is a path as it stands. An odd one: each further byte is a piece of a path.
+pub fn fuzz(data: &[u8]) {
+    let Some((&kind, rest)) = data.split_first() else {
+        return;
+    };
+    let path = if kind % 2 == 0 {
+        let Ok(path) = std::str::from_utf8(rest) else {
+            return;
+        };
+        path.to_owned()
+    } else {
+        rest.iter()
+            .map(|&byte| PIECES[usize::from(byte) % PIECES.len()])
+            .collect()
+    };
+    TREE.with(|tree| {
+        for hidden in [false, true] {
+            check(tree, &path, hidden);
+            check(tree, &format!("/{path}"), hidden);
+        }
+    });
+}
+
+const PIECES: &[&str] = &[
+    "/",
+    "/",
+    "/",
+    ".",
+    "..",
+    "%2e",
+    "%2E%2e",
+    "%2f",
+    "%2F",
+    "%00",
+    "%5c",
+    "\\",
+    "//",
+    "/./",
+    "/../",
+    "~",
+    "file",
+    "sub",
+    "sub/",
+    "inner",
+    "deep",
+    ".hidden",
+    ".dir",
+    "secret",
+    "out",
+    "abroad",
+    "up",
+    "in",
+    "into",
+    "loop",
+    "dangling",
+    "hop",
+    "to_hidden",
+    "to_dot",
+    "absolute",
+    "outside",
+    "root",
+    "rootling",
+    "%c0%ae",
+    "%c0%af",
+    "..%2f",
+    "..%5c",
+    "...",
+    "a b",
+    "%20",
+    "%",
+    "%2",
+    "%zz",
+    "\u{fc}",
+    "%C3%BC",
+    "%ff",
+    "index.html",
+    ";x",
+    "f%69le",
+    "fi",
+    "le",
+    "..;",
+    "C:",
+    "nul",
+    "?",
+    "#",
+    "%25%32%65",
+    "root_link",
+    "deep/inner",
+];
+
+thread_local! {
+    static TREE: Tree = Tree::new();
+}
+
+/// The directory above the root, with what must not be reached. Of each thread, so that it goes with the thread.
+struct Tree {
+    top: PathBuf,
+    /// Without hidden names, and with them.
+    roots: [Root; 2],
+    _directory: TempDir,
+}
+
+impl Tree {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let top = directory.path().canonicalize().expect("a path");
+        build(&top).expect("a tree");
+        let root = |hidden| Root::new(&top.join("root"), hidden).expect("a root");
+        Self {
+            roots: [root(false), root(true)],
+            top,
+            _directory: directory,
+        }
+    }
+}
+
+/// The root of the tree, for a server that hides names with a dot.
+pub(super) fn root() -> Root {
+    TREE.with(|tree| tree.roots[0].clone())
+}
+
+fn build(top: &Path) -> std::io::Result<()> {
+    let root = top.join("root");
+    for directory in ["root/sub/deep", "root/.dir", "rootling"] {
+        fs::create_dir_all(top.join(directory))?;
+    }
+    for file in [
+        "outside",
+        "rootling/file",
+        "root/file",
+        "root/.hidden",
+        "root/sub/inner",
+        "root/sub/deep/inner",
+        "root/.dir/secret",
+        "root/a b",
+        "root/\u{fc}",
+        "root/...",
+        "root/\\",
+        "root/sub/index.html",
+    ] {
+        fs::write(top.join(file), file)?;
+    }
+    for (link, target) in LINKS {
+        let target = target.replace("TOP", &top.display().to_string());
+        symlink(target, root.join(link))?;
+    }
+    Ok(())
+}
+
+/// Name below the root, and where it leads; `TOP` is the directory above.
+const LINKS: &[(&str, &str)] = &[
+    ("out", "../outside"),
+    ("abroad", "../rootling"),
+    ("up", ".."),
+    ("in", "sub/inner"),
+    ("into", "sub"),
+    ("sub/out", "../../outside"),
+    ("sub/up", ".."),
+    ("sub/deep/hop", "../../into"),
+    ("loop", "loop"),
+    ("dangling", "nothing"),
+    ("hop", "in"),
+    ("to_hidden", ".hidden"),
+    ("to_dot", ".dir/secret"),
+    ("absolute", "TOP/root/file"),
+    ("root_link", "."),
+];
+
+/// What the model says: the path below the directory above the root, without links.
+#[derive(Debug, PartialEq)]
+enum Expected {
+    File(String),
+    Directory(String),
+    Nothing,
+}
+
+fn check(tree: &Tree, path: &str, hidden: bool) {
+    let found = tree.roots[usize::from(hidden)].find(path);
+    assert!(
+        !matches!(found, Err(Refused::Failed | Refused::Overloaded)),
+        "{path:?}: {found:?}"
+    );
+    let below = |place: &Path| {
+        let real = place.canonicalize().expect("what was found");
+        assert!(
+            real.starts_with(tree.top.join("root")),
+            "{path:?} leads to {real:?}"
+        );
+        assert_eq!(real, place, "{path:?}: not the real path");
+        let name = real.strip_prefix(&tree.top).expect("below the root");
+        name.to_str().expect("a name that this made").to_owned()
+    };
+    let shown = match &found {
+        Ok(Found::File(place, metadata)) => {
+            let name = below(place);
+            // Each file holds its own name.
+            assert_eq!(fs::read_to_string(place).expect("a file"), name);
+            assert_eq!(metadata.len(), name.len() as u64);
+            Expected::File(name)
+        }
+        Ok(Found::Directory(place)) => Expected::Directory(below(place)),
+        Err(_) => Expected::Nothing,
+    };
+    assert_eq!(shown, expected(path, hidden), "{path:?}, hidden: {hidden}");
+}
+
+/// Walks the tree by name only; knows nothing of file systems.
+fn expected(path: &str, hidden: bool) -> Expected {
+    let Some(relative) = path.strip_prefix('/') else {
+        return Expected::Nothing;
+    };
+    let mut place = vec!["root".to_owned()];
+    if relative.is_empty() {
+        return Expected::Directory("root".into());
+    }
+    let slash = relative.ends_with('/');
+    let names = relative.strip_suffix('/').unwrap_or(relative);
+    for escaped in names.split('/') {
+        let Some(name) = unescape(escaped) else {
+            return Expected::Nothing;
+        };
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+            return Expected::Nothing;
+        }
+        if !hidden && name.starts_with('.') {
+            return Expected::Nothing;
+        }
+        place.push(name);
+        let Some(real) = real(&place, 0) else {
+            return Expected::Nothing;
+        };
+        place = real;
+        let visible = |name: &String| hidden || !name.starts_with('.');
+        if place.first().is_none_or(|top| top != "root") || !place[1..].iter().all(visible) {
+            return Expected::Nothing;
+        }
+    }
+    match kind(&place.join("/")) {
+        Some(Kind::Directory) => Expected::Directory(place.join("/")),
+        Some(Kind::File) if !slash => Expected::File(place.join("/")),
+        _ => Expected::Nothing,
+    }
+}
+
+enum Kind {
+    Directory,
+    File,
+}
+
+fn kind(place: &str) -> Option<Kind> {
+    match place {
+        "" | "root" | "rootling" | "root/sub" | "root/sub/deep" | "root/.dir" => {
+            Some(Kind::Directory)
+        }
+        "outside"
+        | "rootling/file"
+        | "root/file"
+        | "root/.hidden"
+        | "root/sub/inner"
+        | "root/sub/deep/inner"
+        | "root/.dir/secret"
+        | "root/a b"
+        | "root/\u{fc}"
+        | "root/..."
+        | "root/\\"
+        | "root/sub/index.html" => Some(Kind::File),
+        _ => None,
+    }
+}
+
+/// Follows the links in a path from the directory above the root. Leaving that gives nothing.
+fn real(path: &[String], depth: usize) -> Option<Vec<String>> {
+    if depth > 20 {
+        return None;
+    }
+    let mut place: Vec<String> = Vec::new();
+    for name in path {
+        match name.as_str() {
+            "." => {}
+            ".." => drop(place.pop()?),
+            _ => {
+                place.push(name.clone());
+                let joined = place.join("/");
+                let link = joined
+                    .strip_prefix("root/")
+                    .and_then(|below| LINKS.iter().find(|(link, _)| *link == below));
+                if let Some((_, target)) = link {
+                    let absolute = target.strip_prefix("TOP/");
+                    place.pop();
+                    if absolute.is_some() {
+                        place.clear();
+                    }
+                    place.extend(absolute.unwrap_or(target).split('/').map(str::to_owned));
+                    place = real(&place, depth + 1)?;
+                }
+                kind(&place.join("/"))?;
+            }
+        }
+    }
+    Some(place)
+}
+
+/// Names of the tree are UTF-8, so what is not is none of them; malformed escapes name nothing either.
+fn unescape(text: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        if byte == b'%' {
+            let digit = |at: usize| char::from(*rest.get(at)?).to_digit(16);
+            bytes.push(u8::try_from(digit(0)? * 16 + digit(1)?).ok()?);
+            rest = &rest[2..];
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}

@@ -1,0 +1,468 @@
+//! Streams of requests through the server's own chat: the same answers however the stream is cut, and each head judged as
+//! a strict reader of RFC 9112 would.
+
+use std::{
+    cell::RefCell,
+    io::{ErrorKind, Read, Write},
+    net::Shutdown,
+    os::unix::net::UnixStream,
+    rc::Rc,
+};
+
+use asynchat::{Address, ChatDispatcher};
+
+use super::{Input, paths, settle, turn_until};
+use crate::{
+    channel::HttpChannel,
+    http_common::request::{MAX_HEADERS, Request},
+    limits::{self, Limits},
+    worker::{Plan, Worker},
+};
+
+/// The longest body that the server reads here.
+const BODY: u64 = 1000;
+
+thread_local! {
+    static WORKER: RefCell<Worker> = RefCell::new({
+        let plan = Plan {
+            root: paths::root(),
+            index: "index.html".into(),
+            limits: Limits { body: BODY, ..Limits::default() },
+            threads: 1,
+            listens: false,
+            log: None,
+            board: None,
+        };
+        plan.worker(0).expect("a worker")
+    });
+}
+
+/// The decisions say where the stream is cut.
+pub fn fuzz(data: &[u8]) {
+    let mut input = Input::new(data);
+    let pieces = input.pieces();
+    let stream = input.bytes;
+    WORKER.with_borrow_mut(|worker| {
+        let whole = answers(worker, &[stream]);
+        let cut = answers(worker, &pieces);
+        let shown = stream.escape_ascii();
+        assert_eq!(
+            whole.escape_ascii().to_string(),
+            cut.escape_ascii().to_string(),
+            "{shown}"
+        );
+        // Longer ones meet the limits of a line and of a head.
+        if stream.len() < limits::REQUEST_LINE {
+            let expected = expected(stream);
+            assert_eq!(seen(&whole, &expected), expected, "{shown}");
+        }
+    });
+}
+
+fn end_of_head(stream: &[u8]) -> Option<usize> {
+    let at = stream.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    Some(at + 4)
+}
+
+/// What the server sends back until it closes, without the dates.
+fn answers(worker: &mut Worker, pieces: &[&[u8]]) -> Vec<u8> {
+    let Worker { reactor, server } = worker;
+    let (here, mut there) = UnixStream::pair().expect("a pair of sockets");
+    there.set_nonblocking(true).expect("a socket");
+    let chat = HttpChannel::new(Rc::clone(server), &Address::Unnamed, reactor.now(), false);
+    let chat = ChatDispatcher::new(chat, HttpChannel::HEAD_END);
+    reactor.register(here, chat).expect("a connection");
+    let mut answers = Vec::new();
+    for piece in pieces {
+        // Fails once the server has seen enough.
+        if there.write_all(piece).is_err() {
+            break;
+        }
+        settle(reactor);
+    }
+    let _ = there.shutdown(Shutdown::Write);
+    turn_until(reactor, "for the end", |_| {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match there.read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(n) => answers.extend_from_slice(&buffer[..n]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(_) => return true,
+            }
+        }
+    });
+    settle(reactor);
+    assert_eq!(reactor.stats().channels, 0, "a connection is left over");
+    assert_eq!(reactor.stats().errors, 0, "a callback failed");
+    without_dates(&answers)
+}
+
+fn without_dates(answers: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::new();
+    for line in answers.split_inclusive(|&byte| byte == b'\n') {
+        if !line.starts_with(b"Date: ") {
+            kept.extend_from_slice(line);
+        }
+    }
+    kept
+}
+
+/// What is sent for one request.
+#[derive(Debug, PartialEq)]
+struct Answer {
+    /// The request line says HEAD, so there is no body.
+    to_head: bool,
+    /// There was a 100 before.
+    continued: bool,
+    /// It is the last one.
+    closes: bool,
+}
+
+/// Takes the answers apart. Which of them have a body only the requests tell.
+fn seen(mut answers: &[u8], expected: &[Answer]) -> Vec<Answer> {
+    let mut seen: Vec<Answer> = Vec::new();
+    let mut continued = false;
+    while !answers.is_empty() {
+        let end = end_of_head(answers).expect("a whole head");
+        let (head, behind) = answers.split_at(end);
+        let head = std::str::from_utf8(head).expect("a head of text");
+        let status = head.strip_prefix("HTTP/1.1 ").expect("an answer");
+        let status: u16 = status[..3].parse().expect("a status");
+        assert!(status != 500 && status != 503, "{head}");
+        answers = behind;
+        if status == 100 {
+            assert!(!continued, "100 twice");
+            continued = true;
+            continue;
+        }
+        let to_head = expected
+            .get(seen.len())
+            .is_some_and(|answer| answer.to_head);
+        seen.push(Answer {
+            to_head,
+            continued: std::mem::take(&mut continued),
+            closes: head.contains("\r\nConnection: close\r\n"),
+        });
+        if status == 304 {
+            continue;
+        }
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "))
+            .expect("a length");
+        let length: usize = length.parse().expect("a number");
+        if !to_head {
+            answers = answers.get(length..).expect("a whole answer");
+        }
+    }
+    seen
+}
+
+/// The answers that a strict reader of RFC 9112 gives to the stream.
+fn expected(mut stream: &[u8]) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    let mut empty = 0;
+    while let Some(end) = end_of_head(stream) {
+        let mut head = &stream[..end];
+        stream = &stream[end..];
+        if head.len() == 4 {
+            empty += 1;
+            if empty > limits::EMPTY_REQUESTS {
+                answers.push(Answer {
+                    to_head: false,
+                    continued: false,
+                    closes: true,
+                });
+                break;
+            }
+            continue;
+        }
+        empty = 0;
+        while let Some(rest) = head.strip_prefix(b"\r\n") {
+            head = rest;
+        }
+        let to_head = head.starts_with(b"HEAD ");
+        let mut answer = Answer {
+            to_head,
+            continued: false,
+            closes: true,
+        };
+        let judged = judge(head);
+        check_parsed(head, judged.as_ref());
+        let framing = judged.as_ref().and_then(Judged::framing);
+        let (Some(judged), Some(framing)) = (judged, framing) else {
+            answers.push(answer);
+            break;
+        };
+        let waits = framing != Length::Known(0);
+        let unwanted = !matches!(judged.method, "GET" | "HEAD");
+        let expects = judged.minor > 0
+            && judged
+                .values("expect")
+                .next()
+                .is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
+        let too_large = matches!(framing, Length::Known(length) if length > BODY);
+        if waits && (too_large || expects && unwanted) {
+            answers.push(answer);
+            break;
+        }
+        answer.continued = waits && expects;
+        match after_body(stream, framing) {
+            Outcome::Complete(rest) => stream = rest,
+            Outcome::Refused => {
+                answers.push(answer);
+                break;
+            }
+            Outcome::CutShort => break,
+        }
+        answer.closes = !judged.keeps_alive();
+        let last = answer.closes;
+        answers.push(answer);
+        if last {
+            break;
+        }
+    }
+    answers
+}
+
+/// The parser has to agree with [`judge`].
+fn check_parsed(head: &[u8], judged: Option<&Judged<'_>>) {
+    Request::parse(head, |request| match (request, judged) {
+        (Ok(request), Some(judged)) => {
+            assert_eq!(request.method, judged.method);
+            assert_eq!(request.target, judged.target);
+            assert_eq!(request.minor, judged.minor);
+            let fields: Vec<_> = request
+                .headers
+                .iter()
+                .map(|header| (header.name, header.value.trim_ascii()))
+                .collect();
+            assert_eq!(fields, judged.fields);
+        }
+        (Err(_), None) => {}
+        (Ok(request), None) => panic!("accepted: {request:?}"),
+        (Err(error), Some(judged)) => panic!("refused with {error:?}: {judged:?}"),
+    });
+}
+
+/// A head, read without any leniency.
+#[derive(Debug)]
+struct Judged<'a> {
+    method: &'a str,
+    target: &'a str,
+    minor: u8,
+    fields: Vec<(&'a str, &'a [u8])>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Length {
+    Known(u64),
+    Chunked,
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn judge(head: &[u8]) -> Option<Judged<'_>> {
+    let head = head.strip_suffix(b"\r\n\r\n")?;
+    let mut lines = Vec::new();
+    let mut rest = head;
+    while let Some(end) = rest.windows(2).position(|bytes| bytes == b"\r\n") {
+        lines.push(&rest[..end]);
+        rest = &rest[end + 2..];
+    }
+    lines.push(rest);
+    if lines
+        .iter()
+        .any(|line| line.contains(&b'\r') || line.contains(&b'\n'))
+    {
+        return None;
+    }
+    let (line, lines) = lines.split_first()?;
+    let mut words = std::str::from_utf8(line).ok()?.split(' ');
+    let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+    let minor = match version {
+        "HTTP/1.0" => 0,
+        "HTTP/1.1" => 1,
+        _ => return None,
+    };
+    let good = words.next().is_none()
+        && !method.is_empty()
+        && method.bytes().all(is_token)
+        && !target.is_empty()
+        && !target.bytes().any(|byte| byte.is_ascii_control());
+    if !good || lines.len() > MAX_HEADERS {
+        return None;
+    }
+    let mut fields = Vec::new();
+    for line in lines {
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+            return None;
+        }
+        if value
+            .iter()
+            .any(|&byte| byte != b'\t' && byte.is_ascii_control())
+        {
+            return None;
+        }
+        fields.push((std::str::from_utf8(name).ok()?, value.trim_ascii()));
+    }
+    Some(Judged {
+        method,
+        target,
+        minor,
+        fields,
+    })
+}
+
+impl Judged<'_> {
+    fn values(&self, name: &str) -> impl Iterator<Item = String> {
+        let values = self
+            .fields
+            .iter()
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name));
+        values.map(|(_, value)| value.iter().copied().map(char::from).collect())
+    }
+
+    fn keeps_alive(&self) -> bool {
+        let options: Vec<_> = self
+            .values("connection")
+            .flat_map(|value| {
+                value
+                    .split(',')
+                    .map(|option| option.trim_matches([' ', '\t']).to_ascii_lowercase())
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        let has = |option: &str| options.iter().any(|other| other == option);
+        !has("close") && (self.minor > 0 || has("keep-alive"))
+    }
+
+    /// `None`: the request must not be trusted.
+    fn framing(&self) -> Option<Length> {
+        let hosts: Vec<_> = self.values("host").collect();
+        match hosts.as_slice() {
+            [] if self.minor == 0 => {}
+            [host] if is_authority(host) => {}
+            _ => return None,
+        }
+        let lengths: Vec<_> = self.values("content-length").collect();
+        let codings: Vec<_> = self.values("transfer-encoding").collect();
+        match (lengths.as_slice(), codings.as_slice()) {
+            ([], []) => Some(Length::Known(0)),
+            ([length], []) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
+                length.parse().ok().map(Length::Known)
+            }
+            ([], [coding]) if self.minor == 1 && coding.eq_ignore_ascii_case("chunked") => {
+                Some(Length::Chunked)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110, 7.2), by the characters only. An empty host is allowed.
+fn is_authority(host: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~%!$&'()*+,;=".contains(c);
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (good, port) = match bracketed {
+        Some((name, port)) => {
+            let good = name.chars().all(|c| allowed(c) || c == ':' || c == '[');
+            (
+                good && (port.is_empty() || port.starts_with(':')),
+                port.get(1..).unwrap_or(""),
+            )
+        }
+        None => {
+            let (name, port) = host.split_once(':').unwrap_or((host, ""));
+            (name.chars().all(allowed), port)
+        }
+    };
+    good && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+enum Outcome<'a> {
+    /// What is behind the body.
+    Complete(&'a [u8]),
+    Refused,
+    CutShort,
+}
+
+fn after_body(stream: &[u8], framing: Length) -> Outcome<'_> {
+    match framing {
+        Length::Known(length) => {
+            match stream.get(usize::try_from(length).unwrap_or(usize::MAX)..) {
+                Some(rest) => Outcome::Complete(rest),
+                None => Outcome::CutShort,
+            }
+        }
+        Length::Chunked => after_chunks(stream),
+    }
+}
+
+fn after_chunks(mut stream: &[u8]) -> Outcome<'_> {
+    let mut left = BODY;
+    loop {
+        let Some(line) = take_line(&mut stream) else {
+            return match stream.len() > limits::CHUNK_LINE {
+                true => Outcome::Refused,
+                false => Outcome::CutShort,
+            };
+        };
+        let Some(size) = chunk_size(line) else {
+            return Outcome::Refused;
+        };
+        if size == 0 {
+            break;
+        }
+        if size > left {
+            return Outcome::Refused;
+        }
+        left -= size;
+        let Some(rest) = stream.get(usize::try_from(size).expect("small")..) else {
+            return Outcome::CutShort;
+        };
+        stream = match rest.strip_prefix(b"\r\n") {
+            Some(rest) => rest,
+            None if rest.is_empty() => return Outcome::CutShort,
+            None => return Outcome::Refused,
+        };
+    }
+    while let Some(line) = take_line(&mut stream) {
+        if line.is_empty() {
+            return Outcome::Complete(stream);
+        }
+        let name = line.iter().take_while(|&&byte| is_token(byte)).count();
+        let control = line
+            .iter()
+            .any(|&byte| byte != b'\t' && byte.is_ascii_control());
+        if name == 0 || line.get(name) != Some(&b':') || control {
+            return Outcome::Refused;
+        }
+    }
+    Outcome::CutShort
+}
+
+fn chunk_size(line: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(line.split(|&byte| byte == b';').next()?).ok()?;
+    let digits =
+        !text.is_empty() && text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let control = line
+        .iter()
+        .any(|&byte| byte != b'\t' && byte.is_ascii_control());
+    if !digits || control || line.len() > limits::CHUNK_LINE {
+        return None;
+    }
+    u64::from_str_radix(text, 16).ok()
+}
+
+fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = rest.windows(2).position(|bytes| bytes == b"\r\n")?;
+    let line = &rest[..end];
+    *rest = &rest[end + 2..];
+    Some(line)
+}
