@@ -5,7 +5,7 @@
 //! that does not know the time closes the connection and lets datagrams pass in silence.
 
 use std::{
-    io,
+    io::{self, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     process::ExitCode,
     time::{Duration, SystemTime},
@@ -73,8 +73,13 @@ impl Dispatcher for TimeChannel {
 
     fn handle_write(&mut self, channel: &mut Channel<'_>) -> Result {
         if let Some(time) = (self.clock)() {
-            // Straight to the socket: four bytes always fit into a new one.
-            channel.send(&time)?;
+            // Straight to the socket: four bytes fit into a new one.
+            let sent = channel.send(&time)?;
+            if sent < time.len() {
+                channel.write_all(&time[sent..])?;
+                channel.close_when_done();
+                return Ok(());
+            }
         }
         channel.close();
         Ok(())

@@ -79,8 +79,9 @@ impl Registry {
                 Err(error) if is_transient(&error) => {
                     log::debug!(target: "asynchat::accept", "channel {id}: a waiting connection is gone: {error}");
                 }
+                // Nothing known: whatever waits is tried again later, for no event need follow.
                 Err(error) => {
-                    slot.readiness.read_blocked();
+                    self.rest(id, &error);
                     return Err(error);
                 }
             }

@@ -87,7 +87,7 @@ impl Registry {
         if !slot.readiness.can_read() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let result = slot.io.recv_from(buf);
+        let result = uninterrupted(|| slot.io.recv_from(buf));
         match &result {
             Ok((n, _)) => {
                 slot.note_traffic(&self.clock);
@@ -135,6 +135,16 @@ impl Registry {
                 }
                 0
             }
+        }
+    }
+}
+
+/// Makes a system call again as long as signals interrupt it.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }
@@ -356,7 +366,7 @@ impl Slot {
         if !self.readiness.can_write() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let sent = self.io.send_to(data, to);
+        let sent = uninterrupted(|| self.io.send_to(data, to));
         if let Err(error) = &sent {
             self.note_write_error(error, poll, id);
         }

@@ -52,8 +52,10 @@ impl ListenOptions {
         self
     }
 
-    /// Whether several listeners may share the port, the kernel spreading connections. Default off; elsewhere than
-    /// on Unix an error.
+    /// Whether several listeners may share the port. Default off; elsewhere than on Unix an error.
+    ///
+    /// Linux spreads the connections evenly over all of them, macOS and the BSDs do not. Any other program of the
+    /// same user that sets this option can join silently, and gets its share of the connections.
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.reuse_port = on;
         self

@@ -1,6 +1,6 @@
 //! `GIVE n` is answered by n bytes, made of one block that all connections share.
 //!
-//! An answer that fits in the block is pushed as a slice of it, a longer one is a producer's. Requests are read while
+//! An answer of a few blocks is pushed as slices of it, a longer one is a producer's. Requests are read while
 //! no producer is at work and the queue is short enough.
 
 use std::{io, rc::Rc};
@@ -13,6 +13,8 @@ use bytes::Bytes;
 use crate::{listener, pressure::Pressure};
 
 const BLOCK: usize = 512 * 1024;
+/// Up to so many bytes are pushed at once: the high watermark.
+const PUSHED: usize = 16 * BLOCK;
 /// The longest request: `GIVE ` and the digits of a number of 64 bits.
 const MAX_REQUEST: usize = 32;
 
@@ -42,7 +44,7 @@ pub(crate) fn connections() -> impl FnMut() -> ChatDispatcher<Source> + 'static 
 /// What is queued is the shared block again and again: many of them take no memory.
 pub(crate) fn tune(builder: Builder) -> Builder {
     builder
-        .watermarks(2 * BLOCK, 16 * BLOCK)
+        .watermarks(2 * BLOCK, PUSHED)
         .write_budget(8 * BLOCK)
 }
 
@@ -60,8 +62,11 @@ impl AsyncChat for Source {
         let wanted = parse(&self.request).ok_or("the request is not `GIVE` and a number")?;
         self.request.clear();
         match usize::try_from(wanted) {
-            Ok(short) if short <= BLOCK => {
-                chat.push(Bytes::from_static(&self.block[..short]));
+            Ok(short) if short <= PUSHED => {
+                for from in (0..short).step_by(BLOCK) {
+                    let slice = &self.block[..BLOCK.min(short - from)];
+                    chat.push(Bytes::from_static(slice));
+                }
                 self.pressure.answered(chat, short);
             }
             _ => chat.push_with_producer(Giving {
@@ -93,7 +98,7 @@ fn parse(request: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// An answer that is longer than the block.
+/// An answer of more than is pushed at once.
 struct Giving {
     block: &'static [u8],
     left: u64,
