@@ -147,7 +147,7 @@ pub(crate) struct Outgoing {
     tail: Vec<u8>,
     len: usize,
     /// Bytes of queued files that are not read and not sent.
-    in_files: u64,
+    in_files: u128,
     /// How much of the first segment is sent, or of the tail if there is none.
     sent: usize,
     segments: VecDeque<Segment>,
@@ -265,7 +265,7 @@ impl Outgoing {
             self.len += part.append_to(&mut self.tail, len).unwrap_or(0);
         }
         if !part.is_empty() {
-            self.in_files += part.len();
+            self.in_files += u128::from(part.len());
             self.push_segment(Segment::File {
                 block: Vec::new(),
                 part,
@@ -348,7 +348,7 @@ impl Outgoing {
         match sink.send_file(part.file(), part.offset(), len) {
             Ok(n @ 1..) => {
                 part.advance(n as u64);
-                self.in_files -= n as u64;
+                self.in_files -= n as u128;
                 if part.is_empty() {
                     self.segments.pop_front();
                 }
@@ -481,10 +481,10 @@ impl Outgoing {
         match part.append_to(block, FILE_BLOCK) {
             Ok(n) => {
                 self.len += n;
-                self.in_files -= n as u64;
+                self.in_files -= n as u128;
             }
             Err(error) => {
-                self.in_files -= part.len();
+                self.in_files -= u128::from(part.len());
                 spare.give(std::mem::take(block));
                 *segment = Segment::Failed(error.into());
                 return true;
@@ -616,14 +616,7 @@ fn is_the_sockets(error: &io::Error) -> bool {
     use io::ErrorKind as K;
     matches!(
         error.kind(),
-        K::WouldBlock
-            | K::ConnectionReset
-            | K::ConnectionAborted
-            | K::BrokenPipe
-            | K::TimedOut
-            | K::HostUnreachable
-            | K::NetworkUnreachable
-            | K::NetworkDown
+        K::WouldBlock | K::ConnectionReset | K::BrokenPipe
     )
 }
 

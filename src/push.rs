@@ -40,7 +40,7 @@ impl Channel<'_> {
     /// 64 KiB; on the way to a slow peer it takes no memory to speak of. Allocates nothing in steady state, unlike a
     /// [`ReaderProducer`](crate::ReaderProducer), which is for bytes that are to be changed on their way.
     ///
-    /// What is left of a larger part counts for the watermarks, but not for [`outgoing_len`](Self::outgoing_len) and
+    /// What is not read yet counts for the watermarks, but not for [`outgoing_len`](Self::outgoing_len) and
     /// `max_outgoing`. A waiting file keeps its descriptor open: whoever queues files at the peer's request stops
     /// while [`is_congested`](Self::is_congested). Reading waits for the disk, and the whole reactor with it. What the
     /// file holds when it is read is sent, not what it held when it was pushed; bytes on their way to the peer may

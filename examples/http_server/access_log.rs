@@ -67,8 +67,9 @@ impl AccessLog {
             start_line(lines, date, peer, request, status);
             end_line(lines, bytes);
         }
+        let pressing = buffer.lines.len() > limits::LOG_PRESSING;
         drop(buffer);
-        self.write_soon(first);
+        self.write_soon(first, pressing);
     }
 
     /// Logs a request whose answer is yet to be sent.
@@ -83,9 +84,12 @@ impl AccessLog {
         }
     }
 
-    /// Wakes the writer once for all lines of a turn.
-    fn write_soon(&self, first: bool) {
-        if first {
+    /// Wakes the writer once for all lines of a turn. The thread that was to do so may be held up, which must cost
+    /// the others no lines.
+    fn write_soon(&self, first: bool, pressing: bool) {
+        if pressing {
+            self.shared.filled.notify_one();
+        } else if first {
             let shared = Arc::clone(&self.shared);
             // Refused where a reactor is dropped with its connections: then all end, and the writer is woken anyway.
             let _ = self.handle.call_soon(move |_| {
@@ -188,8 +192,9 @@ impl OpenLine {
         if buffer.has_place() {
             buffer.lines.append(&mut self.start);
         }
+        let pressing = buffer.lines.len() > limits::LOG_PRESSING;
         drop(buffer);
-        self.log.write_soon(first);
+        self.log.write_soon(first, pressing);
     }
 }
 

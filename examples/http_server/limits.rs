@@ -31,10 +31,14 @@ pub(crate) const UPLOAD_LINGER_TIME: Duration = Duration::from_secs(30);
 pub(crate) const UPLOAD_LINGER_BYTES: usize = 1024 * 1024 * 1024;
 /// So many connections past the limit are told that they are too many; the rest are closed without a word.
 pub(crate) const REFUSALS: usize = 16;
+/// Connections that may wait for a thread that is held up, when one accepts for all.
+pub(crate) const HANDED_OVER: usize = 64;
 /// Bytes of a request line in the access log, before they are escaped.
 pub(crate) const LOGGED_LINE: usize = 1024;
 /// Bytes of the access log that may wait for its reader; lines past it are dropped and counted.
 pub(crate) const LOG: usize = 1024 * 1024;
+/// With so many bytes waiting its writer is woken at once, whatever the thread is doing that was to do it.
+pub(crate) const LOG_PRESSING: usize = 64 * 1024;
 /// At the end the reader of the access log has so long to take what is left.
 pub(crate) const LOG_GRACE: Duration = Duration::from_secs(5);
 /// Above the high mark of bytes waiting for a peer its further requests wait, until the low one is reached.

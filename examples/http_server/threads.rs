@@ -18,7 +18,7 @@ use asynchat::{Address, Channel, Dispatcher, Handle, Reactor, Registry, Result, 
 
 use crate::{
     board::Board,
-    ending,
+    ending, limits,
     server::{HttpServer, Server},
     signals,
     worker::{self, Plan, Worker},
@@ -64,8 +64,7 @@ pub(crate) fn run(
                 for thread in 0..plan.threads {
                     crew.add(plan, thread, None)?;
                 }
-                let workers = crew.handles.clone();
-                let door = FrontDoor { workers, turn: 0 };
+                let door = FrontDoor::new(&crew.handles);
                 worker::listen(&mut front, wanted, false, door)?
             }
         };
@@ -240,17 +239,62 @@ fn work(
 
 /// The listener of the front.
 struct FrontDoor {
-    workers: Vec<Handle>,
+    workers: Vec<(Handle, Arc<AtomicUsize>)>,
     turn: usize,
+}
+
+impl FrontDoor {
+    fn new(workers: &[Handle]) -> Self {
+        let idle = |handle: &Handle| (handle.clone(), Arc::default());
+        Self {
+            workers: workers.iter().map(idle).collect(),
+            turn: 0,
+        }
+    }
+
+    /// The worker whose turn it is, or the next that is not held up.
+    fn next(&mut self) -> Option<&(Handle, Arc<AtomicUsize>)> {
+        let count = self.workers.len();
+        let mut turns = (0..count).map(|step| (self.turn + step) % count);
+        let chosen =
+            turns.find(|&at| self.workers[at].1.load(Ordering::Relaxed) < limits::HANDED_OVER)?;
+        self.turn = (chosen + 1) % count;
+        self.workers.get(chosen)
+    }
+}
+
+/// A connection that a worker was given and has not begun to serve.
+struct OnItsWay(Arc<AtomicUsize>);
+
+impl OnItsWay {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Dispatcher for FrontDoor {
     fn handle_accepted(&mut self, _: &mut Channel<'_>, stream: Stream, peer: Address) -> Result {
-        let worker = &self.workers[self.turn];
-        self.turn = (self.turn + 1) % self.workers.len();
-        worker.call_soon(move |registry| match SERVER.with_borrow(Clone::clone) {
-            Some(server) => server.serve(registry, stream, &peer),
-            None => Ok(()),
+        let Some((worker, waiting)) = self.next() else {
+            log::warn!(
+                "{peer}: closed, every thread has {} connections waiting",
+                limits::HANDED_OVER
+            );
+            return Ok(());
+        };
+        let on_its_way = OnItsWay::new(waiting);
+        worker.call_soon(move |registry| {
+            drop(on_its_way);
+            match SERVER.with_borrow(Clone::clone) {
+                Some(server) => server.serve(registry, stream, &peer),
+                None => Ok(()),
+            }
         })?;
         Ok(())
     }
