@@ -291,7 +291,12 @@ fn in_a_process_with_many_descriptors(name: &str) -> bool {
 #[test]
 fn an_idle_connection_costs_less_than_330_bytes_of_heap_and_keeps_no_input_buffer() {
     const CONNECTIONS: usize = 2_000;
-    const BOUND: isize = 330;
+    // mio's poll(2) backend keeps a record of its own for each descriptor.
+    const BOUND: isize = if cfg!(mio_unsupported_force_poll_poll) {
+        600
+    } else {
+        330
+    };
     /// What is kept for whoever answers next, shared by all.
     const SPARE: isize = 30;
     if in_a_process_with_many_descriptors(
