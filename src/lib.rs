@@ -184,7 +184,9 @@
 //! | `asynchat::timer` | timers that fire (trace), errors in them |
 //!
 //! # Features
-//! The crate has no Cargo features.
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `testing` | off | `asynchat::testing`: tests of handlers without ports, threads or sleeps |
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -221,6 +223,8 @@ mod stats;
 mod stream;
 mod table;
 mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timer;
 mod visit;
 
