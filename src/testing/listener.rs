@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Harness, wire::documentation, world::World};
-use crate::{Address, Builder, ChannelId, Dispatcher, Reactor, Registry};
+use crate::{Address, Builder, ChannelId, Dispatcher, Handle, Reactor, Registry};
 
 /// A listener under test: a server with any number of connections, each a [`Harness`].
 ///
@@ -57,8 +57,17 @@ impl Listener {
     /// # Panics
     /// When the system has no descriptor for a poller.
     pub fn with_builder(builder: Builder, d: impl Dispatcher) -> Self {
+        Self::with_handle(builder, |_| d)
+    }
+
+    /// The same for an object that needs the [`Handle`] of its reactor.
+    ///
+    /// # Panics
+    /// When the system has no descriptor for a poller.
+    pub fn with_handle<D: Dispatcher>(builder: Builder, d: impl FnOnce(Handle) -> D) -> Self {
         let mut world = World::new(builder);
         let address = Address::from(documentation(1, 7));
+        let d = d(world.reactor.handle());
         let id = world.reactor.listen(&address, d);
         Self {
             id: id.expect("listening in memory"),
