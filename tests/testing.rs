@@ -251,6 +251,18 @@ fn a_peer_that_does_not_read_is_waited_for() {
 }
 
 #[test]
+fn whoever_looks_at_the_output_calls_nobody_back() {
+    let mut peer = polite();
+    let before = peer.registry().stats();
+    for _ in 0..3 {
+        peer.output();
+    }
+    let after = peer.registry().stats();
+    assert_eq!(after.callbacks, before.callbacks);
+    assert_eq!(after.turns, before.turns);
+}
+
+#[test]
 fn a_failed_connect_is_told_once_with_its_error() {
     let diary = Diary::default();
     let mut server = Harness::connecting(diary.clone());

@@ -118,7 +118,7 @@ impl Pipe {
         let id = self.watch.take()?;
         let bits = EventBits::made(
             !self.inbox.is_empty() || self.ended || self.broken,
-            self.outbox.len() < self.window || self.broken,
+            !self.is_full() || self.broken,
             self.ended || self.broken,
             self.broken,
         );
@@ -150,12 +150,21 @@ impl Pipe {
     }
 
     pub(crate) fn set_window(&mut self, bytes: usize) {
+        let was_full = self.is_full();
         self.window = bytes;
-        self.watch.note();
+        if was_full && !self.is_full() {
+            self.watch.note();
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.outbox.len() >= self.window
     }
 
     pub(crate) fn take_output(&mut self) -> Vec<u8> {
-        self.watch.note();
+        if self.is_full() && !self.outbox.is_empty() {
+            self.watch.note();
+        }
         std::mem::take(&mut self.outbox)
     }
 
