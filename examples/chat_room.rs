@@ -286,3 +286,77 @@ fn run(args: Args) -> Result {
 fn main() -> ExitCode {
     cli::main("chat_room", HELP, parse, run)
 }
+
+/// `cargo test --features testing --example chat_room`.
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use asynchat::testing::{Harness, Listener};
+
+    use super::*;
+
+    fn enter(room: &mut Listener, name: &str, others: &str) -> Harness {
+        let mut member = room.connect();
+        member.set_line_end("\n");
+        member.play(&format!(
+            "S: * Your name?\nC: {name}\nS: * In the room: {others}"
+        ));
+        member
+    }
+
+    #[test]
+    fn everybody_but_the_speaker_reads_a_line() {
+        let mut room = Listener::new(Room::default());
+        let mut ann = enter(&mut room, "ann", "");
+        let mut bob = enter(&mut room, "bob", "ann");
+        ann.play("S: * bob joins\nC: hello");
+        bob.play("S: ann: hello\nC ends\nS closes");
+        ann.play("S: * bob leaves");
+    }
+
+    #[test]
+    fn a_name_is_free_again_once_its_member_has_left() {
+        let mut room = Listener::new(Room::default());
+        let mut ann = enter(&mut room, "ann", "");
+        let mut other = room.connect();
+        other.set_line_end("\n");
+        other.play("S: * Your name?\nC: ANN\nS: * That name is taken. Your name?");
+        ann.reset();
+        assert!(ann.is_closed());
+        other.play("C: ANN\nS: * In the room: ");
+    }
+
+    #[test]
+    fn whoever_does_not_say_a_name_has_to_go() {
+        let mut room = Listener::new(Room::default());
+        let mut silent = room.connect();
+        let mut ann = enter(&mut room, "ann", "");
+        room.advance(NAME_WITHIN);
+        assert!(silent.is_closed() && !ann.is_closed());
+    }
+
+    #[test]
+    fn a_member_that_reads_too_slowly_is_dropped() {
+        let builder = Reactor::builder().max_outgoing(2_000);
+        let mut room = Listener::with_builder(builder, Room::default());
+        let mut ann = enter(&mut room, "ann", "");
+        let mut slow = enter(&mut room, "slow", "ann");
+        ann.play("S: * slow joins");
+        slow.set_window(0);
+        for _ in 0..3 {
+            ann.feed([b"x".repeat(1_000), b"\n".to_vec()].concat());
+        }
+        assert!(slow.is_closed());
+        ann.play("S: * slow leaves: it reads too slowly");
+    }
+
+    #[test]
+    fn too_long_a_line_is_skipped() {
+        let mut room = Listener::new(Room::default());
+        let mut ann = enter(&mut room, "ann", "");
+        let mut bob = enter(&mut room, "bob", "ann");
+        ann.play("S: * bob joins");
+        ann.feed_bytewise([b'x'; MAX_LINE + 1]);
+        ann.play("C: and so on\nS: * A line has at most 1024 bytes.\nC: hi");
+        bob.play("S: ann: hi");
+    }
+}

@@ -180,3 +180,68 @@ fn run(args: Args) -> Result {
 fn main() -> ExitCode {
     cli::main("http_responder", HELP, parse, run)
 }
+
+/// `cargo test --features testing --example http_responder`.
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use asynchat::testing::Harness;
+
+    use super::*;
+
+    fn browser() -> Harness {
+        let http = HttpChannel {
+            timeout: Duration::from_secs(30),
+            expecting: Expecting::RequestLine,
+            data: Vec::new(),
+        };
+        Harness::new(ChatDispatcher::new(http, "\r\n").max_frame(MAX_FRAME))
+    }
+
+    #[test]
+    fn a_request_is_shown_without_running_in_the_browser() {
+        let script = "
+            C: GET /<script> HTTP/1.0
+            C: Host: x
+            C:
+            S: HTTP/1.0 200 OK
+            S: Content-Type: text/html; charset=utf-8
+            S:
+            S: <html><body><pre>
+            S: GET /&lt;script&gt; HTTP/1.0
+            S: Host: x</pre></body></html>
+            S ends
+            C ends
+            S closes";
+        browser().play(script);
+        browser().play_bytewise(script);
+    }
+
+    #[test]
+    fn a_request_without_a_header_is_complete_after_its_empty_line() {
+        let script = "
+            C: HEAD / HTTP/1.0
+            C:
+            S: HTTP/1.0 200 OK
+            S: …
+            S:
+            S ends";
+        browser().play(script);
+        browser().play_bytewise(script);
+    }
+
+    #[test]
+    fn what_is_no_request_or_too_long_is_refused() {
+        let mut peer = browser();
+        peer.feed("hello\r\n");
+        assert!(peer.output().starts_with(b"HTTP/1.0 400 "));
+        let mut peer = browser();
+        peer.feed([b'x'; MAX_FRAME + 1]);
+        assert!(peer.output().starts_with(b"HTTP/1.0 431 "));
+        assert!(peer.has_ended());
+    }
+
+    #[test]
+    fn silence_ends_the_connection() {
+        browser().play("C: GET / HTTP/1.0\nwait 29s\nC: Host: x\nwait 30s\nS closes");
+    }
+}

@@ -255,3 +255,80 @@ fn run(args: Args) -> Result {
 fn main() -> ExitCode {
     cli::main("tcp_proxy", HELP, parse, run)
 }
+
+/// `cargo test --features testing --example tcp_proxy`.
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use asynchat::testing::{Harness, Listener};
+
+    use super::*;
+
+    fn proxy() -> Listener {
+        let proxy = |handle| Proxy {
+            to: vec![([192, 0, 2, 3], 80).into(), ([192, 0, 2, 4], 80).into()],
+            connect: ConnectOptions::new().timeout(Duration::from_secs(10)),
+            idle_timeout: Duration::from_secs(3600),
+            handle,
+        };
+        Listener::with_handle(Reactor::builder(), proxy)
+    }
+
+    /// A client, and the server it is passed on to.
+    fn pair() -> (Listener, Harness, Harness) {
+        let mut proxy = proxy();
+        let client = proxy.connect();
+        let mut server = proxy.dialled().expect("the proxy connects");
+        server.connected();
+        (proxy, client, server)
+    }
+
+    #[test]
+    fn both_directions_are_passed_on_and_end_one_after_the_other() {
+        let (_proxy, mut client, mut server) = pair();
+        client.feed("question");
+        client.eof();
+        assert_eq!(server.output(), b"question");
+        assert!(server.has_ended() && !client.has_ended());
+        server.feed("answer");
+        server.eof();
+        assert_eq!(client.output(), b"answer");
+        assert!(client.is_closed() && server.is_closed());
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_holds_the_other_up() {
+        let (mut proxy, mut client, mut server) = pair();
+        client.set_window(0);
+        for _ in 0..100 {
+            server.feed([b'x'; 64 * 1024]);
+        }
+        let id = client.id();
+        let queued = proxy
+            .registry()
+            .channel(id)
+            .map_or(0, |channel| channel.outgoing_len());
+        assert!((1..=512 * 1024).contains(&queued), "{queued} bytes queued");
+        client.set_window(usize::MAX);
+        assert_eq!(client.output().len(), 100 * 64 * 1024);
+    }
+
+    #[test]
+    fn a_reset_ends_both() {
+        let (_proxy, mut client, mut server) = pair();
+        client.reset();
+        assert!(client.is_closed() && server.is_closed());
+    }
+
+    #[test]
+    fn every_address_is_tried_and_then_the_client_let_go() {
+        let mut proxy = proxy();
+        let mut client = proxy.connect();
+        client.feed("early");
+        let mut first = proxy.dialled().expect("the first address");
+        first.connect_failed(io::ErrorKind::ConnectionRefused);
+        let mut second = proxy.dialled().expect("the second address");
+        assert!(!client.has_ended());
+        proxy.advance(Duration::from_secs(10));
+        assert!(second.is_closed() && client.has_ended());
+    }
+}

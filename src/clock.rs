@@ -10,6 +10,9 @@ pub(crate) struct Clock {
     origin: Instant,
     in_turn: Cell<bool>,
     reading: Cell<Option<Instant>>,
+    /// Where the time of a test stands.
+    #[cfg(feature = "testing")]
+    stopped: Cell<Option<Instant>>,
 }
 
 /// A time in half the space of an [`Instant`]: nanoseconds since the reactor was made, good for 584 years.
@@ -22,6 +25,8 @@ impl Clock {
             origin: Instant::now(),
             in_turn: Cell::new(false),
             reading: Cell::new(None),
+            #[cfg(feature = "testing")]
+            stopped: Cell::new(None),
         }
     }
 
@@ -30,9 +35,18 @@ impl Clock {
         if let Some(now) = self.reading.get() {
             return now;
         }
-        let now = Instant::now();
+        let now = self.present();
         self.reading.set(self.in_turn.get().then_some(now));
         now
+    }
+
+    /// The time, however long the turn has taken.
+    pub(crate) fn present(&self) -> Instant {
+        #[cfg(feature = "testing")]
+        if let Some(now) = self.stopped.get() {
+            return now;
+        }
+        Instant::now()
     }
 
     pub(crate) fn stamp(&self) -> Stamp {
@@ -53,5 +67,16 @@ impl Clock {
     pub(crate) fn end_turn(&self) {
         self.in_turn.set(false);
         self.reading.set(None);
+    }
+
+    /// From here on time passes by `set` alone.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stop(&self) {
+        self.set(self.origin);
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn set(&self, now: Instant) {
+        self.stopped.set(Some(now));
     }
 }

@@ -1,10 +1,6 @@
 //! Connection attempts: one address after the other, each with a timeout, one outcome (R4).
 
-use std::{
-    collections::VecDeque,
-    io,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, io, time::Duration};
 
 use crate::{
     Address, ChannelId, Dispatcher, Exceptional, Registry, Socket, TimerId,
@@ -74,7 +70,7 @@ impl Registry {
                 "no address to connect to",
             ));
         };
-        let (io, failure) = match connect(first) {
+        let (io, failure) = match self.dial(first) {
             Ok(io) => (io, None),
             Err(error) if out_of_resources(&error) => return Err(error),
             Err(error) => (Io::Absent, Some(error)),
@@ -104,6 +100,14 @@ impl Registry {
         Ok(id)
     }
 
+    fn dial(&self, address: &Address) -> io::Result<Io> {
+        #[cfg(feature = "testing")]
+        if let Some(net) = &self.net {
+            return Ok(net.dial(address));
+        }
+        connect(address)
+    }
+
     fn attempt(&mut self, id: ChannelId) -> Option<&mut Attempt> {
         match &mut self.slot_mut(id)?.phase {
             Phase::Connecting(attempt) => Some(attempt),
@@ -116,7 +120,7 @@ impl Registry {
             return;
         };
         // Not the turn's time: a name lookup may have taken long before this.
-        let now = Instant::now();
+        let now = self.clock.present();
         let deadline = now
             .checked_add(timeout)
             .unwrap_or_else(|| self.after(timeout));
@@ -190,7 +194,10 @@ impl Registry {
                 log::debug!(target: "asynchat::channel", "channel {id}: connecting to {tried}: {failure}");
             }
             let Some(next) = next else { break };
-            match connect(&next).and_then(|io| self.swap_socket(id, io, &next)) {
+            match self
+                .dial(&next)
+                .and_then(|io| self.swap_socket(id, io, &next))
+            {
                 Ok(()) => return self.arm_connect_timer(id),
                 Err(error) => failure = error,
             }

@@ -10,7 +10,7 @@ use crate::{
     error::{Meaning, closed, meaning_of_io},
     flags::Flags,
     slot::{Phase, Slot},
-    socket::{Io, Role},
+    socket::Role,
     table::find,
 };
 
@@ -273,7 +273,7 @@ impl Slot {
     #[inline]
     fn note_input(&mut self, n: usize, asked: usize, clock: &Clock) {
         // Only TCP: a Unix stream stops short at passed descriptors, a pipe or a tty at will.
-        if matches!(self.io, Io::TcpStream(_)) {
+        if self.io.is_tcp_stream() {
             self.readiness.after_stream_read(n, asked);
         }
         self.note_traffic(clock);

@@ -166,6 +166,39 @@
 //! Names stay, some meanings do not: the README lists the differences, and `docs/design.md` in the repository the rules
 //! (R1 to R22) this documentation refers to.
 //!
+//! # Testing
+//! A handler is tested without ports, threads or sleeps with the feature `testing`, as a dialogue or step by step:
+//!
+#![cfg_attr(feature = "testing", doc = "```")]
+#![cfg_attr(not(feature = "testing"), doc = "```ignore")]
+//! use asynchat::{testing::Harness, *};
+//!
+//! struct Echo;
+//! impl Dispatcher for Echo {
+//!     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+//!         channel.set_idle_timeout(Some(std::time::Duration::from_secs(3600)));
+//!         Ok(())
+//!     }
+//!     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+//!         Ok(channel.recv_with(std::io::Write::write_all)??)
+//!     }
+//! }
+//!
+//! let mut peer = Harness::new(Echo);
+//! peer.play(
+//!     "C: What time is it?
+//!      S: What … is it?
+//!      wait 3600s
+//!      S closes",
+//! );
+//!
+//! let mut peer = Harness::new(Echo);
+//! peer.feed_bytewise("hello");
+//! assert_eq!(peer.output(), b"hello");
+//! peer.eof();
+//! assert!(peer.is_closed());
+//! ```
+//!
 //! # Platforms
 //! Developed and tested on Linux, on mio's epoll backend and on its poll(2) backend. Android, macOS, iOS, the BSDs and
 //! Windows have their own branches in the source, but nobody has run the tests there. Unix sockets and plain
@@ -184,7 +217,9 @@
 //! | `asynchat::timer` | timers that fire (trace), errors in them |
 //!
 //! # Features
-//! The crate has no Cargo features.
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `testing` | off | `asynchat::testing`: tests of handlers without ports, threads or sleeps |
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -221,6 +256,8 @@ mod stats;
 mod stream;
 mod table;
 mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timer;
 mod visit;
 

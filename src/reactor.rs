@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     ops::{Deref, DerefMut},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use mio::{Events, Poll, Token, Waker};
@@ -147,7 +147,7 @@ impl Reactor {
             return max_wait;
         };
         // Not the turn's own time: its callbacks may have taken long.
-        let until = deadline.saturating_duration_since(Instant::now());
+        let until = deadline.saturating_duration_since(registry.clock.present());
         Some(max_wait.map_or(until, |wait| wait.min(until)))
     }
 

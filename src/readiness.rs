@@ -42,6 +42,19 @@ impl EventBits {
     }
 }
 
+#[cfg(feature = "testing")]
+impl EventBits {
+    /// Of a stream or listener in memory.
+    pub(crate) fn made(readable: bool, writable: bool, ended: bool, broken: bool) -> Self {
+        Self(
+            Self::of(READ, readable)
+                | Self::of(WRITE, writable)
+                | Self::of(READ_CLOSED, ended)
+                | Self::of(WRITE_CLOSED | ERROR, broken),
+        )
+    }
+}
+
 impl From<&mio::event::Event> for EventBits {
     #[inline]
     fn from(event: &mio::event::Event) -> Self {

@@ -27,7 +27,7 @@ use crate::{
     outgoing::{Outgoing, Spare},
     readiness::Readiness,
     slot::{Accepting, Phase, Slot},
-    socket::Role,
+    socket::{Io, Role},
     task::{SHORTEST, Task},
     timer::{Cancelled, Timers},
 };
@@ -81,6 +81,9 @@ pub struct Registry {
     pub(crate) ending: Option<TimerId>,
     /// The shutdown is over, and whoever turns the loop has had one look at `is_idle`.
     pub(crate) ended: bool,
+    /// What it connects to and listens on in a test.
+    #[cfg(feature = "testing")]
+    pub(crate) net: Option<crate::testing::world::Net>,
 }
 
 impl Registry {
@@ -113,6 +116,8 @@ impl Registry {
             stopping: false,
             ending: None,
             ended: false,
+            #[cfg(feature = "testing")]
+            net: None,
         }
     }
 
@@ -194,13 +199,21 @@ impl Registry {
         options: &ListenOptions,
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
-        let io = options.bind(&addr.into())?;
+        let io = self.bind(&addr.into(), options)?;
         let phase = Phase::Listening(Box::new(Accepting {
             nodelay: options.nodelay,
             ..Accepting::default()
         }));
         let slot = Slot::new(io, Box::new(d), phase, self.clock.stamp());
         self.insert(slot, true)
+    }
+
+    fn bind(&self, address: &Address, options: &ListenOptions) -> io::Result<Io> {
+        #[cfg(feature = "testing")]
+        if let Some(net) = &self.net {
+            return Ok(net.listen(address));
+        }
+        options.bind(address)
     }
 
     /// Connects to a TCP address or a Unix path.

@@ -53,6 +53,8 @@ pub(crate) enum Io {
     UnixDatagram(mio::net::UnixDatagram),
     #[cfg(unix)]
     Fd(File),
+    #[cfg(feature = "testing")]
+    Testing(crate::testing::wire::End),
 }
 
 /// What can be done with a socket.
@@ -65,9 +67,12 @@ pub(crate) enum Role {
     Fd,
 }
 
-/// Gives `$call` on the socket of whatever kind, or `$absent` where the kind has no such call.
+/// Gives `$call` on the socket of whatever kind, `$fd` on another descriptor, `$test` on what has none.
 macro_rules! on_socket {
     ($io:expr, $s:ident => $call:expr, fd $f:ident => $fd:expr) => {
+        on_socket!($io, $s => $call, fd $f => $fd, test _end => Err(io::ErrorKind::Unsupported.into()))
+    };
+    ($io:expr, $s:ident => $call:expr, fd $f:ident => $fd:expr, test $t:ident => $test:expr) => {
         match $io {
             Io::Absent => Err(io::ErrorKind::NotConnected.into()),
             Io::TcpListener($s) => $call,
@@ -81,6 +86,8 @@ macro_rules! on_socket {
             Io::UnixDatagram($s) => $call,
             #[cfg(unix)]
             Io::Fd($f) => $fd,
+            #[cfg(feature = "testing")]
+            Io::Testing($t) => $test,
         }
     };
 }
@@ -107,6 +114,8 @@ impl Socket {
     pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
         match &self.io {
             Io::Absent => Ok(()),
+            #[cfg(feature = "testing")]
+            Io::Testing(_) => Ok(()),
             #[cfg(unix)]
             io => socket2::SockRef::from(&io.as_fd()?).set_nonblocking(true),
             #[cfg(windows)]
@@ -221,7 +230,18 @@ impl Io {
             Self::UnixDatagram(_) => Role::Datagram,
             #[cfg(unix)]
             Self::Fd(_) => Role::Fd,
+            #[cfg(feature = "testing")]
+            Self::Testing(end) => end.role(),
         }
+    }
+
+    #[inline]
+    pub(crate) fn is_tcp_stream(&self) -> bool {
+        #[cfg(feature = "testing")]
+        if matches!(self, Self::Testing(_)) {
+            return true;
+        }
+        matches!(self, Self::TcpStream(_))
     }
 
     /// A regular file is always ready, which no poller can say (epoll: EPERM).
@@ -248,12 +268,14 @@ impl Io {
     pub(crate) fn register(&mut self, poll: &mio::Registry, token: Token) -> io::Result<()> {
         let interest = self.interest();
         on_socket!(self, s => poll.register(s, token, interest),
-            fd f => poll.register(&mut mio::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(f)), token, interest))
+            fd f => poll.register(&mut mio::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(f)), token, interest),
+            test end => { end.register(token); Ok(()) })
     }
 
     pub(crate) fn deregister(&mut self, poll: &mio::Registry) -> io::Result<()> {
         on_socket!(self, s => poll.deregister(s),
-            fd f => poll.deregister(&mut mio::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(f))))
+            fd f => poll.deregister(&mut mio::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(f))),
+            test end => { end.deregister(); Ok(()) })
     }
 
     /// Asks a poller that reports each readiness once (poll(2)) to report it again.
@@ -263,7 +285,8 @@ impl Io {
         }
         let interest = self.interest();
         let rearmed: io::Result<()> = on_socket!(self, s => poll.reregister(s, token, interest),
-            fd f => poll.reregister(&mut mio::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(f)), token, interest));
+            fd f => poll.reregister(&mut mio::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(f)), token, interest),
+            test _end => Ok(()));
         if let Err(error) = rearmed {
             log::debug!(target: "asynchat::reactor", "re-arming {token:?}: {error}");
         }
@@ -279,7 +302,8 @@ impl Io {
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<Address> {
-        on_socket!(self, s => s.local_addr().map(Address::from), fd _f => Ok(Address::Unnamed))
+        on_socket!(self, s => s.local_addr().map(Address::from), fd _f => Ok(Address::Unnamed),
+            test end => Ok(end.local_addr()))
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<Address> {
@@ -290,12 +314,14 @@ impl Io {
             Self::UnixStream(s) => s.peer_addr().map(Address::from),
             #[cfg(unix)]
             Self::UnixDatagram(s) => s.peer_addr().map(Address::from),
+            #[cfg(feature = "testing")]
+            Self::Testing(end) => end.peer_addr(),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
-        on_socket!(self, s => s.take_error(), fd _f => Ok(None))
+        on_socket!(self, s => s.take_error(), fd _f => Ok(None), test end => Ok(end.take_error()))
     }
 
     #[inline]
@@ -315,6 +341,8 @@ impl Io {
             Self::UnixDatagram(s) => s.recv(buf),
             #[cfg(unix)]
             Self::Fd(file) => (&*file).read(buf),
+            #[cfg(feature = "testing")]
+            Self::Testing(end) => end.read(buf),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -336,6 +364,8 @@ impl Io {
             Self::UnixDatagram(s) => s.send(data),
             #[cfg(unix)]
             Self::Fd(file) => (&*file).write(data),
+            #[cfg(feature = "testing")]
+            Self::Testing(end) => end.write(data),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -347,6 +377,8 @@ impl Io {
             Self::UnixStream(s) => (&*s).write_vectored(slices),
             #[cfg(unix)]
             Self::Fd(file) => (&*file).write_vectored(slices),
+            #[cfg(feature = "testing")]
+            Self::Testing(end) => end.write_vectored(slices),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -434,6 +466,8 @@ impl Io {
             Self::UnixListener(s) => s
                 .accept()
                 .map(|(stream, peer)| (Self::UnixStream(stream), peer.into())),
+            #[cfg(feature = "testing")]
+            Self::Testing(end) => end.accept(),
             _ => Err(not_a("listener")),
         }
     }
@@ -443,6 +477,8 @@ impl Io {
             Self::TcpStream(s) => s.shutdown(net::Shutdown::Write),
             #[cfg(unix)]
             Self::UnixStream(s) => s.shutdown(net::Shutdown::Write),
+            #[cfg(feature = "testing")]
+            Self::Testing(end) => end.shutdown_write(),
             _ => Err(not_a("stream socket")),
         }
     }
@@ -463,7 +499,12 @@ fn not_a(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("not a {what}"))
 }
 
-#[cfg(all(test, target_os = "linux", not(debug_assertions)))]
+#[cfg(all(
+    test,
+    target_os = "linux",
+    not(debug_assertions),
+    not(feature = "testing")
+))]
 mod size {
     #[test]
     fn an_open_socket_is_eight_bytes() {

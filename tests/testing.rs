@@ -1,0 +1,514 @@
+//! The kit in `asynchat::testing`: what a handler sees of it is what the rules say of a socket (R1, R4, R7 to R10, R14,
+//! R20), and its dialogues say where they went another way.
+#![cfg(feature = "testing")]
+
+use std::{cell::RefCell, io, io::Write, rc::Rc, time::Duration};
+
+use asynchat::{
+    Address, AsyncChat, BoxError, Channel, ChannelId, ChatChannel, ChatDispatcher, ConnectOptions,
+    Dispatcher, Exceptional, Reactor, Result, SimpleProducer, Stream,
+    testing::{Harness, Listener},
+};
+
+/// Writes down its callbacks.
+#[derive(Clone, Default)]
+struct Diary {
+    lines: Rc<RefCell<Vec<String>>>,
+    idle: Option<Duration>,
+}
+
+impl Diary {
+    fn note(&self, line: impl Into<String>) {
+        self.lines.borrow_mut().push(line.into());
+    }
+
+    fn take(&self) -> Vec<String> {
+        self.lines.take()
+    }
+}
+
+impl Dispatcher for Diary {
+    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        channel.set_idle_timeout(self.idle);
+        self.note("connect");
+        Ok(())
+    }
+
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        let mut buf = [0; 4];
+        let n = channel.recv(&mut buf)?;
+        self.note(format!("read {:?}", String::from_utf8_lossy(&buf[..n])));
+        Ok(())
+    }
+
+    fn handle_drain(&mut self, _: &mut Channel<'_>) -> Result {
+        self.note("drain");
+        Ok(())
+    }
+
+    fn handle_expt(&mut self, _: &mut Channel<'_>, what: Exceptional) -> Result {
+        self.note(format!("{what:?}"));
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.note("timeout");
+        channel.close();
+        Ok(())
+    }
+
+    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.note(if channel.is_reset() { "reset" } else { "close" });
+        channel.close_when_done();
+        Ok(())
+    }
+
+    fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+        self.note(format!("error {error}"));
+        channel.close();
+    }
+}
+
+/// Answers each line.
+#[derive(Default)]
+struct Polite(Vec<u8>);
+
+impl AsyncChat for Polite {
+    fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        chat.push("220 ready\r\n");
+        Ok(())
+    }
+
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let line = String::from_utf8(std::mem::take(&mut self.0))?;
+        match &*line {
+            "QUIT" => {
+                chat.push("221 bye\r\n");
+                chat.close_when_done();
+            }
+            "LIST" => chat.push("250-one\r\n250-two\r\n250 three\r\n"),
+            "ASK" => chat.push("Password: "),
+            line => write!(chat, "250 {line} to you, too\r\n")?,
+        }
+        Ok(())
+    }
+}
+
+fn polite() -> Harness {
+    Harness::chat(Polite::default(), "\r\n")
+}
+
+#[test]
+fn callbacks_come_in_the_order_of_the_rules() {
+    let diary = Diary::default();
+    let mut peer = Harness::new(diary.clone());
+    // A new stream is worth a try, as ever.
+    assert_eq!(diary.take(), ["connect"]);
+    peer.feed("sixbye");
+    assert_eq!(diary.take(), [r#"read "sixb""#, r#"read "ye""#]);
+    peer.eof();
+    assert_eq!(diary.take(), [r#"read """#, "close"]);
+    assert!(peer.is_closed() && !peer.was_aborted());
+}
+
+#[test]
+fn bytewise_and_in_one_piece_give_the_same_answers() {
+    let script = "S: 220 ready\nC: HELO\nC: LIST\nS: 250 HELO to you, too\nS: 250-one\nS: 250-…\nS: 250 three\n\
+                  C: QUIT\nS: 221 bye\nS ends\nC ends\nS closes";
+    polite().play(script);
+    polite().play_bytewise(script);
+    let hasty = "S: 220 ready\nC: one\nC: QUIT\nC ends\nS: 250 one …\nS: 221 bye\nS closes";
+    polite().play(hasty);
+    polite().play_bytewise(hasty);
+}
+
+#[test]
+fn what_came_before_a_reset_is_read_first() {
+    /// Does not read before it is told to.
+    struct Sleeper(Diary, bool);
+    impl Dispatcher for Sleeper {
+        fn readable(&self) -> bool {
+            self.1
+        }
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            self.0.handle_read(channel)
+        }
+        fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+            self.0.handle_close(channel)
+        }
+    }
+    for reads in [true, false] {
+        let diary = Diary::default();
+        let mut server = Harness::connecting(Sleeper(diary.clone(), reads));
+        // All of it is there when the connection is.
+        server.feed("data");
+        server.connected();
+        server.reset();
+        let expected: &[&str] = if reads {
+            &[r#"read "data""#, "reset"]
+        } else {
+            &["reset"]
+        };
+        assert_eq!(diary.take(), expected);
+        assert!(server.is_closed());
+    }
+}
+
+#[test]
+fn a_reset_while_sending_drops_the_queue_and_is_told_once() {
+    let diary = Diary::default();
+    let mut peer = Harness::new(diary.clone());
+    peer.set_window(0);
+    let id = peer.id();
+    peer.registry().channel(id).unwrap().push("never sent");
+    peer.reset();
+    let told = diary.take();
+    assert_eq!(told.iter().filter(|line| *line == "reset").count(), 1);
+    assert!(peer.is_closed());
+    assert_eq!(peer.output(), b"");
+}
+
+#[test]
+fn an_end_of_file_does_not_stop_the_answer() {
+    let mut peer = polite();
+    peer.feed("one\r\n");
+    peer.eof();
+    assert_eq!(peer.output(), b"220 ready\r\n250 one to you, too\r\n");
+    assert!(peer.is_closed());
+}
+
+#[test]
+fn lingering_ends_by_itself_when_its_time_has_passed() {
+    let mut peer = polite();
+    peer.feed("QUIT\r\n");
+    assert!(peer.has_ended() && !peer.is_closed());
+    peer.advance(Duration::from_millis(4_999));
+    assert!(!peer.is_closed());
+    peer.advance(Duration::from_millis(1));
+    assert!(peer.is_closed());
+}
+
+#[test]
+fn an_idle_timeout_runs_out_without_waiting() {
+    let diary = Diary {
+        idle: Some(Duration::from_secs(3600)),
+        ..Diary::default()
+    };
+    let mut peer = Harness::new(diary.clone());
+    peer.advance(Duration::from_secs(3000));
+    peer.feed("x");
+    diary.take();
+    peer.advance(Duration::from_secs(3599));
+    assert!(!peer.is_closed());
+    peer.advance(Duration::from_secs(1));
+    assert_eq!(diary.take(), ["timeout"]);
+    assert!(peer.is_closed() && peer.has_ended());
+}
+
+#[test]
+fn each_timer_runs_at_its_own_time() {
+    let mut peer = Harness::new(Diary::default());
+    let start = peer.registry().now();
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let times = Rc::clone(&seen);
+    peer.registry()
+        .call_every(Duration::from_secs(7), move |registry| {
+            times.borrow_mut().push((registry.now() - start).as_secs());
+            Ok(())
+        });
+    peer.advance(Duration::from_secs(30));
+    assert_eq!(*seen.borrow(), [7, 14, 21, 28]);
+    assert_eq!(peer.registry().now() - start, Duration::from_secs(30));
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_waited_for() {
+    let diary = Diary::default();
+    let builder = Reactor::builder().watermarks(4, 8);
+    let mut peer = Harness::with_builder(builder, diary.clone());
+    peer.set_window(10);
+    let id = peer.id();
+    peer.registry()
+        .channel(id)
+        .unwrap()
+        .push_with_producer(SimpleProducer::new(vec![b'x'; 25]));
+    let mut sizes = Vec::new();
+    while let n @ 1.. = peer.output().len() {
+        sizes.push(n);
+    }
+    assert_eq!(sizes, [10, 10, 5]);
+    peer.registry().channel(id).unwrap().push(vec![b'y'; 30]);
+    assert_eq!(peer.output().len(), 10);
+    diary.take();
+    assert_eq!(peer.output().len(), 10);
+    assert_eq!(peer.output().len(), 10);
+    assert_eq!(diary.take(), ["drain"]);
+}
+
+#[test]
+fn whoever_looks_at_the_output_calls_nobody_back() {
+    let mut peer = polite();
+    let before = peer.registry().stats();
+    for _ in 0..3 {
+        peer.output();
+    }
+    let after = peer.registry().stats();
+    assert_eq!(after.callbacks, before.callbacks);
+    assert_eq!(after.turns, before.turns);
+}
+
+#[test]
+fn a_failed_connect_is_told_once_with_its_error() {
+    let diary = Diary::default();
+    let mut server = Harness::connecting(diary.clone());
+    assert_eq!(diary.take(), [""; 0]);
+    server.connect_failed(io::ErrorKind::ConnectionRefused);
+    assert_eq!(diary.take(), ["ConnectFailed(Kind(ConnectionRefused))"]);
+    assert!(server.is_closed());
+}
+
+#[test]
+fn a_connect_without_an_answer_times_out() {
+    let diary = Diary::default();
+    let mut server = Harness::connecting(diary.clone());
+    server.advance(Duration::from_secs(29));
+    assert_eq!(diary.take(), [""; 0]);
+    server.advance(Duration::from_secs(1));
+    let told = diary.take();
+    assert!(told.len() == 1 && told[0].contains("TimedOut"), "{told:?}");
+}
+
+#[test]
+fn the_next_address_is_tried_under_the_same_id() {
+    let diary = Diary::default();
+    let mut any = Harness::new(Diary::default());
+    let addresses = [([192, 0, 2, 3], 1).into(), ([192, 0, 2, 4], 2).into()];
+    let id = any
+        .registry()
+        .connect_with(&addresses, &ConnectOptions::new(), diary.clone())
+        .unwrap();
+    let mut first = any.dialled().unwrap();
+    assert_eq!(first.address(), addresses[0].into());
+    first.connect_failed(io::ErrorKind::HostUnreachable);
+    let mut second = any.dialled().unwrap();
+    assert_eq!(second.address(), addresses[1].into());
+    second.connected();
+    assert_eq!(second.id(), id);
+    assert!(first.is_closed() && any.dialled().is_none());
+    assert_eq!(diary.take(), ["connect"]);
+}
+
+/// Greets everybody with how many came before.
+struct Counter(Vec<ChannelId>);
+
+impl Dispatcher for Counter {
+    fn handle_accepted(
+        &mut self,
+        channel: &mut Channel<'_>,
+        stream: Stream,
+        peer: Address,
+    ) -> Result {
+        if self.0.len() == 2 {
+            return Err("full".into());
+        }
+        let registry = channel.registry();
+        let id = registry.register(stream, Diary::default())?;
+        let mut guest = registry.channel(id).ok_or("closed")?;
+        guest.push(format!("{} before {peer}\n", self.0.len()));
+        self.0.push(id);
+        Ok(())
+    }
+
+    fn handle_error(&mut self, _: &mut Channel<'_>, _: BoxError) {}
+}
+
+#[test]
+fn a_listener_and_its_connections_share_a_reactor() {
+    let mut server = Listener::new(Counter(Vec::new()));
+    let mut ann = server.connect();
+    let mut bob = server.connect();
+    let mut eve = server.connect();
+    assert_eq!(
+        bob.output(),
+        format!("1 before {}\n", bob.address()).as_bytes()
+    );
+    assert_eq!(
+        ann.output(),
+        format!("0 before {}\n", ann.address()).as_bytes()
+    );
+    assert!(eve.is_closed() && !bob.is_closed());
+    let id = server.id();
+    let ids = server
+        .registry()
+        .with(id, |counter: &mut Counter, _| counter.0.clone());
+    assert_eq!(ids, Ok(vec![ann.id(), bob.id()]));
+    ann.registry().close_all();
+    assert!(bob.is_closed());
+    assert!(bob.connect_to(([192, 0, 2, 1], 7)).is_none());
+}
+
+#[test]
+fn an_object_that_listens_itself_is_found_at_its_address() {
+    let mut any = Harness::new(Diary::default());
+    let id = any
+        .registry()
+        .listen(([127, 0, 0, 1], 0), Counter(Vec::new()))
+        .unwrap();
+    let address = any.registry().channel(id).unwrap().local_addr().unwrap();
+    assert_ne!(address.inet().unwrap().port(), 0);
+    let mut guest = any.connect_to(address).unwrap();
+    assert!(guest.output().starts_with(b"0 before "));
+}
+
+#[test]
+fn closing_over_unread_input_is_an_abort() {
+    struct Rude;
+    impl Dispatcher for Rude {
+        fn readable(&self) -> bool {
+            false
+        }
+    }
+    let mut peer = Harness::new(Rude);
+    peer.feed("hello?");
+    let id = peer.id();
+    peer.registry().channel(id).unwrap().close();
+    assert!(peer.is_closed() && peer.was_aborted());
+}
+
+#[test]
+#[should_panic(expected = "assertion inside")]
+fn a_panic_in_a_callback_leaves_the_kit() {
+    struct Fussy;
+    impl Dispatcher for Fussy {
+        fn handle_read(&mut self, _: &mut Channel<'_>) -> Result {
+            panic!("assertion inside");
+        }
+    }
+    Harness::new(Fussy).feed("x");
+}
+
+#[test]
+fn with_a_builder_a_panic_goes_to_handle_error() {
+    struct Fussy(Diary);
+    impl Dispatcher for Fussy {
+        fn handle_connect(&mut self, _: &mut Channel<'_>) -> Result {
+            panic!("oh");
+        }
+        fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+            self.0.handle_error(channel, error);
+        }
+    }
+    let diary = Diary::default();
+    let mut peer = Harness::with_builder(Reactor::builder(), Fussy(diary.clone()));
+    assert_eq!(diary.take(), ["error panicked: oh"]);
+    assert!(peer.is_closed());
+}
+
+#[test]
+#[should_panic(expected = "does not come to rest")]
+fn a_handler_that_never_rests_is_told_so() {
+    let mut peer = Harness::new(Diary::default());
+    fn again(registry: &mut asynchat::Registry) -> Result {
+        registry.call_later(Duration::ZERO, again);
+        Ok(())
+    }
+    peer.registry().call_later(Duration::ZERO, again);
+    peer.output();
+}
+
+#[test]
+fn a_prompt_and_a_pause_stand_in_a_script() {
+    let mut peer = Harness::new(ChatDispatcher::new(Polite::default(), "\n"));
+    peer.play("S: 220 …\n\n# a comment\nC: QUIT\\");
+    peer.set_line_end("\n");
+    let id = peer.id();
+    peer.registry()
+        .channel(id)
+        .unwrap()
+        .set_idle_timeout(Some(Duration::from_secs(9)));
+    peer.play("wait 8s\nwait 1000ms\nS closes");
+    let mut peer = polite();
+    peer.play("S: 220 ready\nC: ASK\nS: Password: \\\nC: x\nS: …x…\nC resets\nS closes");
+}
+
+/// What `script` says of a polite server.
+fn mismatch(script: &str) -> String {
+    polite().try_play(script).unwrap_err().to_string()
+}
+
+#[test]
+fn a_wrong_line_stands_beside_the_right_one() {
+    assert_eq!(
+        mismatch("S: 220 …\nC: LIST\nS: 250-one\nS: 251-…\nS: 250 three\nC: QUIT"),
+        "the dialogue went another way at line 4 of the script (- expected, + got):\n  S: 220 …\n  C: LIST\n  \
+         S: 250-one\n- S: 251-…\n+ S: 250-two"
+    );
+}
+
+#[test]
+fn missing_and_superfluous_lines_are_shown() {
+    assert_eq!(
+        mismatch("S: 220 ready\nS: 221 more"),
+        "the dialogue went another way at line 2 of the script (- expected, + got):\n  S: 220 ready\n- S: 221 more"
+    );
+    assert_eq!(
+        mismatch("C: hi"),
+        "the dialogue went another way where nothing was to be said (- expected, + got):\n+ S: 220 ready"
+    );
+    assert_eq!(
+        mismatch("S: 220 ready\nC: hi\nwait 1s"),
+        "the dialogue went another way where nothing was to be said (- expected, + got):\n  S: 220 ready\n  C: hi\n\
+         + S: 250 hi to you, too"
+    );
+}
+
+#[test]
+fn a_missing_line_end_and_control_characters_are_shown() {
+    assert_eq!(
+        mismatch("S: 220 ready\nC: ASK\nS: Password: "),
+        "the dialogue went another way at line 3 of the script (- expected, + got):\n  S: 220 ready\n  C: ASK\n\
+         - S: Password: \n+ S: Password: \\"
+    );
+    assert!(
+        mismatch("S: 220 ready\nC: \t\u{1b}'\nS: nothing")
+            .ends_with("\n+ S: 250 \\t\\u{1b}' to you, too")
+    );
+}
+
+#[test]
+fn a_connection_that_stays_open_is_shown() {
+    assert_eq!(
+        mismatch("S: 220 ready\nS closes"),
+        "the dialogue went another way at line 2 of the script (- expected, + got):\n  S: 220 ready\n- S closes\n\
+         + (the connection is open)"
+    );
+    assert!(mismatch("S: 220 ready\nS ends").ends_with("+ (the output goes on)"));
+}
+
+#[test]
+#[should_panic(expected = "line 2 of the script says \"D: what\"")]
+fn a_script_that_cannot_be_read_is_refused() {
+    polite().play("S: 220 ready\nD: what");
+}
+
+#[test]
+fn wildcards_stand_for_any_text_or_none() {
+    for line in [
+        "…",
+        "250 …",
+        "… too",
+        "250 … to …, too",
+        "2…5…0…hi to you, too",
+        "250 hi to you,… too",
+    ] {
+        polite().play(&format!("S: 220 ready\nC: hi\nS: {line}"));
+    }
+    for line in ["251…", "…two", "250 …x…", "250 hi", "250 hi to you, too…o"] {
+        mismatch(&format!("S: 220 ready\nC: hi\nS: {line}"));
+    }
+}
