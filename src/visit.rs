@@ -95,7 +95,7 @@ impl Registry {
     /// `serve` for a channel of which nothing but a read or a write can be due; goes on as there once that changes.
     /// True if what is left to `settle` is done too.
     ///
-    /// Most visits are like this: its object goes out and back once, with one look at the slot before and one after.
+    /// Most visits are like this: the object goes out and back once, and the slot is not looked at again for each step.
     #[inline]
     fn serve_calmly(
         &mut self,
@@ -127,6 +127,7 @@ impl Registry {
             && (slot.outgoing.is_none() || self.flush_at_once(id, &mut failure))
             && let Some(slot) = find(&mut self.slots, id)
         {
+            // Nothing is in it, nor below in the slot; the compiler would look, at every visit.
             std::mem::forget(outcome);
             if reads {
                 slot.fruitless = 0;
