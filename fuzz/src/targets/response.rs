@@ -148,6 +148,10 @@ fn body_of(mut rest: &[u8], head_only: bool) -> Option<Vec<u8>> {
         let end = rest.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
         let (head, behind) = rest.split_at(end + 4);
         rest = behind;
+        // httparse overlooks empty lines ahead of it; RFC 9112, 2.2 allows that to servers alone.
+        if !head.starts_with(b"HTTP/1.") {
+            return None;
+        }
         let mut fields = [httparse::EMPTY_HEADER; 256];
         let mut parsed = httparse::Response::new(&mut fields);
         match parsed.parse(head) {
