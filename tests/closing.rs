@@ -716,7 +716,7 @@ fn detach_gives_back_what_was_not_sent_and_what_was_not_used() {
         match part {
             Unsent::Bytes(part) => bytes.extend_from_slice(&part),
             Unsent::Producer(producer) => producers.push((bytes.len(), producer)),
-            Unsent::File(part) => panic!("no file was pushed: {part:?}"),
+            other => panic!("not pushed: {other:?}"),
         }
     }
     assert_eq!(producers.len(), 1);

@@ -867,7 +867,7 @@ fn detach_gives_back_what_was_not_sent() {
                 assert_eq!(producer.more().unwrap(), Produced::Data("tail".into()));
                 rest.extend_from_slice(b"tail");
             }
-            Unsent::File(part) => panic!("no file was pushed: {part:?}"),
+            other => panic!("not pushed: {other:?}"),
         }
     }
     drop(detached.socket);

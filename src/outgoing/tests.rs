@@ -2,14 +2,16 @@
 
 use std::{
     cell::RefCell,
-    io::{Read, Seek, SeekFrom, Write},
+    fs::File,
+    io::{self, IoSlice, Read, Seek, SeekFrom, Write},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     rc::Rc,
 };
 
 use proptest::{collection::vec, prelude::*};
 
-use super::*;
+use super::{flushing::*, *};
+use crate::Produced;
 
 /// What a producer answers when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -503,12 +505,14 @@ proptest! {
         let unsent = std::mem::take(&mut rig.queue).into_unsent();
         let mut model = rig.model.borrow_mut();
         prop_assert_eq!(model.dropped.len(), dropped, "a producer was dropped");
-        // Bytes in a row may come in one piece or in several; producers are marked by their place.
-        let mut expected: Vec<Option<u8>> = Vec::new();
+        // Bytes in a row may come in one piece or in several; all else is marked by its place.
+        let mut expected: Vec<Result<u8, &str>> = Vec::new();
         for item in model.items.drain(..) {
-            expected.extend(item.bytes().iter().copied().map(Some));
-            if matches!(item, Item::Producer { .. }) {
-                expected.push(None);
+            expected.extend(item.bytes().iter().copied().map(Ok));
+            match item {
+                Item::Bytes(_) => {}
+                Item::Producer { .. } => expected.push(Err("producer")),
+                Item::Failed(_) => expected.push(Err("failed")),
             }
         }
         let mut given = Vec::new();
@@ -516,9 +520,10 @@ proptest! {
             match piece {
                 Unsent::Bytes(bytes) => {
                     prop_assert!(!bytes.is_empty());
-                    given.extend(bytes.iter().copied().map(Some));
+                    given.extend(bytes.iter().copied().map(Ok));
                 }
-                Unsent::Producer(_) => given.push(None),
+                Unsent::Producer(_) => given.push(Err("producer")),
+                Unsent::Failed(_) => given.push(Err("failed")),
                 Unsent::File(_) => unreachable!("no file was pushed"),
             }
         }
@@ -1020,7 +1025,7 @@ fn what_is_left_of_a_file_is_handed_back_behind_what_was_read_of_it() {
         match piece {
             Unsent::Bytes(bytes) => rest.extend_from_slice(bytes),
             Unsent::File(part) => assert_eq!(part.read_to_end(&mut rest).unwrap(), FILE_BLOCK),
-            Unsent::Producer(_) => panic!("no producer was pushed"),
+            other => panic!("not pushed: {other:?}"),
         }
     }
     assert!(rest == [&bytes[1_000..], b"xxx"].concat());

@@ -835,7 +835,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
         .iter()
         .map(|piece| match piece {
             Unsent::Bytes(bytes) => bytes.len(),
-            Unsent::Producer(_) | Unsent::File(_) => 0,
+            Unsent::Producer(_) | Unsent::File(_) | Unsent::Failed(_) => 0,
         })
         .sum();
     let (shut, max) = model(|m| (m.links[link].shut, m.setup.max_outgoing));
@@ -868,6 +868,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
                     channel.push_with_producer(producer);
                 }
                 Unsent::File(_) => unreachable!("no file is pushed"),
+                Unsent::Failed(_) => {}
             }
         }
         return;
@@ -896,6 +897,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
                 drop(panicked);
             }
             Unsent::File(_) => unreachable!("no file is pushed"),
+            Unsent::Failed(_) => {}
         }
     }
     let expected = model(|m| m.links[link].expected);
