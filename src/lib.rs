@@ -261,6 +261,9 @@ pub mod testing;
 mod timer;
 mod visit;
 
+/// From the crate of that name: what [`push`](Channel::push) takes and producers give, shared without a copy.
+pub use bytes::Bytes;
+
 pub use address::{Address, AddressParseError};
 pub use builder::{Builder, ErrorSource};
 pub use channel::Channel;

@@ -316,6 +316,76 @@ fn a_periodic_timer_may_cancel_itself_and_a_single_one_is_gone_while_it_runs() {
 }
 
 #[test]
+fn a_timer_that_is_moved_runs_once_at_its_new_time() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let later = reactor.call_later(MS, note(&trace, "later"));
+    let sooner = reactor.call_later(HOUR, note(&trace, "sooner"));
+    reactor.call_later(2 * MS, note(&trace, "between"));
+    assert!(reactor.reschedule(later, 4 * MS));
+    assert!(reactor.reschedule(sooner, Duration::ZERO));
+    assert_eq!(reactor.stats().timers, 3);
+    run(&mut reactor);
+    assert_eq!(trace.joined(), "sooner between later");
+    assert!(!reactor.reschedule(later, MS), "it has run");
+    assert!(reactor.is_idle());
+}
+
+#[test]
+fn a_timer_moved_by_another_that_is_due_in_the_same_turn_waits_for_the_next_one() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let moved = Rc::new(Cell::new(None));
+    let (id, seen) = (moved.clone(), trace.clone());
+    reactor.call_later(Duration::ZERO, move |registry| {
+        seen.add("mover");
+        assert!(registry.reschedule(id.get().unwrap(), Duration::ZERO));
+        Ok(())
+    });
+    moved.set(Some(
+        reactor.call_later(Duration::ZERO, note(&trace, "moved")),
+    ));
+    reactor.turn(None).unwrap();
+    assert_eq!(trace.joined(), "mover");
+    reactor.turn(None).unwrap();
+    assert_eq!(trace.joined(), "mover moved");
+}
+
+#[test]
+fn a_periodic_timer_that_is_moved_goes_on_from_there() {
+    let mut reactor = reactor();
+    let runs = Rc::new(RefCell::new(Vec::new()));
+    let seen = runs.clone();
+    let start = reactor.now();
+    let timer = reactor.call_every(HOUR, move |registry| {
+        seen.borrow_mut().push(registry.now() - start);
+        Ok(())
+    });
+    assert!(reactor.reschedule(timer, MS));
+    turn_until(&mut reactor, |_| runs.borrow().len() == 1);
+    assert!(runs.borrow()[0] < HOUR);
+    assert_eq!(reactor.stats().timers, 1, "it stays");
+    assert!(reactor.cancel(timer));
+    assert!(!reactor.reschedule(timer, MS), "it is cancelled");
+}
+
+#[test]
+fn a_timer_cannot_be_moved_while_it_runs() {
+    let mut reactor = reactor();
+    let own = Rc::new(Cell::new(None));
+    let (id, answers) = (own.clone(), Rc::new(RefCell::new(Vec::new())));
+    let seen = answers.clone();
+    own.set(Some(reactor.call_every(MS, move |registry| {
+        let timer = id.get().unwrap();
+        seen.borrow_mut().push(registry.reschedule(timer, HOUR));
+        registry.cancel(timer);
+        Ok(())
+    })));
+    run(&mut reactor);
+    assert_eq!(*answers.borrow(), [false]);
+}
+
+#[test]
 fn a_stale_timer_id_never_reaches_a_later_timer() {
     let mut reactor = reactor();
     let trace = Trace::new();

@@ -96,19 +96,19 @@ impl AsyncChat for Session {
 
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         // region 36
-        let id = chat.id();
-        if let Some(timer) = self.idler.take() {
-            chat.registry().cancel(timer);
-        }
-        let timer = chat
-            .registry()
-            .call_later(Duration::from_secs(300), move |registry| {
+        let (id, silence) = (chat.id(), Duration::from_secs(300));
+        let registry = chat.registry();
+        let moved = self
+            .idler
+            .is_some_and(|timer| registry.reschedule(timer, silence));
+        if !moved {
+            self.idler = Some(registry.call_later(silence, move |registry| {
                 if let Some(mut channel) = registry.channel(id) {
                     channel.close();
                 }
                 Ok(())
-            });
-        self.idler = Some(timer);
+            }));
+        }
         // end
         Ok(())
     }
