@@ -5,7 +5,6 @@
 #![cfg(unix)]
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     io::{ErrorKind, Read, Write},
     os::unix::net::UnixStream,
@@ -20,41 +19,8 @@ use asynchat::{
 };
 use bytes::Bytes;
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    /// Bytes allocated and not freed.
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(allocations: usize, bytes: isize) {
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + allocations));
-    let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
-}
-
-// SAFETY: every call is handed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size().cast_signed());
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size().cast_signed());
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(1, size.cast_signed() - layout.size().cast_signed());
-        unsafe { System.realloc(block, layout, size) }
-    }
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(0, -layout.size().cast_signed());
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+#[path = "util/heap.rs"]
+mod heap;
 
 /// One connection to a reactor, and a buffer for the replies.
 struct Peer {
@@ -104,9 +70,9 @@ impl Peer {
             }
         };
         exchange(10);
-        let before = ALLOCATIONS.get();
+        let before = heap::allocations();
         exchange(1_000);
-        ALLOCATIONS.get() - before
+        heap::allocations() - before
     }
 }
 
@@ -167,9 +133,9 @@ fn a_terminator_that_reads_cut_in_two_costs_no_allocation() {
         }
     };
     exchange(10);
-    let before = ALLOCATIONS.get();
+    let before = heap::allocations();
     exchange(1_000);
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!(heap::allocations() - before, 0);
 }
 
 #[test]
@@ -256,9 +222,9 @@ fn shared_bytes_and_a_foreign_channel_cost_no_allocation_either() {
         }
     };
     exchange(10);
-    let before = ALLOCATIONS.get();
+    let before = heap::allocations();
     exchange(1_000);
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!(heap::allocations() - before, 0);
 }
 
 const CHILD: &str = "ASYNCHAT_TEST_MANY_DESCRIPTORS";
@@ -306,7 +272,7 @@ fn an_idle_connection_costs_less_than_330_bytes_of_heap_and_keeps_no_input_buffe
     }
     let mut peers = Vec::with_capacity(CONNECTIONS);
     println!("{CONNECTIONS} connections");
-    let empty = LIVE.get();
+    let empty = heap::live();
     let mut reactor = Reactor::builder().propagate_panics(true).build().unwrap();
     let turn_until = |reactor: &mut Reactor, bytes: u64| {
         let end = Instant::now() + Duration::from_secs(10);
@@ -318,7 +284,7 @@ fn an_idle_connection_costs_less_than_330_bytes_of_heap_and_keeps_no_input_buffe
             reactor.turn(Some(Duration::ZERO)).unwrap();
         }
     };
-    let before = LIVE.get();
+    let before = heap::live();
     for _ in 0..CONNECTIONS {
         let (here, there) = UnixStream::pair().unwrap();
         let chat = ChatDispatcher::new(Lengths::default(), "\r\n").max_frame(8 * 1024);
@@ -327,7 +293,7 @@ fn an_idle_connection_costs_less_than_330_bytes_of_heap_and_keeps_no_input_buffe
     }
     turn_until(&mut reactor, 0);
     // The reactor's own share, its one read buffer (64 KiB) included, is in here too.
-    let idle = (LIVE.get() - before) / CONNECTIONS.cast_signed();
+    let idle = (heap::live() - before) / CONNECTIONS.cast_signed();
     println!("{idle} bytes of heap per idle connection");
     assert!(idle <= BOUND, "{idle} bytes per idle connection");
 
@@ -343,7 +309,7 @@ fn an_idle_connection_costs_less_than_330_bytes_of_heap_and_keeps_no_input_buffe
         assert_eq!(there.read(&mut reply).unwrap(), 6);
         assert_eq!(&reply[..6], b"8000\r\n");
     }
-    let after = (LIVE.get() - before) / CONNECTIONS.cast_signed();
+    let after = (heap::live() - before) / CONNECTIONS.cast_signed();
     println!("{after} bytes of heap per connection after each has spoken");
     assert!(
         after <= BOUND + SPARE,
@@ -351,5 +317,5 @@ fn an_idle_connection_costs_less_than_330_bytes_of_heap_and_keeps_no_input_buffe
     );
 
     drop((reactor, said));
-    assert_eq!(LIVE.get(), empty, "the reactor left something behind");
+    assert_eq!(heap::live(), empty, "the reactor left something behind");
 }

@@ -2,7 +2,6 @@
 #![cfg(unix)]
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     fs::File,
     io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
@@ -24,41 +23,8 @@ mod util;
 use peer::{narrow_tcp_pair, narrow_unix_pair, read_to_end, read_while, reset, tcp_pair, turns};
 use util::{DEADLINE, Recorder, Trace, reactor, settle, turn_until};
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    /// Bytes allocated and not freed.
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(allocations: usize, bytes: isize) {
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + allocations));
-    let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
-}
-
-// SAFETY: every call is handed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size().cast_signed());
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size().cast_signed());
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(1, size.cast_signed() - layout.size().cast_signed());
-        unsafe { System.realloc(block, layout, size) }
-    }
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(0, -layout.size().cast_signed());
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+#[path = "util/heap.rs"]
+mod heap;
 
 /// Bytes of which no stretch of 8 comes twice; another `salt`, other bytes.
 fn content(salt: u32, len: usize) -> Vec<u8> {
@@ -311,12 +277,12 @@ fn a_stalled_reader_of_64_mib_costs_no_memory() {
         .register(ours, Recorder::new(&Trace::new()))
         .unwrap();
     settle(&mut reactor);
-    let before = LIVE.get();
+    let before = heap::live();
     reactor.channel(id).unwrap().push_file(whole(hole(LEN)));
     settle(&mut reactor);
     let sent = reactor.stats().bytes_out;
     assert!(sent > 0 && sent < LEN, "{sent} bytes left");
-    let grown = LIVE.get() - before;
+    let grown = heap::live() - before;
     assert!(
         grown < 8 * 1024 + BLOCK.cast_signed(),
         "{grown} bytes for a stalled reader"
@@ -346,7 +312,7 @@ fn a_stalled_reader_of_64_mib_costs_no_memory() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
         }
         reactor.turn(Some(Duration::ZERO)).unwrap();
-        most = most.max(LIVE.get() - before - buffer.capacity().cast_signed());
+        most = most.max(heap::live() - before - buffer.capacity().cast_signed());
     }
     assert_eq!(received, LEN);
     assert!(most < 128 * 1024, "{most} bytes on the way");
@@ -390,11 +356,11 @@ fn files_allocate_nothing_in_steady_state() {
         for _ in 0..10 {
             send();
         }
-        let before = ALLOCATIONS.get();
+        let before = heap::allocations();
         for _ in 0..100 {
             send();
         }
-        assert_eq!(ALLOCATIONS.get() - before, 0, "{len} bytes");
+        assert_eq!(heap::allocations() - before, 0, "{len} bytes");
     }
 }
 

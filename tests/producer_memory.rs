@@ -2,8 +2,6 @@
 //!
 //! Counted on this thread only, so the tests do not disturb one another.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::{io, iter};
 
@@ -13,37 +11,8 @@ use asynchat::{
 };
 use bytes::Bytes;
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count() {
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: every call is handed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        unsafe { System.realloc(block, layout, size) }
-    }
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+#[path = "util/heap.rs"]
+mod heap;
 
 /// How often 1,000 calls of `more` allocate, after a warm-up of ten, when the queue still holds the
 /// last `held` pieces as it asks.
@@ -61,9 +30,9 @@ fn allocations(mut producer: impl Producer, held: usize) -> usize {
         }
     };
     ask(10);
-    let before = ALLOCATIONS.get();
+    let before = heap::allocations();
     ask(1_000);
-    ALLOCATIONS.get() - before
+    heap::allocations() - before
 }
 
 fn endless(piece: &[u8]) -> impl Producer + use<> {

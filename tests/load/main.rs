@@ -16,7 +16,6 @@ mod timers;
 mod util;
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     env, fs,
     io::{ErrorKind, Read, Write},
@@ -62,35 +61,8 @@ const PACE: Duration = Duration::from_millis(60);
 const WAIT: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Counting;
-
-thread_local! {
-    /// Bytes that this thread has allocated and not freed.
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
-}
-
-// SAFETY: every call is handed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size.cast_signed() - layout.size().cast_signed());
-        unsafe { System.realloc(block, layout, size) }
-    }
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+#[path = "../util/heap.rs"]
+mod heap;
 
 /// Descriptors and the processor belong to the process: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -400,13 +372,13 @@ fn twenty_thousand_connections_cost_nothing_while_two_hundred_of_them_are_busy_a
         text.parse().expect("ASYNCHAT_LOAD_SECONDS is a number")
     });
     let descriptors_before = open_descriptors();
-    let memory_before = LIVE.get();
+    let memory_before = heap::live();
     let mut load = Load::new(NAME, usize::MAX);
 
     settle(&mut load.reactor);
-    let memory = LIVE.get();
+    let memory = heap::live();
     load.open(Kind::Idle, "idle", idle);
-    let each = (LIVE.get() - memory) / idle.cast_signed();
+    let each = (heap::live() - memory) / idle.cast_signed();
     load.open(Kind::Busy, "busy", BUSY);
     say(&format!(
         "{connections} connections, {BUSY} of them busy; {each} bytes of heap for each idle one"
@@ -425,7 +397,7 @@ fn twenty_thousand_connections_cost_nothing_while_two_hundred_of_them_are_busy_a
     talk(&mut load, 10);
 
     // Strangers come and go, and the others do not notice.
-    let memory = LIVE.get();
+    let memory = heap::live();
     load.coming.set(Kind::Stranger);
     let idle_before = load.tally(Kind::Idle).asked.get();
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -442,7 +414,7 @@ fn twenty_thousand_connections_cost_nothing_while_two_hundred_of_them_are_busy_a
     load.only_these_are_left(connections);
     assert_eq!(load.tally(Kind::Stranger).connected.get(), strangers);
     assert_eq!(open_descriptors(), descriptors);
-    let grown = LIVE.get() - memory;
+    let grown = heap::live() - memory;
     say(&format!(
         "   {strangers} others came and went in {seconds} s; {grown} bytes of heap more"
     ));
@@ -471,7 +443,7 @@ fn twenty_thousand_connections_cost_nothing_while_two_hundred_of_them_are_busy_a
     }
     drop(load.end());
     assert_eq!(open_descriptors(), descriptors_before);
-    assert_eq!(LIVE.get(), memory_before, "bytes are left");
+    assert_eq!(heap::live(), memory_before, "bytes are left");
 }
 
 #[test]

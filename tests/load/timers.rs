@@ -8,7 +8,7 @@ use std::{
 
 use asynchat::{Reactor, Registry, TimerId};
 
-use crate::{LIVE, alone, util};
+use crate::{alone, heap, util};
 
 const TIMERS: usize = 100_000;
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -34,7 +34,7 @@ fn arm(registry: &mut Registry, ran: &Rc<Cell<usize>>) -> Vec<TimerId> {
 #[test]
 fn a_hundred_thousand_timers_cost_a_turn_nothing_and_leave_nothing_when_they_are_cancelled() {
     let _alone = alone();
-    let empty = LIVE.get();
+    let empty = heap::live();
     let ran = Rc::new(Cell::new(0));
     let mut reactor = util::reactor();
     let timers = arm(&mut reactor, &ran);
@@ -56,7 +56,7 @@ fn a_hundred_thousand_timers_cost_a_turn_nothing_and_leave_nothing_when_they_are
     assert!(reactor.is_idle());
     assert_eq!(ran.get(), 0);
     drop((reactor, ran, timers, again));
-    assert_eq!(LIVE.get(), empty, "bytes are left");
+    assert_eq!(heap::live(), empty, "bytes are left");
 }
 
 #[test]
