@@ -1,16 +1,11 @@
-//! The way into a reactor from other threads (R21): post first, then wake, and wake only once.
+//! The way into a reactor from other threads (R21): a post box, and mio's waker for whom it asks to wake.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+
+use crate::{
+    Registry, Result, Stopped,
+    post_box::{PostBox, Wake},
 };
-
-use crate::{Registry, Result, Stopped};
 
 pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
 
@@ -74,8 +69,7 @@ impl Handle {
     pub(crate) fn new(waker: mio::Waker) -> Self {
         Self {
             shared: Arc::new(Shared {
-                queue: Mutex::new(Some(VecDeque::new())),
-                woken: AtomicBool::new(false),
+                posts: PostBox::new(),
                 waker,
             }),
         }
@@ -83,21 +77,16 @@ impl Handle {
 
     /// Moves what was posted to the end of `jobs`.
     pub(crate) fn take_posted(&self, jobs: &mut VecDeque<Job>) {
-        // Cleared before looking: a post that comes later wakes the poller again.
-        if self.shared.woken.swap(false, Ordering::AcqRel)
-            && let Some(queue) = &mut *self.shared.lock()
-        {
-            jobs.append(queue);
-        }
+        self.shared.posts.take(jobs);
     }
 
     pub(crate) fn has_posted(&self) -> bool {
-        self.shared.woken.load(Ordering::Acquire)
+        self.shared.posts.has_posts()
     }
 
     /// From now on posts answer `Stopped`; gives back what nobody will run.
     pub(crate) fn refuse(&self) -> Option<VecDeque<Job>> {
-        self.shared.lock().take()
+        self.shared.posts.refuse()
     }
 }
 
@@ -108,30 +97,13 @@ impl fmt::Debug for Handle {
 }
 
 struct Shared {
-    /// `None` once the reactor is gone.
-    queue: Mutex<Option<VecDeque<Job>>>,
-    woken: AtomicBool,
+    posts: PostBox<Job>,
     waker: mio::Waker,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Job>>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn post(&self, job: Job) -> Result<(), Stopped> {
-        // A refused job is dropped after the lock is free: its Drop may post.
-        let refused = match &mut *self.lock() {
-            Some(queue) => {
-                queue.push_back(job);
-                None
-            }
-            None => Some(job),
-        };
-        if refused.is_some() {
-            return Err(Stopped);
-        }
-        if !self.woken.swap(true, Ordering::AcqRel)
+        if self.posts.post(job)? == Wake::Needed
             && let Err(error) = self.waker.wake()
         {
             log::error!(target: "asynchat::reactor", "waking the loop: {error}");

@@ -245,6 +245,7 @@ mod id;
 mod io;
 mod listen;
 mod outgoing;
+mod post_box;
 mod producer;
 mod push;
 mod reactor;
