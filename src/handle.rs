@@ -1,6 +1,14 @@
 //! The way into a reactor from other threads (R21): a post box, and mio's waker for whom it asks to wake.
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::{
     Registry, Result, Stopped,
@@ -10,6 +18,9 @@ use crate::{
 pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
 
 /// Posts work to a reactor from any thread; clone it freely.
+///
+/// It does not keep [`Reactor::run`](crate::Reactor::run) from ending when no channel and no timer is left: for that
+/// there is [`hold`](Self::hold).
 ///
 /// ```
 /// use std::{thread, time::Duration};
@@ -56,6 +67,39 @@ impl Handle {
         self.post_or_ignore(move |registry| registry.shutdown(grace));
     }
 
+    /// Has [`Reactor::run`](crate::Reactor::run) wait although no channel and no timer is left, until the last hold is
+    /// dropped, on whatever thread: something is still to be posted. `stop` and `shutdown` end it as ever.
+    ///
+    /// ```
+    /// use std::{net::ToSocketAddrs, thread};
+    ///
+    /// # fn main() -> asynchat::Result {
+    /// # struct Client;
+    /// # impl asynchat::Dispatcher for Client {}
+    /// let mut reactor = asynchat::Reactor::new()?;
+    /// let handle = reactor.handle();
+    /// let hold = handle.hold();
+    /// thread::spawn(move || {
+    ///     let found = ("localhost", 1).to_socket_addrs();
+    ///     let posted = handle.call_soon(move |registry| {
+    ///         for address in found? {
+    ///             registry.connect(address, Client)?;
+    ///         }
+    ///         Ok(())
+    ///     });
+    ///     drop(hold);
+    ///     posted
+    /// });
+    /// reactor.run()
+    /// # }
+    /// ```
+    pub fn hold(&self) -> Hold {
+        self.shared.holds.fetch_add(1, Ordering::Relaxed);
+        Hold {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
     fn post_or_ignore(&self, f: impl FnOnce(&mut Registry) + Send + 'static) {
         let posted = self.call_soon(|registry| {
             f(registry);
@@ -70,6 +114,7 @@ impl Handle {
         Self {
             shared: Arc::new(Shared {
                 posts: PostBox::new(),
+                holds: AtomicUsize::new(0),
                 waker,
             }),
         }
@@ -78,6 +123,10 @@ impl Handle {
     /// Moves what was posted to the end of `jobs`.
     pub(crate) fn take_posted(&self, jobs: &mut VecDeque<Job>) {
         self.shared.posts.take(jobs);
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.shared.holds.load(Ordering::Acquire) > 0
     }
 
     pub(crate) fn has_posted(&self) -> bool {
@@ -96,18 +145,44 @@ impl fmt::Debug for Handle {
     }
 }
 
+/// Keeps [`Reactor::run`](crate::Reactor::run) from ending; see [`Handle::hold`].
+#[must_use = "dropped at once it holds nothing"]
+pub struct Hold {
+    shared: Arc<Shared>,
+}
+
+/// What was posted before it on the same thread still runs.
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.shared.holds.fetch_sub(1, Ordering::Release) == 1 {
+            self.shared.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold").finish_non_exhaustive()
+    }
+}
+
 struct Shared {
     posts: PostBox<Job>,
+    holds: AtomicUsize,
     waker: mio::Waker,
 }
 
 impl Shared {
     fn post(&self, job: Job) -> Result<(), Stopped> {
-        if self.posts.post(job)? == Wake::Needed
-            && let Err(error) = self.waker.wake()
-        {
-            log::error!(target: "asynchat::reactor", "waking the loop: {error}");
+        if self.posts.post(job)? == Wake::Needed {
+            self.wake();
         }
         Ok(())
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!(target: "asynchat::reactor", "waking the loop: {error}");
+        }
     }
 }
