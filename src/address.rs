@@ -40,6 +40,12 @@ impl Address {
         }
     }
 
+    /// The port, if it has one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.inet().map(|address| address.port())
+    }
+
     /// The path of a Unix socket bound to one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {

@@ -261,6 +261,9 @@ impl<'r> Channel<'r> {
 
     /// Calls `handle_timeout` whenever nothing was read or written for `after`; `None` ends it. O(log n); each
     /// read or write costs one store (R20).
+    ///
+    /// A channel that is already closing ([`close_when_done`](Self::close_when_done)) is closed instead, without a
+    /// callback: its peer does not take what is queued.
     pub fn set_idle_timeout(&mut self, after: Option<Duration>) {
         let id = self.id;
         let now = self.registry.clock.stamp();

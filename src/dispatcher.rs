@@ -20,8 +20,8 @@ pub enum Exceptional {
 
 /// The callbacks of one channel.
 ///
-/// An object is handed to the reactor together with its socket and lives there until the channel is closed. Every
-/// method has a default, so a type implements only what it cares about:
+/// An object is handed to the reactor together with its socket and lives there until no callback can follow: until
+/// the channel is closed, or everything is sent after `close_when_done`. Every method has a default, so a type implements only what it cares about:
 ///
 /// ```
 /// use asynchat::{Channel, Dispatcher, Result};
@@ -50,6 +50,9 @@ pub enum Exceptional {
 /// While a callback runs its object is out of the registry: everything else in the reactor can be reached through
 /// [`Channel::registry`], the object itself answers [`VisitError::Busy`](crate::VisitError::Busy).
 #[allow(unused_variables, reason = "defaults keep the documented names")]
+#[diagnostic::on_unimplemented(
+    note = "an `AsyncChat` becomes a `Dispatcher` in `ChatDispatcher::new(…, terminator)`, and is reached with `with_chat`"
+)]
 pub trait Dispatcher: Any {
     /// Whether `handle_read` is wanted. Default: always.
     ///
@@ -147,6 +150,9 @@ pub trait Dispatcher: Any {
     }
 
     /// The idle timeout ran out ([`Channel::set_idle_timeout`]). Default: close.
+    ///
+    /// With a last word and `close_when_done` instead, a peer that does not take it is closed when the same time has
+    /// passed once more.
     ///
     /// # Errors
     /// See [Errors](Self#errors).

@@ -1,20 +1,26 @@
-//! The way into a reactor from other threads (R21): post first, then wake, and wake only once.
+//! The way into a reactor from other threads (R21): a post box, and mio's waker for whom it asks to wake.
 
 use std::{
     collections::VecDeque,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc,
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use crate::{Registry, Result, Stopped};
+use crate::{
+    Registry, Result, Stopped,
+    post_box::{PostBox, Wake},
+};
 
 pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
 
 /// Posts work to a reactor from any thread; clone it freely.
+///
+/// It does not keep [`Reactor::run`](crate::Reactor::run) from ending when no channel and no timer is left: for that
+/// there is [`hold`](Self::hold).
 ///
 /// ```
 /// use std::{thread, time::Duration};
@@ -61,6 +67,39 @@ impl Handle {
         self.post_or_ignore(move |registry| registry.shutdown(grace));
     }
 
+    /// Has [`Reactor::run`](crate::Reactor::run) wait although no channel and no timer is left, until the last hold is
+    /// dropped, on whatever thread: something is still to be posted. `stop` and `shutdown` end it as ever.
+    ///
+    /// ```
+    /// use std::{net::ToSocketAddrs, thread};
+    ///
+    /// # fn main() -> asynchat::Result {
+    /// # struct Client;
+    /// # impl asynchat::Dispatcher for Client {}
+    /// let mut reactor = asynchat::Reactor::new()?;
+    /// let handle = reactor.handle();
+    /// let hold = handle.hold();
+    /// thread::spawn(move || {
+    ///     let found = ("localhost", 1).to_socket_addrs();
+    ///     let posted = handle.call_soon(move |registry| {
+    ///         for address in found? {
+    ///             registry.connect(address, Client)?;
+    ///         }
+    ///         Ok(())
+    ///     });
+    ///     drop(hold);
+    ///     posted
+    /// });
+    /// reactor.run()
+    /// # }
+    /// ```
+    pub fn hold(&self) -> Hold {
+        self.shared.holds.fetch_add(1, Ordering::Relaxed);
+        Hold {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
     fn post_or_ignore(&self, f: impl FnOnce(&mut Registry) + Send + 'static) {
         let posted = self.call_soon(|registry| {
             f(registry);
@@ -74,8 +113,8 @@ impl Handle {
     pub(crate) fn new(waker: mio::Waker) -> Self {
         Self {
             shared: Arc::new(Shared {
-                queue: Mutex::new(Some(VecDeque::new())),
-                woken: AtomicBool::new(false),
+                posts: PostBox::new(),
+                holds: AtomicUsize::new(0),
                 waker,
             }),
         }
@@ -83,21 +122,20 @@ impl Handle {
 
     /// Moves what was posted to the end of `jobs`.
     pub(crate) fn take_posted(&self, jobs: &mut VecDeque<Job>) {
-        // Cleared before looking: a post that comes later wakes the poller again.
-        if self.shared.woken.swap(false, Ordering::AcqRel)
-            && let Some(queue) = &mut *self.shared.lock()
-        {
-            jobs.append(queue);
-        }
+        self.shared.posts.take(jobs);
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.shared.holds.load(Ordering::Acquire) > 0
     }
 
     pub(crate) fn has_posted(&self) -> bool {
-        self.shared.woken.load(Ordering::Acquire)
+        self.shared.posts.has_posts()
     }
 
     /// From now on posts answer `Stopped`; gives back what nobody will run.
     pub(crate) fn refuse(&self) -> Option<VecDeque<Job>> {
-        self.shared.lock().take()
+        self.shared.posts.refuse()
     }
 }
 
@@ -107,35 +145,44 @@ impl fmt::Debug for Handle {
     }
 }
 
+/// Keeps [`Reactor::run`](crate::Reactor::run) from ending; see [`Handle::hold`].
+#[must_use = "dropped at once it holds nothing"]
+pub struct Hold {
+    shared: Arc<Shared>,
+}
+
+/// What was posted before it on the same thread still runs.
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.shared.holds.fetch_sub(1, Ordering::Release) == 1 {
+            self.shared.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold").finish_non_exhaustive()
+    }
+}
+
 struct Shared {
-    /// `None` once the reactor is gone.
-    queue: Mutex<Option<VecDeque<Job>>>,
-    woken: AtomicBool,
+    posts: PostBox<Job>,
+    holds: AtomicUsize,
     waker: mio::Waker,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Job>>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn post(&self, job: Job) -> Result<(), Stopped> {
-        // A refused job is dropped after the lock is free: its Drop may post.
-        let refused = match &mut *self.lock() {
-            Some(queue) => {
-                queue.push_back(job);
-                None
-            }
-            None => Some(job),
-        };
-        if refused.is_some() {
-            return Err(Stopped);
-        }
-        if !self.woken.swap(true, Ordering::AcqRel)
-            && let Err(error) = self.waker.wake()
-        {
-            log::error!(target: "asynchat::reactor", "waking the loop: {error}");
+        if self.posts.post(job)? == Wake::Needed {
+            self.wake();
         }
         Ok(())
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!(target: "asynchat::reactor", "waking the loop: {error}");
+        }
     }
 }

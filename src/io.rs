@@ -363,7 +363,7 @@ impl Slot {
         poll: &mio::Registry,
         id: ChannelId,
     ) -> io::Result<usize> {
-        if !self.readiness.can_write() {
+        if !self.readiness.can_write() && !self.io.may_block_for_one_peer() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let sent = uninterrupted(|| self.io.send_to(data, to));

@@ -111,7 +111,7 @@
 //!   it, is its [`Registry`]: `reactor.listen(..)` and, from inside a callback, `channel.registry().listen(..)` are
 //!   the same call.
 //! - A [`Dispatcher`] is an object you write. It holds the state of your protocol and reacts to a socket; every
-//!   callback has a default. The reactor owns it from registration until its channel is closed.
+//!   callback has a default. The reactor owns it from registration until no callback can follow.
 //! - An [`AsyncChat`] is the same for protocols in frames: it gets the bytes up to a [`Terminator`] (a byte string, a
 //!   count, or none) and word when the frame is complete. Wrapped in a [`ChatDispatcher`] it is a dispatcher.
 //! - A [`Channel`] is a registered socket with all the reactor keeps for it: readiness, outgoing queue, timeouts. Every
@@ -119,7 +119,7 @@
 //!   [`Registry::channel`] turns it into a `Channel` again, or into `None` once it is closed.
 //! - A [`Producer`] makes outgoing bytes only when the queue is about to need them; a [`FilePart`] is sent from where
 //!   it is.
-//! - A [`Handle`] reaches the reactor from other threads.
+//! - A [`Handle`] reaches the reactor from other threads; a [`Hold`] has `run` wait for what they are still to post.
 //!
 //! # From asyncore and asynchat to here
 //! | asyncore | here |
@@ -146,7 +146,7 @@
 //! | a subclass of `async_chat` | a type that implements [`AsyncChat`], registered in a [`ChatDispatcher`] |
 //! | `collect_incoming_data(data)`, `found_terminator()` | the same on [`AsyncChat`], with the [`ChatChannel`] as an argument |
 //! | `_collect_incoming_data`, `_get_data`, `incoming` | a `Vec<u8>` of your own, `extend_from_slice` and `mem::take`; none for a frame of which [`ChatChannel::is_whole_frame`] is true |
-//! | `set_terminator(b"\r\n")`, `(n)`, `(None)`, `(0)` | [`ChatChannel::set_terminator`]; both of the last two are [`Terminator::None`] here, and `0` is a frame without bytes |
+//! | `set_terminator(b"\r\n")`, `(n)`, `(None)`, `(0)` | [`ChatChannel::set_terminator`]; `None` is [`Terminator::None`], and `0`, which meant the same, is a frame without bytes |
 //! | `get_terminator()` | [`ChatChannel::terminator`] |
 //! | no initial terminator | the second argument of [`ChatDispatcher::new`] |
 //! | `push(data)` | [`Channel::push`], or `write!(chat, ..)`, which copies into the queue's buffer |
@@ -245,6 +245,7 @@ mod id;
 mod io;
 mod listen;
 mod outgoing;
+mod post_box;
 mod producer;
 mod push;
 mod reactor;
@@ -272,7 +273,7 @@ pub use connect::ConnectOptions;
 pub use dispatcher::{Dispatcher, Exceptional};
 pub use error::{BoxError, FrameTooLong, OutgoingFull, Panicked, Result, Stopped, VisitError};
 pub use file_part::FilePart;
-pub use handle::Handle;
+pub use handle::{Handle, Hold};
 pub use handover::Detached;
 pub use id::ChannelId;
 pub use listen::ListenOptions;
@@ -292,6 +293,11 @@ pub use timer::TimerId;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Those of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
 
 /// Those of the porting guide.
 #[cfg(doctest)]

@@ -66,6 +66,9 @@ const BLOCK: usize = 64 * 1024;
 /// assert_eq!(countdown.more()?, Produced::Done);
 /// # Ok::<(), io::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    note = "for a file there is `push_file`, for an `io::Read` `ReaderProducer`, for a closure `from_fn`, and for `b\"…\"` the text `\"…\"`"
+)]
 pub trait Producer {
     /// Gives the next piece.
     ///

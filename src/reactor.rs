@@ -79,7 +79,7 @@ impl Reactor {
         })
     }
 
-    /// Turns until no channel and no timer is left, or until [`stop`](Registry::stop).
+    /// Turns until no channel, no timer and no [`Hold`](crate::Hold) is left, or until [`stop`](Registry::stop).
     ///
     /// # Errors
     /// Only when the poller fails. Errors of callbacks belong to their channels (R9).
@@ -89,6 +89,7 @@ impl Reactor {
             if std::mem::take(&mut self.registry.stopping) {
                 break;
             }
+            // In this order: what is posted before a hold is dropped has then arrived too.
             if self.is_idle() && !self.has_jobs() {
                 break;
             }
@@ -152,13 +153,16 @@ impl Reactor {
     }
 
     fn poll(&mut self, wait: Option<Duration>) -> Result<usize> {
-        let polled = self.poll.poll(&mut self.events, wait);
-        self.registry.clock.begin_turn();
-        match polled {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
-            Err(error) => return Err(error.into()),
+        let mut polled = self.poll.poll(&mut self.events, wait);
+        if is_interrupted(&polled) {
+            // Perhaps the process was stopped for long: what arrived meanwhile comes before timers that are due.
+            polled = self.poll.poll(&mut self.events, Some(Duration::ZERO));
         }
+        self.registry.clock.begin_turn();
+        if is_interrupted(&polled) {
+            return Ok(0);
+        }
+        polled?;
         let mut count = 0;
         for event in &self.events {
             count += 1;
@@ -220,6 +224,10 @@ impl Reactor {
             self.registry.revisit(id);
         }
     }
+}
+
+fn is_interrupted(polled: &io::Result<()>) -> bool {
+    matches!(polled, Err(error) if error.kind() == io::ErrorKind::Interrupted)
 }
 
 impl Deref for Reactor {

@@ -386,9 +386,11 @@ impl Registry {
         self.stopping = true;
     }
 
-    /// Ends everything gracefully: listeners and pending connects close now, every other channel gets
-    /// `close_when_done`, and what is left after `grace` is closed. `run` returns when the last channel is gone,
+    /// Ends everything gracefully: listeners and pending connects close now, every other channel, the caller's too,
+    /// gets `close_when_done`, and what is left after `grace` is closed. `run` returns when the last channel is gone,
     /// timers or not (R22).
+    ///
+    /// Push last words before: afterwards they are dropped. What peers have sent and nobody has read is not served.
     pub fn shutdown(&mut self, grace: Duration) {
         log::info!(target: "asynchat::reactor", "shutting down: {} channels open, {grace:?} of grace", self.slots.len());
         for id in self.ids() {
@@ -439,10 +441,11 @@ impl Registry {
         }
     }
 
-    /// Whether `run` would return: no channel is left and no timer, or none but timers after
-    /// [`shutdown`](Self::shutdown).
+    /// Whether `run` would return: no channel, no timer and no [`Hold`](crate::Hold) is left, or after
+    /// [`shutdown`](Self::shutdown) no channel.
     pub fn is_idle(&self) -> bool {
-        self.slots.is_empty() && (self.timers.is_empty() || self.ending.is_some())
+        let awaited = || !self.timers.is_empty() || self.handle.is_held();
+        self.slots.is_empty() && (self.ending.is_some() || !awaited())
     }
 
     pub(crate) fn note_finished_shutdown(&mut self) {

@@ -20,8 +20,10 @@ use crate::{Address, Stream};
 /// non-blocking; a descriptor whose open file description is shared (a terminal, an inherited pipe) becomes
 /// non-blocking for its other owners too.
 ///
+/// A listener that the service manager passed on is adopted like any other; the guide has systemd's ways.
+///
 /// ```
-/// # fn main() -> io::Result<()> {
+/// # fn main() -> std::io::Result<()> {
 /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 /// let socket = asynchat::Socket::from(listener);
 /// # let _ = socket; Ok(()) }

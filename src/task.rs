@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     ChannelId, Dispatcher, ErrorSource, Panicked, Registry, Result, TimerId, call::guard,
-    slot::Phase,
+    flags::Flags, slot::Phase,
 };
 
 /// The poller's resolution: nothing repeats faster.
@@ -116,8 +116,14 @@ impl Registry {
         };
         // A stream's first callback is `handle_connect`, however long that takes.
         let greeted = matches!(slot.phase, Phase::Open);
+        let closing = slot.flags.has(Flags::CLOSING);
         self.timers.rearm(timer, next, Task::Idle(id, after));
         if due > now || !greeted {
+            return;
+        }
+        // Asked before, and only silence since: a `handle_timeout` that ends gracefully would be asked for ever.
+        if closing {
+            self.close(id, "idle for too long");
             return;
         }
         self.visiting = id;

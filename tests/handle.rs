@@ -213,6 +213,72 @@ fn run_does_the_posts_it_finds_but_does_not_wait_for_more() {
 }
 
 #[test]
+fn a_hold_keeps_run_waiting_for_what_another_thread_posts() {
+    let mut reactor = reactor();
+    let handle = reactor.handle();
+    let hold = handle.hold();
+    assert!(!reactor.is_idle());
+    let poster = thread::spawn(move || {
+        for _ in 0..3 {
+            // Not before the loop sleeps, or nearly so.
+            thread::yield_now();
+            handle
+                .call_soon(|registry| {
+                    registry.call_later(Duration::ZERO, |_| Ok(()));
+                    Ok(())
+                })
+                .unwrap();
+        }
+        drop(hold);
+    });
+    run(&mut reactor);
+    poster.join().unwrap();
+    assert!(reactor.is_idle());
+    assert_eq!(reactor.stats().timers, 0, "every post was done");
+}
+
+#[test]
+fn the_last_hold_to_go_wakes_a_loop_that_sleeps_and_a_post_before_it_is_done() {
+    for _ in 0..200 {
+        let mut reactor = reactor();
+        let handle = reactor.handle();
+        let holds = [handle.hold(), handle.hold()];
+        let done = Arc::new(AtomicUsize::new(0));
+        let threads = holds.map(|hold| {
+            let (handle, done) = (handle.clone(), done.clone());
+            thread::spawn(move || {
+                let count = move |_: &mut Registry| {
+                    done.fetch_add(1, Ordering::Relaxed);
+                    Ok(())
+                };
+                handle.call_soon(count).unwrap();
+                drop(hold);
+            })
+        });
+        run(&mut reactor);
+        assert_eq!(done.load(Ordering::Relaxed), 2);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn stop_and_shutdown_end_run_although_it_is_held() {
+    let mut reactor = reactor();
+    let hold = reactor.handle().hold();
+    reactor.stop();
+    run(&mut reactor);
+    reactor.shutdown(DEADLINE);
+    run(&mut reactor);
+    drop(hold);
+    // And a hold may outlive its reactor.
+    let hold = reactor.handle().hold();
+    drop(reactor);
+    drop(hold);
+}
+
+#[test]
 fn a_posted_call_may_do_whatever_a_callback_may() {
     let mut reactor = reactor();
     let (listener, address) = serve(&mut reactor, |_| Recorder::new(&Trace::new()));

@@ -20,7 +20,7 @@ mod peer;
 mod util;
 
 use patience::run;
-use peer::{tcp_pair, unanswering};
+use peer::{narrow_tcp_pair, tcp_pair, unanswering};
 use util::{Recorder, Trace, logged, reactor, settle, turn_until};
 
 const MS: Duration = Duration::from_millis(1);
@@ -690,6 +690,35 @@ fn an_idle_timeout_that_does_not_close_comes_again_until_it_is_ended() {
         "{times:?}"
     );
     assert!(reactor.channel(id).is_some());
+}
+
+#[test]
+fn a_timeout_that_ends_gracefully_ends_a_peer_that_takes_nothing() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (ours, theirs) = narrow_tcp_pair();
+    let asked = Rc::new(Cell::new(0));
+    let count = asked.clone();
+    let mut recorder = Recorder::new(&trace);
+    recorder.on_timeout = Some(Box::new(move |channel| {
+        count.set(count.get() + 1);
+        channel.push("421 timeout\r\n");
+        channel.close_when_done();
+        Ok(())
+    }));
+    let id = reactor.register(ours, recorder).unwrap();
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push(vec![b'x'; 8 << 20]);
+    channel.set_idle_timeout(Some(IDLE));
+    run(&mut reactor);
+    assert_eq!(
+        asked.get(),
+        1,
+        "silence while closing is no question any more"
+    );
+    assert!(reactor.is_idle() && reactor.channel(id).is_none());
+    assert!(!trace.joined().contains("close"), "{}", trace.joined());
+    drop(theirs);
 }
 
 #[test]

@@ -39,7 +39,10 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         }
     }
 
-    /// Limits a frame to `bytes`; a longer one is [`FrameTooLong`] in `handle_error`.
+    /// Limits a frame to `bytes`; a longer one is [`FrameTooLong`] in `handle_error`, once it is, and if that does not
+    /// close, the rest of the frame is skipped.
+    ///
+    /// A frame that is a number of bytes is bounded too. Without a terminator there are no frames, and no bound.
     #[must_use]
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.framer.set_max_frame(Some(bytes));

@@ -99,6 +99,14 @@ impl Io {
         matches!(self, Self::TcpStream(_))
     }
 
+    /// Whether `WouldBlock` may be about one receiver: each Unix datagram socket has a queue, and the sender has none.
+    pub(crate) fn may_block_for_one_peer(&self) -> bool {
+        #[cfg(unix)]
+        return matches!(self, Self::UnixDatagram(_));
+        #[cfg(not(unix))]
+        return false;
+    }
+
     /// A regular file is always ready, which no poller can say (epoll: EPERM).
     #[cfg(unix)]
     pub(crate) fn check_pollable(&self) -> io::Result<()> {

@@ -98,6 +98,8 @@ pub struct Link {
 
     pub greeted: bool,
     pub closing: bool,
+    /// The turn in which it was first seen to linger with its object.
+    lingered: Option<usize>,
     /// `shutdown_write` was called.
     pub shut: bool,
     pub closed: bool,
@@ -150,6 +152,7 @@ impl Link {
             this_turn: Vec::new(),
             greeted: spec.kind == Kind::Fd,
             closing: false,
+            lingered: None,
             shut: false,
             closed: false,
             told: false,
@@ -931,13 +934,15 @@ impl Model {
                         view.outgoing, l.expected
                     ));
                 }
-                // What a turn leaves behind is looked at again only if somebody remembers to.
-                if l.closing
+                // What a turn leaves behind is looked at again only if somebody remembers to. One turn is given: at
+                // the end of a turn channels may still close others, which are seen to in the next.
+                let lingers = l.closing
                     && l.peer.as_ref().is_some_and(|peer| peer.saw_eof)
-                    && !l.live.is_empty()
-                {
+                    && !l.live.is_empty();
+                if lingers && l.lingered.is_some_and(|since| since < turns) {
                     faults.push("lingering, and its object lives".to_string());
                 }
+                l.lingered = lingers.then(|| l.lingered.unwrap_or(turns));
             }
         }
         for text in faults {
