@@ -1,0 +1,86 @@
+//! The operator's port, after Medusa's `monitor.py`, whose sessions were a Python prompt inside the server. Here they
+//! have a few commands. Whoever connects is sent a challenge and answers it with its HMAC under the password, so that
+//! the password itself is never sent. What follows is not encrypted.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    rc::Rc,
+    time::Duration,
+};
+
+use asynchat::{Address, Channel, ChannelId, ChatDispatcher, Dispatcher, Registry, Result, Stream};
+
+use crate::{room::MAX_LINE, session::Session};
+
+/// Sessions at a time. The one that has owed its answer for longest makes room for another.
+pub(crate) const MAX_SESSIONS: usize = 8;
+/// How long the answer to the challenge may take.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long an operator may be silent.
+pub(crate) const SILENT: Duration = Duration::from_secs(30 * 60);
+
+/// The listener's object.
+pub(crate) struct Monitor {
+    room: ChannelId,
+    password: Rc<str>,
+    sessions: Vec<ChannelId>,
+    pub(crate) wrong_answers: u64,
+    keys: RandomState,
+    challenges: u64,
+}
+
+impl Monitor {
+    pub(crate) fn new(room: ChannelId, password: &str) -> Self {
+        Self {
+            room,
+            password: password.into(),
+            sessions: Vec::new(),
+            wrong_answers: 0,
+            keys: RandomState::new(),
+            challenges: 0,
+        }
+    }
+
+    /// Never the same twice, and not to be foreseen: a keyed hash of a count, under keys the system drew.
+    fn challenge(&mut self) -> String {
+        self.challenges += 1;
+        let [a, b] = [0, 1].map(|half: u8| self.keys.hash_one((self.challenges, half)));
+        format!("{a:016x}{b:016x}")
+    }
+
+    fn make_room(&mut self, registry: &mut Registry) -> bool {
+        self.sessions.retain(|&id| registry.channel(id).is_some());
+        if self.sessions.len() < MAX_SESSIONS {
+            return true;
+        }
+        let oldest = self.sessions.iter().position(|&id| {
+            registry.with_chat(id, |session: &mut Session, _| session.is_in) == Ok(false)
+        });
+        let Some(oldest) = oldest else { return false };
+        if let Some(mut session) = registry.channel(self.sessions.remove(oldest)) {
+            session.close();
+        }
+        true
+    }
+}
+
+impl Dispatcher for Monitor {
+    fn handle_accepted(
+        &mut self,
+        channel: &mut Channel<'_>,
+        stream: Stream,
+        peer: Address,
+    ) -> Result {
+        let monitor = channel.id();
+        let registry = channel.registry();
+        if !self.make_room(registry) {
+            log::warn!("{peer} is refused: {MAX_SESSIONS} monitor sessions are open");
+            return Ok(());
+        }
+        log::info!("monitor connection from {peer}");
+        let session = Session::new(monitor, self.room, self.password.clone(), self.challenge());
+        let chat = ChatDispatcher::new(session, "\n").max_frame(MAX_LINE);
+        self.sessions.push(registry.register(stream, chat)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! One connection: the first line is a nick, then come talk and commands.
+
+use std::time::{Duration, Instant};
+
+use asynchat::{
+    AsyncChat, BoxError, Channel, ChannelId, ChatChannel, FrameTooLong, Handle, OutgoingFull,
+    Registry, Result, State,
+};
+
+use crate::{
+    commands,
+    room::{MAX_LINE, Room},
+};
+
+/// So many lines of one user are taken in a [`WINDOW`]. The next ones wait in the kernel, and slow down only whoever
+/// sends them.
+pub(crate) const LINES: u32 = 20;
+pub(crate) const WINDOW: Duration = Duration::from_secs(2);
+/// Who says nothing for so long has to go.
+pub(crate) const IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// How long a user who does not read may hold up its own last words.
+pub(crate) const PARTING: Duration = Duration::from_secs(10);
+
+/// Ends a user's connection when what is queued is sent, or [`PARTING`] is over.
+pub(crate) fn part(channel: &mut Channel<'_>) {
+    channel.set_idle_timeout(Some(PARTING));
+    channel.close_when_done();
+}
+
+pub(crate) struct User {
+    room: ChannelId,
+    /// Told in the first callback, as it is not known before the stream is registered.
+    id: Option<ChannelId>,
+    handle: Handle,
+    line: Vec<u8>,
+    /// The line that is being read is to be skipped.
+    too_long: bool,
+    /// When the window began, and how many lines came since.
+    window: Option<(Instant, u32)>,
+    /// What the others are told when the connection ends.
+    why: &'static str,
+}
+
+impl User {
+    pub(crate) fn new(room: ChannelId, handle: Handle) -> Self {
+        Self {
+            room,
+            id: None,
+            handle,
+            line: Vec::new(),
+            too_long: false,
+            window: None,
+            why: "",
+        }
+    }
+
+    /// Lends the room. It is gone while the program shuts down.
+    pub(crate) fn with_room<R>(
+        &self,
+        chat: &mut ChatChannel<'_>,
+        f: impl FnOnce(&mut Room, &mut Registry) -> R,
+    ) -> Option<R> {
+        let lent = chat.registry().with(self.room, |room: &mut Room, channel| {
+            f(room, channel.registry())
+        });
+        lent.ok()
+    }
+
+    pub(crate) fn leave(&self, chat: &mut ChatChannel<'_>, why: &str) {
+        let id = chat.id();
+        self.with_room(chat, |room, registry| room.leave(registry, id, why));
+        part(chat);
+    }
+
+    fn enter(&self, chat: &mut ChatChannel<'_>, nick: &str) {
+        let id = chat.id();
+        let others = self.with_room(chat, |room, registry| {
+            room.call(registry, id, nick)?;
+            Ok::<_, String>(room.nicks().len() - 1)
+        });
+        match others {
+            Some(Ok(0)) => chat.push(format!("*** Hello, {nick}. You are alone; try /help\r\n")),
+            Some(Ok(n)) => chat.push(format!("*** Hello, {nick}. Others: {n}; try /who\r\n")),
+            Some(Err(error)) => chat.push(format!("*** {error} Your nick?\r\n")),
+            None => {}
+        }
+    }
+
+    /// Counts a line. The last one of a window ends reading until the next begins.
+    fn count(&mut self, chat: &mut ChatChannel<'_>) {
+        let now = chat.registry().now();
+        let (begun, lines) = match self.window {
+            Some((begun, lines)) if now - begun < WINDOW => (begun, lines + 1),
+            _ => (now, 1),
+        };
+        self.window = Some((begun, lines));
+        if lines == LINES {
+            let (id, rest) = (chat.id(), WINDOW.saturating_sub(now - begun));
+            chat.registry().call_later(rest, move |registry| {
+                // The user may have left. Otherwise `with_chat` has `readable` asked again.
+                let _ = registry.with_chat(id, |user: &mut Self, _| user.window = None);
+                Ok(())
+            });
+        }
+    }
+}
+
+impl AsyncChat for User {
+    fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.id = Some(chat.id());
+        chat.set_idle_timeout(Some(IDLE));
+        chat.push("*** Your nick?\r\n");
+        Ok(())
+    }
+
+    fn readable(&self) -> bool {
+        self.window.is_none_or(|(_, lines)| lines < LINES)
+    }
+
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.line.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let line = std::mem::take(&mut self.line);
+        self.count(chat);
+        if std::mem::take(&mut self.too_long) {
+            chat.push(format!("*** A line has at most {MAX_LINE} bytes.\r\n"));
+            return Ok(());
+        }
+        let line = printable(&line);
+        let id = chat.id();
+        let has_nick = self.with_room(chat, |room, _| room.nick(id).is_some());
+        match (has_nick, line.strip_prefix('/')) {
+            (Some(true), Some(command)) => commands::run(self, chat, command),
+            (Some(true), None) if line.is_empty() => {}
+            (Some(true), None) => {
+                self.with_room(chat, |room, registry| room.say(registry, id, &line));
+            }
+            (Some(false), Some("quit" | "q")) => self.leave(chat, ""),
+            (Some(false), _) => self.enter(chat, &line),
+            (None, _) => {}
+        }
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        if chat.state() == State::Closing {
+            chat.close();
+            return Ok(());
+        }
+        chat.push("*** You have been silent for too long.\r\n");
+        self.leave(chat, " (silent)");
+        Ok(())
+    }
+
+    fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.leave(chat, "");
+        Ok(())
+    }
+
+    /// Too long a line is skipped. Everything else costs the user its connection.
+    fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        log::info!("{}: {error}", chat.describe());
+        if error.is::<FrameTooLong>() {
+            self.line = Vec::new();
+            self.too_long = true;
+            return;
+        }
+        if error.is::<OutgoingFull>() {
+            self.why = " (reads too slowly)";
+        }
+        chat.close();
+    }
+}
+
+/// However a connection ends, the room hears of it: Python's `close()` overridden. Without a registry, so by post.
+impl Drop for User {
+    fn drop(&mut self) {
+        let (room, why) = (self.room, self.why);
+        let Some(id) = self.id else { return };
+        // Refused only when the reactor is gone.
+        let _ = self.handle.call_soon(move |registry| {
+            let _ = registry.with(room, |room: &mut Room, channel| {
+                room.leave(channel.registry(), id, why);
+            });
+            Ok(())
+        });
+    }
+}
+
+/// What a line says, without what could rewrite the others' terminals.
+fn printable(line: &[u8]) -> String {
+    let unwanted = |c: char| c.is_control() || turns_text_around(c);
+    let text = String::from_utf8_lossy(line).replace(unwanted, "");
+    text.trim().to_owned()
+}
+
+/// Characters that show nothing themselves and change the direction, or the line, of what follows.
+fn turns_text_around(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}

@@ -1,0 +1,121 @@
+//! The socket's file: made for its owner only, never taken from a server that lives, removed at the end.
+
+use std::{
+    fs::{self, File, Permissions},
+    io,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{FileTypeExt, MetadataExt, PermissionsExt},
+            net::UnixListener,
+        },
+    },
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use rustix::fs::{FlockOperation, flock};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+const BACKLOG: i32 = 128;
+
+/// Removes the file when it is dropped, unless somebody has put another one there.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    is: (u64, u64),
+}
+
+/// Listens on `path`. What is there already is in the way, but for a socket nobody listens on any more if `force`.
+pub(crate) fn listen(path: &Path, force: bool) -> io::Result<(UnixListener, SocketFile)> {
+    // Held to the end of this function: what two servers that start at once find must not change in between.
+    let _lock = lock_directory(path)?;
+    if let Some(what) = in_the_way(path)? {
+        if !(force && what.is_stale) {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, what.says));
+        }
+        log::warn!("removing the stale socket {}", path.display());
+        fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile {
+        path: path.to_owned(),
+        is: identity(path)?,
+    };
+    // Nobody can connect before `listen`, so there is no moment at which the file's permissions are too wide.
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)?;
+    Ok((UnixListener::from(OwnedFd::from(socket)), file))
+}
+
+struct Obstacle {
+    says: &'static str,
+    is_stale: bool,
+}
+
+fn in_the_way(path: &Path) -> io::Result<Option<Obstacle>> {
+    let file = match fs::symlink_metadata(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !file.file_type().is_socket() {
+        return Ok(Some(Obstacle {
+            says: "what is there is no socket",
+            is_stale: false,
+        }));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Else a server whose backlog is full would hold this one up.
+    probe.set_nonblocking(true)?;
+    let refused = probe
+        .connect(&SockAddr::unix(path)?)
+        .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    Ok(Some(if refused {
+        Obstacle {
+            says: "a server that did not end properly has left its socket; --force removes it",
+            is_stale: true,
+        }
+    } else {
+        Obstacle {
+            says: "a server is running there",
+            is_stale: false,
+        }
+    }))
+}
+
+fn lock_directory(path: &Path) -> io::Result<File> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let directory = File::open(parent)?;
+    for _ in 0..40 {
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(directory),
+            Err(rustix::io::Errno::WOULDBLOCK) => thread::sleep(Duration::from_millis(25)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        "another server is starting there",
+    ))
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|is| is == self.is)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            log::warn!("{}: {error}", self.path.display());
+        }
+    }
+}
