@@ -3,22 +3,31 @@
 //! The room is the listener's object; members reach it by its `ChannelId`, and it reaches them by theirs.
 
 use std::{
-    collections::BTreeMap,
+    cell::Cell,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     process::ExitCode,
-    time::Duration,
+    rc::Rc,
+    time::{Duration, Instant},
 };
 
 use asynchat::{
     Address, AsyncChat, BoxError, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher,
     FrameTooLong, OutgoingFull, Reactor, Registry, Result, Stream,
 };
-use bytes::Bytes;
 use lexopt::prelude::*;
+use names::{MAX_NAME, is_name, printable};
+use pace::Pace;
+use room::Room;
 
 #[path = "common/cli.rs"]
 mod cli;
+#[path = "chat_room/names.rs"]
+mod names;
+#[path = "chat_room/pace.rs"]
+mod pace;
+#[path = "chat_room/room.rs"]
+mod room;
 #[path = "common/signals.rs"]
 mod signals;
 
@@ -32,45 +41,21 @@ Options:
       --port PORT         0 takes a free one [default: 4000]
       --max-members NUM   connections at a time; others wait [default: 1000]
       --max-outgoing NUM  bytes that may wait for a member before it is dropped [default: 262144]
+      --rate NUM          lines a second from each; more wait, and too many more cost the place [default: 20]
   -h, --help              show this
 
 The first line a member sends is its name: 1 to 20 letters, digits, - _ and dots.";
 
 /// The longest line, in bytes.
 const MAX_LINE: usize = 1024;
+/// How much is read of one member at a time, and kept of what it says too fast.
+const READ: usize = 8 * 1024;
+/// How much the system may hold for a member that does not read, which it would let grow to megabytes.
+const SEND_BUFFER: usize = 64 * 1024;
 /// How long a connection may stay without a word of who it is.
 const NAME_WITHIN: Duration = Duration::from_secs(120);
-/// The longest name, in characters.
-const MAX_NAME: usize = 20;
-
-/// The listening socket, and the names of those in the room.
-#[derive(Default)]
-struct Room {
-    members: BTreeMap<ChannelId, String>,
-}
-
-impl Room {
-    /// Queues a line for everybody but `from`.
-    fn broadcast(&self, registry: &mut Registry, from: ChannelId, line: String) {
-        let line = Bytes::from(line);
-        for &id in self.members.keys().filter(|&&id| id != from) {
-            if let Some(mut member) = registry.channel(id) {
-                member.push(line.clone());
-            }
-        }
-    }
-
-    fn is_taken(&self, name: &str) -> bool {
-        let name = folded(name);
-        self.members.values().any(|other| folded(other) == name)
-    }
-
-    fn names(&self) -> String {
-        let names: Vec<_> = self.members.values().map(String::as_str).collect();
-        names.join(", ")
-    }
-}
-
+/// How long a member that has left may take to read what was said before.
+const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 impl Dispatcher for Room {
     fn handle_accepted(
         &mut self,
@@ -79,11 +64,17 @@ impl Dispatcher for Room {
         peer: Address,
     ) -> Result {
         log::info!("connection from {peer}");
+        let now = channel.registry().now();
         let member = Member {
             room: channel.id(),
+            since: now,
             name: None,
             line: Vec::new(),
             too_long: false,
+            warned: false,
+            pace: Pace::new(self.rate, now),
+            held: false,
+            loud: Rc::clone(&self.loud),
         };
         let chat = ChatDispatcher::new(member, "\n").max_frame(MAX_LINE);
         channel.registry().register(stream, chat)?;
@@ -94,11 +85,18 @@ impl Dispatcher for Room {
 /// One connection.
 struct Member {
     room: ChannelId,
+    since: Instant,
     /// `None` until it has said it, and again once it has left.
     name: Option<String>,
     line: Vec<u8>,
     /// The line that is being read is to be skipped.
     too_long: bool,
+    /// The log has it that lines of this member are too long.
+    warned: bool,
+    pace: Pace,
+    /// It has said enough for now.
+    held: bool,
+    loud: Rc<Cell<bool>>,
 }
 
 impl Member {
@@ -123,11 +121,7 @@ impl Member {
             return;
         }
         let others = self.with_room(chat, |room, registry| {
-            if room.is_taken(name) {
-                return None;
-            }
-            let others = room.names();
-            room.members.insert(id, name.into());
+            let others = room.join(id, name)?;
             room.broadcast(registry, id, format!("* {name} joins\n"));
             Some(others)
         });
@@ -145,25 +139,66 @@ impl Member {
         let id = chat.id();
         let Some(name) = self.name.take() else { return };
         self.with_room(chat, |room, registry| {
-            room.members.remove(&id);
+            room.leave(id);
             room.broadcast(registry, id, format!("* {name} leaves{why}\n"));
+        });
+    }
+
+    /// Ends a membership that others pay for.
+    fn expel(&mut self, chat: &mut ChatChannel<'_>, why: &str) {
+        log::info!("{}: closed{why}", chat.describe());
+        self.leave(chat, why);
+        chat.close();
+    }
+
+    /// A byte now and then does not save a connection that never says who it is.
+    fn is_overdue(&self, chat: &mut ChatChannel<'_>) -> bool {
+        self.name.is_none() && chat.registry().now().duration_since(self.since) > NAME_WITHIN
+    }
+
+    /// Reads nothing more for some time.
+    fn hold(&mut self, chat: &mut ChatChannel<'_>, time: Duration) {
+        self.held = true;
+        let id = chat.id();
+        chat.registry().call_later(time, move |registry| {
+            // Gone is gone.
+            let _ = registry.with_chat(id, |member: &mut Self, _| member.held = false);
+            Ok(())
         });
     }
 }
 
 impl AsyncChat for Member {
+    fn readable(&self) -> bool {
+        !self.held && !self.loud.get()
+    }
+
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        // Without it there is more to lose, and no more than that.
+        #[cfg(unix)]
+        if let Ok(socket) = chat.as_fd() {
+            let _ = socket2::SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER);
+        }
         chat.set_idle_timeout(Some(NAME_WITHIN));
         chat.push("* Your name?\n");
         Ok(())
     }
 
-    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+    fn collect_incoming_data(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        if self.is_overdue(chat) {
+            self.expel(chat, ": it does not say its name");
+            return Ok(());
+        }
         self.line.extend_from_slice(data);
         Ok(())
     }
 
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let Some(pause) = self.pace.note(chat.registry().now()) else {
+            self.expel(chat, ": it talks too much");
+            return Ok(());
+        };
+        self.hold(chat, pause);
         let line = printable(&std::mem::take(&mut self.line));
         if std::mem::take(&mut self.too_long) {
             chat.push(format!("* A line has at most {MAX_LINE} bytes.\n"));
@@ -183,14 +218,18 @@ impl AsyncChat for Member {
 
     fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         self.leave(chat, "");
+        chat.set_idle_timeout(Some(LEAVE_WITHIN));
         chat.close_when_done();
         Ok(())
     }
 
-    /// Too long a line is skipped. Everything else costs the member its place.
+    /// Too long a line is skipped, once the member has said who it is. Everything else costs it its place.
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
-        log::info!("{}: {error}", chat.describe());
-        if error.is::<FrameTooLong>() {
+        let skips = error.is::<FrameTooLong>() && self.name.is_some();
+        if !(skips && std::mem::replace(&mut self.warned, true)) {
+            log::info!("{}: {error}", chat.describe());
+        }
+        if skips {
             self.too_long = true;
             return;
         }
@@ -204,45 +243,11 @@ impl AsyncChat for Member {
     }
 }
 
-/// What a line says, without what could rewrite the others' terminals or pass for somebody else's line.
-fn printable(line: &[u8]) -> String {
-    let unwanted = |c: char| c.is_control() || is_invisible(c);
-    let text = String::from_utf8_lossy(line).replace(unwanted, "");
-    text.trim().to_owned()
-}
-
-/// Characters that show nothing themselves: zero-width ones, those that change the direction or the line, and
-/// letters without a shape, which `char::is_alphanumeric` would let into a name.
-fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{61c}'
-            | '\u{115f}'..='\u{1160}'
-            | '\u{17b4}'..='\u{17b5}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{3164}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-    )
-}
-
-/// No space and no punctuation of the room's own lines, so that a name cannot read like one of them.
-fn is_name(text: &str) -> bool {
-    let fits = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    (1..=MAX_NAME).contains(&text.chars().count()) && text.chars().all(fits)
-}
-
-/// What two names must not have in common. Both ways, as some letters have no case of their own in one of them.
-fn folded(name: &str) -> String {
-    name.to_uppercase().to_lowercase()
-}
-
 struct Args {
     address: SocketAddr,
     max_members: NonZeroUsize,
     max_outgoing: usize,
+    rate: NonZeroU32,
 }
 
 fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
@@ -250,12 +255,14 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
     let mut port = 4000;
     let mut max_members = NonZeroUsize::MIN.saturating_add(999);
     let mut max_outgoing = 256 * 1024;
+    let mut rate = NonZeroU32::MIN.saturating_add(19);
     while let Some(arg) = parser.next()? {
         match arg {
             Long("bind") => bind = parser.value()?.parse()?,
             Long("port") => port = parser.value()?.parse()?,
             Long("max-members") => max_members = parser.value()?.parse()?,
             Long("max-outgoing") => max_outgoing = parser.value()?.parse()?,
+            Long("rate") => rate = parser.value()?.parse()?,
             Short('h') | Long("help") => return Ok(None),
             _ => return Err(arg.unexpected()),
         }
@@ -264,6 +271,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
         address: SocketAddr::new(bind, port),
         max_members,
         max_outgoing,
+        rate,
     }))
 }
 
@@ -272,10 +280,12 @@ fn run(args: Args) -> Result {
     let mut reactor = Reactor::builder()
         .max_channels(args.max_members.get())
         .max_outgoing(args.max_outgoing)
+        .read_buffer(READ)
         .build()?;
     signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
+    let room = Room::new(args.rate.get(), args.max_outgoing);
     let id = reactor
-        .listen(args.address, Room::default())
+        .listen(args.address, room)
         .map_err(|error| format!("cannot listen on {}: {error}", args.address))?;
     if let Some(listener) = reactor.channel(id) {
         cli::say(&format!("listening on {}", listener.local_addr()?))?;
@@ -294,6 +304,10 @@ mod tests {
 
     use super::*;
 
+    fn room() -> Room {
+        Room::new(20, 256 * 1024)
+    }
+
     fn enter(room: &mut Listener, name: &str, others: &str) -> Harness {
         let mut member = room.connect();
         member.set_line_end("\n");
@@ -305,7 +319,7 @@ mod tests {
 
     #[test]
     fn everybody_but_the_speaker_reads_a_line() {
-        let mut room = Listener::new(Room::default());
+        let mut room = Listener::new(room());
         let mut ann = enter(&mut room, "ann", "");
         let mut bob = enter(&mut room, "bob", "ann");
         ann.play("S: * bob joins\nC: hello");
@@ -315,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_name_is_free_again_once_its_member_has_left() {
-        let mut room = Listener::new(Room::default());
+        let mut room = Listener::new(room());
         let mut ann = enter(&mut room, "ann", "");
         let mut other = room.connect();
         other.set_line_end("\n");
@@ -327,7 +341,7 @@ mod tests {
 
     #[test]
     fn whoever_does_not_say_a_name_has_to_go() {
-        let mut room = Listener::new(Room::default());
+        let mut room = Listener::new(room());
         let mut silent = room.connect();
         let mut ann = enter(&mut room, "ann", "");
         room.advance(NAME_WITHIN);
@@ -335,9 +349,20 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_now_and_then_is_no_name() {
+        let mut room = Listener::new(room());
+        let mut drip = room.connect();
+        for _ in 0..13 {
+            room.advance(NAME_WITHIN / 12);
+            drip.feed("a");
+        }
+        assert!(drip.is_closed());
+    }
+
+    #[test]
     fn a_member_that_reads_too_slowly_is_dropped() {
         let builder = Reactor::builder().max_outgoing(2_000);
-        let mut room = Listener::with_builder(builder, Room::default());
+        let mut room = Listener::with_builder(builder, room());
         let mut ann = enter(&mut room, "ann", "");
         let mut slow = enter(&mut room, "slow", "ann");
         ann.play("S: * slow joins");
@@ -351,7 +376,7 @@ mod tests {
 
     #[test]
     fn too_long_a_line_is_skipped() {
-        let mut room = Listener::new(Room::default());
+        let mut room = Listener::new(room());
         let mut ann = enter(&mut room, "ann", "");
         let mut bob = enter(&mut room, "bob", "ann");
         ann.play("S: * bob joins");

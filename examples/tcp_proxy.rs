@@ -38,28 +38,76 @@ Options:
 
 A half-close is passed on as such, a reset as a close at once. RUST_LOG=info shows connections and why they fail.";
 
+/// What waits for a reader that stalls, besides one read: enough to be busy with, and little enough for all connections
+/// to do it at a time.
+const HIGH: usize = 64 * 1024;
+const LOW: usize = 16 * 1024;
+/// How long to wait for a descriptor.
+const REST: Duration = Duration::from_millis(100);
+
 /// The listening socket.
 struct Proxy {
     to: Vec<SocketAddr>,
     connect: ConnectOptions,
     idle_timeout: Duration,
     handle: Handle,
+    /// There was no descriptor to connect with: nobody else is accepted until there is one.
+    short: bool,
 }
 
 impl Proxy {
-    fn half(&self, partner: Option<ChannelId>) -> Half {
+    fn half(&self, held: bool) -> Half {
         Half {
-            partner,
-            held: false,
+            partner: None,
+            held,
             ended: false,
             broken: false,
             idle_timeout: self.idle_timeout,
             handle: self.handle.clone(),
         }
     }
+
+    /// Connects for a client. Where descriptors have run out the client waits for one, unread, and those behind it wait
+    /// in the listener's queue.
+    fn dial(&mut self, channel: &mut Channel<'_>, client: ChannelId) -> Result {
+        let listener = channel.id();
+        let registry = channel.registry();
+        if registry.channel(client).is_none() {
+            self.short = false;
+            return Ok(());
+        }
+        match registry.connect_with(&self.to, &self.connect, self.half(false)) {
+            Ok(server) => {
+                registry.with(server, |half: &mut Half, _| half.partner = Some(client))?;
+                registry.with(client, |half: &mut Half, _| {
+                    half.partner = Some(server);
+                    half.held = false;
+                })?;
+                self.short = false;
+            }
+            // An address that cannot be reached is told to the object.
+            Err(error) => {
+                if !std::mem::replace(&mut self.short, true) {
+                    log::warn!("no connections for a while: {error}");
+                }
+                registry.call_later(REST, move |registry| {
+                    // Gone while the program shuts down.
+                    let dialled = registry.with(listener, |proxy: &mut Self, channel| {
+                        proxy.dial(channel, client)
+                    });
+                    dialled.unwrap_or(Ok(()))
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Dispatcher for Proxy {
+    fn readable(&self) -> bool {
+        !self.short
+    }
+
     fn handle_accepted(
         &mut self,
         channel: &mut Channel<'_>,
@@ -68,18 +116,15 @@ impl Dispatcher for Proxy {
     ) -> Result {
         log::info!("connection from {peer}");
         stream.set_nodelay(true)?;
-        let registry = channel.registry();
-        let client = registry.register(stream, self.half(None))?;
-        let server = registry.connect_with(&self.to, &self.connect, self.half(Some(client)))?;
-        registry.with(client, |half: &mut Half, _| half.partner = Some(server))?;
-        Ok(())
+        let client = channel.registry().register(stream, self.half(true))?;
+        self.dial(channel, client)
     }
 }
 
 /// One of the two channels of a connection.
 struct Half {
     partner: Option<ChannelId>,
-    /// The partner has enough to send for now.
+    /// The partner has enough to send for now, or there is none yet.
     held: bool,
     /// The end of file has come and was passed on.
     ended: bool,
@@ -229,6 +274,7 @@ fn run(args: Args) -> Result {
     let mut reactor = Reactor::builder()
         // Two channels each.
         .max_channels(args.max_connections.get().saturating_mul(2))
+        .watermarks(LOW, HIGH)
         .build()?;
     signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
     let proxy = Proxy {
@@ -238,6 +284,7 @@ fn run(args: Args) -> Result {
             .nodelay(true),
         idle_timeout: args.idle_timeout,
         handle: reactor.handle(),
+        short: false,
     };
     let id = reactor
         .listen_with(args.listen, &ListenOptions::new(), proxy)
@@ -269,6 +316,7 @@ mod tests {
             connect: ConnectOptions::new().timeout(Duration::from_secs(10)),
             idle_timeout: Duration::from_secs(3600),
             handle,
+            short: false,
         };
         Listener::with_handle(Reactor::builder(), proxy)
     }

@@ -150,11 +150,12 @@ pub fn expected(call: Call, errno: Errno, udp: bool) -> (Effect, &'static str) {
         ),
         (EpollCtl, ENOMEM) => (Ends, "a connection that cannot be watched is closed"),
         (EpollCtl, _) => (Ends, "no kernel; as with ENOMEM"),
-        (Socket, EMFILE | ENFILE | ENOBUFS | ENOMEM) => {
-            (Ends, "no descriptor for the other half: this one ends (R9)")
-        }
+        (Socket | Connect, EMFILE | ENFILE | ENOBUFS | ENOMEM) => (
+            Late,
+            "no descriptor or memory for the other half: this one waits for it, unread",
+        ),
         (Socket, _) => (Ends, "no kernel; the attempt has failed (R4)"),
-        (Connect, EMFILE | ENFILE | EPIPE) => (Ends, "no kernel; the attempt has failed (R4)"),
+        (Connect, EPIPE) => (Ends, "no kernel; the attempt has failed (R4)"),
         (Connect, _) => (Ends, "R4: the attempt has failed, with its error"),
         (Close, EINTR) => (
             Leaks,
