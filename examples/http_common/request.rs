@@ -71,6 +71,11 @@ impl Request<'_> {
             (Some(_), None) => return Err(BadHead::Syntax("The Host header is malformed.")),
             (Some(_), Some(_)) => return Err(BadHead::Syntax("There are two Host headers.")),
         }
+        if self.headers.iter().any(|header| nearly_frames(header.name)) {
+            return Err(BadHead::Syntax(
+                "A header could be taken for Content-Length or Transfer-Encoding.",
+            ));
+        }
         framing(self.headers, self.minor).map_err(|bad| match bad {
             BadFraming::Ambiguous => {
                 BadHead::Syntax("Content-Length or Transfer-Encoding is malformed or ambiguous.")
@@ -112,6 +117,22 @@ fn has_clean_line_ends(head: &[u8]) -> bool {
         b'\r' => head.get(at + 1) == Some(&b'\n'),
         _ => at > 0 && head[at - 1] == b'\r',
     })
+}
+
+/// Gateways that make variables of headers, as CGI does, see no difference between `Content_Length` and
+/// `Content-Length`, and would find another body than this server.
+fn nearly_frames(name: &str) -> bool {
+    fn letters(name: &str) -> impl Iterator<Item = u8> {
+        let letters = name.bytes().filter(u8::is_ascii_alphanumeric);
+        letters.map(|byte| byte.to_ascii_lowercase())
+    }
+    ["content-length", "transfer-encoding"]
+        .iter()
+        .any(|frames| {
+            name.len() >= frames.len()
+                && !name.eq_ignore_ascii_case(frames)
+                && letters(name).eq(letters(frames))
+        })
 }
 
 fn is_host_byte(byte: u8) -> bool {
@@ -157,10 +178,18 @@ mod tests {
             "Host: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n",
             "Host: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
             "Host: a\r\nTransfer-Encoding: identity\r\n",
+            "Host: a\r\nTransfer_Encoding: chunked\r\n",
+            "Host: a\r\nCONTENT--LENGTH: 1\r\n",
         ] {
             let head = format!("GET / HTTP/1.1\r\n{lines}\r\n");
             assert!(matches!(check(&head), Err(BadHead::Syntax(_))), "{head:?}");
         }
+    }
+
+    #[test]
+    fn a_header_may_have_more_in_its_name_than_content_length() {
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Content-Length: 1\r\nContent_Lengths: 1\r\n\r\n";
+        assert_eq!(check(head), Ok(Framing::Unsaid));
     }
 
     #[test]

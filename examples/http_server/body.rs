@@ -88,7 +88,7 @@ impl Body {
             Part::Chunk => (Part::ChunkEnd, "\r\n".into()),
             Part::ChunkEnd => (Part::ChunkSize, "\r\n".into()),
             Part::Trailer if line.is_empty() => return Ok(Next::End),
-            Part::Trailer if !is_field(&line) => return Err(BadBody::Malformed),
+            Part::Trailer if !is_trailer(&line) => return Err(BadBody::Malformed),
             Part::Trailer => {
                 self.trailers -= line.len();
                 (Part::Trailer, "\r\n".into())
@@ -99,15 +99,18 @@ impl Body {
     }
 }
 
-/// Trailers are thrown away, but what is no header line there is a request that somebody else would see.
-fn is_field(line: &[u8]) -> bool {
+/// Trailers are thrown away. But what is no header line there is a request that somebody else would see, and what
+/// belongs into a head only (RFC 9110, 6.5.1) somebody else may put there.
+fn is_trailer(line: &[u8]) -> bool {
+    const OF_A_HEAD: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"host"];
     let name = line
         .iter()
         .take_while(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
-    let name = name.count();
-    name > 0
-        && line.get(name) == Some(&b':')
-        && !line[name..]
+    let (name, rest) = line.split_at(name.count());
+    !name.is_empty()
+        && !OF_A_HEAD.iter().any(|head| head.eq_ignore_ascii_case(name))
+        && rest.first() == Some(&b':')
+        && !rest
             .iter()
             .any(|&byte| byte != b'\t' && byte.is_ascii_control())
 }
@@ -161,6 +164,7 @@ mod tests {
             b"0x5\r\nhello\r\n0\r\n\r\n",
             b"0\r\nGET / HTTP/1.1\r\n\r\n",
             b"0\r\nX : y\r\n\r\n",
+            b"0\r\nX: y\r\nContent-LENGTH: 3\r\n\r\n",
         ] {
             assert_eq!(
                 read(bad, 100),

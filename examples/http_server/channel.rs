@@ -39,6 +39,8 @@ pub(crate) struct HttpChannel {
     since: Instant,
     /// Since the others had their turn.
     answers: u8,
+    /// Chunks of a body, each counted as its parts, since the others had their turn.
+    chunk_parts: u16,
     /// The others have their turn.
     yields: bool,
     /// There are too many connections.
@@ -71,15 +73,23 @@ impl HttpChannel {
             deadline: None,
             since: now,
             answers: 0,
+            chunk_parts: 0,
             yields: false,
             unwanted,
         }
     }
 
-    /// Since when no complete request has come; `None` while one is being answered.
-    pub(crate) fn waiting_since(&self) -> Option<Instant> {
-        let answering = self.outlet.is_busy() || self.yields || matches!(self.state, State::Ended);
-        (!answering).then(|| self.since.max(self.outlet.last_end()))
+    /// Since when this connection is the client's doing: no complete request comes, or, with some patience, no more of the
+    /// answer is taken. `None` while all goes well.
+    pub(crate) fn waiting_since(&self, now: Instant) -> Option<Instant> {
+        let since = self.since.max(self.outlet.last_progress());
+        if self.outlet.is_busy() {
+            let stalled = since + self.server.limits.stalled();
+            return (stalled <= now).then_some(stalled);
+        }
+        let yields = self.yields && self.started.is_none();
+        let answering = yields || matches!(self.state, State::Ended);
+        (!answering).then_some(since)
     }
 
     /// Closes the connection in favour of another.
@@ -98,6 +108,7 @@ impl HttpChannel {
                 // A channel that is closed meanwhile has no further turn.
                 let _ = registry.with_chat(id, |this: &mut Self, chat| {
                     this.answers = 0;
+                    this.chunk_parts = 0;
                     this.yields = false;
                     chat.touch();
                 });
@@ -295,12 +306,14 @@ impl HttpChannel {
     fn answer(&mut self, chat: &mut ChatChannel<'_>, line: &[u8], request: &Request<'_>) {
         self.started = None;
         self.since = chat.registry().now();
+        let reply = answer::answer(&self.server, chat.registry(), request);
         let then = match (request.keeps_alive(), request.minor) {
             (false, _) => Then::Close,
+            // Whoever cannot write a target may not have written what follows as a request either.
+            _ if reply.status == 400 => Then::Close,
             (true, 0) => Then::SayKeepAlive,
             (true, _) => Then::KeepAlive,
         };
-        let reply = answer::answer(&self.server, chat.registry(), request);
         self.answers += 1;
         let turn_used = reply.is_costly || self.answers >= limits::ANSWERS;
         self.outlet.send(chat, line, reply, then);
@@ -387,7 +400,13 @@ impl AsyncChat for HttpChannel {
         match &mut self.state {
             State::Head => self.head_found(chat),
             State::Body(body) => match body.found() {
-                Ok(Next::Frame(terminator)) => chat.set_terminator(terminator),
+                Ok(Next::Frame(terminator)) => {
+                    chat.set_terminator(terminator);
+                    self.chunk_parts += 1;
+                    if self.chunk_parts == limits::CHUNK_PARTS {
+                        self.give_turn(chat);
+                    }
+                }
                 Ok(Next::End) => self.body_ended(chat),
                 Err(bad) => self.refuse_body(chat, bad),
             },

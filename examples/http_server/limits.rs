@@ -20,6 +20,8 @@ pub(crate) const PAGES: usize = 8;
 pub(crate) const PAGE_AGE: Duration = Duration::from_secs(1);
 /// After so many answers, or one directory page, the other connections get their turn.
 pub(crate) const ANSWERS: u8 = 16;
+/// The same after so many parts of chunks: a read may bring thousands of chunks of one byte.
+pub(crate) const CHUNK_PARTS: u16 = 256;
 /// Channels on the status page, of all threads together.
 pub(crate) const STATUS_ROWS: usize = 200;
 /// After an answer that ends the connection, so long and for so many bytes what still comes is thrown away.
@@ -57,7 +59,8 @@ pub(crate) const SHUTDOWN_LINGER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// Connections at the same time. Past it the one that has waited longest for its request to be complete makes room
-    /// for the next; where all are being answered, the next gets 503. A thread looks at its own connections only.
+    /// for the next, or one that does not take its answer; where all do, the next gets 503. A thread looks at its own
+    /// connections only.
     pub(crate) connections: usize,
     /// A connection on which nothing moves for so long, in either direction, is closed.
     pub(crate) idle: Duration,
@@ -77,6 +80,11 @@ impl Limits {
             connections: self.connections / threads + rest,
             ..self.clone()
         }
+    }
+
+    /// Who has not taken a block of his answer for so long makes room for others: well before he is idle.
+    pub(crate) fn stalled(&self) -> Duration {
+        self.idle / 3
     }
 
     /// The watermarks: an answer begun below the high one still fits.

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Outlet {
     server: Rc<Server>,
     peer: Option<IpAddr>,
-    /// When the last producer ended; held by each one under way as well.
+    /// When a producer was last asked for more, or ended; held by each one under way as well.
     sending: Rc<Cell<Instant>>,
     congested: bool,
 }
@@ -42,8 +42,8 @@ impl Outlet {
         self.congested || Rc::strong_count(&self.sending) > 1
     }
 
-    /// When the last answer that came from a producer was over.
-    pub(crate) fn last_end(&self) -> Instant {
+    /// When more of an answer that comes from a producer was last wanted, or it was over.
+    pub(crate) fn last_progress(&self) -> Instant {
         self.sending.get()
     }
 
@@ -176,6 +176,7 @@ impl<P: Producer> Producer for Sending<P> {
         let answer = self.inner.more();
         if let Ok(Produced::Data(data)) = &answer {
             self.sent += data.len() as u64;
+            self.busy.set(Instant::now());
         }
         answer
     }

@@ -1,4 +1,5 @@
-//! Who has to go when the server is full: the connection that has waited longest without a complete request.
+//! Who has to go when the server is full: the connection that has waited longest without a complete request, or has
+//! long not taken what it asked for.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -33,8 +34,9 @@ impl Waiting {
     }
 
     /// Closes a connection that has its last answer, or else the one that has waited longest. False if none was found
-    /// that is not being answered.
+    /// that is not being answered and takes its answer.
     pub(crate) fn make_room(&mut self, registry: &mut Registry) -> bool {
+        let now = registry.now();
         let mut busy = Vec::new();
         let mut found = false;
         while !found
@@ -42,7 +44,7 @@ impl Waiting {
             && let Some(((known, _), id)) = self.by_age.pop_first()
         {
             let looked = registry.with_chat(id, |http: &mut HttpChannel, chat| {
-                let since = http.waiting_since();
+                let since = http.waiting_since(now);
                 if since.is_some_and(|since| since <= known) {
                     http.give_way(chat);
                 }
@@ -62,7 +64,7 @@ impl Waiting {
             }
         }
         for id in busy {
-            self.insert(registry.now(), id);
+            self.insert(now, id);
         }
         found
     }
