@@ -1,0 +1,35 @@
+//! What the documents claim holds: links and names resolve, every Rust block is compiled, the commands run, and the
+//! options of the examples are those of their `--help`. What is checked needs the whole repository: a package unpacked
+//! without it skips these tests with a line that says so.
+#![cfg(unix)]
+#![allow(
+    unreachable_pub,
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    reason = "one program, and the helpers of a test are part of it"
+)]
+
+use std::path::Path;
+
+mod blocks;
+mod commands;
+mod links;
+mod markdown;
+mod named;
+mod options;
+#[path = "../http_client/program.rs"]
+mod program;
+mod repository;
+mod scene;
+mod shell;
+
+/// Fails with all that is wrong, not with the first of it.
+#[track_caller]
+fn nothing_wrong(mut wrong: Vec<String>) {
+    wrong.dedup();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,187 @@
+//! As much of Markdown as the documents use: fenced and indented blocks, headings, code spans, links.
+
+use crate::repository;
+
+pub struct Page {
+    /// Below the root of the repository.
+    pub name: String,
+    pub parts: Vec<Part>,
+}
+
+/// Lines of one kind, and the number of the first.
+pub struct Part {
+    pub kind: Kind,
+    pub line: usize,
+    pub lines: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Prose,
+    /// With what stands behind the opening fence.
+    Fenced(String),
+    Indented,
+}
+
+impl Page {
+    pub fn read(name: &str) -> Self {
+        Self::parse(name, &repository::text(name))
+    }
+
+    /// The documentation in a Rust file: what `//!` and `///` lines say.
+    pub fn of_comments(name: &str) -> Self {
+        let text = repository::text(name);
+        let comments = text.lines().map(|line| {
+            let line = line.trim_start();
+            // A fence that depends on a feature opens once, whatever is chosen.
+            if line.starts_with("#![cfg_attr(feature") && line.contains("doc = \"```\"") {
+                return "```";
+            }
+            let comment = line.strip_prefix("//!").or(line.strip_prefix("///"));
+            comment.map_or("", |text| text.strip_prefix(' ').unwrap_or(text))
+        });
+        Self::parse(name, &comments.collect::<Vec<_>>().join("\n"))
+    }
+
+    pub fn parse(name: &str, text: &str) -> Self {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut fence: Option<String> = None;
+        let mut blank = true;
+        let mut listed = false;
+        for (index, line) in text.lines().enumerate() {
+            let bare = line.trim();
+            let mark = bare.strip_prefix("```");
+            let kind = match (&fence, mark) {
+                (Some(_), Some(_)) => {
+                    fence = None;
+                    blank = false;
+                    continue;
+                }
+                (None, Some(info)) => {
+                    fence = Some(info.to_owned());
+                    parts.push(Part {
+                        kind: Kind::Fenced(info.to_owned()),
+                        line: index + 2,
+                        lines: Vec::new(),
+                    });
+                    continue;
+                }
+                (Some(info), None) => Kind::Fenced(info.clone()),
+                // Four blanks after a blank line are code, unless they go on with an item of a list.
+                (None, None) => {
+                    let goes_on = parts.last().is_some_and(|part| part.kind == Kind::Indented);
+                    if line.starts_with("    ") && !listed && (blank || goes_on) {
+                        Kind::Indented
+                    } else if bare.is_empty() && goes_on {
+                        parts.last_mut().unwrap().lines.push(String::new());
+                        continue;
+                    } else {
+                        Kind::Prose
+                    }
+                }
+            };
+            if kind == Kind::Prose && !bare.is_empty() {
+                let item = bare.split_once(' ').is_some_and(|(mark, _)| {
+                    mark == "-"
+                        || mark
+                            .strip_suffix('.')
+                            .is_some_and(|n| n.parse::<u32>().is_ok())
+                });
+                listed = item || (listed && line.starts_with(' '));
+            }
+            blank = bare.is_empty();
+            match parts.last_mut() {
+                Some(part) if part.kind == kind => part.lines.push(line.to_owned()),
+                _ => parts.push(Part {
+                    kind,
+                    line: index + 1,
+                    lines: vec![line.to_owned()],
+                }),
+            }
+        }
+        assert_eq!(fence, None, "{name}: a fence is open at the end");
+        Self {
+            name: name.to_owned(),
+            parts,
+        }
+    }
+
+    /// All that is not a block of code, in one text.
+    pub fn prose(&self) -> String {
+        let parts = self.parts.iter().filter(|part| part.kind == Kind::Prose);
+        parts.map(|part| part.lines.join("\n") + "\n").collect()
+    }
+
+    /// What headings are called in links, as GitHub does it.
+    pub fn anchors(&self) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        let prose = self.prose();
+        for line in prose.lines() {
+            let heading = line.trim_start_matches('#');
+            if heading.len() == line.len() || !heading.starts_with(' ') {
+                continue;
+            }
+            let kept = heading.trim().to_lowercase().replace(' ', "-");
+            let slug: String = kept
+                .chars()
+                .filter(|&c| c.is_alphanumeric() || c == '-' || c == '_')
+                .collect();
+            let again = (1..).map(|n| format!("{slug}-{n}"));
+            let name = std::iter::once(slug.clone()).chain(again);
+            found.push({ name }.find(|name| !found.contains(name)).unwrap());
+        }
+        found
+    }
+
+    /// The code spans of the prose, a line break in one taken for a blank.
+    pub fn spans(&self) -> Vec<String> {
+        let prose = self.prose();
+        // Paragraphs and cells end a span that was never closed.
+        let pieces = prose.split("\n\n").flat_map(|text| text.split(" | "));
+        let spans = pieces.flat_map(|piece| piece.split('`').skip(1).step_by(2));
+        spans
+            .map(|span| span.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect()
+    }
+
+    /// The goals of the links in the prose.
+    pub fn links(&self) -> Vec<String> {
+        let prose = self.prose();
+        let without_spans: String = prose
+            .split("\n\n")
+            .flat_map(|text| text.split('`').step_by(2).chain(["\n\n"]))
+            .collect();
+        let inline = without_spans.split("](").skip(1);
+        let inline = inline.filter_map(|rest| rest.split_once(')').map(|(goal, _)| goal));
+        let defined = without_spans.lines().filter_map(|line| {
+            let (name, goal) = line.strip_prefix('[')?.split_once("]: ")?;
+            (!name.contains(']')).then_some(goal)
+        });
+        let goals = inline.chain(defined).filter(|goal| !goal.contains(' '));
+        goals.map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn blocks_headings_and_links_of_a_page_are_told_apart() {
+    let page = Page::parse(
+        "a.md",
+        "# A `b` c!\n[x](y.md#z) `[no](no.md)`\n\n    $ run\n    out\n\n```sh\n# no\n[no](no)\n```\n# A b c\n- item\n\n    text\n",
+    );
+    assert_eq!(page.anchors(), ["a-b-c", "a-b-c-1"]);
+    assert_eq!(page.links(), ["y.md#z"]);
+    assert_eq!(page.spans(), ["b", "[no](no.md)"]);
+    let kinds: Vec<_> = page
+        .parts
+        .iter()
+        .map(|part| (&part.kind, part.line))
+        .collect();
+    let sh = Kind::Fenced("sh".to_owned());
+    let expected = [
+        (&Kind::Prose, 1),
+        (&Kind::Indented, 4),
+        (&sh, 8),
+        (&Kind::Prose, 11),
+    ];
+    assert_eq!(kinds, expected);
+}
