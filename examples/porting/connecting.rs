@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},
+    thread,
     time::Duration,
 };
 
@@ -35,12 +36,29 @@ fn dial(registry: &mut Registry) -> Result<ChannelId> {
 
 fn dial_name(registry: &mut Registry, host: &str, port: u16) -> Result<ChannelId> {
     // region 38
-    // Blocks while the name is looked up: call it before `run`, or on another thread.
+    // Blocks while the name is looked up: only before `run`.
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
     let options = ConnectOptions::new().timeout(Duration::from_secs(5)); // for each address
     let id = registry.connect_with(&addresses, &options, Client)?; // or connect_any
     // end
     Ok(id)
+}
+
+fn dial_name_in_a_callback(registry: &mut Registry, host: String, port: u16) {
+    // region look-up
+    let handle = registry.handle();
+    let hold = handle.hold();
+    thread::spawn(move || {
+        let found = (host, port).to_socket_addrs();
+        // Refused only when the reactor is gone.
+        let _ = handle.call_soon(move |registry| {
+            let addresses: Vec<SocketAddr> = found?.collect(); // an error is logged
+            registry.connect_any(&addresses, Client)?;
+            Ok(())
+        });
+        drop(hold); // not before the call is posted
+    });
+    // end
 }
 
 struct Upstream;

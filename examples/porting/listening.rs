@@ -53,6 +53,25 @@ fn limited() -> Result<Reactor> {
     Ok(reactor)
 }
 
+struct Refusal;
+impl Dispatcher for Refusal {}
+
+struct Full;
+
+impl Dispatcher for Full {
+    fn handle_accepted(&mut self, channel: &mut Channel<'_>, stream: Stream, _: Address) -> Result {
+        // region full
+        let id = channel.registry().register(stream, Refusal)?;
+        if let Some(mut refused) = channel.registry().channel(id) {
+            refused.push("421 full\r\n");
+            refused.set_linger(Duration::from_millis(500), 4096);
+            refused.close_when_done();
+        }
+        // end
+        Ok(())
+    }
+}
+
 fn close_zombies(registry: &mut Registry) {
     // region 45
     let is_old = |age| age > Duration::from_secs(30 * 60);

@@ -1,6 +1,11 @@
 //! Idioms 30 to 36, 41.
 
-use std::{net::UdpSocket, sync::mpsc, thread, time::Duration};
+use std::{
+    net::UdpSocket,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use asynchat::{
     AsyncChat, Channel, ChannelId, ChatChannel, Dispatcher, Reactor, Registry, Result, TimerId,
@@ -112,6 +117,20 @@ impl AsyncChat for Session {
         // end
         Ok(())
     }
+}
+
+fn within_ten_seconds(reactor: &mut Reactor) -> Result {
+    // region limit
+    let end = Instant::now() + Duration::from_secs(10);
+    while !reactor.is_idle() {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err("no answer within 10 s".into());
+        }
+        reactor.turn(Some(left))?;
+    }
+    // end
+    Ok(())
 }
 
 struct Resolver;

@@ -9,8 +9,8 @@ use std::{
 };
 
 use asynchat::{
-    Channel, ChannelId, ChatChannel, CoalescingProducer, Dispatcher, HookedProducer, Produced,
-    Producer, ReaderProducer, Registry, Result,
+    Channel, ChannelId, ChatChannel, CoalescingProducer, Dispatcher, FilePart, HookedProducer,
+    Produced, Producer, Registry, Result,
 };
 
 struct Client {
@@ -35,7 +35,9 @@ fn smtp_quit(chat: &mut ChatChannel<'_>) {
 
 fn send_file(chat: &mut ChatChannel<'_>, path: &str) -> Result {
     // region 16
-    chat.push_with_producer(ReaderProducer::file(File::open(path)?));
+    let body = FilePart::new(File::open(path)?, ..)?; // first this, then the status line
+    chat.push("HTTP/1.0 200 OK\r\n\r\n");
+    chat.push_file(body);
     // end
     Ok(())
 }

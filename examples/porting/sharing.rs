@@ -132,7 +132,7 @@ impl AsyncChat for Rpc {
     // region 40
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
         log::error!("{}: {error}", chat.describe());
-        chat.push(format!("500 {error}\r\n"));
+        chat.push("500 internal error\r\n"); // the error's text is for you, not for the peer
         chat.close_when_done();
     }
     // end
@@ -154,6 +154,47 @@ fn answer_from_thread(handle: &Handle, id: ChannelId, answer: Vec<u8>) {
 
 fn work(request: &[u8]) -> Vec<u8> {
     request.to_vec()
+}
+
+struct Server {
+    hits: u64,
+}
+
+impl Dispatcher for Server {}
+
+struct HttpChannel {
+    server: ChannelId,
+    line: Vec<u8>,
+}
+
+impl AsyncChat for HttpChannel {
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.line.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let path = String::from_utf8(std::mem::take(&mut self.line))?;
+        // region both
+        let id = chat.id();
+        chat.registry()
+            .with(self.server, |server: &mut Server, listener| {
+                server.handle_request(listener.registry(), id, &path);
+            })?;
+        // end
+        Ok(())
+    }
+}
+
+impl Server {
+    // region both
+    fn handle_request(&mut self, registry: &mut Registry, client: ChannelId, path: &str) {
+        self.hits += 1;
+        if let Some(mut client) = registry.channel(client) {
+            client.push(format!("hit {} of {path}\r\n", self.hits));
+        }
+    }
+    // end
 }
 
 struct Member {
