@@ -16,7 +16,8 @@ pub(crate) fn main<A>(
     parse: impl FnOnce(lexopt::Parser) -> Result<Option<A>, lexopt::Error>,
     run: impl FnOnce(A) -> asynchat::Result,
 ) -> ExitCode {
-    env_logger::init();
+    // A failed connection is a warning.
+    env_logger::init_from_env(env_logger::Env::default().default_filter_or("warn"));
     let outcome = match parse(lexopt::Parser::from_env()) {
         Ok(Some(args)) => run(args),
         Ok(None) => say(help.trim_end()).map_err(Into::into),

@@ -68,7 +68,8 @@ pub(crate) fn run(
                 worker::listen(&mut front, wanted, false, door)?
             }
         };
-        stay(&mut front);
+        // It may have no channel, and is there to take the signal.
+        let _hold = front.handle().hold();
         keep_board(&mut front, plan);
         let handles = crew.handles.clone();
         signals::end_on_signal(front.handle(), move |front| end(front, &handles))?;
@@ -79,11 +80,6 @@ pub(crate) fn run(
     drop(front);
     // Where a worker has failed its own error says more.
     crew.finish().and(outcome)
-}
-
-/// A reactor with neither channel nor timer would end, and a handle does not count.
-fn stay(reactor: &mut Reactor) {
-    reactor.call_every(Duration::from_secs(60 * 60), |_| Ok(()));
 }
 
 fn keep_board(front: &mut Reactor, plan: &Plan) {
@@ -229,10 +225,11 @@ fn work(
         )?),
         None => {
             SERVER.set(Some(server));
-            stay(&mut reactor);
             None
         }
     };
+    // There is no connection yet.
+    let _hold = reactor.handle().hold();
     ready.send((reactor.handle(), address))?;
     reactor.run()
 }

@@ -5,7 +5,6 @@ use std::{
     net::TcpListener,
     sync::mpsc,
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use asynchat::{
@@ -138,8 +137,8 @@ fn start_worker() -> Result<(Handle, JoinHandle<Result>)> {
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || {
         let mut reactor = crate::reactor()?;
-        // Without channel and timer `run` would return at once, and a handle does not count.
-        reactor.call_every(Duration::from_secs(3600), |_| Ok(()));
+        // Without a channel `run` would return at once.
+        let _hold = reactor.handle().hold();
         tell.send(reactor.handle())?;
         reactor.run()
     });

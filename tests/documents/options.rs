@@ -78,12 +78,23 @@ fn the_options_of_every_program_are_those_of_its_help() {
                 .map(|option| format!("{name}: the page leaves out {option}")),
         );
         if let Some(port) = port
-            && !help.contains(&format!("[default: {port}"))
+            && !help.lines().any(|line| is_default(line, port))
         {
             wrong.push(format!("{name}: {port} is not the port by default"));
         }
     }
     nothing_wrong(wrong);
+}
+
+/// `[default: 80]` or `[default: 127.0.0.1:80]`.
+fn is_default(line: &str, port: u16) -> bool {
+    let told = line.split("[default: ").nth(1);
+    told.and_then(|told| {
+        told.split(|c: char| !c.is_ascii_digit() && !".:".contains(c))
+            .next()
+    })
+    .and_then(|told| told.rsplit(':').next()?.parse().ok())
+        == Some(port)
 }
 
 /// The prose below a program's heading.

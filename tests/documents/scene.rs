@@ -66,14 +66,15 @@ impl Server {
 }
 
 pub fn play(commands: &[Command]) {
-    let mut servers: BTreeMap<u16, Server> = BTreeMap::new();
+    let mut servers: BTreeMap<Place, Server> = BTreeMap::new();
     for command in commands {
         eprintln!("{}: $ {}", command.at, command.text);
         match command.name().as_str() {
             "cargo run" => {
                 let name = command.values("--example").next();
                 let name = name.unwrap_or_else(|| panic!("{}: which example?", command.at));
-                if CLIENTS.contains(&name) {
+                let args = arguments(command);
+                if CLIENTS.contains(&name) || args.first().is_some_and(|way| way == "call") {
                     let ended = start(name, command).ended();
                     assert_eq!(
                         (ended.code, ended.err.as_str()),
@@ -84,12 +85,14 @@ pub fn play(commands: &[Command]) {
                     agrees(command, &ended.out().lines().collect::<Vec<_>>());
                     continue;
                 }
-                let port = port(name, &arguments(command))
-                    .unwrap_or_else(|| panic!("{}: on which port?", command.at));
-                if let Some(server) = servers.remove(&port) {
+                let place =
+                    place(name, &args).unwrap_or_else(|| panic!("{}: on which port?", command.at));
+                if let Some(server) = servers.remove(&place) {
                     stop(server);
                 }
-                if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
+                if let Place::Port(port) = place
+                    && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err()
+                {
                     eprintln!("skipped: the rest of the page, because port {port} is in use");
                     break;
                 }
@@ -107,7 +110,7 @@ pub fn play(commands: &[Command]) {
                     command: command.clone(),
                     log: Vec::new(),
                 };
-                servers.insert(port, server);
+                servers.insert(place, server);
             }
             "curl" => curl(command),
             "nc" => netcat(command),
@@ -136,7 +139,22 @@ fn start(name: &str, command: &Command) -> Program {
     Program::start(&mut program)
 }
 
-/// Where a server will listen: as its arguments say, else as the table of examples/README.md does.
+/// Where only one server can be.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Port(u16),
+    /// In the folder where all are started.
+    SocketFile,
+}
+
+fn place(name: &str, args: &[String]) -> Option<Place> {
+    if name == "unix_rpc" {
+        return Some(Place::SocketFile);
+    }
+    port(name, args).map(Place::Port)
+}
+
+/// As its arguments say, else as the table of examples/README.md does.
 fn port(name: &str, args: &[String]) -> Option<u16> {
     let of = |option: &str| {
         let at = args.iter().position(|arg| arg == option)?;
