@@ -164,6 +164,8 @@ impl Registry {
         let Some(mut object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
             return;
         };
+        #[cfg(feature = "testing")]
+        self.tell_kit(id, &error);
         self.stats.callbacks += 1;
         let propagate = self.policy.propagate_panics;
         let mut channel = Channel::new(self, id);

@@ -436,6 +436,22 @@ fn a_prompt_and_a_pause_stand_in_a_script() {
     peer.play("S: 220 ready\nC: ASK\nS: Password: \\\nC: x\nS: …x…\nC resets\nS closes");
 }
 
+#[test]
+fn a_dialogue_that_goes_wrong_tells_what_handle_error_was_given() {
+    struct Failing;
+    impl Dispatcher for Failing {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            channel.recv_with(|_, _| Err("no such command".into()))?
+        }
+    }
+    let told = Harness::new(Failing).try_play("C: LIST\nS: 250 ok");
+    assert!(
+        told.unwrap_err()
+            .to_string()
+            .ends_with("- S: 250 ok\nhandle_error was given: no such command")
+    );
+}
+
 /// What `script` says of a polite server.
 fn mismatch(script: &str) -> String {
     polite().try_play(script).unwrap_err().to_string()

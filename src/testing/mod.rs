@@ -320,6 +320,17 @@ impl Harness {
     }
 }
 
+impl Registry {
+    /// So that a dialogue that goes wrong can tell why.
+    pub(crate) fn tell_kit(&self, id: ChannelId, error: &crate::BoxError) {
+        if let Some(slot) = self.slot(id)
+            && let Io::Testing(End::Stream(pipe)) = &slot.io
+        {
+            pipe.lock().failure = Some(error.to_string());
+        }
+    }
+}
+
 impl fmt::Debug for Harness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Harness").field("pipe", &self.pipe).finish()

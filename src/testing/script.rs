@@ -100,6 +100,7 @@ impl Harness {
                     before: told,
                     expected: vec![step.text.into()],
                     got: vec![wrong.into()],
+                    failure: self.pipe.lock().failure.clone(),
                 });
             }
             told.push(step.text.to_owned());
@@ -150,6 +151,7 @@ impl Harness {
             before: std::mem::take(told),
             expected: difference.iter().map(|step| step.text.into()).collect(),
             got: got[same..end(got.len())].iter().map(Line::said).collect(),
+            failure: self.pipe.lock().failure.clone(),
         })
     }
 }
@@ -181,6 +183,7 @@ pub struct Mismatch {
     before: Vec<String>,
     expected: Vec<String>,
     got: Vec<String>,
+    failure: Option<String>,
 }
 
 impl fmt::Display for Mismatch {
@@ -196,7 +199,10 @@ impl fmt::Display for Mismatch {
                 write!(f, "\n{mark} {line}")?;
             }
         }
-        Ok(())
+        match &self.failure {
+            Some(error) => write!(f, "\nhandle_error was given: {error}"),
+            None => Ok(()),
+        }
     }
 }
 

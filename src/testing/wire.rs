@@ -83,6 +83,8 @@ pub(crate) struct Pipe {
     pub(crate) shut: bool,
     /// The channel's end was dropped.
     pub(crate) closed: bool,
+    /// What `handle_error` was last given.
+    pub(crate) failure: Option<String>,
     /// It was dropped over unread input, which TCP tells the peer with a reset.
     pub(crate) aborted: bool,
 }
@@ -99,6 +101,7 @@ impl Pipe {
             connecting,
             broken: false,
             error: None,
+            failure: None,
             outbox: Vec::new(),
             window: usize::MAX,
             shut: false,
