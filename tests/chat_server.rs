@@ -45,6 +45,8 @@ fn users_talk_and_command() {
     ann.says("");
     ann.says("/me waves");
     ann.says("/MSG bob_2 for  your eyes");
+    // The nick it has already: nobody is told.
+    ann.says("/nick ann");
     ann.says("/nick Eve");
     for line in [
         "ann: hello",
@@ -54,7 +56,11 @@ fn users_talk_and_command() {
     ] {
         bob.hears(line);
     }
-    for line in ["* ann waves", "*** You are now Eve."] {
+    for line in [
+        "* ann waves",
+        "*** You are now ann.",
+        "*** You are now Eve.",
+    ] {
         ann.hears(line);
     }
     bob.says("/who");

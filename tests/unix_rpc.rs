@@ -6,8 +6,11 @@
 use std::{
     fs,
     io::{Read, Write},
-    os::unix::fs::PermissionsExt,
-    process::Command,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
+    process::{Command, Stdio},
     thread,
 };
 
@@ -123,7 +126,11 @@ fn a_stale_socket_is_in_the_way_unless_forced() {
     assert!(is_socket(&place.socket()));
     let server = place.serve(&["--force"]);
     place.answers(&["ping"], &["pong"]);
-    ends_well_when_terminated(server);
+    server.signal("TERM");
+    let ended = server.ended();
+    let said = format!("removing the stale socket {}\n", place.socket().display());
+    assert_eq!((ended.code, ended.err.lines().count()), (Some(0), 1));
+    assert!(ended.err.ends_with(&said), "{}", ended.err);
     assert!(!place.socket().exists());
 }
 
@@ -148,6 +155,13 @@ fn a_server_that_hangs_keeps_its_socket_too() {
     let place = Place::new();
     let server = place.serve(&[]);
     server.signal("STOP");
+    // A thread that still runs would make room in the backlog again.
+    eventually(|| {
+        let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+        let mut states = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")));
+        let stopped = |status: std::io::Result<String>| status.unwrap().contains("State:\tT");
+        states.all(stopped).then_some(())
+    });
     let address = SockAddr::unix(place.socket()).unwrap();
     let mut waiting = Vec::new();
     let full = (0..2000).find_map(|_| {
@@ -159,9 +173,62 @@ fn a_server_that_hangs_keeps_its_socket_too() {
     });
     assert_eq!(full.unwrap().kind(), std::io::ErrorKind::WouldBlock);
     place.cannot_serve(&["--force"], "a server is running there");
+    let ended = place.call(&["ping"]);
+    let why = "cannot connect: too many are waiting for the server already; try again";
+    assert_eq!(
+        (ended.code, ended.err),
+        (Some(1), format!("unix_rpc: {why}\n"))
+    );
     drop(waiting);
     server.signal("CONT");
-    place.answers(&["ping"], &["pong"]);
+    // The backlog is full until the server has run for a moment.
+    eventually(|| (place.call(&["ping"]).code == Some(0)).then_some(()));
+}
+
+/// `serve >/dev/full`, for one.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_file_is_gone_when_the_server_fails_behind_its_start() {
+    let place = Place::new();
+    let mut command = place.command("serve", &[]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    command.stdout(full.unwrap());
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(
+        err.starts_with("unix_rpc: No space left on device"),
+        "{err}"
+    );
+    assert!(!place.socket().exists());
+}
+
+/// Where the test is run by root, whom no mode stops, somebody else starts the server.
+#[test]
+fn a_directory_that_cannot_be_locked_is_named_as_the_reason() {
+    let place = Place::new();
+    let directory = place.directory.path();
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o733)).unwrap();
+    let mut command = place.command("serve", &[]);
+    if fs::metadata(directory).unwrap().uid() == 0 {
+        command.uid(65534).gid(65534);
+    } else {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o333)).unwrap();
+    }
+    let started = command.stderr(Stdio::piped()).output();
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+    let output = match started {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("skipped: nobody may not run the program: {error}");
+            return;
+        }
+    };
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    let why = "the directory has to be readable, to be locked: Permission denied";
+    assert!(err.contains(why), "{err}");
+    assert!(!place.socket().exists());
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     rc::Rc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use asynchat::{Address, Channel, ChannelId, ChatDispatcher, Dispatcher, Registry, Result, Stream};
@@ -16,6 +16,10 @@ use crate::{room::MAX_LINE, session::Session};
 pub(crate) const MAX_SESSIONS: usize = 8;
 /// How long the answer to the challenge may take.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long whoever gave a wrong answer may keep its own end open.
+pub(crate) const PARTING: Duration = Duration::from_secs(1);
+/// However many answers are wrong, so often the log tells it.
+const WARN_EVERY: Duration = Duration::from_secs(1);
 /// How long an operator may be silent.
 pub(crate) const SILENT: Duration = Duration::from_secs(30 * 60);
 
@@ -25,6 +29,7 @@ pub(crate) struct Monitor {
     password: Rc<str>,
     sessions: Vec<ChannelId>,
     pub(crate) wrong_answers: u64,
+    warned: Option<Instant>,
     keys: RandomState,
     challenges: u64,
 }
@@ -36,6 +41,7 @@ impl Monitor {
             password: password.into(),
             sessions: Vec::new(),
             wrong_answers: 0,
+            warned: None,
             keys: RandomState::new(),
             challenges: 0,
         }
@@ -48,13 +54,25 @@ impl Monitor {
         format!("{a:016x}{b:016x}")
     }
 
+    /// Counts a wrong answer, and tells of it unless it has just told of another.
+    pub(crate) fn count_wrong_answer(&mut self, now: Instant, who: &str) {
+        self.wrong_answers += 1;
+        if self.warned.is_some_and(|then| now - then < WARN_EVERY) {
+            return;
+        }
+        self.warned = Some(now);
+        let all = self.wrong_answers;
+        log::warn!("{who}: wrong answer to the challenge; so far: {all}");
+    }
+
     fn make_room(&mut self, registry: &mut Registry) -> bool {
         self.sessions.retain(|&id| registry.channel(id).is_some());
         if self.sessions.len() < MAX_SESSIONS {
             return true;
         }
+        // A connection that only waits for its peer's end has no object any more, so it makes room as well.
         let oldest = self.sessions.iter().position(|&id| {
-            registry.with_chat(id, |session: &mut Session, _| session.is_in) == Ok(false)
+            registry.with_chat(id, |session: &mut Session, _| session.is_in) != Ok(true)
         });
         let Some(oldest) = oldest else { return false };
         if let Some(mut session) = registry.channel(self.sessions.remove(oldest)) {
@@ -74,7 +92,7 @@ impl Dispatcher for Monitor {
         let monitor = channel.id();
         let registry = channel.registry();
         if !self.make_room(registry) {
-            log::warn!("{peer} is refused: {MAX_SESSIONS} monitor sessions are open");
+            log::info!("{peer} is refused: {MAX_SESSIONS} monitor sessions are open");
             return Ok(());
         }
         log::info!("monitor connection from {peer}");

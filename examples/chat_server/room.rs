@@ -154,6 +154,8 @@ impl Room {
         }
         let seat = self.seats.get_mut(&id).ok_or("You have left.")?;
         let news = match std::mem::replace(&mut seat.who, Who::Called(nick.into())) {
+            // It has said so before.
+            Who::Called(before) if before == nick => return Ok(()),
             Who::Called(before) => format!("*** {before} is now {nick}\r\n"),
             Who::Nobody | Who::Leaving => format!("*** {nick} joined\r\n"),
         };

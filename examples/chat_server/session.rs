@@ -2,12 +2,12 @@
 
 use std::{fmt::Write, rc::Rc};
 
-use asynchat::{AsyncChat, ChannelId, ChatChannel, Registry, Result};
+use asynchat::{AsyncChat, BoxError, ChannelId, ChatChannel, FrameTooLong, Registry, Result};
 
 use crate::{
     GRACE, digest,
-    monitor::{ANSWER_WITHIN, Monitor, SILENT},
-    room::{Room, Who},
+    monitor::{ANSWER_WITHIN, Monitor, PARTING, SILENT},
+    room::{MAX_LINE, Room, Who},
 };
 
 const HELP: &str = "\
@@ -55,14 +55,16 @@ impl Session {
             chat.push("Welcome.\r\n> ");
             return;
         }
-        log::warn!("{}: wrong answer to the challenge", chat.describe());
+        let who = chat.describe();
+        let now = chat.registry().now();
         // There is no monitor any more while the program shuts down.
         let _ = chat
             .registry()
             .with(self.monitor, |monitor: &mut Monitor, _| {
-                monitor.wrong_answers += 1;
+                monitor.count_wrong_answer(now, &who);
             });
         chat.push("Wrong.\r\n");
+        chat.set_linger(PARTING, MAX_LINE);
         chat.close_when_done();
     }
 
@@ -151,6 +153,17 @@ impl AsyncChat for Session {
         }
         self.answer(chat, line);
         Ok(())
+    }
+
+    /// Ends the session. Anybody can send too long a line, so that is nothing to alarm the log's readers with.
+    fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        let level = if error.is::<FrameTooLong>() {
+            log::Level::Info
+        } else {
+            log::Level::Error
+        };
+        log::log!(level, "{}: {error}", chat.describe());
+        chat.close();
     }
 }
 

@@ -79,6 +79,8 @@ fn a_nick_is_free_again_once_its_user_has_another_or_is_gone() {
          S: *** ANN is taken.
          C: /nick a b
          S: *** A nick has 1 to 20 of a-z 0-9 - _.
+         C: /nick bob
+         S: *** You are now bob.
          C: /nick Bob
          S: *** You are now Bob.",
     );
@@ -357,6 +359,26 @@ fn strangers_cannot_take_all_sessions() {
     let mut late = ann.connect_to(monitor).unwrap();
     assert!(late.is_closed());
     assert!(sessions.iter_mut().all(|session| !session.is_closed()));
+}
+
+#[test]
+fn wrong_answers_keep_the_operator_out_no_longer_than_silence_does() {
+    let mut room = room(10);
+    let monitor = with_monitor(&mut room);
+    let mut ann = enter(&mut room, "ann");
+    let mut strangers: Vec<_> = (0..MAX_SESSIONS)
+        .map(|_| operator(&mut ann, monitor).0)
+        .collect();
+    for stranger in &mut strangers {
+        stranger.play("C: wrong\nS: Wrong.\nS ends");
+        assert!(!stranger.is_closed());
+    }
+    let (mut operator, challenge) = operator(&mut ann, monitor);
+    log_in(&mut operator, &challenge);
+    assert!(strangers[0].is_closed() && !strangers[1].is_closed());
+    room.advance(monitor::PARTING);
+    assert!(strangers.iter_mut().all(Harness::is_closed));
+    assert!(!operator.is_closed());
 }
 
 #[test]

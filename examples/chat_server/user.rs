@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use asynchat::{
     AsyncChat, BoxError, Channel, ChannelId, ChatChannel, FrameTooLong, Handle, OutgoingFull,
-    Registry, Result, State,
+    Registry, Result,
 };
 
 use crate::{
@@ -147,10 +147,6 @@ impl AsyncChat for User {
     }
 
     fn handle_timeout(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        if chat.state() == State::Closing {
-            chat.close();
-            return Ok(());
-        }
         chat.push("*** You have been silent for too long.\r\n");
         self.leave(chat, " (silent)");
         Ok(())

@@ -1,6 +1,8 @@
 //! The client: one connection, one request after the other.
 
-use std::{cell::RefCell, collections::VecDeque, path::Path, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell, collections::VecDeque, io::ErrorKind, path::Path, rc::Rc, time::Duration,
+};
 
 use asynchat::{
     Address, AsyncChat, BoxError, ChatChannel, ChatDispatcher, Exceptional, FrameTooLong, Reactor,
@@ -29,12 +31,12 @@ pub(crate) fn call(
     let mut reactor = Reactor::new()?;
     let chat = ChatDispatcher::new(client, END).max_frame(MAX_ANSWER);
     let id = reactor.connect(Address::Unix(path.into()), chat)?;
-    let late = outcome.clone();
     reactor.call_later(timeout, move |registry| {
-        if let Some(mut client) = registry.channel(id) {
-            client.close();
-            *late.borrow_mut() = Err(format!("no answer within {timeout:?}").into());
-        }
+        // There is no client any more where the farewell is sent too.
+        let _ = registry.with_chat(id, |client: &mut Client, chat| {
+            client.fail(format!("no answer within {timeout:?}"));
+            chat.close();
+        });
         Ok(())
     });
     // Not `run`, which would wait for the timer too.
@@ -61,12 +63,18 @@ impl Client {
             self.is_done = true;
             chat.push(CLOSE);
             chat.push(END);
+            // A server that keeps its end open has nothing more to say.
+            chat.set_linger(Duration::ZERO, 0);
             chat.close_when_done();
         }
     }
 
+    /// What goes wrong behind the last answer, as a server that was told to stop may be quicker than the farewell, does
+    /// not take the answers away.
     fn fail(&self, error: impl Into<BoxError>) {
-        *self.outcome.borrow_mut() = Err(error.into());
+        if !self.is_done {
+            *self.outcome.borrow_mut() = Err(error.into());
+        }
     }
 }
 
@@ -95,16 +103,18 @@ impl AsyncChat for Client {
 
     fn handle_expt(&mut self, _: &mut ChatChannel<'_>, what: Exceptional) -> Result {
         if let Exceptional::ConnectFailed(error) = what {
-            self.fail(format!("cannot connect: {error}"));
+            // So Linux says that the backlog is full, in words that name no reason.
+            self.fail(if error.kind() == ErrorKind::WouldBlock {
+                "cannot connect: too many are waiting for the server already; try again".into()
+            } else {
+                format!("cannot connect: {error}")
+            });
         }
         Ok(())
     }
 
     fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        // A server that was told to stop may be quicker than the farewell.
-        if !self.is_done {
-            self.fail("the server closed the connection");
-        }
+        self.fail("the server closed the connection");
         chat.close();
         Ok(())
     }

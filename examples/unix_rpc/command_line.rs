@@ -29,7 +29,8 @@ Usage: unix_rpc serve [OPTIONS]
 
 Options:
       --socket PATH   the socket's file [default: unix_rpc.sock]
-      --force         serve: remove the socket that a server which did not end properly has left
+      --force         serve: remove the socket that a server which did not end properly has left; it looks the same
+                      as one of another program that has bound it and does not listen yet
       --timeout SECS  call: for all answers together [default: 10]
   -h, --help          show this
 

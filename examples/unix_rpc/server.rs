@@ -23,10 +23,11 @@ const MAX_OUTGOING: usize = 4 * 1024 * 1024;
 /// How long the answers under way may take once the server is stopped.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
-/// A server that runs.
+/// A server that runs until somebody stops it, or this is dropped.
 pub(crate) struct Server {
     handle: Handle,
-    thread: JoinHandle<Result>,
+    /// Until somebody has waited for it.
+    thread: Option<JoinHandle<Result>>,
 }
 
 impl Server {
@@ -46,7 +47,10 @@ impl Server {
             reactor.run()
         });
         match told.recv() {
-            Ok(handle) => Ok(Self { handle, thread }),
+            Ok(handle) => Ok(Self {
+                handle,
+                thread: Some(thread),
+            }),
             Err(_) => Err(ended(thread)
                 .err()
                 .unwrap_or_else(|| "the server did not start".into())),
@@ -59,8 +63,20 @@ impl Server {
     }
 
     /// Waits until somebody has stopped it.
-    pub(crate) fn join(self) -> Result {
-        ended(self.thread)
+    pub(crate) fn join(mut self) -> Result {
+        self.thread.take().map_or(Ok(()), ended)
+    }
+}
+
+/// Whoever starts a server and fails before `join` leaves no socket's file behind.
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.handle.stop();
+            if let Err(error) = ended(thread) {
+                log::warn!("{error}");
+            }
+        }
     }
 }
 

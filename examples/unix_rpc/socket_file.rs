@@ -28,6 +28,9 @@ pub(crate) struct SocketFile {
 }
 
 /// Listens on `path`. What is there already is in the way, but for a socket nobody listens on any more if `force`.
+///
+/// A socket that is bound and does not listen yet refuses as a dead one does, so `force` takes it from its live owner.
+/// Not from another server like this one: that holds the lock meanwhile.
 pub(crate) fn listen(path: &Path, force: bool) -> io::Result<(UnixListener, SocketFile)> {
     // Held to the end of this function: what two servers that start at once find must not change in between.
     let _lock = lock_directory(path)?;
@@ -91,7 +94,13 @@ fn lock_directory(path: &Path) -> io::Result<File> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let directory = File::open(parent)?;
+    let directory = File::open(parent).map_err(|error| {
+        let why = format!("the directory has to be readable, to be locked: {error}");
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => io::Error::new(error.kind(), why),
+            _ => error,
+        }
+    })?;
     for _ in 0..40 {
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(directory),

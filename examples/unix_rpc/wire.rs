@@ -1,8 +1,8 @@
 //! What goes over the socket, in both directions: lists of strings, each ended by [`END`].
 //!
-//! fail2ban pickles its lists, and unpickling runs whatever the sender likes. Here a string is itself with `%xx` for all
-//! but letters, digits and `-_.:/`, and spaces stand between the strings, so that no string can hold an [`END`].
-//! An answer begins with the string `ok` or `error`.
+//! fail2ban pickles its lists, and unpickling runs whatever the sender likes. Here a string is itself with `%xx` for
+//! all but letters, digits and `-_.:/`, and spaces stand between the strings, so that no string can hold an [`END`]. An
+//! answer begins with the string `ok` or `error`.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 

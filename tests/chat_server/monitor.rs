@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    io::Write,
     net::{SocketAddr, TcpStream},
     process::Command,
+    time::Instant,
 };
 
 use crate::{
@@ -112,7 +114,12 @@ fn the_operator_sees_speaks_kicks_and_ends_the_server() {
     ann.hears("*** The server ends.");
     ann.hears_the_end();
     let ended = server.ended();
-    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    assert_eq!((ended.code, ended.err.lines().count()), (Some(0), 1));
+    assert!(
+        ended.err.ends_with(": the operator ends the server\n"),
+        "{}",
+        ended.err
+    );
 }
 
 #[test]
@@ -171,6 +178,59 @@ fn strangers_cannot_keep_the_operator_out() {
 }
 
 #[test]
+fn wrong_answers_whose_senders_stay_do_not_keep_the_operator_out() {
+    let (_server, address, monitor) = monitored(&[]);
+    let mut ann = User::enter(address, "ann");
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..8 {
+            let (mut stranger, _) = stranger(monitor);
+            stranger.says("wrong");
+            stranger.hears("Wrong.");
+            all.push(stranger);
+        }
+        let Some(operator) = operator(monitor) else {
+            return;
+        };
+        operator.says("say hello");
+        ann.hears("*** operator: hello");
+    }
+}
+
+#[test]
+fn strangers_cannot_fill_the_log() {
+    const ROUNDS: usize = 100;
+    let (server, address, monitor) = monitored(&[]);
+    let begun = Instant::now();
+    for _ in 0..ROUNDS {
+        let (mut stranger, _) = stranger(monitor);
+        stranger.says("wrong");
+        stranger.hears("Wrong.");
+    }
+    for _ in 0..ROUNDS {
+        let (mut endless, _) = stranger(monitor);
+        endless.says(&"x".repeat(3_000));
+        endless.hears_the_end();
+    }
+    let lasted = begun.elapsed().as_secs();
+    drop(User::enter(address, "ann"));
+    server.signal("TERM");
+    let ended = server.ended();
+    let lines: Vec<_> = ended.err.lines().collect();
+    assert!(
+        !lines.is_empty() && lines.len() as u64 <= lasted + 1,
+        "{}",
+        ended.err
+    );
+    for line in lines {
+        assert!(
+            line.contains("WARN") && line.contains("wrong answer to the challenge; so far: "),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn a_kicked_user_that_does_not_read_is_gone_for_the_others_at_once() {
     let (_server, address, monitor) = monitored(&[]);
     let mut ann = User::enter(address, "ann");
@@ -192,7 +252,7 @@ fn sessions_that_vanish_harm_nobody() {
     for round in 0..20 {
         let (stranger, _) = stranger(monitor);
         if round % 2 == 0 {
-            stranger.says("half an answer");
+            stranger.stream().write_all(b"half an answer").unwrap();
         }
         stranger.resets();
     }

@@ -122,6 +122,26 @@ fn a_server_that_does_not_answer_is_given_up() {
 }
 
 #[test]
+fn an_answer_counts_though_the_server_keeps_the_connection_open() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).unwrap();
+    let client = Program::start(&mut place.command("call", &["--timeout", "3", "ping"]));
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut request = vec![0; b"ping".len() + END.len()];
+    stream.read_exact(&mut request).unwrap();
+    stream.write_all(&[b"ok pong", END].concat()).unwrap();
+    let ended = client.ended();
+    assert_eq!(
+        (ended.code, ended.out().as_str(), ended.err.as_str()),
+        (Some(0), "pong\n", "")
+    );
+    // The farewell has come all the same.
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, [b"<F2B_CLOSE_COMMAND>", END].concat());
+}
+
+#[test]
 fn the_manners_are_the_usual_ones() {
     let wrong: &[&[&str]] = &[
         &[],
