@@ -42,10 +42,13 @@ Arguments:
            - is a listening socket on standard input, as systemd and inetd pass it (Unix)
   -h, --help   show this";
 
-/// Players in one reactor.
+/// Players at a time.
 const PLAYERS: usize = 1000;
-/// Bytes that may wait for one player; who is that far behind is dropped.
-const BEHIND: usize = 64 * 1024;
+/// Bytes that may wait for one player; who is that far behind is dropped. It has room for the standings and a line from
+/// everybody, up to 73 bytes each: that much may come in one turn.
+const BEHIND: usize = 256 * 1024;
+/// Bytes read of one player at a time, and kept of what it sends too fast.
+const READ: usize = 8 * 1024;
 /// How long what is queued may take to leave at the end.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -98,6 +101,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
 fn reactor() -> Result<Reactor> {
     let builder = Reactor::builder()
         .max_channels(PLAYERS)
+        .read_buffer(READ)
         .watermarks(BEHIND / 4, BEHIND / 2)
         .max_outgoing(BEHIND);
     Ok(builder.build()?)

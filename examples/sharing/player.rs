@@ -1,22 +1,39 @@
 //! A connection: lines in, scores out. What it does with the points is up to its `Scores`.
 
-use std::{io::Write, mem, time::Duration};
+use std::{
+    io::Write,
+    mem,
+    time::{Duration, Instant},
+};
 
 use asynchat::{AsyncChat, ChannelId, ChatChannel, ChatDispatcher, Registry, Result, State};
 
 /// Bytes of a line.
 const MAX_LINE: usize = 1024;
 const IDLE: Duration = Duration::from_secs(300);
+/// So many lines of one player are taken in a [`WINDOW`]. The next ones wait in the kernel, and slow down only whoever
+/// sends them.
+const LINES: u32 = 20;
+const WINDOW: Duration = Duration::from_secs(2);
 
 /// How a player gets at the scores.
 pub(crate) trait Scores: 'static {
     /// `points` more for this player: counts them, and has the new score told.
     fn add(&mut self, chat: &mut ChatChannel<'_>, points: i64) -> Result;
+
+    /// What was added last is still on its way, and nothing more is to be read meanwhile.
+    fn is_busy(&self) -> bool {
+        false
+    }
 }
 
 pub(crate) struct Player<S> {
-    scores: S,
+    pub(crate) scores: S,
     line: Vec<u8>,
+    /// When the window began, and how many lines came since.
+    window: Option<(Instant, u32)>,
+    /// It has said enough for now.
+    is_held: bool,
 }
 
 impl<S: Scores> Player<S> {
@@ -25,8 +42,35 @@ impl<S: Scores> Player<S> {
         let player = Self {
             scores,
             line: Vec::new(),
+            window: None,
+            is_held: false,
         };
         ChatDispatcher::new(player, "\n").max_frame(MAX_LINE)
+    }
+
+    /// Reads no more in this turn, or, after the last line of a window, until the next begins.
+    ///
+    /// What is told to everybody leaves when the turn ends. With one line of each player in a turn that is never too
+    /// much for those who read, however many send without a pause.
+    fn hold(&mut self, chat: &mut ChatChannel<'_>) {
+        let now = chat.registry().now();
+        let (begun, lines) = match self.window {
+            Some((begun, lines)) if now - begun < WINDOW => (begun, lines + 1),
+            _ => (now, 1),
+        };
+        self.window = Some((begun, lines));
+        self.is_held = true;
+        let pause = if lines < LINES {
+            Duration::ZERO
+        } else {
+            WINDOW.saturating_sub(now - begun)
+        };
+        let id = chat.id();
+        chat.registry().call_later(pause, move |registry| {
+            // The player may have left. Otherwise `with_chat` has `readable` asked again.
+            let _ = registry.with_chat(id, |player: &mut Self, _| player.is_held = false);
+            Ok(())
+        });
     }
 }
 
@@ -36,12 +80,17 @@ impl<S: Scores> AsyncChat for Player<S> {
         Ok(())
     }
 
+    fn readable(&self) -> bool {
+        !self.is_held && !self.scores.is_busy()
+    }
+
     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
         self.line.extend_from_slice(data);
         Ok(())
     }
 
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.hold(chat);
         let line = mem::take(&mut self.line);
         let line = String::from_utf8_lossy(&line);
         match line.trim() {
