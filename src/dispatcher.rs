@@ -20,8 +20,9 @@ pub enum Exceptional {
 
 /// The callbacks of one channel.
 ///
-/// An object is handed to the reactor together with its socket and lives there until no callback can follow: until
-/// the channel is closed, or everything is sent after `close_when_done`. Every method has a default, so a type implements only what it cares about:
+/// An object is handed to the reactor together with its socket and lives there until no callback can follow: until the
+/// channel is closed, or everything is sent after `close_when_done`. Every method has a default, so a type implements
+/// only what it cares about:
 ///
 /// ```
 /// use asynchat::{Channel, Dispatcher, Result};
