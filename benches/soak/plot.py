@@ -18,7 +18,7 @@ import platform
 import statistics
 import sys
 
-WIDTH, NAMES, CHART, COLUMN = 980, 168, 96, 202  # of all, of the names, of a little chart, of one with its numbers
+WIDTH, NAMES, CHART, COLUMN = 980, 178, 96, 200  # of all, of the names, of a little chart, of one with its numbers
 TOP, ROW, HEIGHT, POINTS = 84, 32, 22, 50
 DRIVER = "(driver)"
 

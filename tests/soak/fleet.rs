@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr};
 use socket2::SockAddr;
 use tempfile::TempDir;
 
-use crate::{programs::Server, wire::pattern};
+use crate::{programs::Server, talk, wire::pattern};
 
 /// Seconds after which `http_server` closes a connection that says nothing, and one whose request does not end.
 pub const IDLE: &str = "3";
@@ -18,6 +18,10 @@ pub const HTTP_2: &str = "http_server --threads 2";
 pub const RESPONDER: &str = "http_responder";
 pub const CHAT: &str = "chat_room";
 pub const CHAT_SLOW: &str = "chat_room --max-outgoing";
+pub const TALK: &str = "chat_server";
+pub const TALK_SLOW: &str = "chat_server --max-outgoing";
+pub const BOARD: &str = "sharing shared";
+pub const RPC: &str = "unix_rpc";
 pub const PROXY: &str = "tcp_proxy to http_server";
 pub const PROXY_SINK: &str = "tcp_proxy to bench sink";
 pub const ECHO: &str = "echo";
@@ -52,12 +56,17 @@ impl Files {
         };
         let root = files.root();
         fs::create_dir_all(root.join("list")).unwrap();
+        fs::write(files.password(), talk::PASSWORD).unwrap();
         fs::write(root.join("small"), &files.small).unwrap();
         fs::write(root.join("large"), &files.large).unwrap();
         for number in 0..LISTED {
             fs::write(root.join(format!("list/entry-{number:02}")), "").unwrap();
         }
         files
+    }
+
+    fn password(&self) -> std::path::PathBuf {
+        self.folder.path().join("password")
     }
 
     pub fn root(&self) -> std::path::PathBuf {
@@ -130,12 +139,32 @@ impl Fleet {
                 "chat_room",
                 &["--port", "0", "--max-outgoing", "65536", "--rate", "100000"],
             ),
+            (BOARD, "sharing", &["shared", "127.0.0.1:0"]),
             (TIME, "time_server", &["--port", "0"]),
             (SELECT, "select_loop", &["--port", "0"]),
             (NOTES, "porting", &["0"]),
         ] {
             servers.push(Server::start(name, program, args, inet));
         }
+        let password = files.password();
+        let password = password.to_str().unwrap();
+        for (name, outgoing) in [(TALK, "262144"), (TALK_SLOW, "131072")] {
+            let args = [
+                "--port",
+                "0",
+                "--monitor-port",
+                "0",
+                "--password-file",
+                password,
+                "--max-outgoing",
+                outgoing,
+            ];
+            servers.push(Server::start(name, "chat_server", &args, inet));
+        }
+        let path = files.folder.path().join("rpc.sock");
+        let unix = |_: &str| SockAddr::unix(&path).ok();
+        let args = ["serve", "--socket", path.to_str().unwrap()];
+        servers.push(Server::start(RPC, "unix_rpc", &args, unix));
         // Port 0 would be of no use: it says the address it was given. So it has the traffic over Unix sockets.
         let path = files.folder.path().join("echo.sock");
         let address = format!("unix:{}", path.display());
@@ -152,6 +181,12 @@ impl Fleet {
     pub fn address(&self, name: &str) -> SockAddr {
         self.server(name).address.clone()
     }
+
+    /// Where the operator of a `chat_server` connects: its second line.
+    pub fn monitor(&self, name: &str) -> SockAddr {
+        let line = self.server(name).second_line();
+        inet(&line).unwrap_or_else(|| panic!("{name}: no address in {line:?}"))
+    }
 }
 
 /// Whether the program counts the bytes of its heap.
@@ -164,9 +199,20 @@ pub fn has_status(name: &str) -> bool {
     name == HTTP || name == HTTP_2
 }
 
-/// Whether a timer is always armed: the second of the status page, or of the loop written by hand.
+/// Whether a timer is always armed: the second of the status page, or of the loop written by hand, or the look for
+/// users without a nick.
 pub fn ticks(name: &str) -> bool {
-    has_status(name) || name == SELECT
+    has_status(name) || [SELECT, TALK, TALK_SLOW].contains(&name)
+}
+
+/// Whether the traffic gives it reason for this line on standard error.
+pub fn may_say(name: &str, line: &str) -> bool {
+    let reason = match name {
+        BOARD | RPC => "no terminator within max_frame",
+        TALK => "wrong answer to the challenge",
+        _ => return false,
+    };
+    line.contains(reason)
 }
 
 /// Whether it has no handler for SIGTERM, so that the signal is its end.

@@ -13,9 +13,10 @@ use std::{
 use socket2::{SockAddr, Socket};
 
 use crate::{
-    chat, fleet,
+    board, chat, fleet,
     fleet::Fleet,
     gate::Gate,
+    rpc,
     samples::quantile,
     times,
     traffic::Book,
@@ -82,7 +83,11 @@ pub fn clients(fleet: &Fleet) -> Vec<Honest<'_>> {
         fleet::ECHO | fleet::BENCH_ECHO => Kind::Stays(false, Box::new(says(b"ping", b"ping"))),
         fleet::BENCH_LINES => Kind::Stays(false, Box::new(says(b"ping\r\n", b"ping\r\n"))),
         fleet::BENCH_SOURCE => Kind::Stays(false, Box::new(says(b"GIVE 4\r\n", &[0, 1, 2, 3]))),
-        fleet::CHAT | fleet::CHAT_SLOW => Kind::Goes(Box::new(chat::look_in)),
+        fleet::CHAT | fleet::CHAT_SLOW | fleet::TALK | fleet::TALK_SLOW => {
+            Kind::Goes(Box::new(chat::look_in))
+        }
+        fleet::BOARD => Kind::Goes(Box::new(board::look_in)),
+        fleet::RPC => Kind::Stays(false, Box::new(says(rpc::PING, rpc::PONG))),
         fleet::NOTES => Kind::Stays(true, Box::new(says(b"?\r\n", b"500 what?\r\n"))),
         fleet::BENCH_SINK | fleet::PROXY_SINK => Kind::Goes(Box::new(|to| short_echo(to, b""))),
         fleet::TIME | fleet::SELECT | fleet::BENCH_TIME => Kind::Goes(Box::new(times::tcp)),
@@ -167,12 +172,12 @@ impl Honest<'_> {
 /// of anybody: what the scheduler does to one pass it does not do to all of them.
 pub fn quiet(
     clients: &[Honest<'_>],
+    passes: usize,
     reference: &SockAddr,
     book: &Book,
 ) -> HashMap<&'static str, [u32; 2]> {
-    const PASSES: usize = 20;
     let mut least = HashMap::new();
-    for _ in 0..PASSES {
+    for _ in 0..passes {
         for client in clients {
             let medians = match client.pass(reference) {
                 Ok(medians) => medians,

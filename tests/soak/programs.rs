@@ -21,8 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a program has said so far.
 #[derive(Default)]
 pub struct Said {
-    /// Lines on standard output, which are not kept.
+    /// Lines on standard output, of which the first two are kept.
     pub lines: u64,
+    second: Option<String>,
     /// Kinds of lines on standard error, every number in them as `N`, and how many of each.
     pub errors: BTreeMap<String, u64>,
     /// Figures asked for with SIGUSR1: how many times, and the last bytes in use.
@@ -70,6 +71,8 @@ impl Server {
                 said.lines += 1;
                 if said.lines == 1 {
                     let _ = first.send(line.to_owned());
+                } else if said.lines == 2 {
+                    said.second = Some(line.to_owned());
                 }
             }),
             read_lines(err, Arc::clone(&said), |said, line| {
@@ -96,17 +99,38 @@ impl Server {
         self.child.id()
     }
 
+    /// Of a program that says one more thing when it starts.
+    pub fn second_line(&self) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(line) = &self.said.lock().unwrap().second {
+                return line.clone();
+            }
+            assert!(Instant::now() < end, "{} says one line only", self.name);
+            thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
     pub fn look(&self) -> Step<Look> {
         look(&self.pid().to_string()).ok_or_else(|| format!("{} is gone", self.name))
     }
 
-    /// Whether its loop waits without an end, as it does when no timer is armed. `None`: it is at work, or this is not
-    /// known here.
+    /// Whether its loop waits without an end, as it does when no timer is armed; of several loops, that of the first
+    /// thread with one. `None`: it is at work, or this is not known here.
     pub fn waits_for_ever(&self) -> Option<bool> {
         if cfg!(not(target_arch = "x86_64")) {
             return None;
         }
-        let call = fs::read_to_string(format!("/proc/{}/syscall", self.pid())).ok()?;
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).ok()?;
+        let mut threads: Vec<_> = threads.flatten().map(|thread| thread.path()).collect();
+        threads.sort_unstable();
+        let mut calls = threads
+            .iter()
+            .filter_map(|thread| fs::read_to_string(thread.join("syscall")).ok());
+        calls.find_map(|call| Self::call_waits_for_ever(&call))
+    }
+
+    fn call_waits_for_ever(call: &str) -> Option<bool> {
         let words: Vec<_> = call.split_whitespace().collect();
         let timeout = match *words.first()? {
             // epoll_wait and epoll_pwait, and poll of mio's other backend.

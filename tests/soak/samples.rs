@@ -54,6 +54,8 @@ pub struct Sampler<'a> {
     pub book: &'a Book,
     pub gate: &'a Gate,
     pub every: Duration,
+    /// How many times the honest clients are asked in a pause.
+    pub passes: usize,
     pub started: Instant,
     pub csv: Option<BufWriter<File>>,
 }
@@ -228,7 +230,7 @@ impl<'a> Sampler<'a> {
             };
             rests.insert(server.name, rest);
         }
-        let waits = honest::quiet(self.honest, &self.reference, self.book);
+        let waits = honest::quiet(self.honest, self.passes, &self.reference, self.book);
         let seconds = self.started.elapsed().as_secs_f64();
         let mut lines = String::new();
         for (name, [server, reference]) in waits {

@@ -12,10 +12,10 @@ use std::{
 use socket2::SockAddr;
 
 use crate::{
-    chat,
+    board, chat,
     fleet::{self, Fleet},
     gate::Gate,
-    streams, times, web,
+    rpc, streams, talk, times, web,
     wire::Step,
 };
 
@@ -180,6 +180,68 @@ impl<'a> Rows<'a> {
         });
     }
 
+    /// `chat_server` and its operator.
+    fn talks(&mut self) {
+        let monitor = self.fleet.monitor(fleet::TALK);
+        for table in ["a", "b"] {
+            self.add(fleet::TALK, 300, "a conversation", move |to, n| {
+                talk::session(to, table, n)
+            });
+        }
+        self.add(fleet::TALK, 500, "more lines than are taken", talk::burst);
+        self.add(fleet::TALK, 500, "long lines and wrong nicks", talk::clumsy);
+        let operator = monitor.clone();
+        self.add(fleet::TALK, 400, "the operator", move |to, n| {
+            talk::operator(to, &operator, n)
+        });
+        self.add(fleet::TALK, 1000, "a stranger's answer", move |_, _| {
+            talk::stranger(&monitor)
+        });
+        let monitor = self.fleet.monitor(fleet::TALK_SLOW);
+        self.add(fleet::TALK_SLOW, 5000, "a stalled user", move |to, _| {
+            talk::stalled(to, &monitor)
+        });
+    }
+
+    fn requests(&mut self) {
+        self.add(fleet::RPC, 200, "set, get, list and unset", rpc::kept);
+        self.add(fleet::RPC, 80, "one request", rpc::short);
+        self.add(fleet::RPC, 400, "200 pipelined requests", |to, _| {
+            rpc::pipelined(to)
+        });
+        self.add(fleet::RPC, 300, "a cut request", |to, n| {
+            rpc::cut(to, n % 2 == 0)
+        });
+        self.add(fleet::RPC, 300, "a reset with unread answers", |to, _| {
+            rpc::unread(to)
+        });
+        self.add(fleet::RPC, 500, "too long a request", |to, _| {
+            rpc::too_long(to)
+        });
+        self.add(fleet::RPC, 1000, "a stalled reader", |to, _| {
+            rpc::stalled(to)
+        });
+        self.add(fleet::RPC, 300, "nothing said", |to, n| {
+            web::wordless(to, n % 2 == 0)
+        });
+    }
+
+    fn games(&mut self) {
+        self.add(fleet::BOARD, 200, "two players and a third", board::game);
+        self.add(fleet::BOARD, 300, "300 points in one piece", |to, _| {
+            board::burst(to)
+        });
+        self.add(fleet::BOARD, 300, "a reset with unread scores", |to, n| {
+            board::rude(to, n % 2 == 0)
+        });
+        self.add(fleet::BOARD, 500, "an endless line", |to, _| {
+            streams::endless_line(to)
+        });
+        self.add(fleet::BOARD, 300, "nothing said", |to, n| {
+            web::wordless(to, n % 2 == 0)
+        });
+    }
+
     fn clock(&mut self, server: &'static str) {
         self.add(server, 60, "the time", |to, _| times::tcp(to));
         self.add(server, 300, "a reset at once", |to, _| times::impatient(to));
@@ -284,5 +346,8 @@ pub fn rows<'a>(fleet: &'a Fleet, gate: &'a Gate) -> Vec<Row<'a>> {
     rows.add(fleet::CHAT_SLOW, 5000, "a stalled member", |to, _| {
         chat::stalled(to)
     });
+    rows.talks();
+    rows.requests();
+    rows.games();
     rows.rows
 }
