@@ -152,8 +152,8 @@ pub trait Dispatcher: Any {
 
     /// The idle timeout ran out ([`Channel::set_idle_timeout`]). Default: close.
     ///
-    /// With a last word and `close_when_done` instead, a peer that does not take it is closed when the same time has
-    /// passed once more.
+    /// With a last word and `close_when_done` instead, a peer that does not take it is closed, without another
+    /// callback, when the same time has passed once more.
     ///
     /// # Errors
     /// See [Errors](Self#errors).
