@@ -194,6 +194,10 @@ impl AsyncChat for Member {
     }
 
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        if self.is_overdue(chat) {
+            self.expel(chat, ": it does not say its name");
+            return Ok(());
+        }
         let Some(pause) = self.pace.note(chat.registry().now()) else {
             self.expel(chat, ": it talks too much");
             return Ok(());
@@ -355,6 +359,17 @@ mod tests {
         for _ in 0..13 {
             room.advance(NAME_WITHIN / 12);
             drip.feed("a");
+        }
+        assert!(drip.is_closed());
+    }
+
+    #[test]
+    fn a_bare_line_end_now_and_then_is_no_name() {
+        let mut room = Listener::new(room());
+        let mut drip = room.connect();
+        for _ in 0..40 {
+            room.advance(NAME_WITHIN / 12);
+            drip.feed("\n");
         }
         assert!(drip.is_closed());
     }

@@ -205,8 +205,11 @@ impl<'r> Channel<'r> {
 
     /// Sends one datagram.
     ///
+    /// A Unix datagram socket is writable all the time, whatever its peers take: keep what one of them refused, answer
+    /// `writable` with false, and try again after a while (`call_later`).
+    ///
     /// # Errors
-    /// `WouldBlock` when the system's queue is full; what the system says about the address.
+    /// `WouldBlock` when the system's queue, or that of the Unix peer, is full; what the system says about the address.
     pub fn send_to(&mut self, data: &[u8], to: impl Into<Address>) -> io::Result<usize> {
         let to = to.into();
         let id = self.id;
@@ -222,10 +225,13 @@ impl<'r> Channel<'r> {
     pub fn close_when_done(&mut self) {
         self.registry.uncork();
         let id = self.id;
+        let now = self.registry.clock.stamp();
         let Ok(slot) = self.slot_mut() else { return };
         if !slot.flags.raise(Flags::CLOSING) {
             return;
         }
+        // The peer has all of the idle timeout to take what is left.
+        slot.active_at = now;
         match slot.io.role() {
             Role::Listener | Role::Datagram => self.close(),
             Role::Stream | Role::Fd => {
@@ -262,8 +268,8 @@ impl<'r> Channel<'r> {
     /// Calls `handle_timeout` whenever nothing was read or written for `after`; `None` ends it. O(log n); each
     /// read or write costs one store (R20).
     ///
-    /// A channel that is already closing ([`close_when_done`](Self::close_when_done)) is closed instead, without a
-    /// callback: its peer does not take what is queued.
+    /// A channel that is already closing ([`close_when_done`](Self::close_when_done)), and whose peer has taken nothing
+    /// of what is queued for so long, is closed instead, without a callback.
     pub fn set_idle_timeout(&mut self, after: Option<Duration>) {
         let id = self.id;
         let now = self.registry.clock.stamp();

@@ -20,8 +20,9 @@ pub enum Exceptional {
 
 /// The callbacks of one channel.
 ///
-/// An object is handed to the reactor together with its socket and lives there until no callback can follow: until
-/// the channel is closed, or everything is sent after `close_when_done`. Every method has a default, so a type implements only what it cares about:
+/// An object is handed to the reactor together with its socket and lives there until no callback can follow: until the
+/// channel is closed, or everything is sent after `close_when_done`. Every method has a default, so a type implements
+/// only what it cares about:
 ///
 /// ```
 /// use asynchat::{Channel, Dispatcher, Result};
@@ -151,8 +152,8 @@ pub trait Dispatcher: Any {
 
     /// The idle timeout ran out ([`Channel::set_idle_timeout`]). Default: close.
     ///
-    /// With a last word and `close_when_done` instead, a peer that does not take it is closed when the same time has
-    /// passed once more.
+    /// With a last word and `close_when_done` instead, a peer that does not take it is closed, without another
+    /// callback, when the same time has passed once more.
     ///
     /// # Errors
     /// See [Errors](Self#errors).

@@ -6,7 +6,10 @@ use mio::Token;
 
 /// Names one channel of one reactor, for ever: an id whose channel is closed never reaches another one (R6).
 ///
-/// Cheap to copy and keep; shown as `index.generation`.
+/// Cheap to copy and keep; shown as `index.generation`. Another reactor may use the same: keep it with the [`Handle`]
+/// of its own where there are several.
+///
+/// [`Handle`]: crate::Handle
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelId(
     /// Generation above, index below, in one word: comparing is one instruction, and so is the way to a token.

@@ -247,6 +247,8 @@ mod listen;
 mod outgoing;
 mod post_box;
 mod producer;
+#[cfg(test)]
+mod properties;
 mod push;
 mod reactor;
 mod readiness;

@@ -17,6 +17,8 @@ const WAKE: Token = Token(usize::MAX);
 const MOST_EVENTS: usize = 64 * 1024;
 /// Posted calls that run in one turn, so that a flood of them does not starve the channels.
 const JOBS_PER_TURN: usize = 1024;
+/// Pollers count milliseconds in 32 bits, and some take more for no limit.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 
 /// The event loop and everything in it.
 ///
@@ -93,7 +95,7 @@ impl Reactor {
             if self.is_idle() && !self.has_jobs() {
                 break;
             }
-            self.turn(None)?;
+            self.pass(None)?;
         }
         self.registry.note_finished_shutdown();
         self.registry.forget_finished_shutdown();
@@ -109,6 +111,11 @@ impl Reactor {
     /// Only when the poller fails.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn> {
         self.registry.forget_finished_shutdown();
+        self.pass(max_wait)
+    }
+
+    /// A turn of the life in progress: what `run` still has to do after a shutdown does not begin a new one.
+    fn pass(&mut self, max_wait: Option<Duration>) -> Result<Turn> {
         let callbacks = self.registry.stats.callbacks;
         let mark = self.registry.timers.mark();
         let wait = self.wait(max_wait);
@@ -149,6 +156,7 @@ impl Reactor {
         };
         // Not the turn's own time: its callbacks may have taken long.
         let until = deadline.saturating_duration_since(registry.clock.present());
+        let until = until.min(LONGEST_WAIT);
         Some(max_wait.map_or(until, |wait| wait.min(until)))
     }
 

@@ -89,6 +89,7 @@ pub struct Registry {
 impl Registry {
     pub(crate) fn new(poll: mio::Registry, handle: Handle, policy: Policy) -> Self {
         let buffers = ReadBuffers::new(policy.read_buffer);
+        let serial = first_serial();
         Self {
             poll,
             policy,
@@ -99,7 +100,7 @@ impl Registry {
             touched: Vec::new(),
             visiting: ChannelId::NONE,
             cork: Cork::none(),
-            timers: Timers::new(),
+            timers: Timers::new(serial),
             clock: Clock::new(),
             handle,
             jobs: VecDeque::new(),
@@ -110,7 +111,7 @@ impl Registry {
             held: Vec::new(),
             effects: 0,
             breaks: 0,
-            serial: first_serial(),
+            serial,
             adopted: None,
             stats: Stats::default(),
             stopping: false,

@@ -116,12 +116,16 @@ impl Registry {
         };
         // A stream's first callback is `handle_connect`, however long that takes.
         let greeted = matches!(slot.phase, Phase::Open);
-        let closing = slot.flags.has(Flags::CLOSING);
+        let closing = slot.flags.has(Flags::CLOSING)
+            && slot
+                .outgoing
+                .as_ref()
+                .is_some_and(|queue| queue.can_flush());
         self.timers.rearm(timer, next, Task::Idle(id, after));
         if due > now || !greeted {
             return;
         }
-        // Asked before, and only silence since: a `handle_timeout` that ends gracefully would be asked for ever.
+        // Its peer takes nothing of what is left: a `handle_timeout` that ends gracefully would be asked for ever.
         if closing {
             self.close(id, "idle for too long");
             return;

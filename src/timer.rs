@@ -114,11 +114,12 @@ struct Pending<T> {
 }
 
 impl<T> Timers<T> {
-    pub(crate) fn new() -> Self {
+    /// `serial` is far from that of any other reactor, so that an id of theirs finds nothing here.
+    pub(crate) fn new(serial: u64) -> Self {
         Self {
             heap: Vec::new(),
             slots: Slab::new(),
-            next_seq: NonZeroU64::MIN,
+            next_seq: NonZeroU64::MIN.saturating_add(serial),
         }
     }
 

@@ -61,7 +61,7 @@ fn a_handle_goes_to_any_thread_and_so_does_an_accepted_stream() {
 #[test]
 fn posts_from_many_threads_keep_each_threads_order_and_none_is_lost() {
     const THREADS: usize = 8;
-    const POSTS: usize = 10_000;
+    const POSTS: usize = if cfg!(miri) { 100 } else { 10_000 };
     let mut reactor = waiting();
     let next = Arc::new(Mutex::new([0_usize; THREADS]));
     let posters: Vec<_> = (0..THREADS)
@@ -107,7 +107,7 @@ fn every_single_post_wakes_a_loop_that_waits_without_a_timeout() {
             }
         });
         // Sometimes the post comes before the poll, mostly during it, sometimes while the last one is being handled.
-        for _ in 0..2000 {
+        for _ in 0..if cfg!(miri) { 20 } else { 2000 } {
             ask.send(reactor.handle()).unwrap();
             reactor.run().unwrap();
         }
@@ -117,6 +117,7 @@ fn every_single_post_wakes_a_loop_that_waits_without_a_timeout() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri's epoll knows no EPOLLPRI")]
 fn a_flood_of_posts_is_rationed_and_does_not_starve_the_channels() {
     let mut reactor = reactor();
     let trace = Trace::new();
@@ -239,7 +240,7 @@ fn a_hold_keeps_run_waiting_for_what_another_thread_posts() {
 
 #[test]
 fn the_last_hold_to_go_wakes_a_loop_that_sleeps_and_a_post_before_it_is_done() {
-    for _ in 0..200 {
+    for _ in 0..if cfg!(miri) { 3 } else { 200 } {
         let mut reactor = reactor();
         let handle = reactor.handle();
         let holds = [handle.hold(), handle.hold()];
@@ -279,6 +280,7 @@ fn stop_and_shutdown_end_run_although_it_is_held() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri's epoll knows no EPOLLPRI")]
 fn a_posted_call_may_do_whatever_a_callback_may() {
     let mut reactor = reactor();
     let (listener, address) = serve(&mut reactor, |_| Recorder::new(&Trace::new()));
@@ -307,6 +309,7 @@ fn a_posted_call_may_do_whatever_a_callback_may() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri's epoll knows no EPOLLPRI")]
 fn streams_accepted_here_are_served_by_a_reactor_on_another_thread() {
     struct Echo;
     impl Dispatcher for Echo {
@@ -371,6 +374,7 @@ fn stop_from_another_thread_ends_run_and_closes_nothing() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri's epoll knows no EPOLLPRI")]
 fn shutdown_from_another_thread_sends_what_is_queued_and_ends_run() {
     within_deadline(|| {
         let mut reactor = reactor();
@@ -403,6 +407,7 @@ fn shutdown_from_another_thread_sends_what_is_queued_and_ends_run() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri knows no signals")]
 fn a_thread_that_waits_for_signals_can_shut_the_reactor_down() {
     use signal_hook::{consts::SIGUSR1, iterator::Signals, low_level::raise};
 

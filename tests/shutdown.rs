@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{Channel, ChannelId, Dispatcher, Reactor, Result, State, Turn};
+use asynchat::{Channel, ChannelId, Dispatcher, Handle, Reactor, Result, State, Turn};
 
 #[path = "util/patience.rs"]
 mod patience;
@@ -451,6 +451,44 @@ fn close_all_closes_every_channel_without_callbacks_and_leaves_timers() {
     assert_eq!(reactor.stats().channels, 0);
     run(&mut reactor);
     assert_eq!(trace.lines(), ["timer"]);
+}
+
+#[test]
+fn a_post_behind_a_shutdown_does_not_begin_a_new_life() {
+    for held in [false, true] {
+        let mut reactor = reactor();
+        let handle = reactor.handle();
+        let _hold = held.then(|| handle.hold());
+        reactor.call_every(DEADLINE, |_| Ok(()));
+        let behind = handle.clone();
+        handle
+            .call_soon(move |registry| {
+                registry.shutdown(MS);
+                behind.call_soon(|_| Ok(()))?;
+                Ok(())
+            })
+            .unwrap();
+        run(&mut reactor);
+    }
+}
+
+#[test]
+fn a_listener_that_posts_as_it_is_dropped_does_not_undo_the_shutdown() {
+    struct Posts(Handle);
+    impl Dispatcher for Posts {}
+    impl Drop for Posts {
+        fn drop(&mut self) {
+            self.0.call_soon(|_| Ok(())).unwrap();
+        }
+    }
+    let mut reactor = reactor();
+    reactor.call_every(DEADLINE, |_| Ok(()));
+    let handle = reactor.handle();
+    reactor
+        .listen(([127, 0, 0, 1], 0), Posts(handle.clone()))
+        .unwrap();
+    handle.shutdown(MS);
+    run(&mut reactor);
 }
 
 #[test]

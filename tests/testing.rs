@@ -410,6 +410,7 @@ fn with_a_builder_a_panic_goes_to_handle_error() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "counts to a bound on calls")]
 #[should_panic(expected = "does not come to rest")]
 fn a_handler_that_never_rests_is_told_so() {
     let mut peer = Harness::new(Diary::default());

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynchat::{BoxError, Channel, Dispatcher, ErrorSource, Reactor, Registry, Result, TimerId};
+use asynchat::{
+    BoxError, Channel, Dispatcher, ErrorSource, Produced, Reactor, Registry, Result, TimerId,
+    from_fn,
+};
 
 #[path = "util/patience.rs"]
 mod patience;
@@ -401,6 +404,15 @@ fn a_stale_timer_id_never_reaches_a_later_timer() {
 }
 
 #[test]
+fn the_id_of_a_timer_finds_nothing_in_another_reactor() {
+    let (mut one, mut other) = (reactor(), reactor());
+    let foreign = one.call_later(HOUR, |_| Ok(()));
+    other.call_later(HOUR, |_| Ok(()));
+    assert!(!other.reschedule(foreign, MS) && !other.cancel(foreign));
+    assert!(one.reschedule(foreign, MS) && one.cancel(foreign));
+}
+
+#[test]
 fn a_hundred_thousand_timers_are_armed_and_cancelled() {
     const TIMERS: usize = 100_000;
     let mut reactor = reactor();
@@ -719,6 +731,62 @@ fn a_timeout_that_ends_gracefully_ends_a_peer_that_takes_nothing() {
     assert!(reactor.is_idle() && reactor.channel(id).is_none());
     assert!(!trace.joined().contains("close"), "{}", trace.joined());
     drop(theirs);
+}
+
+#[test]
+fn a_closing_channel_that_waits_for_its_own_producer_is_asked() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (ours, mut theirs) = tcp_pair();
+    let asked = Rc::new(Cell::new(0));
+    let count = asked.clone();
+    let mut recorder = Recorder::new(&trace);
+    // The producer has something at last when it has been asked twice.
+    recorder.on_timeout = Some(Box::new(move |channel| {
+        count.set(count.get() + 1);
+        if count.get() == 2 {
+            channel.touch();
+        }
+        Ok(())
+    }));
+    let id = reactor.register(ours, recorder).unwrap();
+    let mut channel = reactor.channel(id).unwrap();
+    channel.set_idle_timeout(Some(IDLE));
+    let (ready, mut given) = (asked.clone(), false);
+    channel.push_with_producer(from_fn(move || {
+        Ok(match (ready.get(), given) {
+            (0 | 1, _) => Produced::Pending,
+            (_, true) => Produced::Done,
+            (_, false) => {
+                given = true;
+                Produced::Data("late".into())
+            }
+        })
+    }));
+    channel.close_when_done();
+    turn_until(&mut reactor, |_| asked.get() >= 2);
+    assert_eq!(peer::read_to_end(&mut reactor, &mut theirs), b"late");
+}
+
+#[test]
+fn a_peer_has_the_whole_idle_timeout_for_what_is_left_at_a_graceful_close() {
+    let mut reactor = reactor();
+    let (ours, _theirs) = narrow_tcp_pair();
+    let id = reactor
+        .register(ours, Recorder::new(&Trace::new()))
+        .unwrap();
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push(vec![b'x'; 8 << 20]);
+    channel.set_idle_timeout(Some(4 * IDLE));
+    let closed = Rc::new(Cell::new(None));
+    let when = closed.clone();
+    reactor.call_later(3 * IDLE, move |registry| {
+        when.set(Some(registry.now()));
+        registry.channel(id).unwrap().close_when_done();
+        Ok(())
+    });
+    run(&mut reactor);
+    assert!(Instant::now() >= closed.get().unwrap() + 4 * IDLE);
 }
 
 #[test]

@@ -36,7 +36,7 @@ struct Armed {
 impl Armed {
     fn new(count: usize) -> Self {
         let mut armed = Self {
-            timers: Timers::new(),
+            timers: Timers::new(0),
             ids: Vec::with_capacity(count),
             random: Random::new(),
             now: Instant::now(),
@@ -129,7 +129,7 @@ fn insert_all_and_fire_all(bencher: Bencher<'_, '_>, count: usize) {
     let deadlines: Vec<_> = (0..count)
         .map(|_| now + Duration::from_millis(random.below(30_000) as u64))
         .collect();
-    let mut timers = Timers::new();
+    let mut timers = Timers::new(0);
     bencher
         .counter(divan::counter::ItemsCount::new(count))
         .bench_local(|| {

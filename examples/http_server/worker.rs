@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use asynchat::{Address, Dispatcher, ListenOptions, Reactor, Registry, Result};
+use asynchat::{Address, ChannelId, Dispatcher, ListenOptions, Reactor, Registry, Result};
 
 use crate::{
     access_log::{self, AccessLog},
@@ -16,6 +16,10 @@ use crate::{
     paths::Root,
     server::Server,
 };
+
+/// Bytes that the kernel may hold unsent for a connection.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 128 * 1024;
 
 /// What every worker is made from.
 #[derive(Clone)]
@@ -84,12 +88,28 @@ pub(crate) fn listen(
     let id = registry
         .listen_with(wanted, &options, listener)
         .map_err(|error| cannot_listen(wanted, &error))?;
+    note_progress(registry, id);
     match registry.channel(id).map(|listener| listener.local_addr()) {
         Some(Ok(Address::Inet(address))) => Ok(address),
         Some(Err(error)) => Err(cannot_listen(wanted, &error).into()),
         _ => Ok(wanted),
     }
 }
+
+/// Has the kernel take no more ahead of what a client reads than a few blocks, or one that reads steadily but slowly
+/// would seem to have stalled. Every connection inherits it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn note_progress(registry: &mut Registry, listener: ChannelId) {
+    if let Some(listener) = registry.channel(listener)
+        && let Ok(socket) = listener.as_fd()
+        && let Err(error) = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT)
+    {
+        log::warn!("slow downloads may be taken for stalled ones: {error}");
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn note_progress(_: &mut Registry, _: ChannelId) {}
 
 pub(crate) fn cannot_listen(on: SocketAddr, error: &std::io::Error) -> String {
     format!("cannot listen on {on}: {error}")

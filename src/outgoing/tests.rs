@@ -11,7 +11,7 @@ use std::{
 use proptest::{collection::vec, prelude::*};
 
 use super::{flushing::*, *};
-use crate::Produced;
+use crate::{Produced, properties::config};
 
 /// What a producer answers when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +119,8 @@ impl Model {
     /// Bytes that come before what the first producer has yet to give, or all if there is none.
     fn ready(&self) -> Vec<u8> {
         let end = self.first_stop().map_or(self.items.len(), |at| at + 1);
-        let bytes = self.items[..end].iter().flat_map(Item::bytes);
-        bytes.copied().collect()
+        let bytes: Vec<&[u8]> = self.items[..end].iter().map(|i| &**i.bytes()).collect();
+        bytes.concat()
     }
 
     fn accept(&mut self, mut n: usize) {
@@ -361,10 +361,7 @@ fn write(model: &Shared, slices: &[IoSlice<'_>], taken: Taken) -> io::Result<usi
     assert!(model.accepted < model.budget, "the budget is used up");
     assert!((1..=SLICES).contains(&slices.len()));
     assert!(slices.iter().all(|slice| !slice.is_empty()));
-    let offered: Vec<u8> = slices
-        .iter()
-        .flat_map(|slice| slice.iter().copied())
-        .collect();
+    let offered = slices.iter().map(|s| &**s).collect::<Vec<_>>().concat();
     assert!(
         model.ready().starts_with(&offered),
         "offered something else than what comes next"
@@ -474,19 +471,14 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(cases)
-    }
-}
+const OPS: usize = if cfg!(miri) { 10 } else { 60 };
 
 proptest! {
-    #![proptest_config(config(400))]
+    #![proptest_config(config(400, 2))]
 
     #[test]
     fn bytes_arrive_once_and_in_order_whatever_the_socket_and_the_producers_do(
-        ops in vec(op(), 0..60),
+        ops in vec(op(), 0..OPS),
     ) {
         let mut rig = Rig::new();
         for op in &ops {
@@ -496,7 +488,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_handed_back_unsent_is_what_is_left_in_order(ops in vec(op(), 0..40)) {
+    fn what_is_handed_back_unsent_is_what_is_left_in_order(ops in vec(op(), 0..OPS)) {
         let mut rig = Rig::new();
         for op in &ops {
             rig.apply(op);
@@ -753,7 +745,7 @@ impl Sending {
 impl Sink for Sending {
     fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         self.more.push(more);
-        let offered = slices.iter().flat_map(|s| s.to_vec()).collect::<Vec<_>>();
+        let offered = slices.iter().map(|s| &**s).collect::<Vec<_>>().concat();
         self.calls.push((offered.len(), None));
         self.take(&offered)
     }
@@ -948,7 +940,11 @@ impl Sink for Refusing {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "fills blocks of 64 KiB byte by byte")]
 fn a_file_the_system_does_not_send_is_read_in_blocks_from_where_it_got_to() {
+    let bytes: Vec<u8> = (0..3 * FILE_BLOCK as u32 + 5)
+        .map(|n| (n / 11) as u8)
+        .collect();
     for kind in [
         io::ErrorKind::InvalidInput,
         io::ErrorKind::Unsupported,
@@ -956,9 +952,6 @@ fn a_file_the_system_does_not_send_is_read_in_blocks_from_where_it_got_to() {
         io::ErrorKind::PermissionDenied,
     ] {
         for first in [0, 1_000] {
-            let bytes: Vec<u8> = (0..3 * FILE_BLOCK as u32 + 5)
-                .map(|n| (n / 11) as u8)
-                .collect();
             let mut queue = Outgoing::default();
             push_file(&mut queue, &bytes);
             push(&mut queue, 3);
@@ -1050,9 +1043,10 @@ fn piece() -> impl Strategy<Value = Piece> {
 }
 
 proptest! {
-    #![proptest_config(config(200))]
+    #![proptest_config(config(200, 1))]
 
     #[test]
+    #[cfg_attr(miri, ignore = "fills blocks of 64 KiB byte by byte")]
     fn files_arrive_whole_and_in_their_place_whatever_the_socket_does(
         pieces in vec(piece(), 1..12),
         answers in vec(taken().prop_filter("tested elsewhere", |t| *t != Taken::Broken), 0..40),

@@ -101,6 +101,7 @@ mod tests {
     use super::super::from_fn;
     use super::super::tests::{answers, collect, data, failure, pending, script};
     use super::*;
+    use crate::properties::config;
 
     fn coalescing(limit: usize, steps: Vec<io::Result<Produced>>) -> Vec<String> {
         answers(CoalescingProducer::new(script(steps)).with_limit(limit))
@@ -162,24 +163,29 @@ mod tests {
     #[test]
     fn a_block_the_queue_has_dropped_is_filled_again() {
         let mut producer = CoalescingProducer::new(from_fn(|| data("0123456789")));
+        if cfg!(miri) {
+            producer = producer.with_limit(1_005);
+        }
         let mut block = || match producer.more().unwrap() {
             Produced::Data(block) => (block.as_ptr(), block.len()),
             other => panic!("no data but {other:?}"),
         };
         let first = block();
-        assert_eq!(first.1, 65_530);
+        assert_eq!(first.1, if cfg!(miri) { 1_000 } else { 65_530 });
         assert_eq!([block(), block(), block()], [first; 3]);
     }
 
     proptest! {
+        #![proptest_config(config(256, 8))]
+
         #[test]
         fn no_byte_is_lost_added_or_moved(
-            pieces in proptest::collection::vec("[a-z]{0,9}", 0..20),
+            pieces in proptest::collection::vec(proptest::collection::vec(b'a'..=b'z', 0..10), 0..20),
             limit in 0_usize..12,
         ) {
             let steps = pieces.iter().map(|piece| Ok(Produced::Data(piece.clone().into())));
             let coalescing = CoalescingProducer::new(script(steps)).with_limit(limit);
-            prop_assert_eq!(collect(coalescing).unwrap(), pieces.concat().into_bytes());
+            prop_assert_eq!(collect(coalescing).unwrap(), pieces.concat());
         }
     }
 }

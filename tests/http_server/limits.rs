@@ -226,6 +226,39 @@ fn a_client_that_does_not_take_its_answer_is_closed() {
 }
 
 #[test]
+fn a_client_that_reads_slowly_and_steadily_is_not_taken_for_one_that_does_not() {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+        time::{Duration, Instant},
+    };
+    let server = serve(&["--idle-timeout", "1"], |root| {
+        std::fs::File::create(root.join("sparse"))
+            .unwrap()
+            .set_len(1 << 30)
+            .unwrap();
+    });
+    let mut client = TcpStream::connect(server.address).unwrap();
+    client
+        .write_all(b"GET /sparse HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut block = vec![0; 128 * 1024];
+    let begun = Instant::now();
+    // Three times the patience, and less than a kernel left to itself would have taken at once.
+    while begun.elapsed() < Duration::from_secs(3) {
+        client.read_exact(&mut block).unwrap();
+        std::thread::sleep(Duration::from_millis(200)); // what makes it slow
+    }
+    let mut rest = 0;
+    client
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    while rest < 8 << 20 {
+        rest += client.read(&mut block).expect("it goes on");
+    }
+}
+
+#[test]
 fn a_full_server_closes_who_has_waited_longest() {
     let server = serve(&["--max-connections", "2"], |_| ());
     let mut first = server.connect();

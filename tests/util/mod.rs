@@ -21,7 +21,7 @@ use asynchat::{
 };
 
 /// Long enough for a loaded machine; a passing test never waits for it.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(if cfg!(miri) { 120 } else { 10 });
 
 /// A reactor whose callbacks' panics fail the test. Use `Reactor::new` where a panic is the subject.
 pub fn reactor() -> Reactor {
