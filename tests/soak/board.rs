@@ -8,7 +8,7 @@ use crate::wire::{
     Step, at, connect, ensure, expect_any_end, expect_end, half_close, line, reset, send,
 };
 
-const POINTS: usize = 30;
+const POINTS: usize = 18;
 
 struct Player {
     /// Its address, as the board shows it.
