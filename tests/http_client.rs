@@ -25,7 +25,7 @@ mod consumer;
 mod consumers;
 #[path = "http_client/peers.rs"]
 mod peers;
-#[path = "http_client/program.rs"]
+#[path = "util/program.rs"]
 mod program;
 #[path = "../examples/http_client/progress.rs"]
 mod progress;

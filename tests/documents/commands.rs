@@ -1,5 +1,5 @@
-//! Every command of every page is either run, or in the list of those that are not, with the reason; of those, what they
-//! name is checked.
+//! Every command of every page is either run, or in the list of those that are not, with the reason; of those, what
+//! they name is checked.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Not run, by the beginning of the command.
-const NOT_RUN: [(&str, &str); 9] = [
+const NOT_RUN: [(&str, &str); 10] = [
     (
         "cargo test",
         "it would run itself; its targets, features and names are checked",
@@ -28,6 +28,10 @@ const NOT_RUN: [(&str, &str); 9] = [
     (
         "fuzz/run",
         "needs a nightly toolchain; its targets are checked",
+    ),
+    (
+        "benches/soak/run",
+        "20 minutes, and it draws over a figure of the documents; its arguments are checked",
     ),
     (
         "benches/compare/",
@@ -156,7 +160,16 @@ fn of_program(program: &str, args: &[String]) -> Result<(), String> {
 
 fn cargo(command: &Command) -> Result<(), String> {
     let mut sources = Vec::new();
-    let mut words = command.args().iter();
+    let args = command.args();
+    let own = args.iter().position(|word| word == "--");
+    let (args, passed_on) = args.split_at(own.unwrap_or(args.len()));
+    for word in passed_on {
+        match word.as_str() {
+            "--" | "--nocapture" | "--show-output" | "--ignored" | "ARGUMENTS" => {}
+            other => return Err(format!("{other} is nothing to pass on")),
+        }
+    }
+    let mut words = args.iter();
     while let Some(word) = words.next() {
         let mut value = || {
             words
@@ -177,20 +190,12 @@ fn cargo(command: &Command) -> Result<(), String> {
                     return Err(format!("no feature {name}"));
                 }
             }
-            "--release" | "--lib" | "--tests" | "--examples" | "--all-features" | "--doc"
-            | "--open" | "--no-deps" | "--" | "ARGUMENTS" | "--nocapture" | "--ignored" => {}
+            "--lib" => sources.push(below("src/")),
+            "--release" | "--tests" | "--examples" | "--all-features" | "--doc" | "--open"
+            | "--no-deps" => {}
             option if option.starts_with('-') => return Err(format!("unknown option {option}")),
-            filter => {
-                let function = format!("fn {filter}");
-                let files = repository::files(&[".rs"]).unwrap_or_default();
-                let named = |file: &String| {
-                    file.ends_with(&format!("/{filter}.rs"))
-                        || repository::text(file).contains(&function)
-                };
-                if !files.iter().any(named) {
-                    return Err(format!("no test is called {filter}"));
-                }
-            }
+            filter if sources.is_empty() => has_test(&below(""), filter)?,
+            filter => has_test(&sources.concat(), filter)?,
         }
     }
     for (name, _) in &command.variables {
@@ -201,6 +206,31 @@ fn cargo(command: &Command) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a filter leaves anything: all its parts are modules, the last one may also be the beginning of a function.
+fn has_test(source: &str, filter: &str) -> Result<(), String> {
+    let (modules, last) = filter.rsplit_once("::").unwrap_or(("", filter));
+    let is_module = |name: &str| {
+        [";", " {"]
+            .iter()
+            .any(|end| source.contains(&format!("mod {name}{end}")))
+    };
+    let mut modules = modules.split("::").filter(|name| !name.is_empty());
+    if let Some(name) = modules.find(|name| !is_module(name)) {
+        return Err(format!("no module is called {name}"));
+    }
+    if !is_module(last) && !source.contains(&format!("fn {last}")) {
+        return Err(format!("no test is called {filter}"));
+    }
+    Ok(())
+}
+
+/// All Rust there.
+fn below(folder: &str) -> String {
+    let files = repository::files(&[".rs"]).unwrap_or_default();
+    let own = files.iter().filter(|file| file.starts_with(folder));
+    own.map(|file| repository::text(file)).collect()
 }
 
 /// The source of a target: all files of its folder.
@@ -218,4 +248,15 @@ fn target(kind: &str, name: &str) -> Result<String, String> {
         return Err(format!("no {name} in {kind}"));
     }
     Ok(own.iter().map(|file| repository::text(file)).collect())
+}
+
+#[test]
+fn a_filter_names_modules_and_then_a_test() {
+    let source = "mod a;\nmod b {\n    fn it_works() {}\n}\n";
+    for filter in ["a", "a::", "b::it_works", "it_w", "a::b::"] {
+        assert_eq!(has_test(source, filter), Ok(()), "{filter}");
+    }
+    for filter in ["c", "c::", "it_works::", "c::it_works", "a::it_fails"] {
+        assert!(has_test(source, filter).is_err(), "{filter}");
+    }
 }

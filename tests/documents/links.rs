@@ -24,6 +24,9 @@ fn every_link_of_a_page_leads_to_a_file_and_a_heading() {
                 wrong.push(format!("{}: link to {link}: {why}", page.name));
             }
         }
+        for name in page.undefined() {
+            wrong.push(format!("{}: nothing defines [{name}]", page.name));
+        }
     }
     eprintln!("{checked} links in {} pages", pages.len());
     assert!(checked > 100, "only {checked} links found");

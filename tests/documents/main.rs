@@ -14,11 +14,13 @@ use std::path::Path;
 
 mod blocks;
 mod commands;
+mod items;
+mod likeness;
 mod links;
 mod markdown;
 mod named;
 mod options;
-#[path = "../http_client/program.rs"]
+#[path = "../util/program.rs"]
 mod program;
 mod repository;
 mod scene;

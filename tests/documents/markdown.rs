@@ -157,16 +157,61 @@ impl Page {
             let (name, goal) = line.strip_prefix('[')?.split_once("]: ")?;
             (!name.contains(']')).then_some(goal)
         });
-        let goals = inline.chain(defined).filter(|goal| !goal.contains(' '));
+        let goals = inline.chain(defined).filter_map(without_title);
         goals.map(str::to_owned).collect()
     }
+
+    /// The names of references in the prose, `[text][name]` or `[name][]`, that nothing defines.
+    pub fn undefined(&self) -> Vec<String> {
+        let prose = self.prose();
+        let hide = |c| if "[]".contains(c) { ' ' } else { c };
+        let mut text = String::new();
+        for paragraph in prose.split("\n\n") {
+            for (index, piece) in paragraph.split('`').enumerate() {
+                let mark = if index == 0 { "" } else { "`" };
+                text += mark;
+                text.extend(
+                    piece
+                        .chars()
+                        .map(|c| if index % 2 == 1 { hide(c) } else { c }),
+                );
+            }
+            text += "\n\n";
+        }
+        let defined: Vec<String> = text
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix('[')?.split_once("]:"))
+            .map(|(name, _)| name.to_lowercase())
+            .collect();
+        let mut missing = Vec::new();
+        for (at, _) in text.match_indices("][") {
+            let shown = text[..at].rsplit('[').next().unwrap_or_default();
+            let named = text[at + 2..].split(']').next().unwrap_or_default();
+            let name = if named.is_empty() { shown } else { named };
+            if !defined.contains(&name.to_lowercase()) {
+                missing.push(name.to_owned());
+            }
+        }
+        missing
+    }
+}
+
+/// Of `goal` or `goal "title"`; with other words behind it, it is no link.
+fn without_title(inside: &str) -> Option<&str> {
+    let mut words = inside.split_whitespace();
+    let goal = words.next().unwrap_or_default();
+    let title = words.next();
+    title
+        .is_none_or(|title| title.starts_with(['"', '\'', '(']))
+        .then_some(goal)
 }
 
 #[test]
 fn blocks_headings_and_links_of_a_page_are_told_apart() {
     let page = Page::parse(
         "a.md",
-        "# A `b` c!\n[x](y.md#z) `[no](no.md)`\n\n    $ run\n    out\n\n```sh\n# no\n[no](no)\n```\n# A b c\n- item\n\n    text\n",
+        "# A `b` c!\n[x](y.md#z) `[no](no.md)`\n\n    $ run\n    out\n\n\
+         ```sh\n# no\n[no](no)\n```\n# A b c\n- item\n\n    text\n",
     );
     assert_eq!(page.anchors(), ["a-b-c", "a-b-c-1"]);
     assert_eq!(page.links(), ["y.md#z"]);
@@ -184,4 +229,15 @@ fn blocks_headings_and_links_of_a_page_are_told_apart() {
         (&Kind::Prose, 11),
     ];
     assert_eq!(kinds, expected);
+}
+
+#[test]
+fn titles_are_no_part_of_a_link_and_references_need_a_definition() {
+    let page = Page::parse(
+        "a.md",
+        "[x](a.md \"t (u)\") [y](b.md\n't') [no](no link) [u][R] [`v`][] [w][gone] [`gone`][] `a[0][1]`\n\n\
+         [r]: c.md \"t\"\n[`v`]: d.md\n",
+    );
+    assert_eq!(page.links(), ["a.md", "b.md", "c.md", "d.md"]);
+    assert_eq!(page.undefined(), ["gone", "`gone`"]);
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use crate::{markdown::Page, nothing_wrong, repository, root};
+use crate::{markdown::Page, nothing_wrong, repository, root, shell::is_script};
 
 const FOLDERS: [&str; 7] = [
     "src/",
@@ -83,13 +83,14 @@ pub fn words(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_variable_that_is_named_is_read_by_somebody() {
-    let readers = repository::files(&[".rs", ".py", "/run", "/instructions"]);
-    let (Some(pages), Some(readers)) = (repository::pages(), readers) else {
+    let (Some(pages), Some(readers)) = (repository::pages(), repository::files(&[""])) else {
         return;
     };
+    let is_code =
+        |file: &str| [".rs", ".py"].iter().any(|end| file.ends_with(end)) || is_script(file);
     let readers: String = readers
         .iter()
-        .filter(|file| !file.starts_with("tests/documents/"))
+        .filter(|file| is_code(file) && !file.starts_with("tests/documents/"))
         .map(|file| repository::text(file))
         .collect();
     let mut named = BTreeSet::new();

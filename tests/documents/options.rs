@@ -149,6 +149,7 @@ fn options_are_read_off_a_section_and_a_help() {
     assert!(page.parts.iter().all(|part| part.kind == Kind::Prose));
     let expected = ["--b", "-d"].map(str::to_owned).into();
     assert_eq!(options_told(&section(&page, "a")), expected);
-    let help = "Usage: a\n\nOptions:\n      --b C   c\n               --no d\n  -d         e\n  -h, --help  f\n\n  --no\n";
+    let help = "Usage: a\n\nOptions:\n      --b C   c\n               --no d\n  \
+                -d         e\n  -h, --help  f\n\n  --no\n";
     assert_eq!(options_of_help(help), expected);
 }

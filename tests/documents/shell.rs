@@ -18,11 +18,7 @@ pub struct Command {
 
 impl Command {
     fn new(at: String, text: &str, told: bool) -> Self {
-        let mut words: Vec<String> = text
-            .split_whitespace()
-            .take_while(|word| !word.starts_with('#') && *word != "&")
-            .map(|word| word.trim_matches(['\'', '"']).to_owned())
-            .collect();
+        let mut words = words(text);
         let mut variables = Vec::new();
         while let Some((name, value)) = words.first().and_then(|word| word.split_once('=')) {
             variables.push((name.to_owned(), value.to_owned()));
@@ -86,6 +82,32 @@ impl Command {
     }
 }
 
+/// The words up to a comment or a `&`, with what quotes hold together in one and the quotes gone.
+fn words(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() && !rest.starts_with('#') {
+        let (mut word, mut quote, mut end) = (String::new(), None, rest.len());
+        for (index, c) in rest.char_indices() {
+            match quote {
+                Some(mark) if c == mark => quote = None,
+                None if c == '\'' || c == '"' => quote = Some(c),
+                None if c.is_whitespace() => {
+                    end = index;
+                    break;
+                }
+                _ => word.push(c),
+            }
+        }
+        if &rest[..end] == "&" {
+            break;
+        }
+        found.push(word);
+        rest = rest[end..].trim_start();
+    }
+    found
+}
+
 /// All commands of a page, in order, those of the prose last.
 pub fn commands(page: &Page) -> Vec<Command> {
     let mut found = Vec::new();
@@ -101,19 +123,26 @@ pub fn commands(page: &Page) -> Vec<Command> {
             }
         }
     }
-    let spans = page.spans().into_iter().filter(|span| is_command(span));
-    found.extend(spans.map(|span| Command::new(page.name.clone(), &span, false)));
+    let spans = page.spans().into_iter();
+    let named = spans.map(|span| Command::new(page.name.clone(), &span, false));
+    found.extend(named.filter(is_command));
     found
 }
 
-/// A span that is a command: cargo with a subcommand, a program of the repository, or a client with its arguments.
-fn is_command(span: &str) -> bool {
-    let words: Vec<&str> = span.split(' ').collect();
-    match words[0] {
+/// A span that is a command: cargo with a subcommand, a script of the repository, or a client with its arguments.
+fn is_command(command: &Command) -> bool {
+    let words = &command.words;
+    match words.first().map_or("", String::as_str) {
         "cargo" => words.len() > 1,
         "curl" | "nc" => words.len() > 2,
-        program => [".ci/run", ".ci/instructions", "fuzz/run"].contains(&program),
+        program => is_script(program),
     }
+}
+
+/// Told from a file that is only named by its place, so that one that is gone is noticed.
+pub fn is_script(program: &str) -> bool {
+    let checks = program.strip_prefix(".ci/");
+    checks.is_some_and(|name| !name.is_empty()) || program.ends_with("/run")
 }
 
 fn is_prompted(part: &Part) -> bool {
@@ -139,7 +168,9 @@ fn of_block(page: &Page, part: &Part, found: &mut Vec<Command>) {
 fn commands_are_found_with_variables_words_and_output() {
     let page = Page::parse(
         "a.md",
-        "`cargo doc --open`, `cargo`\n\n    $ A=1 cargo run --example x -- --y 2 &  # why\n    out\n    $ nc ::1 7\n\n```sh\nfuzz/run 20   # c\n```\n",
+        "`cargo doc --open`, `cargo`, `.ci/x`, `B=1 cargo test`\n\n    \
+         $ A='1 2' C= cargo run --example x -- --y 2 &  # why\n    out\n    $ nc ::1 7\n\n\
+         ```sh\nfuzz/run 20   # c\n```\n",
     );
     let found = commands(&page);
     let texts: Vec<_> = found
@@ -151,15 +182,19 @@ fn commands_are_found_with_variables_words_and_output() {
         "nc ::1 7",
         "fuzz/run 20",
         "cargo doc --open",
+        ".ci/x",
+        "cargo test",
     ];
     assert_eq!(texts, expected);
-    assert_eq!(found[0].variables, [("A".to_owned(), "1".to_owned())]);
+    let variables = [("A", "1 2"), ("C", "")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(found[0].variables, variables);
     assert_eq!(found[0].output, ["out"]);
     assert_eq!(found[0].name(), "cargo run");
     assert_eq!(found[0].values("--example").collect::<Vec<_>>(), ["x"]);
     assert_eq!(
         found.iter().map(|command| command.told).collect::<Vec<_>>(),
-        [true, true, true, false]
+        [true, true, true, false, false, false]
     );
     assert_eq!(found[2].at, "a.md:8");
 }
