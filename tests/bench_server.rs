@@ -16,7 +16,7 @@ use program::{DEADLINE, Program, ends_well_when_terminated, eventually, has_the_
 use socket2::{Domain, SockRef, Socket, Type};
 use tempfile::TempDir;
 
-#[path = "http_client/program.rs"]
+#[path = "util/program.rs"]
 mod program;
 
 const MODES: [&str; 7] = ["echo", "lines", "sink", "source", "time", "http", "files"];

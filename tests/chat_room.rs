@@ -13,7 +13,7 @@ use std::{
 use program::{DEADLINE, Program, ends_well_when_terminated, serve};
 use socket2::SockRef;
 
-#[path = "http_client/program.rs"]
+#[path = "util/program.rs"]
 mod program;
 
 fn room() -> (Program, SocketAddr) {

@@ -14,7 +14,7 @@ use user::User;
 
 #[path = "chat_server/monitor.rs"]
 mod monitor;
-#[path = "http_client/program.rs"]
+#[path = "util/program.rs"]
 mod program;
 #[path = "chat_server/user.rs"]
 mod user;

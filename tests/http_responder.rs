@@ -10,7 +10,7 @@ use std::{
 
 use program::{DEADLINE, Program, ends_well_when_terminated, serve};
 
-#[path = "http_client/program.rs"]
+#[path = "util/program.rs"]
 mod program;
 
 const HEADER: &str = "HTTP/1.0 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n";

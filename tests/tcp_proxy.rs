@@ -14,7 +14,7 @@ use std::{
 use program::{DEADLINE, Program, eventually, serve};
 use socket2::SockRef;
 
-#[path = "http_client/program.rs"]
+#[path = "util/program.rs"]
 mod program;
 
 /// A proxy to a listener of the test's own.

@@ -23,7 +23,7 @@ mod call;
 mod clients;
 #[path = "unix_rpc/place.rs"]
 mod place;
-#[path = "http_client/program.rs"]
+#[path = "util/program.rs"]
 mod program;
 
 #[test]

@@ -31,7 +31,7 @@ use table::{CALLS, Call, ERRNOS, Effect, Errno, First, Random, Third, When, expe
 use tempfile::TempDir;
 
 mod clients;
-#[path = "../http_client/program.rs"]
+#[path = "../util/program.rs"]
 mod program;
 mod strace;
 mod table;

@@ -17,7 +17,7 @@ mod line;
 mod namespace;
 mod peers;
 mod ports;
-#[path = "../http_client/program.rs"]
+#[path = "../util/program.rs"]
 mod program;
 mod proxied;
 mod refused;

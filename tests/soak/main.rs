@@ -36,7 +36,7 @@ mod fleet;
 mod gate;
 mod held;
 mod honest;
-#[path = "../http_client/program.rs"]
+#[path = "../util/program.rs"]
 mod program;
 mod programs;
 mod rpc;
