@@ -1,6 +1,7 @@
 //! The pages of the example `http_server` in a headless Chromium. Skipped, with a word, where there is no browser; it
 //! installs nothing.
-#![cfg(unix)]
+// Once is enough: how the poller does is the subject of others.
+#![cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 #![allow(
     dead_code,

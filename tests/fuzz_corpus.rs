@@ -1,6 +1,7 @@
 //! The fuzz targets of fuzz/ without a fuzzer: each runs the inputs checked in there, and mutations of them (R15 to R18,
 //! and the parsers of the HTTP examples). The unit tests of the modules included come along.
-#![cfg(target_os = "linux")]
+// Once is enough: how the poller does is the subject of others.
+#![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 
 use std::{fs, path::PathBuf};
 

@@ -293,7 +293,7 @@ fn connections_past_the_limit_wait_and_are_served_in_the_end() {
     let bounds = Bounds {
         memory: 2048,
         // Each time that it is full and that it is not.
-        lines: 2 * 6 * 40,
+        lines: 2 * 6 * 400,
         share: 0.1,
     };
     withstands(

@@ -181,8 +181,8 @@ fn connections_past_the_limit_wait_without_a_trace() {
     let address = victim.address;
     let bounds = Bounds {
         memory: 2048,
-        // That it is full and that it is not, with each sixteenth of the places.
-        lines: 2 * 6 * 20,
+        // That it is full and that it is not, with each sixteenth of the places: two for each of those who wait.
+        lines: 2 * 6 * 300,
         share: 0.1,
     };
     withstands(

@@ -4,7 +4,8 @@
 //!
 //! `ASYNCHAT_NETWORK=all` moves more, with the kernel's own retransmission times. What the system does not allow is
 //! skipped with a line that says so.
-#![cfg(target_os = "linux")]
+// Once is enough: how the poller does is the subject of others.
+#![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 #![allow(
     unreachable_pub,
     missing_debug_implementations,
