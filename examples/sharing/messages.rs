@@ -16,7 +16,7 @@ use asynchat::{
 
 use crate::{
     GRACE, PLAYERS,
-    board::Board,
+    board::{Board, Name},
     player::{Player, Scores, tell_all},
     signals,
 };
@@ -44,7 +44,7 @@ impl Front {
         }
     }
 
-    fn add(&mut self, player: &str, points: i64, post: Post) {
+    fn add(&mut self, player: &Name, points: i64, post: Post) {
         let line = self.board.add(player, points);
         // It goes back when the last of them has told the line.
         let post = Arc::new(post);
@@ -74,7 +74,7 @@ impl Dispatcher for Front {
         let scores = Posted {
             handle: self.own.clone(),
             front: channel.id(),
-            name: peer.to_string(),
+            name: self.board.name(&peer),
             seat: Arc::clone(&self.seats),
             is_out: false,
         };
@@ -95,14 +95,14 @@ impl Dispatcher for Front {
 struct Posted {
     handle: Handle,
     front: ChannelId,
-    name: String,
+    name: Name,
     seat: Arc<()>,
     /// What was posted is not back.
     is_out: bool,
 }
 
 impl Posted {
-    fn post(&self, f: impl FnOnce(&mut Front, &str) + Send + 'static) {
+    fn post(&self, f: impl FnOnce(&mut Front, &Name) + Send + 'static) {
         let (front, name) = (self.front, self.name.clone());
         // The front is the first to end: there is no board any more, and its players are about to end too.
         let _ = self.handle.call_soon(move |registry| {
@@ -220,7 +220,7 @@ mod tests {
             let scores = Posted {
                 handle: self.office.clone(),
                 front: self.front,
-                name: "ann".into(),
+                name: Board::default().name(&"ann"),
                 seat: Arc::default(),
                 is_out: false,
             };

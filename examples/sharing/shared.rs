@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc};
 use asynchat::{Address, Channel, ChatChannel, Dispatcher, Result, Stream};
 
 use crate::{
-    board::Board,
+    board::{Board, Name},
     player::{Player, Scores, tell_all},
 };
 
@@ -23,7 +23,7 @@ impl Dispatcher for Front {
     ) -> Result {
         let scores = Shared {
             board: Rc::clone(&self.board),
-            name: peer.to_string(),
+            name: self.board.borrow_mut().name(&peer),
         };
         let id = channel.registry().register(stream, Player::new(scores))?;
         if let Some(mut player) = channel.registry().channel(id) {
@@ -35,7 +35,7 @@ impl Dispatcher for Front {
 
 struct Shared {
     board: Rc<RefCell<Board>>,
-    name: String,
+    name: Name,
 }
 
 impl Scores for Shared {

@@ -3,14 +3,14 @@
 use asynchat::{Address, Channel, ChannelId, ChatChannel, Dispatcher, Registry, Result, Stream};
 
 use crate::{
-    board::Board,
+    board::{Board, Name},
     player::{Player, Scores, tell_all},
 };
 
 #[derive(Default)]
 pub(crate) struct Front {
     board: Board,
-    players: Vec<(ChannelId, String)>,
+    players: Vec<(ChannelId, Name)>,
 }
 
 impl Front {
@@ -34,14 +34,15 @@ impl Dispatcher for Front {
         stream: Stream,
         peer: Address,
     ) -> Result {
+        let name = self.board.name(&peer);
         let scores = Visits {
             front: channel.id(),
-            name: peer.to_string(),
+            name: name.clone(),
         };
         let registry = channel.registry();
         self.forget_the_gone(registry);
         let id = registry.register(stream, Player::new(scores))?;
-        self.players.push((id, peer.to_string()));
+        self.players.push((id, name));
         if let Some(mut player) = registry.channel(id) {
             player.push(self.board.standings());
         }
@@ -51,7 +52,7 @@ impl Dispatcher for Front {
 
 struct Visits {
     front: ChannelId,
-    name: String,
+    name: Name,
 }
 
 impl Scores for Visits {
