@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     namespace::children_cpu,
-    program::{self, Program, eventually},
+    program::{self, Ended, Program, eventually},
 };
 
 pub const SMALL: &str = "small";
@@ -319,6 +319,12 @@ impl Server {
     #[track_caller]
     pub fn ends_as_before(self) {
         self.is_idle();
-        program::ends_well_when_terminated(self.program);
+        self.program.signal("TERM");
+        let Ended { code, err, .. } = self.program.ended();
+        // A proxy says which server it could not reach.
+        let other = err
+            .lines()
+            .find(|line| !line.contains(": connection failed: "));
+        assert_eq!((code, other), (Some(0), None));
     }
 }
