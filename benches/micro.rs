@@ -4,25 +4,45 @@
 //! themselves, without a socket; `dispatch` measures what they and the system calls amount to. benches/compare runs
 //! whole servers.
 
-// Where the modules below look for them.
-use asynchat::BoxError;
-use source::{
-    file_part::FilePart,
-    producer::{Produced, Producer},
-};
-
+// The modules below look for these in the root of their crate. All are private to the library, so they are compiled here
+// once more, and cargo sets cfg(test) for them.
+mod error {
+    pub(crate) use asynchat::BoxError;
+}
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a private module of which this uses some"
+)]
+#[path = "../src/id.rs"]
+mod id;
 #[allow(
     dead_code,
     unreachable_pub,
     unused_imports,
-    reason = "private modules of the library, of which this uses some; cargo sets cfg(test) here"
+    reason = "a private module of which this uses some"
+)]
+#[path = "../src/outgoing/mod.rs"]
+mod outgoing;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "a private module of which this uses some"
+)]
+#[path = "../src/producer/mod.rs"]
+mod producer;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "private modules of which this uses some"
 )]
 #[path = "../src"]
 mod source {
-    pub(crate) mod file_part;
-    pub(crate) mod outgoing;
-    pub(crate) mod producer;
-    pub(crate) mod timer;
+    pub(crate) mod time {
+        pub(crate) mod timer;
+    }
     pub(crate) mod chat {
         pub(crate) mod framer;
         pub(crate) mod terminator;
@@ -40,8 +60,8 @@ mod properties;
 mod dispatch;
 #[path = "micro/framer.rs"]
 mod framer;
-#[path = "micro/outgoing.rs"]
-mod outgoing;
+#[path = "micro/outgoing_queue.rs"]
+mod outgoing_queue;
 #[path = "micro/random.rs"]
 mod random;
 #[path = "micro/timer.rs"]

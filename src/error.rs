@@ -1,8 +1,12 @@
 //! Error types, and the one place that decides what an error out of a callback means (R8, R9).
 
-use std::{error::Error, fmt, io};
+use std::{
+    error::Error,
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+};
 
-use crate::ChannelId;
+use crate::{id::ChannelId, net::errno::ESHUTDOWN};
 
 /// Any error a callback may return.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -160,14 +164,15 @@ pub(crate) fn meaning_of_io(error: &io::Error) -> Meaning {
     }
 }
 
-// std gives this errno no ErrorKind of its own.
-const ESHUTDOWN: i32 = if cfg!(windows) {
-    10058
-} else if cfg!(any(target_os = "linux", target_os = "android")) {
-    108
-} else {
-    58
-};
+/// Where an error came from that belongs to no channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorSource {
+    /// A closure given to `call_later` or `call_every`.
+    Timer,
+    /// A closure posted through a [`Handle`](crate::Handle).
+    Handle,
+}
 
 /// Inside an [`io::Error`]: a call on a channel that is closed.
 #[derive(Debug)]
@@ -183,6 +188,15 @@ impl Error for ChannelClosed {}
 
 pub(crate) fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, ChannelClosed)
+}
+
+/// Runs code of the user's; its panic is the result, unless it is to leave the loop.
+#[inline(always)]
+pub(crate) fn guard<R>(propagate: bool, f: impl FnOnce() -> R) -> std::thread::Result<R> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Err(panic) if propagate => resume_unwind(panic),
+        outcome => outcome,
+    }
 }
 
 #[cfg(test)]

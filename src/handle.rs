@@ -1,21 +1,12 @@
 //! The way into a reactor from other threads (R21): a post box, and mio's waker for whom it asks to wake.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    Registry, Result, Stopped,
-    post_box::{PostBox, Wake},
+    error::{Result, Stopped},
+    state::registry::{Job, Registry},
+    threads::mailbox::Mailbox,
 };
-
-pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
 
 /// Posts work to a reactor from any thread; clone it freely.
 ///
@@ -38,7 +29,7 @@ pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    mailbox: Arc<Mailbox<Job>>,
 }
 
 impl Handle {
@@ -54,7 +45,7 @@ impl Handle {
         &self,
         f: impl FnOnce(&mut Registry) -> Result + Send + 'static,
     ) -> Result<(), Stopped> {
-        self.shared.post(Box::new(f))
+        self.mailbox.post(Box::new(f))
     }
 
     /// Makes `run` return after the turn in progress. See [`Registry::stop`].
@@ -94,9 +85,9 @@ impl Handle {
     /// # }
     /// ```
     pub fn hold(&self) -> Hold {
-        self.shared.holds.fetch_add(1, Ordering::Relaxed);
+        self.mailbox.hold();
         Hold {
-            shared: Arc::clone(&self.shared),
+            mailbox: Arc::clone(&self.mailbox),
         }
     }
 
@@ -110,32 +101,8 @@ impl Handle {
         }
     }
 
-    pub(crate) fn new(waker: mio::Waker) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                posts: PostBox::new(),
-                holds: AtomicUsize::new(0),
-                waker,
-            }),
-        }
-    }
-
-    /// Moves what was posted to the end of `jobs`.
-    pub(crate) fn take_posted(&self, jobs: &mut VecDeque<Job>) {
-        self.shared.posts.take(jobs);
-    }
-
-    pub(crate) fn is_held(&self) -> bool {
-        self.shared.holds.load(Ordering::Acquire) > 0
-    }
-
-    pub(crate) fn has_posted(&self) -> bool {
-        self.shared.posts.has_posts()
-    }
-
-    /// From now on posts answer `Stopped`; gives back what nobody will run.
-    pub(crate) fn refuse(&self) -> Option<VecDeque<Job>> {
-        self.shared.posts.refuse()
+    pub(crate) fn new(mailbox: Arc<Mailbox<Job>>) -> Self {
+        Self { mailbox }
     }
 }
 
@@ -148,41 +115,18 @@ impl fmt::Debug for Handle {
 /// Keeps [`Reactor::run`](crate::Reactor::run) from ending; see [`Handle::hold`].
 #[must_use = "dropped at once it holds nothing"]
 pub struct Hold {
-    shared: Arc<Shared>,
+    mailbox: Arc<Mailbox<Job>>,
 }
 
 /// What was posted before it on the same thread still runs.
 impl Drop for Hold {
     fn drop(&mut self) {
-        if self.shared.holds.fetch_sub(1, Ordering::Release) == 1 {
-            self.shared.wake();
-        }
+        self.mailbox.release();
     }
 }
 
 impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hold").finish_non_exhaustive()
-    }
-}
-
-struct Shared {
-    posts: PostBox<Job>,
-    holds: AtomicUsize,
-    waker: mio::Waker,
-}
-
-impl Shared {
-    fn post(&self, job: Job) -> Result<(), Stopped> {
-        if self.posts.post(job)? == Wake::Needed {
-            self.wake();
-        }
-        Ok(())
-    }
-
-    fn wake(&self) {
-        if let Err(error) = self.waker.wake() {
-            log::error!(target: "asynchat::reactor", "waking the loop: {error}");
-        }
     }
 }

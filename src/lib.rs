@@ -223,73 +223,53 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
-mod accept;
 mod address;
-mod buffers;
 mod builder;
-mod call;
 mod channel;
 mod chat;
-mod clock;
-mod closing;
-mod connect;
-mod cork;
-mod dispatcher;
+mod engine;
 mod error;
-mod file_part;
-mod flags;
-mod flush;
 mod handle;
-mod handover;
 mod id;
-mod io;
-mod listen;
+mod net;
 mod outgoing;
-mod post_box;
 mod producer;
 #[cfg(test)]
 mod properties;
-mod push;
 mod reactor;
-mod readiness;
 mod registry;
-mod slot;
-mod socket;
+mod state;
 mod stats;
-mod stream;
-mod table;
-mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod timer;
-mod visit;
-
-/// From the crate of that name: what [`push`](Channel::push) takes and producers give, shared without a copy.
-pub use bytes::Bytes;
+mod threads;
+mod time;
 
 pub use address::{Address, AddressParseError};
-pub use builder::{Builder, ErrorSource};
-pub use channel::Channel;
+pub use builder::Builder;
+/// From the crate of that name: what [`push`](Channel::push) takes and producers give, shared without a copy.
+pub use bytes::Bytes;
+pub use channel::handover::Detached;
 pub use chat::{AsyncChat, ChatChannel, ChatDispatcher, Terminator};
-pub use connect::ConnectOptions;
-pub use dispatcher::{Dispatcher, Exceptional};
-pub use error::{BoxError, FrameTooLong, OutgoingFull, Panicked, Result, Stopped, VisitError};
-pub use file_part::FilePart;
+pub use error::{
+    BoxError, ErrorSource, FrameTooLong, OutgoingFull, Panicked, Result, Stopped, VisitError,
+};
 pub use handle::{Handle, Hold};
-pub use handover::Detached;
 pub use id::ChannelId;
-pub use listen::ListenOptions;
-pub use outgoing::Unsent;
+pub use net::{connect::ConnectOptions, listen::ListenOptions, socket::Socket, stream::Stream};
+pub use outgoing::{Unsent, file_part::FilePart};
 pub use producer::{
     ChainProducer, ChunkedProducer, CoalescingProducer, EscapingProducer, FromFn, HookedProducer,
     LinesProducer, Produced, Producer, ReaderProducer, SimpleProducer, from_fn,
 };
 pub use reactor::Reactor;
-pub use registry::Registry;
-pub use socket::Socket;
+pub use state::{
+    channel::Channel,
+    dispatcher::{Dispatcher, Exceptional},
+    registry::Registry,
+};
 pub use stats::{ChannelInfo, State, Stats, Turn};
-pub use stream::Stream;
-pub use timer::TimerId;
+pub use time::timer::TimerId;
 
 /// The examples of the README, compiled.
 #[cfg(doctest)]

@@ -3,14 +3,25 @@
 use std::{
     fmt, io,
     ops::{Deref, DerefMut},
+    sync::Arc,
     time::Duration,
 };
 
 use mio::{Events, Poll, Token, Waker};
 
 use crate::{
-    Builder, ChannelId, ErrorSource, Handle, Registry, Result, Turn, builder::Policy, flags::Flags,
-    readiness::EventBits, table::find, timer::Mark,
+    error::{ErrorSource, Result},
+    id::ChannelId,
+    net::readiness::EventBits,
+    state::{
+        flags::Flags,
+        policy::Policy,
+        registry::{ErrorHook, Registry},
+        table::find,
+    },
+    stats::Turn,
+    threads::mailbox::Mailbox,
+    time::timer::Mark,
 };
 
 const WAKE: Token = Token(usize::MAX);
@@ -55,24 +66,11 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// A reactor with the defaults of [`Builder`].
-    ///
-    /// # Errors
-    /// When the system has no descriptor or memory for a poller.
-    pub fn new() -> io::Result<Self> {
-        Self::builder().build()
-    }
-
-    /// Sizes and policies other than the defaults.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
-    pub(crate) fn with_policy(policy: Policy) -> io::Result<Self> {
+    pub(crate) fn with_policy(policy: Policy, on_error: Option<ErrorHook>) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let handle = Handle::new(Waker::new(poll.registry(), WAKE)?);
+        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKE)?));
         let events = Events::with_capacity(policy.events);
-        let registry = Registry::new(poll.registry().try_clone()?, handle, policy);
+        let registry = Registry::new(poll.registry().try_clone()?, mailbox, policy, on_error);
         Ok(Self {
             registry,
             poll,
@@ -139,7 +137,7 @@ impl Reactor {
     }
 
     fn has_jobs(&self) -> bool {
-        !self.registry.jobs.is_empty() || self.registry.handle.has_posted()
+        !self.registry.jobs.is_empty() || self.registry.mailbox.has_posts()
     }
 
     fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
@@ -216,7 +214,7 @@ impl Reactor {
 
     fn run_jobs(&mut self) {
         let registry = &mut self.registry;
-        registry.handle.take_posted(&mut registry.jobs);
+        registry.mailbox.take(&mut registry.jobs);
         for _ in 0..JOBS_PER_TURN {
             let Some(job) = registry.jobs.pop_front() else {
                 return;
@@ -257,7 +255,7 @@ impl DerefMut for Reactor {
 impl Drop for Reactor {
     fn drop(&mut self) {
         let registry = &mut self.registry;
-        let posted = registry.handle.refuse().unwrap_or_default();
+        let posted = registry.mailbox.refuse().unwrap_or_default();
         let jobs = std::mem::take(&mut registry.jobs);
         registry.close_all();
         // One by one: each may panic when dropped.

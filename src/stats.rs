@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Address, ChannelId};
+use crate::{address::Address, id::ChannelId};
 
 /// What a channel is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -58,7 +58,7 @@ fn failing_send(pad_with_large: bool) -> Vec<String> {
     lines
 }
 
-// Once a defect: flush_at_once (src/flush.rs) runs while the object is out of its slot, so `fail` -> `call_error` finds no
+// Once a defect: flush_at_once (src/engine/flush.rs) runs while the object is out of its slot, so `fail` -> `call_error` finds no
 // object and the error is told to nobody; the queue is dropped and the channel stays open with a hole in its stream.
 #[test]
 fn a_send_that_fails_in_a_calm_visit_is_told() {

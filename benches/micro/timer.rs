@@ -9,7 +9,7 @@ use divan::Bencher;
 
 use crate::{
     random::Random,
-    source::timer::{TimerId, Timers},
+    source::time::timer::{TimerId, Timers},
 };
 
 const MANY: usize = 100_000;

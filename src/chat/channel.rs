@@ -5,12 +5,16 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use super::{AsyncChat, ChatDispatcher, Terminator, framer::Framer};
 use bytes::Bytes;
 
-use crate::{Channel, ChannelId, Detached, Dispatcher, Registry, Result, VisitError};
+use super::{Terminator, framer::Framer};
+use crate::{
+    channel::handover::Detached,
+    id::ChannelId,
+    state::{channel::Channel, dispatcher::Dispatcher, registry::Registry},
+};
 
-/// The argument of every [`AsyncChat`] callback: a [`Channel`] whose input is cut at a terminator.
+/// The argument of every [`AsyncChat`](crate::AsyncChat) callback: a [`Channel`] whose input is cut at a terminator.
 pub struct ChatChannel<'r> {
     channel: Channel<'r>,
     pub(super) framer: &'r mut Framer,
@@ -74,7 +78,7 @@ impl<'r> ChatChannel<'r> {
         self.framer.set_terminator(terminator.into());
     }
 
-    /// Limits a frame to so many bytes; `None`: no limit. See [`ChatDispatcher::max_frame`].
+    /// Limits a frame to so many bytes; `None`: no limit. See [`ChatDispatcher::max_frame`](crate::ChatDispatcher::max_frame).
     pub fn set_max_frame(&mut self, bytes: Option<usize>) {
         self.framer.set_max_frame(bytes);
     }
@@ -150,22 +154,6 @@ impl<'r> ChatChannel<'r> {
         self.framer.discard();
         self.channel.unread(held);
         self.channel.keep_rest(Bytes::copy_from_slice(rest));
-    }
-}
-
-impl Registry {
-    /// Lends the [`AsyncChat`] behind a channel: [`with`](Self::with) for chats.
-    ///
-    /// # Errors
-    /// Like [`with`](Self::with).
-    pub fn with_chat<C: AsyncChat, R>(
-        &mut self,
-        id: ChannelId,
-        f: impl FnOnce(&mut C, &mut ChatChannel<'_>) -> R,
-    ) -> Result<R, VisitError> {
-        self.with(id, |dispatcher: &mut ChatDispatcher<C>, channel| {
-            dispatcher.enter(channel, f)
-        })
     }
 }
 

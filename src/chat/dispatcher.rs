@@ -10,7 +10,15 @@ use super::{
     AsyncChat, ChatChannel, Terminator,
     framer::{Framer, Step, WholeFrames},
 };
-use crate::{BoxError, Channel, Dispatcher, Exceptional, FrameTooLong, Panicked, Result};
+use crate::{
+    error::{BoxError, FrameTooLong, Panicked, Result, VisitError},
+    id::ChannelId,
+    state::{
+        channel::Channel,
+        dispatcher::{Dispatcher, Exceptional},
+        registry::Registry,
+    },
+};
 
 /// So many frames in a row that use no input (`Count(0)` set again and again) end a visit.
 const EMPTY_FRAMES: usize = 1000;
@@ -285,6 +293,23 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
 
     fn type_name(&self) -> &'static str {
         std::any::type_name::<C>()
+    }
+}
+
+/// # Chats
+impl Registry {
+    /// Lends the [`AsyncChat`] behind a channel: [`with`](Self::with) for chats.
+    ///
+    /// # Errors
+    /// Like [`with`](Self::with).
+    pub fn with_chat<C: AsyncChat, R>(
+        &mut self,
+        id: ChannelId,
+        f: impl FnOnce(&mut C, &mut ChatChannel<'_>) -> R,
+    ) -> Result<R, VisitError> {
+        self.with(id, |dispatcher: &mut ChatDispatcher<C>, channel| {
+            dispatcher.enter(channel, f)
+        })
     }
 }
 

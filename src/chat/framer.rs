@@ -7,9 +7,10 @@
 
 use std::mem;
 
+use bytes::{Buf, Bytes};
+
 use self::search::{Cut, LongNeedle, Search, ShortNeedle};
 use super::terminator::Terminator;
-use bytes::{Buf, Bytes};
 
 mod search;
 #[cfg(test)]

@@ -9,7 +9,10 @@ pub use channel::ChatChannel;
 pub use dispatcher::ChatDispatcher;
 pub use terminator::Terminator;
 
-use crate::{BoxError, Exceptional, Result, dispatcher::defaults};
+use crate::{
+    error::{BoxError, Result},
+    state::dispatcher::{Exceptional, defaults},
+};
 
 /// The callbacks of one channel whose input comes in frames.
 ///

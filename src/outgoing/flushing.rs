@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{NEARLY_SENT, Outgoing, READ_MAX, Segment, Spare};
-use crate::{BoxError, Produced};
+use crate::{error::BoxError, producer::Produced};
 
 /// POSIX promises 16 slices to a `writev`, every system here takes 1,024; past 64 the gain is gone.
 pub(super) const SLICES: usize = 64;

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::READ_MAX;
-use crate::{BoxError, FilePart, Producer};
+use crate::{error::BoxError, outgoing::file_part::FilePart, producer::Producer};
 
 /// One piece of an outgoing queue, as [`Detached`](crate::Detached) hands it back.
 pub enum Unsent {

@@ -11,7 +11,7 @@ use std::{
 use proptest::{collection::vec, prelude::*};
 
 use super::{flushing::*, *};
-use crate::{Produced, properties::config};
+use crate::{producer::Produced, properties::config};
 
 /// What a producer answers when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

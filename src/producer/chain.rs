@@ -1,7 +1,6 @@
 //! [`ChainProducer`]: several producers in turn.
 
-use std::collections::VecDeque;
-use std::{fmt, io};
+use std::{collections::VecDeque, fmt, io};
 
 use super::{Produced, Producer};
 
@@ -92,8 +91,10 @@ impl fmt::Debug for ChainProducer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{answers, data, failure, pending, script};
-    use super::*;
+    use super::{
+        super::tests::{answers, data, failure, pending, script},
+        *,
+    };
 
     #[test]
     fn producers_come_in_turn_and_empty_ones_do_not_end_the_chain() {

@@ -1,7 +1,9 @@
 //! [`ChunkedProducer`]: HTTP/1.1 chunked transfer coding, RFC 9112 §7.1.
 
-use std::fmt::{self, Write};
-use std::{io, mem};
+use std::{
+    fmt::{self, Write},
+    io, mem,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -131,8 +133,10 @@ impl<P> fmt::Debug for ChunkedProducer<P> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{answers, collect, data, failure, pending, script};
-    use super::*;
+    use super::{
+        super::tests::{answers, collect, data, failure, pending, script},
+        *,
+    };
 
     #[test]
     fn each_piece_is_a_chunk_and_the_last_chunk_ends_the_body() {

@@ -98,9 +98,13 @@ mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
 
-    use super::super::from_fn;
-    use super::super::tests::{answers, collect, data, failure, pending, script};
-    use super::*;
+    use super::{
+        super::{
+            from_fn,
+            tests::{answers, collect, data, failure, pending, script},
+        },
+        *,
+    };
     use crate::properties::config;
 
     fn coalescing(limit: usize, steps: Vec<io::Result<Produced>>) -> Vec<String> {

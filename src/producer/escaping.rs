@@ -5,8 +5,7 @@
 
 mod needle;
 
-use std::ops::Range;
-use std::{fmt, io, mem};
+use std::{fmt, io, mem, ops::Range};
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;

@@ -75,11 +75,12 @@ impl<P, F> fmt::Debug for HookedProducer<P, F> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use std::{cell::RefCell, rc::Rc};
 
-    use super::super::tests::{answers, data, failure, pending, script};
-    use super::*;
+    use super::{
+        super::tests::{answers, data, failure, pending, script},
+        *,
+    };
 
     #[test]
     fn the_hook_is_called_once_at_the_end_with_all_bytes() {

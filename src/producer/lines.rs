@@ -87,8 +87,10 @@ impl<I> fmt::Debug for LinesProducer<I> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{answers, collect};
-    use super::*;
+    use super::{
+        super::tests::{answers, collect},
+        *,
+    };
 
     #[test]
     fn each_line_is_ended_by_crlf_empty_ones_too() {

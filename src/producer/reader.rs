@@ -3,9 +3,12 @@
 //! The memory of a block is used again once the queue has dropped it, and is zeroed only when it
 //! is new: in the steady state a block costs one `read` and no allocation.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
-use std::{fmt, mem};
+use std::{
+    fmt,
+    fs::File,
+    io::{self, ErrorKind, Read},
+    mem,
+};
 
 use bytes::{Bytes, BytesMut};
 

@@ -1,7 +1,6 @@
 //! [`SimpleProducer`]: one buffer, slice by slice.
 
-use std::fmt;
-use std::io;
+use std::{fmt, io};
 
 use bytes::Bytes;
 
@@ -68,8 +67,7 @@ impl fmt::Debug for SimpleProducer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::answers;
-    use super::*;
+    use super::{super::tests::answers, *};
 
     #[test]
     fn a_buffer_comes_in_slices_with_a_short_last_one() {

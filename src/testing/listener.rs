@@ -7,8 +7,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Harness, wire::documentation, world::World};
-use crate::{Address, Builder, ChannelId, Dispatcher, Handle, Reactor, Registry};
+use super::{Harness, world::World};
+use crate::{
+    address::Address,
+    builder::Builder,
+    handle::Handle,
+    id::ChannelId,
+    net::memory::documentation,
+    reactor::Reactor,
+    state::{dispatcher::Dispatcher, registry::Registry},
+};
 
 /// A listener under test: a server with any number of connections, each a [`Harness`].
 ///

@@ -53,7 +53,6 @@
 
 mod listener;
 mod script;
-pub(crate) mod wire;
 pub(crate) mod world;
 
 use std::{
@@ -65,12 +64,21 @@ use std::{
 
 pub use listener::Listener;
 pub use script::Mismatch;
-use wire::{End, Pipe, Shared, documentation};
 use world::World;
 
 use crate::{
-    Address, AsyncChat, Builder, ChannelId, ChatDispatcher, Dispatcher, Reactor, Registry, Socket,
-    Terminator, socket::Io,
+    address::Address,
+    builder::Builder,
+    chat::{AsyncChat, ChatDispatcher, Terminator},
+    error::BoxError,
+    id::ChannelId,
+    net::{
+        io::Io,
+        memory::{End, Pipe, Shared, documentation},
+        socket::Socket,
+    },
+    reactor::Reactor,
+    state::{dispatcher::Dispatcher, registry::Registry},
 };
 
 /// The peer of one connection under test; see [the module](self).
@@ -322,7 +330,7 @@ impl Harness {
 
 impl Registry {
     /// So that a dialogue that goes wrong can tell why.
-    pub(crate) fn tell_kit(&self, id: ChannelId, error: &crate::BoxError) {
+    pub(crate) fn tell_kit(&self, id: ChannelId, error: &BoxError) {
         if let Some(slot) = self.slot(id)
             && let Io::Testing(End::Stream(pipe)) = &slot.io
         {

@@ -1,6 +1,4 @@
-use std::cell::Cell;
-use std::collections::VecDeque;
-use std::fmt::Write;
+use std::{cell::Cell, collections::VecDeque, fmt::Write};
 
 use super::*;
 
@@ -695,13 +693,14 @@ mod model {
     //! Properties: whatever the terminators, the stream and the reads, the frames are those of a
     //! naive reference.
 
-    use std::collections::VecDeque;
-    use std::mem;
+    use std::{collections::VecDeque, mem};
 
-    use proptest::collection::vec;
-    use proptest::option;
-    use proptest::prelude::*;
-    use proptest::sample::{self, Index};
+    use proptest::{
+        collection::vec,
+        option,
+        prelude::*,
+        sample::{self, Index},
+    };
 
     use super::{Call, Chat, Frames, Terminator, take};
     use crate::properties::config;

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
-use super::super::tests::{answers, collect, data, failure, pending, script};
-use super::*;
+use super::{
+    super::tests::{answers, collect, data, failure, pending, script},
+    *,
+};
 use crate::properties::config;
 
 fn pieces(pieces: &[&[u8]]) -> impl Producer + use<> {

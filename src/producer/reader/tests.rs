@@ -1,7 +1,9 @@
 use std::io::{Cursor, Seek, SeekFrom, Write};
 
-use super::super::tests::{answers, collect};
-use super::*;
+use super::{
+    super::tests::{answers, collect},
+    *,
+};
 
 /// A reader that answers with these in turn, then with end of file.
 struct Answers(Vec<io::Result<&'static [u8]>>);

@@ -1,0 +1,193 @@
+//! Accepting (R19): a budget per visit, errors by class, rest when descriptors or memory run out.
+
+use std::{io, time::Duration};
+
+use crate::{
+    address::Address,
+    error::closed,
+    id::ChannelId,
+    net::{
+        errno::{is_transient, out_of_resources},
+        io::Io,
+        stream::Stream,
+    },
+    state::{
+        dispatcher::Dispatcher,
+        phase::Phase,
+        registry::{Registry, Task},
+    },
+};
+
+const FIRST_REST: Duration = Duration::from_millis(50);
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
+impl Registry {
+    /// Calls `handle_accept` until nothing waits, the budget is used up, or the listener may not go on.
+    pub(crate) fn accept_ready(&mut self, id: ChannelId) {
+        for _ in 0..self.policy.accept_budget {
+            if !self.may_accept(id) {
+                return;
+            }
+            let before = self.stats.accepted;
+            self.adopted = None;
+            let failed = !self.call_watched(id, Dispatcher::handle_accept);
+            // The error of one stream is that stream's end, also when it was registered already (R9).
+            if failed
+                && let Some((serial, stream)) = self.adopted.take()
+                && serial == self.serial
+            {
+                self.close(stream, "handle_accepted failed");
+            }
+            if self.stats.accepted == before {
+                return;
+            }
+        }
+    }
+
+    /// Whether the listener has something to accept and may.
+    pub(crate) fn may_accept(&mut self, id: ChannelId) -> bool {
+        let ready = self.slot(id).is_some_and(|slot| {
+            slot.readiness.can_read()
+                && matches!(&slot.phase, Phase::Listening(accepting) if accepting.resting.is_none())
+        });
+        ready && !self.held.contains(&id) && self.ask(id, Dispatcher::readable)
+    }
+
+    pub(crate) fn accept(&mut self, id: ChannelId) -> io::Result<(Stream, Address)> {
+        self.hold_if_full(id);
+        for _ in 0..self.policy.accept_budget {
+            let held = self.held.contains(&id);
+            let slot = self.slot_mut(id).ok_or_else(closed)?;
+            let Phase::Listening(accepting) = &slot.phase else {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "not a listener",
+                ));
+            };
+            if held || accepting.resting.is_some() || !slot.readiness.can_read() {
+                break;
+            }
+            match slot.io.accept() {
+                Ok((io, peer)) => {
+                    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+                    if accepting.nodelay
+                        && let Io::TcpStream(stream) = &io
+                        && let Err(error) = stream.set_nodelay(true)
+                    {
+                        log::debug!(target: "asynchat::accept", "channel {id}: TCP_NODELAY for {peer}: {error}");
+                    }
+                    return Ok((self.number(io, &peer), peer));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    slot.readiness.read_blocked();
+                    self.end_episode(id);
+                    break;
+                }
+                Err(error) if out_of_resources(&error) => {
+                    self.rest(id, &error);
+                    break;
+                }
+                Err(error) if is_transient(&error) => {
+                    log::debug!(target: "asynchat::accept", "channel {id}: a waiting connection is gone: {error}");
+                }
+                // Nothing known: whatever waits is tried again later, for no event need follow.
+                Err(error) => {
+                    self.rest(id, &error);
+                    return Err(error);
+                }
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn number(&mut self, io: Io, peer: &Address) -> Stream {
+        self.serial += 1;
+        self.stats.accepted += 1;
+        self.effects += 1;
+        Stream {
+            io,
+            peer: peer.inet(),
+            serial: self.serial,
+        }
+    }
+
+    /// Out of descriptors or memory: the waiting connections stay in the backlog, the listener tries again later,
+    /// or at once when a channel closes.
+    fn rest(&mut self, id: ChannelId, error: &io::Error) {
+        let Some(Phase::Listening(accepting)) = self.slot(id).map(|slot| &slot.phase) else {
+            return;
+        };
+        let rests = accepting.rests;
+        let pause = FIRST_REST
+            .saturating_mul(1 << rests.min(8))
+            .min(LONGEST_REST);
+        if rests == 0 {
+            self.stats.accept_pauses += 1;
+            log::warn!(
+                target: "asynchat::accept",
+                "channel {id}: not accepting for a while: {error}; \
+                 close channels, raise the descriptor limit, or set Builder::max_channels below it"
+            );
+        }
+        let deadline = self.after(pause);
+        let timer = self.timers.insert(deadline, Task::Rest(id));
+        if let Some(Phase::Listening(accepting)) = self.slot_mut(id).map(|slot| &mut slot.phase) {
+            accepting.resting = Some(timer);
+            accepting.rests = rests.saturating_add(1);
+        }
+        self.resting.push(id);
+    }
+
+    /// Nothing waits any more: the next shortage is a new episode, with a log line of its own.
+    fn end_episode(&mut self, id: ChannelId) {
+        if let Some(Phase::Listening(accepting)) = self.slot_mut(id).map(|slot| &mut slot.phase)
+            && accepting.rests > 0
+        {
+            log::info!(target: "asynchat::accept", "channel {id}: accepting again, after {} pauses", accepting.rests);
+            accepting.rests = 0;
+        }
+    }
+
+    /// The rest is over, by time or because a channel closed.
+    pub(crate) fn wake(&mut self, id: ChannelId) {
+        let timer = match self.slot_mut(id).map(|slot| &mut slot.phase) {
+            Some(Phase::Listening(accepting)) => accepting.resting.take(),
+            _ => None,
+        };
+        if let Some(timer) = timer {
+            self.cancel(timer);
+        }
+        self.resting.retain(|&resting| resting != id);
+        self.enqueue(id);
+    }
+
+    /// Called whenever a channel is gone.
+    pub(crate) fn wake_listeners(&mut self) {
+        while let Some(&id) = self.resting.last() {
+            self.wake(id);
+        }
+        if self.held.is_empty() {
+            return;
+        }
+        let max = self.policy.max_channels;
+        if self.connections() <= max - (max / 16).max(1) {
+            for id in std::mem::take(&mut self.held) {
+                log::info!(target: "asynchat::accept", "channel {id}: accepting again, {} channels open", self.connections());
+                self.enqueue(id);
+            }
+        }
+    }
+
+    fn hold_if_full(&mut self, id: ChannelId) {
+        let max = self.policy.max_channels;
+        if self.connections() < max || self.held.contains(&id) {
+            return;
+        }
+        self.held.push(id);
+        self.stats.accept_pauses += 1;
+        log::warn!(
+            target: "asynchat::accept",
+            "channel {id}: not accepting, {max} channels are open (Builder::max_channels)"
+        );
+    }
+}

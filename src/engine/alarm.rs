@@ -1,0 +1,125 @@
+//! What timers and posted calls do when their time has come.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    error::{ErrorSource, Panicked, Result, guard},
+    id::ChannelId,
+    state::{
+        dispatcher::Dispatcher,
+        flags::Flags,
+        phase::Phase,
+        registry::{Registry, Task},
+    },
+    time::{SHORTEST, timer::TimerId},
+};
+
+impl Registry {
+    /// Runs a timer's or a handle's closure; its error or panic goes to the error hook.
+    pub(crate) fn run_job(&mut self, source: ErrorSource, job: impl FnOnce(&mut Self) -> Result) {
+        self.stats.callbacks += 1;
+        let outcome = guard(self.policy.propagate_panics, || job(self));
+        let error = match outcome {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(panic) => Panicked::new(&*panic).into(),
+        };
+        self.stats.errors += 1;
+        let Some(mut hook) = self.on_error.take() else {
+            let target = match source {
+                ErrorSource::Timer => "asynchat::timer",
+                ErrorSource::Handle => "asynchat::reactor",
+            };
+            log::error!(target: target, "{source:?} callback: {error}");
+            return;
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| hook(self, source, error)));
+        self.on_error = Some(hook);
+        if let Err(panic) = outcome {
+            if self.policy.propagate_panics {
+                std::panic::resume_unwind(panic);
+            }
+            log::error!(target: "asynchat::reactor", "the error hook {}", Panicked::new(&*panic));
+        }
+    }
+
+    pub(crate) fn fire(&mut self, timer: TimerId, deadline: Instant, task: Task) {
+        match task {
+            Task::Every { period, mut f } => {
+                log::trace!(target: "asynchat::timer", "{timer} fires");
+                self.run_job(ErrorSource::Timer, |registry| f(registry));
+                // Missed runs are skipped, and the next one keeps to the grid.
+                let now = self.now();
+                let late = now.saturating_duration_since(deadline);
+                let skipped = u32::try_from(late.as_nanos() / period.as_nanos()).unwrap_or(0);
+                let next = deadline + period * skipped.saturating_add(1);
+                let next = if next > now { next } else { now + period };
+                if self.timers.contains(timer) {
+                    self.timers.rearm(timer, next, Task::Every { period, f });
+                } else {
+                    self.discard(f);
+                }
+            }
+            Task::Once(f) => {
+                self.timers.finish(timer);
+                log::trace!(target: "asynchat::timer", "{timer} fires");
+                self.run_job(ErrorSource::Timer, f);
+            }
+            Task::Idle(id, after) => self.check_idle(timer, id, after),
+            Task::Connect(id) => {
+                self.timers.finish(timer);
+                self.connect_timed_out(id);
+            }
+            Task::Linger(id) => {
+                self.timers.finish(timer);
+                self.close(id, "linger limit: no end of file from the peer");
+            }
+            Task::Rest(id) => {
+                self.timers.finish(timer);
+                self.wake(id);
+            }
+            Task::Grace => {
+                self.timers.finish(timer);
+                self.close_all();
+            }
+        }
+    }
+
+    /// The idle timer is armed once per timeout, not once per read: it looks when the last traffic was (R20).
+    fn check_idle(&mut self, timer: TimerId, id: ChannelId, after: Duration) {
+        let now = self.now();
+        let Some(slot) = self.slot(id) else {
+            self.timers.finish(timer);
+            return;
+        };
+        let due = self.clock.instant(slot.active_at) + after;
+        let next = if due > now {
+            due
+        } else {
+            now + after.max(SHORTEST)
+        };
+        // A stream's first callback is `handle_connect`, however long that takes.
+        let greeted = matches!(slot.phase, Phase::Open);
+        let closing = slot.flags.has(Flags::CLOSING)
+            && slot
+                .outgoing
+                .as_ref()
+                .is_some_and(|queue| queue.can_flush());
+        self.timers.rearm(timer, next, Task::Idle(id, after));
+        if due > now || !greeted {
+            return;
+        }
+        // Its peer takes nothing of what is left: a `handle_timeout` that ends gracefully would be asked for ever.
+        if closing {
+            self.close(id, "idle for too long");
+            return;
+        }
+        self.visiting = id;
+        self.call(id, Dispatcher::handle_timeout);
+        self.visiting = ChannelId::NONE;
+        self.revisit(id);
+    }
+}

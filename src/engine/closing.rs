@@ -1,0 +1,118 @@
+//! The end of a channel: what the peer did, half-close, linger (R7, R8, R10).
+
+use crate::{
+    id::ChannelId,
+    net::io::Role,
+    state::{
+        dispatcher::Dispatcher,
+        flags::Flags,
+        phase::Phase,
+        registry::{Registry, Task},
+    },
+};
+
+impl Registry {
+    pub(crate) fn report_close(&mut self, id: ChannelId) {
+        let Some(slot) = self.slot(id) else { return };
+        let reset = slot.flags.has(Flags::RESET);
+        if !reset && !slot.owes_close() {
+            return;
+        }
+        // What arrived before the reset comes first.
+        if reset && slot.may_read() && self.ask(id, Dispatcher::readable) {
+            return;
+        }
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        let told = !slot.flags.raise(Flags::TOLD);
+        let doomed = if reset { slot.outgoing.take() } else { None };
+        if let Some(queue) = doomed {
+            self.give_queue(queue);
+        }
+        if !told {
+            self.call(id, Dispatcher::handle_close);
+        }
+        if reset {
+            self.close(id, "reset by peer");
+        }
+    }
+
+    /// The queue is empty: half-close or close if that was asked for.
+    pub(crate) fn end_sending(&mut self, id: ChannelId) {
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        if !slot.flags.has(Flags::CLOSING | Flags::ENDING) {
+            return;
+        }
+        if slot.io.role() == Role::Fd
+            || (slot.flags.has(Flags::CLOSING) && slot.flags.has(Flags::GONE))
+        {
+            self.close(id, "done");
+            return;
+        }
+        if !slot.flags.has(Flags::SHUT) {
+            slot.flags.clear(Flags::ENDING);
+            slot.flags.set(Flags::SHUT);
+            if let Err(error) = slot.io.shutdown_write() {
+                log::debug!(target: "asynchat::channel", "channel {id}: shutdown: {error}");
+                slot.flags.set(Flags::RESET);
+                self.report_close(id);
+                return;
+            }
+        }
+        if slot.flags.has(Flags::CLOSING) {
+            self.start_linger(id);
+        }
+    }
+
+    fn start_linger(&mut self, id: ChannelId) {
+        let defaults = self.policy.limits;
+        let Some(slot) = self.slot(id) else { return };
+        let limits = slot.limits.as_deref().unwrap_or(&defaults);
+        let deadline = self.after(limits.linger_time);
+        let timer = self.timers.insert(deadline, Task::Linger(id));
+        let Some(slot) = self.slot_mut(id) else {
+            self.cancel(timer);
+            return;
+        };
+        slot.phase = Phase::Lingering { discarded: 0 };
+        let idle = slot.timer.replace(timer);
+        let object = slot.dispatcher.take();
+        if let Some(idle) = idle {
+            self.cancel(idle);
+        }
+        if let Some(object) = object {
+            self.discard(object);
+        }
+        self.linger(id);
+    }
+
+    /// Throws input away until the peer's end of file, so that what was sent is not destroyed by a reset (R10).
+    pub(crate) fn linger(&mut self, id: ChannelId) {
+        let Some(slot) = self.slot(id) else { return };
+        if slot.flags.has(Flags::GONE) {
+            return self.close(id, "done");
+        }
+        if !slot.has_input() {
+            return;
+        }
+        let n = self.discard_input(id);
+        let defaults = self.policy.limits;
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        let gone = slot.flags.has(Flags::GONE);
+        let limit = slot.limits.as_deref().unwrap_or(&defaults).linger_bytes;
+        let Phase::Lingering { discarded, .. } = &mut slot.phase else {
+            return;
+        };
+        *discarded += n;
+        if gone {
+            self.close(id, "done");
+        } else if *discarded > limit {
+            self.close(id, "linger limit: the peer keeps sending");
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! System calls on a channel's socket, and what their answers mean for readiness and for the peer's state (R1, R7).
+
+use std::io;
+
+use bytes::Bytes;
+
+use crate::{
+    address::Address,
+    error::{Meaning, closed, meaning_of_io},
+    id::ChannelId,
+    net::io::Role,
+    state::{
+        channel::Channel, flags::Flags, phase::Phase, registry::Registry, slot::Slot, table::find,
+    },
+    time::clock::Clock,
+};
+
+impl Registry {
+    /// Reads from the socket of a channel.
+    pub(crate) fn read(&mut self, id: ChannelId, buf: &mut [u8]) -> io::Result<usize> {
+        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        match slot.read(buf, &self.poll, id) {
+            Ok(n @ 1..) => {
+                slot.note_input(n, buf.len(), &self.clock);
+                self.stats.bytes_in += n as u64;
+                self.effects += 1;
+                Ok(n)
+            }
+            nothing => self.note_nothing_read(id, nothing, buf.is_empty()),
+        }
+    }
+
+    /// Reads into a buffer of the reactor's own, unless something was given back; `buffers.give` has to follow.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, id: ChannelId) -> io::Result<Filled> {
+        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        if let Some(unread) = slot.unread.take() {
+            self.effects += 1;
+            self.touch_later(id);
+            return Ok(Filled::Unread(*unread));
+        }
+        let mut buffer = self.buffers.take();
+        match slot.read(&mut buffer, &self.poll, id) {
+            Ok(n @ 1..) => {
+                slot.note_input(n, buffer.len(), &self.clock);
+                self.stats.bytes_in += n as u64;
+                self.effects += 1;
+                Ok(Filled::Buffer(buffer, n))
+            }
+            nothing => {
+                self.buffers.give(buffer);
+                self.note_nothing_read(id, nothing, false)
+                    .map(|_| Filled::Nothing)
+            }
+        }
+    }
+
+    #[cold]
+    fn note_nothing_read(
+        &mut self,
+        id: ChannelId,
+        result: io::Result<usize>,
+        nothing_asked: bool,
+    ) -> io::Result<usize> {
+        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        match &result {
+            Ok(_) if nothing_asked || slot.io.role() == Role::Datagram => self.effects += 1,
+            Ok(_) => {
+                slot.readiness.read_blocked();
+                if !slot.flags.has(Flags::GONE) {
+                    slot.flags.set(Flags::FINISHED);
+                }
+                self.effects += 1;
+                self.touch_later(id);
+            }
+            // Whoever reads, the channel's own visit draws the conclusions.
+            Err(_) => self.touch_later(id),
+        }
+        result
+    }
+
+    pub(crate) fn read_from(
+        &mut self,
+        id: ChannelId,
+        buf: &mut [u8],
+    ) -> io::Result<(usize, Address)> {
+        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        if !slot.readiness.can_read() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = uninterrupted(|| slot.io.recv_from(buf));
+        match &result {
+            Ok((n, _)) => {
+                slot.note_traffic(&self.clock);
+                slot.bytes_in += *n as u64;
+                self.stats.bytes_in += *n as u64;
+                self.effects += 1;
+            }
+            Err(error) => slot.note_read_error(error, &self.poll, id),
+        }
+        result
+    }
+
+    /// Writes to the socket of a channel with `write`.
+    #[inline(always)]
+    pub(crate) fn write(
+        &mut self,
+        id: ChannelId,
+        write: impl FnOnce(&mut Slot, &mio::Registry) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.uncork();
+        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        let n = match write(slot, &self.poll) {
+            Ok(n) => n,
+            Err(error) => {
+                self.touch_later(id);
+                return Err(error);
+            }
+        };
+        slot.note_output(n, &self.clock);
+        self.stats.bytes_out += n as u64;
+        self.effects += 1;
+        Ok(n)
+    }
+
+    /// Reads and forgets, up to one buffer a visit. Gives the number of bytes.
+    pub(crate) fn discard_input(&mut self, id: ChannelId) -> usize {
+        let read = Channel::new(self, id).recv_with(|_, data| data.len());
+        match read {
+            Ok(n) => n,
+            Err(error) => {
+                if meaning_of_io(&error) == Meaning::Failure
+                    && let Some(slot) = self.slot_mut(id)
+                {
+                    slot.flags.set(Flags::RESET);
+                }
+                0
+            }
+        }
+    }
+}
+
+/// Makes a system call again as long as signals interrupt it.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// What [`Registry::fill`] got.
+pub(crate) enum Filled {
+    /// So many bytes in one of the reactor's buffers.
+    Buffer(Box<[u8]>, usize),
+    /// What had been given back.
+    Unread(Bytes),
+    /// The end of file, or an empty datagram.
+    Nothing,
+}
+
+impl Slot {
+    /// For the idle timeout: one store per read or write (R20).
+    #[inline]
+    fn note_traffic(&mut self, clock: &Clock) {
+        if self.timer.is_some() {
+            self.active_at = clock.stamp();
+        }
+    }
+
+    #[cold]
+    fn note_read_error(&mut self, error: &io::Error, poll: &mio::Registry, id: ChannelId) {
+        match (meaning_of_io(error), self.io.role()) {
+            (Meaning::Nothing, role) => {
+                self.readiness.read_blocked();
+                if role == Role::Fd {
+                    self.io.rearm(poll, id.into());
+                }
+            }
+            (Meaning::Reset, Role::Stream | Role::Fd) => {
+                self.readiness.read_blocked();
+                self.flags.set(Flags::RESET);
+            }
+            // The write end of a pipe: there will never be anything to read.
+            (Meaning::Failure, Role::Fd) => self.readiness.read_blocked(),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    pub(crate) fn note_output(&mut self, n: usize, clock: &Clock) {
+        self.note_traffic(clock);
+        self.bytes_out += n as u64;
+    }
+
+    /// What arrived before the connection broke may still be unread: one more look.
+    pub(crate) fn broken_while_sending(&mut self) {
+        if !self.flags.has(Flags::RESET) {
+            self.readiness.read_again();
+            self.flags.set(Flags::RESET);
+        }
+    }
+
+    #[cold]
+    fn note_write_error(&mut self, error: &io::Error, poll: &mio::Registry, id: ChannelId) {
+        match (meaning_of_io(error), self.io.role()) {
+            (Meaning::Nothing, role) => {
+                self.readiness.write_blocked();
+                if role == Role::Fd {
+                    self.io.rearm(poll, id.into());
+                }
+            }
+            (Meaning::Reset, Role::Stream | Role::Fd) if !self.flags.has(Flags::SHUT) => {
+                self.broken_while_sending();
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads what was given back, if anything was.
+    pub(crate) fn read_unread(&mut self, buf: &mut [u8]) -> Option<usize> {
+        let mut bytes = self.unread.take()?;
+        let n = bytes.len().min(buf.len());
+        buf[..n].copy_from_slice(&bytes.split_to(n));
+        self.unread = Some(bytes).filter(|bytes| !bytes.is_empty());
+        Some(n)
+    }
+
+    /// Keeps what was read and not used, behind what was given back meanwhile.
+    pub(crate) fn keep_rest(&mut self, rest: Bytes) {
+        if rest.is_empty() || self.flags.has(Flags::CLOSING) {
+            return;
+        }
+        let bytes = match self.unread.take() {
+            Some(first) => [*first, rest].concat().into(),
+            None => rest,
+        };
+        self.unread = Some(Box::new(bytes));
+    }
+
+    #[inline]
+    fn read(&mut self, buf: &mut [u8], poll: &mio::Registry, id: ChannelId) -> io::Result<usize> {
+        if self.flags.has(Flags::FINISHED) {
+            return Ok(0);
+        }
+        if !self.readiness.can_read() || matches!(self.phase, Phase::Connecting(_)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match self.io.read(buf) {
+            Err(error) => self.read_on(error, buf, poll, id),
+            read => read,
+        }
+    }
+
+    #[cold]
+    fn read_on(
+        &mut self,
+        mut error: io::Error,
+        buf: &mut [u8],
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) -> io::Result<usize> {
+        while error.kind() == io::ErrorKind::Interrupted {
+            match self.io.read(buf) {
+                Err(next) => error = next,
+                read => return read,
+            }
+        }
+        self.note_read_error(&error, poll, id);
+        Err(error)
+    }
+
+    #[inline]
+    fn note_input(&mut self, n: usize, asked: usize, clock: &Clock) {
+        // Only TCP: a Unix stream stops short at passed descriptors, a pipe or a tty at will.
+        if self.io.is_tcp_stream() {
+            self.readiness.after_stream_read(n, asked);
+        }
+        self.note_traffic(clock);
+        self.bytes_in += n as u64;
+    }
+
+    /// Writes past the outgoing queue, unless something waits there.
+    #[inline(always)]
+    pub(crate) fn write(
+        &mut self,
+        data: &[u8],
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) -> io::Result<usize> {
+        let may = self.outgoing.is_none()
+            && !self.flags.has(Flags::SHUT | Flags::RESET)
+            && self.readiness.can_write()
+            && !matches!(self.phase, Phase::Connecting(_))
+            && !data.is_empty();
+        if !may {
+            return self.write_nothing(data, poll, id);
+        }
+        let n = match self.io.write(data) {
+            Ok(n) => n,
+            Err(error) => return self.write_on(error, data, poll, id),
+        };
+        if n < data.len() && self.io.role() == Role::Stream {
+            self.readiness.after_stream_write(n, data.len());
+        }
+        Ok(n)
+    }
+
+    /// The answer when nothing is to be written, or nothing can.
+    #[cold]
+    fn write_nothing(
+        &mut self,
+        data: &[u8],
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) -> io::Result<usize> {
+        if self.has_outgoing() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.flags.has(Flags::SHUT) {
+            // Not `BrokenPipe`: that would pass for the peer's doing.
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "send after shutdown_write",
+            ));
+        }
+        if self.flags.has(Flags::RESET) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if data.is_empty() && self.io.role() != Role::Datagram {
+            return Ok(0);
+        }
+        if !self.readiness.can_write() || matches!(self.phase, Phase::Connecting(_)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.io
+            .write(data)
+            .or_else(|error| self.write_on(error, data, poll, id))
+    }
+
+    #[cold]
+    fn write_on(
+        &mut self,
+        mut error: io::Error,
+        data: &[u8],
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) -> io::Result<usize> {
+        while error.kind() == io::ErrorKind::Interrupted {
+            match self.io.write(data) {
+                Err(next) => error = next,
+                written => return written,
+            }
+        }
+        self.note_write_error(&error, poll, id);
+        Err(error)
+    }
+
+    pub(crate) fn send_to(
+        &mut self,
+        data: &[u8],
+        to: &Address,
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) -> io::Result<usize> {
+        if !self.readiness.can_write() && !self.io.may_block_for_one_peer() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let sent = uninterrupted(|| self.io.send_to(data, to));
+        if let Err(error) = &sent {
+            self.note_write_error(error, poll, id);
+        }
+        sent
+    }
+}

@@ -1,0 +1,138 @@
+//! How a channel enters the table, and how it leaves: after that no id, event, timer or queue entry reaches it (R6).
+
+use std::{fmt::Write, io};
+
+use crate::{
+    id::ChannelId,
+    net::{
+        io::{Io, Role},
+        readiness::SHORT_MEANS_DRAINED,
+    },
+    outgoing::Outgoing,
+    state::{flags::Flags, phase::Phase, registry::Registry, slot::Slot},
+};
+
+/// Queues kept for the next channel that needs one, each perhaps with a buffer.
+const SPARE_QUEUES: usize = 64;
+
+impl Registry {
+    pub(crate) fn insert(&mut self, mut slot: Slot, watch: bool) -> io::Result<ChannelId> {
+        if self.slots.len() >= ChannelId::MAX_CHANNELS {
+            return Err(io::Error::other("no channel ids are left"));
+        }
+        self.generation = ChannelId::next_generation(self.generation);
+        if self.slots.len() == self.slots.capacity() {
+            // By a quarter, not by doubling: with many connections the table is most of the memory.
+            self.slots.reserve_exact((self.slots.len() / 4).max(16));
+        }
+        let entry = self.slots.vacant_entry();
+        let id = ChannelId::new(entry.key(), self.generation);
+        slot.id = id;
+        if watch {
+            slot.io.register(&self.poll, id.into())?;
+            slot.flags.set(Flags::REGISTERED);
+        }
+        if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
+            log::debug!(target: "asynchat::channel", "adding channel {}", describe(id, &slot));
+        }
+        let listener = slot.io.role() == Role::Listener;
+        entry.insert(slot);
+        self.listeners += usize::from(listener);
+        self.effects += 1;
+        Ok(id)
+    }
+
+    /// Takes a channel out: after this no id, event, timer or queue entry reaches it.
+    pub(crate) fn remove(&mut self, id: ChannelId, why: &str, keep_socket: bool) -> Option<Slot> {
+        self.slot(id)?;
+        self.uncork();
+        let mut slot = self.slots.remove(id.index());
+        self.effects += 1;
+        self.breaks += 1;
+        if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
+            log::debug!(
+                target: "asynchat::channel",
+                "closing channel {} ({why}): {} bytes in, {} out",
+                describe(id, &slot), slot.bytes_in, slot.bytes_out
+            );
+        }
+        // Closing the last descriptor ends its registration where the kernel keeps it; a duplicate made elsewhere
+        // would keep it alive.
+        if slot.flags.has(Flags::REGISTERED)
+            && (keep_socket || slot.flags.has(Flags::ADOPTED) || !SHORT_MEANS_DRAINED)
+            && let Err(error) = slot.io.deregister(&self.poll)
+        {
+            log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
+        }
+        let phase_timer = match &slot.phase {
+            Phase::Connecting(attempt) => attempt.timer,
+            Phase::Listening(accepting) => accepting.resting,
+            Phase::Fresh | Phase::Open | Phase::Lingering { .. } => None,
+        };
+        for timer in [phase_timer, slot.timer].into_iter().flatten() {
+            self.cancel(timer);
+        }
+        if slot.io.role() == Role::Listener {
+            self.listeners -= 1;
+            self.resting.retain(|&resting| resting != id);
+            self.held.retain(|&held| held != id);
+        }
+        Some(slot)
+    }
+
+    pub(crate) fn close(&mut self, id: ChannelId, why: &str) {
+        let Some(mut slot) = self.remove(id, why, false) else {
+            return;
+        };
+        let dispatcher = slot.dispatcher.take();
+        if let Some(queue) = slot.outgoing.take() {
+            self.give_queue(queue);
+        }
+        // The descriptor first: a listener that waits for one may have it at once.
+        drop(slot);
+        self.wake_listeners();
+        if let Some(dispatcher) = dispatcher {
+            self.discard(dispatcher);
+        }
+    }
+
+    /// Keeps a queue whose copies are sent, buffer and all: most likely the next channel answers alike.
+    pub(crate) fn keep_emptied(&mut self, mut queue: Box<Outgoing>) {
+        if self.queues.len() < SPARE_QUEUES && queue.empty_copies() {
+            self.queues.push(queue);
+        }
+    }
+
+    /// Keeps a queue for the next channel that needs one, without what is in it.
+    pub(crate) fn give_queue(&mut self, mut queue: Box<Outgoing>) {
+        while let Some(producer) = queue.take_producer() {
+            self.discard(producer);
+        }
+        queue.clear(&mut self.spare);
+        if self.queues.len() < SPARE_QUEUES && queue.is_worth_keeping() {
+            self.queues.push(queue);
+        }
+    }
+}
+
+/// Type name, id and addresses, for log lines.
+pub(crate) fn describe(id: ChannelId, slot: &Slot) -> String {
+    let short = slot.type_name.rsplit("::").next().unwrap_or(slot.type_name);
+    // A generic type's path ends in its last parameter; show it whole then.
+    let name = if slot.type_name.contains('<') {
+        slot.type_name
+    } else {
+        short
+    };
+    let mut text = format!("<{name} {id}");
+    if let Ok(local) = slot.io.local_addr()
+        && !matches!(slot.io, Io::Absent)
+    {
+        let _ = write!(text, " {local}");
+    }
+    if let Ok(peer) = slot.peer_addr() {
+        let _ = write!(text, " peer {peer}");
+    }
+    text.push('>');
+    text
+}

@@ -1,0 +1,13 @@
+//! One visit of one channel, a file a step: what is due, the system calls, the callbacks, and what comes of them.
+
+mod accept;
+mod alarm;
+mod call;
+mod closing;
+mod connect;
+mod flush;
+mod io;
+mod membership;
+mod visit;
+
+pub(crate) use self::{io::Filled, membership::describe};

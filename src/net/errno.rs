@@ -1,0 +1,84 @@
+//! What the numbers of system errors mean where `std` has no word for them; they differ from system to system.
+
+use std::io;
+
+use crate::address::Address;
+
+pub(crate) fn unsupported(what: &str, address: &Address) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("cannot {what} {address} on this system"),
+    )
+}
+
+// std gives this errno no ErrorKind of its own.
+pub(crate) const ESHUTDOWN: i32 = if cfg!(windows) {
+    10058
+} else if cfg!(any(target_os = "linux", target_os = "android")) {
+    108
+} else {
+    58
+};
+
+/// The process or the system has no descriptor, buffer or memory left.
+pub(crate) fn out_of_resources(error: &io::Error) -> bool {
+    // std has no ErrorKind for EMFILE, ENFILE and ENOBUFS.
+    const CODES: &[i32] = if cfg!(windows) {
+        &[10024, 10055]
+    } else if cfg!(any(target_os = "linux", target_os = "android")) {
+        &[24, 23, 105]
+    } else {
+        &[24, 23, 55]
+    };
+    error.kind() == io::ErrorKind::OutOfMemory
+        || error
+            .raw_os_error()
+            .is_some_and(|code| CODES.contains(&code))
+}
+
+/// The connection broke before it was accepted, or the network has trouble that `accept` passes on (accept(2)).
+pub(crate) fn is_transient(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    // EPROTO, ENOPROTOOPT, ENONET, EHOSTDOWN, EOPNOTSUPP: no ErrorKind of their own.
+    const LINUX: &[i32] = &[71, 92, 64, 112, 95];
+    matches!(
+        error.kind(),
+        K::Interrupted
+            | K::ConnectionAborted
+            | K::ConnectionReset
+            | K::NetworkDown
+            | K::NetworkUnreachable
+            | K::HostUnreachable
+            | K::TimedOut
+            | K::PermissionDenied
+    ) || (cfg!(any(target_os = "linux", target_os = "android"))
+        && error
+            .raw_os_error()
+            .is_some_and(|code| LINUX.contains(&code)))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_errors_fall_into_classes() {
+        let os = io::Error::from_raw_os_error;
+        for code in [24, 23, 105, 12] {
+            assert!(out_of_resources(&os(code)), "{code}");
+            assert!(!is_transient(&os(code)), "{code}");
+        }
+        // EINTR, EPERM, ECONNABORTED, EPROTO, ENETDOWN, EHOSTUNREACH, ENETUNREACH
+        for code in [4, 1, 103, 71, 100, 113, 101] {
+            assert!(is_transient(&os(code)), "{code}");
+            assert!(!out_of_resources(&os(code)), "{code}");
+        }
+        // EBADF, EINVAL: the listener itself is wrong.
+        for code in [9, 22] {
+            assert!(
+                !is_transient(&os(code)) && !out_of_resources(&os(code)),
+                "{code}"
+            );
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! How listeners are made: the options of the socket under them.
+
+use std::{io, net::SocketAddr};
+
+use socket2::{Domain, Protocol, SockRef, Type};
+
+use crate::{
+    address::Address,
+    net::{errno::unsupported, io::Io},
+};
+
+/// How to listen; see [`Registry::listen_with`](crate::Registry::listen_with).
+///
+/// ```
+/// let options = asynchat::ListenOptions::new().backlog(4096).nodelay(true);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until they are passed on"]
+pub struct ListenOptions {
+    pub(crate) backlog: i32,
+    pub(crate) reuse_addr: bool,
+    pub(crate) reuse_port: bool,
+    pub(crate) v6_only: Option<bool>,
+    pub(crate) nodelay: bool,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            backlog: 1024,
+            reuse_addr: true,
+            reuse_port: false,
+            v6_only: None,
+            nodelay: false,
+        }
+    }
+}
+
+impl ListenOptions {
+    /// The defaults: backlog 1,024, `SO_REUSEADDR` (not on Windows, where it would let others take the port).
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Connections the kernel keeps waiting; it may cut this (`net.core.somaxconn`). Default 1,024.
+    pub fn backlog(mut self, connections: u16) -> Self {
+        self.backlog = connections.into();
+        self
+    }
+
+    /// Whether the port can be bound while connections of an earlier listener linger. Default on; Unix only.
+    pub fn reuse_addr(mut self, on: bool) -> Self {
+        self.reuse_addr = on;
+        self
+    }
+
+    /// Whether several listeners may share the port. Default off; elsewhere than on Unix an error.
+    ///
+    /// Linux spreads the connections evenly over all of them, macOS and the BSDs do not. Any other program of the
+    /// same user that sets this option can join silently, and gets its share of the connections.
+    pub fn reuse_port(mut self, on: bool) -> Self {
+        self.reuse_port = on;
+        self
+    }
+
+    /// Whether an IPv6 listener leaves IPv4 alone. Default: what the system does.
+    pub fn v6_only(mut self, on: bool) -> Self {
+        self.v6_only = Some(on);
+        self
+    }
+
+    /// Whether accepted streams have Nagle's algorithm off. Default off. Costs nothing per connection where
+    /// streams inherit it from the listener (Linux).
+    pub fn nodelay(mut self, on: bool) -> Self {
+        self.nodelay = on;
+        self
+    }
+
+    pub(crate) fn bind(&self, address: &Address) -> io::Result<Io> {
+        match address {
+            Address::Inet(addr) => self.bind_tcp(*addr),
+            #[cfg(unix)]
+            Address::Unix(path) => {
+                let listener = mio::net::UnixListener::bind(path)?;
+                SockRef::from(&listener).listen(self.backlog)?;
+                Ok(Io::UnixListener(listener))
+            }
+            #[cfg(target_os = "linux")]
+            Address::Abstract(name) => {
+                use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+                let listener =
+                    mio::net::UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+                SockRef::from(&listener).listen(self.backlog)?;
+                Ok(Io::UnixListener(listener))
+            }
+            other => Err(unsupported("listen on", other)),
+        }
+    }
+
+    fn bind_tcp(&self, addr: SocketAddr) -> io::Result<Io> {
+        let socket =
+            socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        #[cfg(not(windows))]
+        socket.set_reuse_address(self.reuse_addr)?;
+        if self.reuse_port {
+            #[cfg(all(
+                unix,
+                not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))
+            ))]
+            socket.set_reuse_port(true)?;
+            #[cfg(not(all(
+                unix,
+                not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))
+            )))]
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "no SO_REUSEPORT on this system",
+            ));
+        }
+        if let (Some(only), true) = (self.v6_only, addr.is_ipv6()) {
+            socket.set_only_v6(only)?;
+        }
+        if self.nodelay {
+            socket.set_tcp_nodelay(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(self.backlog)?;
+        Ok(Io::TcpListener(mio::net::TcpListener::from_std(
+            socket.into(),
+        )))
+    }
+}

@@ -1,0 +1,11 @@
+//! The operating system: sockets of every kind, their readiness, and what its error numbers mean.
+
+pub(crate) mod connect;
+pub(crate) mod errno;
+pub(crate) mod io;
+pub(crate) mod listen;
+#[cfg(feature = "testing")]
+pub(crate) mod memory;
+pub(crate) mod readiness;
+pub(crate) mod socket;
+pub(crate) mod stream;

@@ -1,0 +1,165 @@
+//! What callers hand in to be registered, and get back when they detach it.
+
+#[cfg(unix)]
+use std::{fs::File, os::fd::OwnedFd};
+use std::{
+    io,
+    net::{self, SocketAddr},
+};
+
+use crate::{
+    address::Address,
+    net::{
+        io::{Io, on_socket},
+        stream::Stream,
+    },
+};
+
+/// A socket or descriptor to be registered: anything `Into<Socket>`.
+///
+/// Made from `std` and `mio` sockets, from an accepted [`Stream`] and, on Unix, from any pollable descriptor
+/// (`OwnedFd`, `File`, the pipes of a child process; asyncore's `file_dispatcher`). Registering makes it
+/// non-blocking; a descriptor whose open file description is shared (a terminal, an inherited pipe) becomes
+/// non-blocking for its other owners too.
+///
+/// A listener that the service manager passed on is adopted like any other; the guide has systemd's ways.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let socket = asynchat::Socket::from(listener);
+/// # let _ = socket; Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Socket {
+    pub(crate) io: Io,
+    /// Made elsewhere: still to be set non-blocking, and perhaps with duplicates that keep a registration alive.
+    pub(crate) adopted: bool,
+    /// Which accepted stream this was; 0 for all others.
+    pub(crate) serial: u64,
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+impl Socket {
+    fn adopted(io: Io) -> Self {
+        Self {
+            io,
+            adopted: true,
+            serial: 0,
+            peer: None,
+        }
+    }
+
+    pub(crate) fn own(io: Io) -> Self {
+        Self {
+            io,
+            adopted: false,
+            serial: 0,
+            peer: None,
+        }
+    }
+
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
+        match &self.io {
+            Io::Absent => Ok(()),
+            #[cfg(feature = "testing")]
+            Io::Testing(_) => Ok(()),
+            #[cfg(unix)]
+            io => socket2::SockRef::from(&io.as_fd()?).set_nonblocking(true),
+            #[cfg(windows)]
+            Io::TcpListener(socket) => socket2::SockRef::from(socket).set_nonblocking(true),
+            #[cfg(windows)]
+            Io::TcpStream(socket) => socket2::SockRef::from(socket).set_nonblocking(true),
+            #[cfg(windows)]
+            Io::Udp(socket) => socket2::SockRef::from(socket).set_nonblocking(true),
+        }
+    }
+
+    /// The TCP stream in it, for the standard library; non-blocking.
+    ///
+    /// # Errors
+    /// The socket itself, if it is anything else.
+    pub fn into_tcp_stream(self) -> Result<net::TcpStream, Self> {
+        match self.io {
+            Io::TcpStream(stream) => Ok(stream.into()),
+            io => Err(Self { io, ..self }),
+        }
+    }
+
+    /// The descriptor, whatever it is; non-blocking.
+    ///
+    /// # Errors
+    /// Never for a socket that [`Channel::detach`](crate::Channel::detach) gave.
+    #[cfg(unix)]
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        on_socket!(self.io, s => Ok(s.into()), fd file => Ok(file.into()))
+    }
+
+    /// The address the socket is bound to.
+    ///
+    /// # Errors
+    /// What the system says; a descriptor that is no socket is [`Address::Unnamed`].
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.io.local_addr()
+    }
+}
+
+macro_rules! socket_from {
+    ($($(#[$cfg:meta])* $std:ty, $mio:ty => $variant:ident;)*) => {$(
+        $(#[$cfg])*
+        impl From<$std> for Socket {
+            fn from(socket: $std) -> Self {
+                Self::adopted(Io::$variant(<$mio>::from_std(socket)))
+            }
+        }
+        $(#[$cfg])*
+        impl From<$mio> for Socket {
+            fn from(socket: $mio) -> Self {
+                Self::adopted(Io::$variant(socket))
+            }
+        }
+    )*};
+}
+
+socket_from! {
+    net::TcpListener, mio::net::TcpListener => TcpListener;
+    net::TcpStream, mio::net::TcpStream => TcpStream;
+    net::UdpSocket, mio::net::UdpSocket => Udp;
+    #[cfg(unix)] std::os::unix::net::UnixListener, mio::net::UnixListener => UnixListener;
+    #[cfg(unix)] std::os::unix::net::UnixStream, mio::net::UnixStream => UnixStream;
+    #[cfg(unix)] std::os::unix::net::UnixDatagram, mio::net::UnixDatagram => UnixDatagram;
+}
+
+macro_rules! socket_from_fd {
+    ($($fd:ty),*) => {$(
+        #[cfg(unix)]
+        impl From<$fd> for Socket {
+            fn from(fd: $fd) -> Self {
+                Self::adopted(Io::Fd(OwnedFd::from(fd).into()))
+            }
+        }
+    )*};
+}
+
+socket_from_fd!(
+    OwnedFd,
+    File,
+    std::io::PipeReader,
+    std::io::PipeWriter,
+    std::process::ChildStdin,
+    std::process::ChildStdout,
+    std::process::ChildStderr,
+    mio::unix::pipe::Sender,
+    mio::unix::pipe::Receiver
+);
+
+impl From<Stream> for Socket {
+    fn from(stream: Stream) -> Self {
+        Self {
+            io: stream.io,
+            adopted: false,
+            serial: stream.serial,
+            peer: stream.peer,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The outgoing queue of a stream: bytes, producers and files in order (R12, R13).
+//!
+//! Knows no socket: `flush` is given a [`Sink`]. Small pushes and small files are copied into one reused buffer, large
+//! `Bytes` and large files are sent from where they are, and a producer is asked only when everything before it is on
+//! its way.
+
+pub(crate) mod cork;
+pub(crate) mod file_part;
+mod flushing;
+mod segment;
+mod spare;
+
+use std::{collections::VecDeque, fmt};
+
+use bytes::Bytes;
+
+pub use self::segment::Unsent;
+use self::{flushing::SLICES, segment::Segment};
+pub(crate) use self::{
+    flushing::{Flushed, Sink},
+    spare::Spare,
+};
+use crate::{error::BoxError, outgoing::file_part::FilePart, producer::Producer};
+
+/// Up to this size a push is copied: cheaper than a reference count and a slice of its own.
+const COPIED_MAX: usize = 2048;
+/// A coalescing buffer is not grown past this, so that it stays worth keeping.
+const BUFFER_MAX: usize = 64 * 1024;
+/// A producer behind this many unsent bytes is not asked yet (R13).
+const NEARLY_SENT: usize = 64 * 1024;
+/// Up to this size a file is read, to leave together with what stands around it; above it is the system's to send.
+const READ_MAX: u64 = 16 * 1024;
+
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    /// The open end, behind all segments: what is copied goes here.
+    tail: Vec<u8>,
+    len: usize,
+    /// Bytes of queued files that are not read and not sent.
+    in_files: u128,
+    /// How much of the first segment is sent, or of the tail if there is none.
+    sent: usize,
+    segments: VecDeque<Segment>,
+    parked: bool,
+}
+
+impl Outgoing {
+    /// Bytes waiting to be sent; what producers still hold does not count.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The same with what is still in files.
+    pub(crate) fn pending(&self) -> usize {
+        usize::try_from(self.in_files)
+            .unwrap_or(usize::MAX)
+            .saturating_add(self.len)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty() && self.tail.is_empty()
+    }
+
+    /// Whether there is something to send, or a producer to ask for it.
+    pub(crate) fn can_flush(&self) -> bool {
+        match self.segments.front() {
+            None => !self.tail.is_empty(),
+            Some(Segment::Produced { current, .. }) => !self.parked || !current.is_empty(),
+            Some(_) => true,
+        }
+    }
+
+    pub(crate) fn unpark(&mut self) {
+        self.parked = false;
+    }
+
+    /// Whether nothing is queued but copies, and none of them is sent.
+    pub(crate) fn is_only_copies(&self) -> bool {
+        self.segments.is_empty() && self.sent == 0
+    }
+
+    /// All that is queued, when it is only copies.
+    pub(crate) fn copies(&self) -> &[u8] {
+        &self.tail
+    }
+
+    /// All copies are sent. False if the buffer is too large to be kept for the next channel.
+    pub(crate) fn empty_copies(&mut self) -> bool {
+        self.len = 0;
+        self.tail.clear();
+        self.tail.capacity() <= 2 * BUFFER_MAX
+    }
+
+    pub(crate) fn push(&mut self, bytes: Bytes, spare: &mut Spare) {
+        if bytes.len() <= COPIED_MAX {
+            self.copy(&bytes, spare);
+        } else {
+            self.len += bytes.len();
+            self.push_segment(Segment::Shared(bytes));
+        }
+    }
+
+    pub(crate) fn copy(&mut self, data: &[u8], spare: &mut Spare) {
+        self.make_room(data.len(), spare);
+        self.len += data.len();
+        self.tail.extend_from_slice(data);
+    }
+
+    /// Sees to it that the tail may grow by so much.
+    fn make_room(&mut self, added: usize, spare: &mut Spare) {
+        if self.tail.capacity() == 0 {
+            self.tail = spare.take(added);
+        } else if self.tail.len() + added > BUFFER_MAX && !self.tail.is_empty() {
+            self.seal();
+            self.tail = spare.take(added);
+        }
+    }
+
+    /// The open end, to be filled elsewhere.
+    pub(crate) fn take_tail(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.tail)
+    }
+
+    /// Gets back what `take_tail` gave; `counted` bytes of it were there then.
+    pub(crate) fn return_tail(&mut self, tail: Vec<u8>, counted: usize) {
+        self.len += tail.len() - counted;
+        self.tail = tail;
+    }
+
+    pub(crate) fn push_producer(&mut self, producer: Box<dyn Producer>) {
+        self.push_segment(Segment::Produced {
+            current: Bytes::new(),
+            producer,
+        });
+    }
+
+    /// What a stretch of a file counts for: bytes in memory, and bytes in the file.
+    pub(crate) fn weigh(part: &FilePart) -> (usize, u64) {
+        if part.len() <= READ_MAX {
+            (part.len() as usize, 0)
+        } else {
+            (0, part.len())
+        }
+    }
+
+    /// Queues a stretch of a file: reads it if it would be read at the next flush anyway.
+    pub(crate) fn push_file(&mut self, mut part: FilePart, spare: &mut Spare) {
+        if part.len() <= READ_MAX
+            && self.len < NEARLY_SENT
+            && !self.segments.iter().any(Segment::stops)
+        {
+            let len = part.len() as usize;
+            self.make_room(len, spare);
+            // Whatever keeps it from being read whole, reading on tells when its turn has come.
+            self.len += part.append_to(&mut self.tail, len).unwrap_or(0);
+        }
+        if !part.is_empty() {
+            self.in_files += u128::from(part.len());
+            self.push_segment(Segment::File {
+                block: Vec::new(),
+                part,
+                apart: false,
+            });
+        }
+    }
+
+    fn push_segment(&mut self, segment: Segment) {
+        self.seal();
+        self.segments.push_back(segment);
+    }
+
+    /// Makes a segment of the tail, so that something may stand behind it.
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            let tail = std::mem::take(&mut self.tail);
+            self.segments.push_back(Segment::Copied(tail));
+        }
+    }
+
+    /// Puts an error in the place of the first producer: it panicked.
+    pub(crate) fn fail_producer(&mut self, error: BoxError) -> Option<Box<dyn Producer>> {
+        let first = self.first_producer()?;
+        match std::mem::replace(&mut self.segments[first], Segment::Failed(error)) {
+            Segment::Produced { producer, .. } => Some(producer),
+            _ => None,
+        }
+    }
+
+    /// Takes a producer out, to be dropped with care: its owner's code runs.
+    pub(crate) fn take_producer(&mut self) -> Option<Box<dyn Producer>> {
+        let first = self.first_producer()?;
+        match self.segments.remove(first) {
+            Some(Segment::Produced { producer, .. }) => Some(producer),
+            _ => None,
+        }
+    }
+
+    fn first_producer(&self) -> Option<usize> {
+        self.segments
+            .iter()
+            .position(|segment| matches!(segment, Segment::Produced { .. }))
+    }
+
+    pub(crate) fn has_producer(&self) -> bool {
+        self.first_producer().is_some()
+    }
+
+    /// Whether it is small enough to be kept for the next channel.
+    pub(crate) fn is_worth_keeping(&self) -> bool {
+        self.segments.capacity() <= SLICES
+    }
+
+    /// Empties the queue, keeping its buffers for others.
+    pub(crate) fn clear(&mut self, spare: &mut Spare) {
+        spare.give(std::mem::take(&mut self.tail));
+        for segment in self.segments.drain(..) {
+            if let Segment::Copied(buffer) | Segment::File { block: buffer, .. } = segment {
+                spare.give(buffer);
+            }
+        }
+        self.sent = 0;
+        self.in_files = 0;
+        self.len = 0;
+        self.parked = false;
+    }
+
+    pub(crate) fn into_unsent(mut self) -> Vec<Unsent> {
+        self.seal();
+        let mut sent = std::mem::take(&mut self.sent);
+        let mut unsent = Vec::new();
+        for segment in self.segments {
+            let (bytes, source) = match segment {
+                Segment::Copied(buffer) => (Bytes::from(buffer), None),
+                Segment::Shared(bytes) => (bytes, None),
+                Segment::Produced { current, producer } => {
+                    (current, Some(Unsent::Producer(producer)))
+                }
+                Segment::File { block, part, .. } => (block.into(), Some(Unsent::File(part))),
+                Segment::Failed(error) => (Bytes::new(), Some(Unsent::Failed(error))),
+            };
+            let rest = bytes.slice(std::mem::take(&mut sent)..);
+            if !rest.is_empty() {
+                unsent.push(Unsent::Bytes(rest));
+            }
+            unsent.extend(source);
+        }
+        unsent
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("len", &self.len)
+            .field("segments", &self.segments.len())
+            .field("parked", &self.parked)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Everything that lives in a reactor, and what callbacks may do with it: register, look up, time, stop.
+//!
+//! Holds the slab of channels and the queues a turn works through; `reactor.rs` drives it, `visit.rs` calls the
+//! users' objects.
+
+mod ending;
+mod timers;
+
+use std::{
+    any::Any,
+    io,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use crate::{
+    address::Address,
+    error::{Result, VisitError},
+    handle::Handle,
+    id::ChannelId,
+    net::{
+        connect::ConnectOptions,
+        io::{Io, Role},
+        listen::ListenOptions,
+        readiness::Readiness,
+        socket::Socket,
+    },
+    state::{
+        channel::Channel,
+        dispatcher::Dispatcher,
+        flags::Flags,
+        phase::{Accepting, Phase},
+        registry::Registry,
+        slot::Slot,
+    },
+    stats::{ChannelInfo, Stats},
+};
+
+impl Registry {
+    /// Hands a socket and the object that serves it to the reactor.
+    ///
+    /// No callback runs from inside; a stream's `handle_connect` comes next turn. A stream is announced to the
+    /// poller after its first visit, and only if it is still open then.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be watched (`InvalidInput` for a regular file) or cannot be made non-blocking;
+    /// socket and object are dropped.
+    pub fn register(
+        &mut self,
+        socket: impl Into<Socket>,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        let socket = socket.into();
+        if socket.adopted {
+            socket.io.check_pollable()?;
+            socket.set_nonblocking()?;
+        }
+        let role = socket.io.role();
+        let phase = match role {
+            Role::Listener => Phase::Listening(Box::default()),
+            Role::Stream => Phase::Fresh,
+            Role::Datagram | Role::Fd => Phase::Open,
+        };
+        let serial = socket.serial;
+        let mut slot = Slot::new(socket.io, Box::new(d), phase, self.clock.stamp());
+        if socket.adopted {
+            slot.flags.set(Flags::ADOPTED);
+        }
+        slot.peer = socket.peer.into();
+        slot.readiness = match role {
+            Role::Stream => Readiness::ASSUMED,
+            // So that a first datagram can be sent at once.
+            Role::Datagram => Readiness::WRITABLE,
+            Role::Listener | Role::Fd => Readiness::default(),
+        };
+        let id = self.insert(slot, role != Role::Stream)?;
+        if role == Role::Stream {
+            self.enqueue(id);
+        }
+        if serial != 0 {
+            self.adopted = Some((serial, id));
+        }
+        Ok(id)
+    }
+
+    /// Listens on a TCP address or a Unix path, with the defaults of [`ListenOptions`].
+    ///
+    /// ```
+    /// # use asynchat::{Dispatcher, Reactor};
+    /// # struct Acceptor; impl Dispatcher for Acceptor {}
+    /// # fn main() -> std::io::Result<()> {
+    /// # let mut reactor = Reactor::new()?;
+    /// let id = reactor.listen(([127, 0, 0, 1], 0), Acceptor)?;
+    /// let address = reactor.channel(id).unwrap().local_addr()?;
+    /// # let _ = address; Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// What `socket`, `bind` and `listen` say (`AddrInUse`, `PermissionDenied`, …).
+    pub fn listen(
+        &mut self,
+        addr: impl Into<Address>,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        self.listen_with(addr, &ListenOptions::new(), d)
+    }
+
+    /// Listens with other than the default options.
+    ///
+    /// # Errors
+    /// Like [`listen`](Self::listen).
+    pub fn listen_with(
+        &mut self,
+        addr: impl Into<Address>,
+        options: &ListenOptions,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        let io = self.bind(&addr.into(), options)?;
+        let phase = Phase::Listening(Box::new(Accepting {
+            nodelay: options.nodelay,
+            ..Accepting::default()
+        }));
+        let slot = Slot::new(io, Box::new(d), phase, self.clock.stamp());
+        self.insert(slot, true)
+    }
+
+    fn bind(&self, address: &Address, options: &ListenOptions) -> io::Result<Io> {
+        #[cfg(feature = "testing")]
+        if let Some(net) = &self.net {
+            return Ok(Io::Testing(net.listen(address)));
+        }
+        options.bind(address)
+    }
+
+    /// Connects to a TCP address or a Unix path.
+    ///
+    /// The outcome comes later, as `handle_connect` or as one `handle_expt(ConnectFailed)`, never from inside this
+    /// call. What is pushed meanwhile is sent once connected. A host name has to be resolved first, with
+    /// `ToSocketAddrs`, which blocks; pass all its addresses to [`connect_any`](Self::connect_any).
+    ///
+    /// # Errors
+    /// Only when there is no descriptor or memory for a socket.
+    pub fn connect(
+        &mut self,
+        addr: impl Into<Address>,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        self.start_connect(vec![addr.into()], &ConnectOptions::new(), Box::new(d))
+    }
+
+    /// Connects to the first of `addrs` that answers, trying them in order.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an empty list, else like [`connect`](Self::connect).
+    pub fn connect_any(
+        &mut self,
+        addrs: &[SocketAddr],
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        self.connect_with(addrs, &ConnectOptions::new(), d)
+    }
+
+    /// Connects like [`connect_any`](Self::connect_any), with other than the default options.
+    ///
+    /// # Errors
+    /// Like [`connect_any`](Self::connect_any).
+    pub fn connect_with(
+        &mut self,
+        addrs: &[SocketAddr],
+        options: &ConnectOptions,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        let addrs = addrs.iter().copied().map(Address::from).collect();
+        self.start_connect(addrs, options, Box::new(d))
+    }
+
+    /// The channel named `id`, or `None` once it is closed. O(1).
+    pub fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
+        self.slot(id)?;
+        Some(Channel::new(self, id))
+    }
+
+    /// Lends the object behind a channel, together with the channel.
+    ///
+    /// ```
+    /// # use asynchat::*;
+    /// # struct Counter { hits: u32 } impl Dispatcher for Counter {}
+    /// # fn main() -> std::io::Result<()> {
+    /// # let mut reactor = Reactor::new()?;
+    /// let id = reactor.listen(([127, 0, 0, 1], 0), Counter { hits: 0 })?;
+    /// let hits = reactor.with(id, |counter: &mut Counter, _channel| {
+    ///     counter.hits += 1;
+    ///     counter.hits
+    /// });
+    /// assert_eq!(hits, Ok(1));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`VisitError`]: the channel is closed, one of its callbacks is running, or its object is no `D`.
+    pub fn with<D: Dispatcher, R>(
+        &mut self,
+        id: ChannelId,
+        f: impl FnOnce(&mut D, &mut Channel<'_>) -> R,
+    ) -> Result<R, VisitError> {
+        let slot = self.slot_mut(id).ok_or(VisitError::Closed)?;
+        let Some(dispatcher) = slot.dispatcher.as_deref() else {
+            return Err(match slot.phase {
+                Phase::Lingering { .. } => VisitError::Closed,
+                _ => VisitError::Busy,
+            });
+        };
+        if !(dispatcher as &dyn Any).is::<D>() {
+            return Err(VisitError::WrongType);
+        }
+        let Some(mut object) = slot.dispatcher.take() else {
+            return Err(VisitError::Busy);
+        };
+        // The object goes back even if `f` panics; the panic belongs to the caller.
+        let result = match (&mut *object as &mut dyn Any).downcast_mut::<D>() {
+            Some(d) => catch_unwind(AssertUnwindSafe(|| f(d, &mut Channel::new(self, id)))),
+            None => return Err(VisitError::WrongType),
+        };
+        self.uncork();
+        self.put_back(id, object);
+        self.touch_later(id);
+        result.map_err(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// A way into this reactor from other threads.
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.mailbox))
+    }
+
+    /// A look at every open channel. O(channels).
+    pub fn channels(&self) -> impl Iterator<Item = ChannelInfo> {
+        let now = self.now();
+        self.slots.iter().map(move |(_, slot)| ChannelInfo {
+            id: slot.id,
+            type_name: slot.type_name,
+            state: slot.state(),
+            peer: slot.peer_addr().ok(),
+            age: now.saturating_duration_since(self.clock.instant(slot.created)),
+            bytes_in: slot.bytes_in,
+            bytes_out: slot.bytes_out,
+            outgoing_len: slot.outgoing_len() + self.cork.uncounted(slot.id),
+        })
+    }
+
+    /// Counters since the reactor was made. O(1).
+    pub fn stats(&self) -> Stats {
+        Stats {
+            channels: self.slots.len(),
+            timers: self.timers.len(),
+            ..self.stats
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! A borrow of the registry and the name of one channel in it: what every callback is given.
+
+use std::{fmt, io};
+
+use crate::{
+    error::closed,
+    id::ChannelId,
+    state::{registry::Registry, slot::Slot},
+};
+
+/// One registered socket: the argument of every callback, and what [`Registry::channel`] finds by id. Own or
+/// foreign makes no difference.
+///
+/// After [`close`](Self::close) every call is harmless: I/O answers `NotConnected`, pushes are dropped.
+pub struct Channel<'r> {
+    pub(crate) registry: &'r mut Registry,
+    pub(crate) id: ChannelId,
+}
+
+impl<'r> Channel<'r> {
+    pub(crate) fn new(registry: &'r mut Registry, id: ChannelId) -> Self {
+        Self { registry, id }
+    }
+
+    pub(crate) fn slot(&self) -> io::Result<&Slot> {
+        self.registry.slot(self.id).ok_or_else(closed)
+    }
+
+    pub(crate) fn slot_mut(&mut self) -> io::Result<&mut Slot> {
+        self.registry.slot_mut(self.id).ok_or_else(closed)
+    }
+}
+
+impl fmt::Debug for Channel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("id", &self.id)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

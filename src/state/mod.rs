@@ -1,0 +1,12 @@
+//! What is known: the registry, the table of channels, and for each channel a slot. Nothing here calls back.
+
+pub(crate) mod channel;
+pub(crate) mod dispatcher;
+pub(crate) mod flags;
+pub(crate) mod phase;
+pub(crate) mod policy;
+pub(crate) mod pool;
+mod queue;
+pub(crate) mod registry;
+pub(crate) mod slot;
+pub(crate) mod table;

@@ -1,0 +1,78 @@
+//! What a channel is doing, with what only that needs.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{SocketAddr, SocketAddrV4, SocketAddrV6},
+    time::Duration,
+};
+
+use crate::{address::Address, time::timer::TimerId};
+
+/// What a channel is doing.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    Connecting(Box<Attempt>),
+    Listening(Box<Accepting>),
+    /// A stream whose `handle_connect` is still to come.
+    Fresh,
+    Open,
+    /// Everything is sent and the peer knows; input is thrown away until its end of file (R10).
+    Lingering {
+        discarded: usize,
+    },
+}
+
+/// A connection attempt in progress.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// The address being tried first, then those to try after it.
+    pub(crate) addresses: VecDeque<Address>,
+    pub(crate) timeout: Duration,
+    pub(crate) nodelay: bool,
+    pub(crate) timer: Option<TimerId>,
+    /// The attempt failed at once, or its time ran out.
+    pub(crate) failure: Option<io::Error>,
+}
+
+/// Whether a listener may accept (R19).
+#[derive(Debug, Default)]
+pub(crate) struct Accepting {
+    /// Set while the listener rests because descriptors or memory ran out.
+    pub(crate) resting: Option<TimerId>,
+    /// How many rests in a row; the pause doubles with each.
+    pub(crate) rests: u32,
+    #[cfg_attr(
+        any(target_os = "linux", target_os = "android"),
+        allow(dead_code, reason = "accepted streams inherit it there")
+    )]
+    pub(crate) nodelay: bool,
+}
+
+/// The address of a peer, small.
+#[derive(Debug)]
+pub(crate) enum PeerName {
+    Unknown,
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl PeerName {
+    pub(crate) fn get(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Unknown => None,
+            Self::V4(addr) => Some((*addr).into()),
+            Self::V6(addr) => Some((**addr).into()),
+        }
+    }
+}
+
+impl From<Option<SocketAddr>> for PeerName {
+    fn from(addr: Option<SocketAddr>) -> Self {
+        match addr {
+            None => Self::Unknown,
+            Some(SocketAddr::V4(addr)) => Self::V4(addr),
+            Some(SocketAddr::V6(addr)) => Self::V6(Box::new(addr)),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What the registry keeps for one channel: the socket, its readiness, the user's object, the outgoing queue.
+
+use std::{fmt, io};
+
+use bytes::Bytes;
+
+use crate::{
+    address::Address,
+    id::ChannelId,
+    net::{
+        io::{Io, Role},
+        readiness::Readiness,
+    },
+    outgoing::Outgoing,
+    state::{
+        dispatcher::Dispatcher,
+        flags::Flags,
+        phase::{PeerName, Phase},
+        policy::Limits,
+    },
+    stats::State,
+    time::{clock::Stamp, timer::TimerId},
+};
+
+/// Sorted by how often a visit looks at it.
+#[repr(C)]
+pub(crate) struct Slot {
+    /// Its own, so that a look-up compares one word.
+    pub(crate) id: ChannelId,
+    pub(crate) flags: Flags,
+    pub(crate) readiness: Readiness,
+    /// Callbacks in a row without any effect (R3b).
+    pub(crate) fruitless: u16,
+    pub(crate) io: Io,
+    /// Absent while one of its callbacks runs, and once none can follow.
+    pub(crate) dispatcher: Option<Box<dyn Dispatcher>>,
+    pub(crate) outgoing: Option<Box<Outgoing>>,
+    /// Bytes given back by whoever read them, to be read again before the socket.
+    pub(crate) unread: Option<Box<Bytes>>,
+    pub(crate) phase: Phase,
+    /// For the idle timeout, while one runs.
+    pub(crate) active_at: Stamp,
+    /// The idle timeout; while lingering its limit.
+    pub(crate) timer: Option<TimerId>,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) limits: Option<Box<Limits>>,
+    pub(crate) created: Stamp,
+    pub(crate) type_name: &'static str,
+    pub(crate) peer: PeerName,
+}
+
+impl Slot {
+    pub(crate) fn new(io: Io, dispatcher: Box<dyn Dispatcher>, phase: Phase, now: Stamp) -> Self {
+        let type_name = (*dispatcher).type_name();
+        Self {
+            id: ChannelId::new(0, 0),
+            flags: Flags::default(),
+            io,
+            dispatcher: Some(dispatcher),
+            outgoing: None,
+            unread: None,
+            readiness: Readiness::default(),
+            fruitless: 0,
+            active_at: now,
+            timer: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            phase,
+            limits: None,
+            created: now,
+            type_name,
+            peer: PeerName::Unknown,
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        match self.phase {
+            Phase::Connecting(_) => State::Connecting,
+            Phase::Listening(_) => State::Listening,
+            Phase::Lingering { .. } => State::Closing,
+            Phase::Fresh | Phase::Open if self.flags.has(Flags::CLOSING) => State::Closing,
+            Phase::Fresh | Phase::Open => State::Open,
+        }
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<Address> {
+        self.peer
+            .get()
+            .map_or_else(|| self.io.peer_addr(), |addr| Ok(addr.into()))
+    }
+
+    /// Whether a push is queued, not dropped.
+    pub(crate) fn takes_output(&self) -> bool {
+        !self.flags.has(Flags::MUTE) && matches!(self.io.role(), Role::Stream | Role::Fd)
+    }
+
+    pub(crate) fn outgoing_len(&self) -> usize {
+        self.outgoing.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    pub(crate) fn has_outgoing(&self) -> bool {
+        self.outgoing
+            .as_ref()
+            .is_some_and(|queue| !queue.is_empty())
+    }
+
+    /// Whether nothing but a read, a write or a flush can be due: no news, nothing ending.
+    #[inline]
+    pub(crate) fn is_calm(&self) -> bool {
+        self.flags.are_calm()
+            && matches!(self.phase, Phase::Open)
+            && self.unread.is_none()
+            && !self.readiness.has_news()
+    }
+
+    /// Whether `handle_drain` is due.
+    pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
+        let pending = self.outgoing.as_ref().map_or(0, |queue| queue.pending());
+        self.flags.has(Flags::CONGESTED) && pending <= limits.low
+    }
+
+    /// Changes whenever input is used up.
+    pub(crate) fn input_state(&self) -> (u64, usize) {
+        (
+            self.bytes_in,
+            self.unread.as_ref().map_or(0, |bytes| bytes.len()),
+        )
+    }
+
+    /// Whether a flush would do anything.
+    pub(crate) fn can_flush(&self) -> bool {
+        self.readiness.can_write()
+            && self
+                .outgoing
+                .as_ref()
+                .is_some_and(|queue| queue.can_flush())
+    }
+
+    /// Whether bytes, or the end of file, may be had without waiting for an event.
+    pub(crate) fn has_input(&self) -> bool {
+        self.unread.is_some()
+            || self.flags.has(Flags::CALL_ASKED)
+            || (self.readiness.can_read() && !self.flags.has(Flags::FINISHED))
+    }
+
+    /// Whether `handle_read` may be called, the user's own wish aside.
+    pub(crate) fn may_read(&self) -> bool {
+        self.has_input()
+            && !self.flags.has(Flags::READS_IGNORED | Flags::CLOSING)
+            && matches!(self.phase, Phase::Open)
+    }
+
+    pub(crate) fn may_write(&self) -> bool {
+        self.readiness.can_write()
+            && !self.flags.has(Flags::WRITES_IGNORED | Flags::MUTE)
+            && !self.has_outgoing()
+            && matches!(self.phase, Phase::Open)
+    }
+
+    /// Whether `handle_close` is due for an end of file: what was read before it and given back comes first.
+    pub(crate) fn owes_close(&self) -> bool {
+        self.flags.has(Flags::FINISHED)
+            && self.unread.is_none()
+            && !self
+                .flags
+                .has(Flags::CALL_ASKED | Flags::TOLD | Flags::CLOSING)
+    }
+
+    /// Whether the default `handle_read` left input of a peer that is gone: thrown away to find the end of file.
+    pub(crate) fn abandoned(&self) -> bool {
+        self.flags.has(Flags::READS_IGNORED)
+            && self.readiness.read_closed()
+            && self.readiness.can_read()
+            && !self.flags.has(Flags::GONE)
+            && matches!(self.io.role(), Role::Stream | Role::Fd)
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("type", &self.type_name)
+            .field("io", &self.io)
+            .field("phase", &self.phase)
+            .field("readiness", &self.readiness)
+            .field("flags", &self.flags)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(
+    test,
+    target_os = "linux",
+    target_pointer_width = "64",
+    not(debug_assertions),
+    // What tests connect to is larger than a descriptor.
+    not(feature = "testing")
+))]
+mod size {
+    use std::mem::offset_of;
+
+    use super::Slot;
+
+    /// An idle connection costs this much beside the user's own object.
+    #[test]
+    fn a_slot_stays_small() {
+        assert!(size_of::<Slot>() <= 160, "{} bytes", size_of::<Slot>());
+    }
+
+    /// Up to the tag of the phase; what the phase holds is for other visits.
+    #[test]
+    fn what_every_visit_looks_at_is_one_cache_line() {
+        assert_eq!(offset_of!(Slot, phase) + size_of::<usize>(), 64);
+    }
+}
