@@ -66,7 +66,7 @@ impl Registry {
     fn dial(&self, address: &Address) -> io::Result<Io> {
         #[cfg(feature = "testing")]
         if let Some(net) = &self.net {
-            return Ok(Io::Testing(net.dial(address)));
+            return Ok(Io::MemoryStream(net.dial(address)));
         }
         connect(address)
     }

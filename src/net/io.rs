@@ -31,7 +31,9 @@ pub(crate) enum Io {
     #[cfg(unix)]
     Fd(File),
     #[cfg(feature = "testing")]
-    Testing(crate::net::memory::End),
+    MemoryStream(crate::net::memory::End),
+    #[cfg(feature = "testing")]
+    MemoryListener(crate::net::memory::End),
 }
 
 /// What can be done with a socket.
@@ -64,7 +66,7 @@ macro_rules! on_socket {
             #[cfg(unix)]
             Io::Fd($f) => $fd,
             #[cfg(feature = "testing")]
-            Io::Testing($t) => $test,
+            Io::MemoryStream($t) | Io::MemoryListener($t) => $test,
         }
     };
 }
@@ -86,16 +88,16 @@ impl Io {
             #[cfg(unix)]
             Self::Fd(_) => Role::Fd,
             #[cfg(feature = "testing")]
-            Self::Testing(end) if end.is_listener() => Role::Listener,
+            Self::MemoryStream(_) => Role::Stream,
             #[cfg(feature = "testing")]
-            Self::Testing(_) => Role::Stream,
+            Self::MemoryListener(_) => Role::Listener,
         }
     }
 
     #[inline]
     pub(crate) fn is_tcp_stream(&self) -> bool {
         #[cfg(feature = "testing")]
-        if matches!(self, Self::Testing(_)) {
+        if matches!(self, Self::MemoryStream(_)) {
             return true;
         }
         matches!(self, Self::TcpStream(_))
@@ -180,7 +182,7 @@ impl Io {
             #[cfg(unix)]
             Self::UnixDatagram(s) => s.peer_addr().map(Address::from),
             #[cfg(feature = "testing")]
-            Self::Testing(end) => end.peer_addr(),
+            Self::MemoryStream(end) => end.peer_addr(),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -207,7 +209,7 @@ impl Io {
             #[cfg(unix)]
             Self::Fd(file) => (&*file).read(buf),
             #[cfg(feature = "testing")]
-            Self::Testing(end) => end.read(buf),
+            Self::MemoryStream(end) => end.read(buf),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -230,7 +232,7 @@ impl Io {
             #[cfg(unix)]
             Self::Fd(file) => (&*file).write(data),
             #[cfg(feature = "testing")]
-            Self::Testing(end) => end.write(data),
+            Self::MemoryStream(end) => end.write(data),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -243,7 +245,7 @@ impl Io {
             #[cfg(unix)]
             Self::Fd(file) => (&*file).write_vectored(slices),
             #[cfg(feature = "testing")]
-            Self::Testing(end) => end.write_vectored(slices),
+            Self::MemoryStream(end) => end.write_vectored(slices),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -332,7 +334,9 @@ impl Io {
                 .accept()
                 .map(|(stream, peer)| (Self::UnixStream(stream), peer.into())),
             #[cfg(feature = "testing")]
-            Self::Testing(end) => end.accept().map(|(end, peer)| (Self::Testing(end), peer)),
+            Self::MemoryListener(end) => end
+                .accept()
+                .map(|(end, peer)| (Self::MemoryStream(end), peer)),
             _ => Err(not_a("listener")),
         }
     }
@@ -343,7 +347,7 @@ impl Io {
             #[cfg(unix)]
             Self::UnixStream(s) => s.shutdown(net::Shutdown::Write),
             #[cfg(feature = "testing")]
-            Self::Testing(end) => end.shutdown_write(),
+            Self::MemoryStream(end) => end.shutdown_write(),
             _ => Err(not_a("stream socket")),
         }
     }
@@ -364,12 +368,7 @@ fn not_a(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("not a {what}"))
 }
 
-#[cfg(all(
-    test,
-    target_os = "linux",
-    not(debug_assertions),
-    not(feature = "testing")
-))]
+#[cfg(all(test, target_os = "linux", not(debug_assertions)))]
 mod size {
     #[test]
     fn an_open_socket_is_eight_bytes() {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use mio::Token;
+use slab::Slab;
 
 use crate::{address::Address, id::ChannelId, net::readiness::EventBits};
 
@@ -34,8 +35,16 @@ impl<T> Clone for Shared<T> {
 }
 
 /// The reactor's end: what a channel has for a socket.
+///
+/// A number, as a descriptor is one: with the kit compiled in, a channel stays as small and as fast as without.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) struct End(u32);
+
+/// What a number names, for the whole process, because a `Stream` may be sent to another thread.
+static ENDS: Mutex<Slab<Kind>> = Mutex::new(Slab::new());
+
+#[derive(Clone, Debug)]
+enum Kind {
     Stream(Shared<Pipe>),
     Listener(Shared<Backlog>),
 }
@@ -238,75 +247,108 @@ impl Backlog {
 }
 
 impl End {
-    pub(crate) fn is_listener(&self) -> bool {
-        matches!(self, Self::Listener(_))
+    fn new(kind: Kind) -> Self {
+        let number = u32::try_from(ends().insert(kind));
+        Self(number.expect("four billion connections do not fit in memory"))
+    }
+
+    pub(crate) fn of_stream(pipe: Shared<Pipe>) -> Self {
+        Self::new(Kind::Stream(pipe))
+    }
+
+    fn kind(&self) -> Kind {
+        ends()[self.0 as usize].clone()
+    }
+
+    /// The connection, if this is the end of one.
+    pub(crate) fn pipe(&self) -> Option<Shared<Pipe>> {
+        match self.kind() {
+            Kind::Stream(pipe) => Some(pipe),
+            Kind::Listener(_) => None,
+        }
     }
 
     /// Like a poller's registration: what is already there is told at once.
+    #[cold]
     pub(crate) fn register(&self, token: Token) {
         let watch = Watch {
             token: Some(token),
             changed: true,
         };
-        match self {
-            Self::Stream(pipe) => {
+        match self.kind() {
+            Kind::Stream(pipe) => {
                 let mut pipe = pipe.lock();
                 pipe.watch = watch;
                 pipe.id = Some(token.into());
             }
-            Self::Listener(backlog) => backlog.lock().watch = watch,
+            Kind::Listener(backlog) => backlog.lock().watch = watch,
         }
     }
 
+    #[cold]
     pub(crate) fn deregister(&self) {
-        match self {
-            Self::Stream(pipe) => pipe.lock().watch = Watch::default(),
-            Self::Listener(backlog) => backlog.lock().watch = Watch::default(),
+        match self.kind() {
+            Kind::Stream(pipe) => pipe.lock().watch = Watch::default(),
+            Kind::Listener(backlog) => backlog.lock().watch = Watch::default(),
         }
     }
 
+    #[cold]
     pub(crate) fn local_addr(&self) -> Address {
-        match self {
-            Self::Stream(pipe) => pipe.lock().local.clone(),
-            Self::Listener(backlog) => backlog.lock().local.clone(),
+        match self.kind() {
+            Kind::Stream(pipe) => pipe.lock().local.clone(),
+            Kind::Listener(backlog) => backlog.lock().local.clone(),
         }
     }
 
+    #[cold]
     pub(crate) fn peer_addr(&self) -> io::Result<Address> {
-        match self {
-            Self::Stream(pipe) => {
+        match self.kind() {
+            Kind::Stream(pipe) => {
                 let pipe = pipe.lock();
                 if pipe.connecting || pipe.broken {
                     return Err(io::ErrorKind::NotConnected.into());
                 }
                 Ok(pipe.peer.clone())
             }
-            Self::Listener(_) => Err(io::ErrorKind::NotConnected.into()),
+            Kind::Listener(_) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
+    #[cold]
     pub(crate) fn take_error(&self) -> Option<io::Error> {
-        match self {
-            Self::Stream(pipe) => pipe.lock().error.take(),
-            Self::Listener(_) => None,
+        match self.kind() {
+            Kind::Stream(pipe) => pipe.lock().error.take(),
+            Kind::Listener(_) => None,
         }
     }
 
+    #[cold]
     pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.stream()?.lock().read(buf)
+        let pipe = self.stream()?;
+        let read = pipe.lock().read(buf);
+        read
     }
 
+    #[cold]
     pub(crate) fn write(&self, data: &[u8]) -> io::Result<usize> {
-        self.stream()?.lock().write([data].into_iter())
+        let pipe = self.stream()?;
+        let written = pipe.lock().write([data].into_iter());
+        written
     }
 
+    #[cold]
     pub(crate) fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let slices = slices.iter().map(|slice| &**slice);
-        self.stream()?.lock().write(slices)
+        let pipe = self.stream()?;
+        let written = pipe.lock().write(slices);
+        written
     }
 
+    #[cold]
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
-        let mut pipe = self.stream()?.lock();
+        let pipe = self.stream()?;
+        let mut pipe = pipe.lock();
         if pipe.broken {
             return Err(io::ErrorKind::NotConnected.into());
         }
@@ -314,34 +356,39 @@ impl End {
         Ok(())
     }
 
+    #[cold]
     pub(crate) fn accept(&self) -> io::Result<(Self, Address)> {
-        let Self::Listener(backlog) = self else {
+        let Kind::Listener(backlog) = self.kind() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let pipe = backlog.lock().waiting.pop_front();
         let pipe = pipe.ok_or(io::ErrorKind::WouldBlock)?;
         let peer = pipe.lock().peer.clone();
-        Ok((Self::Stream(pipe), peer))
+        Ok((Self::of_stream(pipe), peer))
     }
 
-    fn stream(&self) -> io::Result<&Shared<Pipe>> {
-        match self {
-            Self::Stream(pipe) => Ok(pipe),
-            Self::Listener(_) => Err(io::ErrorKind::NotConnected.into()),
-        }
+    fn stream(&self) -> io::Result<Shared<Pipe>> {
+        self.pipe()
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
+fn ends() -> MutexGuard<'static, Slab<Kind>> {
+    ENDS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Drop for End {
+    #[cold]
     fn drop(&mut self) {
-        match self {
-            Self::Stream(pipe) => {
+        let kind = ends().remove(self.0 as usize);
+        match kind {
+            Kind::Stream(pipe) => {
                 let mut pipe = pipe.lock();
                 pipe.watch = Watch::default();
                 pipe.aborted = !pipe.inbox.is_empty() && !pipe.broken;
                 pipe.closed = true;
             }
-            Self::Listener(backlog) => {
+            Kind::Listener(backlog) => {
                 let mut backlog = backlog.lock();
                 backlog.closed = true;
                 for pipe in std::mem::take(&mut backlog.waiting) {
@@ -388,7 +435,7 @@ impl Net {
         let local = documentation(1, lines.next_port());
         let pipe = lines.add(local.into(), to.clone(), true);
         lines.dialled.push_back(pipe.clone());
-        End::Stream(pipe)
+        End::of_stream(pipe)
     }
 
     pub(crate) fn listen(&self, on: &Address) -> End {
@@ -403,7 +450,7 @@ impl Net {
         let backlog = Shared::new(Backlog::new(local));
         lines.listeners.retain(|listener| !listener.lock().closed);
         lines.listeners.push(backlog.clone());
-        End::Listener(backlog)
+        End::new(Kind::Listener(backlog))
     }
 
     /// A connection from a new peer, waiting on the listener at `to` or, without one, for whoever takes it.

@@ -63,7 +63,7 @@ impl Socket {
         match &self.io {
             Io::Absent => Ok(()),
             #[cfg(feature = "testing")]
-            Io::Testing(_) => Ok(()),
+            Io::MemoryStream(_) | Io::MemoryListener(_) => Ok(()),
             #[cfg(unix)]
             io => socket2::SockRef::from(&io.as_fd()?).set_nonblocking(true),
             #[cfg(windows)]

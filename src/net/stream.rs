@@ -54,7 +54,7 @@ impl AsFd for Stream {
             Io::TcpStream(stream) => stream.as_fd(),
             Io::UnixStream(stream) => stream.as_fd(),
             #[cfg(feature = "testing")]
-            Io::Testing(_) => panic!("a stream in memory has no descriptor"),
+            Io::MemoryStream(_) => panic!("a stream in memory has no descriptor"),
             other => unreachable!("accept never gives {other:?}"),
         }
     }

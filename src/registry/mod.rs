@@ -128,7 +128,7 @@ impl Registry {
     fn bind(&self, address: &Address, options: &ListenOptions) -> io::Result<Io> {
         #[cfg(feature = "testing")]
         if let Some(net) = &self.net {
-            return Ok(Io::Testing(net.listen(address)));
+            return Ok(Io::MemoryListener(net.listen(address)));
         }
         options.bind(address)
     }

@@ -193,9 +193,7 @@ impl fmt::Debug for Slot {
     test,
     target_os = "linux",
     target_pointer_width = "64",
-    not(debug_assertions),
-    // What tests connect to is larger than a descriptor.
-    not(feature = "testing")
+    not(debug_assertions)
 ))]
 mod size {
     use std::mem::offset_of;

@@ -128,7 +128,7 @@ impl Harness {
         let peer = pipe.lock().peer.inet();
         let socket = Socket {
             peer,
-            ..Socket::own(Io::Testing(End::Stream(pipe.clone())))
+            ..Socket::own(Io::MemoryStream(End::of_stream(pipe.clone())))
         };
         let id = world.reactor.register(socket, d).expect("in memory");
         pipe.lock().id = Some(id);
@@ -332,7 +332,8 @@ impl Registry {
     /// So that a dialogue that goes wrong can tell why.
     pub(crate) fn tell_kit(&self, id: ChannelId, error: &BoxError) {
         if let Some(slot) = self.slot(id)
-            && let Io::Testing(End::Stream(pipe)) = &slot.io
+            && let Io::MemoryStream(end) = &slot.io
+            && let Some(pipe) = end.pipe()
         {
             pipe.lock().failure = Some(error.to_string());
         }
