@@ -325,35 +325,28 @@ impl End {
 
     #[cold]
     pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let pipe = self.stream()?;
-        let read = pipe.lock().read(buf);
-        read
+        self.on_pipe(|pipe| pipe.read(buf))
     }
 
     #[cold]
     pub(crate) fn write(&self, data: &[u8]) -> io::Result<usize> {
-        let pipe = self.stream()?;
-        let written = pipe.lock().write([data].into_iter());
-        written
+        self.on_pipe(|pipe| pipe.write([data].into_iter()))
     }
 
     #[cold]
     pub(crate) fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let slices = slices.iter().map(|slice| &**slice);
-        let pipe = self.stream()?;
-        let written = pipe.lock().write(slices);
-        written
+        self.on_pipe(|pipe| pipe.write(slices.iter().map(|slice| &**slice)))
     }
 
     #[cold]
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
-        let pipe = self.stream()?;
-        let mut pipe = pipe.lock();
-        if pipe.broken {
-            return Err(io::ErrorKind::NotConnected.into());
-        }
-        pipe.shut = true;
-        Ok(())
+        self.on_pipe(|pipe| {
+            if pipe.broken {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
+            pipe.shut = true;
+            Ok(())
+        })
     }
 
     #[cold]
@@ -367,9 +360,9 @@ impl End {
         Ok((Self::of_stream(pipe), peer))
     }
 
-    fn stream(&self) -> io::Result<Shared<Pipe>> {
-        self.pipe()
-            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    fn on_pipe<R>(&self, f: impl FnOnce(&mut Pipe) -> io::Result<R>) -> io::Result<R> {
+        let pipe = self.pipe().ok_or(io::ErrorKind::NotConnected)?;
+        f(&mut pipe.lock())
     }
 }
 
