@@ -14,7 +14,6 @@ use crate::{
     id::ChannelId,
     net::readiness::EventBits,
     state::{
-        flags::Flags,
         policy::Policy,
         registry::{ErrorHook, Registry},
         table::find,
@@ -84,7 +83,7 @@ impl Reactor {
     /// # Errors
     /// Only when the poller fails. Errors of callbacks belong to their channels (R9).
     pub fn run(&mut self) -> Result {
-        self.registry.forget_finished_shutdown();
+        self.registry.begin_life();
         loop {
             if std::mem::take(&mut self.registry.stopping) {
                 break;
@@ -95,8 +94,8 @@ impl Reactor {
             }
             self.pass(None)?;
         }
-        self.registry.note_finished_shutdown();
-        self.registry.forget_finished_shutdown();
+        self.registry.note_end();
+        self.registry.begin_life();
         Ok(())
     }
 
@@ -108,7 +107,7 @@ impl Reactor {
     /// # Errors
     /// Only when the poller fails.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn> {
-        self.registry.forget_finished_shutdown();
+        self.registry.begin_life();
         self.pass(max_wait)
     }
 
@@ -123,7 +122,7 @@ impl Reactor {
         self.run_jobs();
         self.revisit_touched();
         self.registry.clock.end_turn();
-        self.registry.note_finished_shutdown();
+        self.registry.note_end();
         let stats = &mut self.registry.stats;
         stats.turns += 1;
         stats.events += events as u64;
@@ -179,7 +178,7 @@ impl Reactor {
             // The slot may have been given away since the event was queued: then the generation differs (R6).
             if let Some(slot) = find(&mut self.registry.slots, id) {
                 slot.readiness.absorb(EventBits::from(event));
-                if slot.flags.raise(Flags::QUEUED) {
+                if slot.flags.enqueue() {
                     self.registry.ready.push(id);
                 }
             }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::{
     net::socket::Socket,
     outgoing::Unsent,
-    state::{channel::Channel, dispatcher::Dispatcher, flags::Flags, phase::Phase},
+    state::{channel::Channel, dispatcher::Dispatcher, phase::Phase},
     stats::State,
 };
 
@@ -29,19 +29,16 @@ impl Channel<'_> {
         if self.state() == State::Connecting {
             return None;
         }
-        let mut slot = self.registry.remove(self.id(), "detached", true)?;
+        let (mut slot, queue) = self.registry.remove(self.id, "detached", true)?;
         if let Some(dispatcher) = slot.dispatcher.take() {
             self.registry.discard(dispatcher);
         }
         self.registry.wake_listeners();
-        let unsent = slot
-            .outgoing
-            .take()
-            .map_or_else(Vec::new, |queue| queue.into_unsent());
+        let unsent = queue.map_or_else(Vec::new, |queue| queue.into_unsent());
         Some(Detached {
             socket: Socket {
                 io: slot.io,
-                adopted: slot.flags.has(Flags::ADOPTED),
+                adopted: slot.flags.is_adopted(),
                 serial: 0,
                 peer: slot.peer.get(),
             },
@@ -60,13 +57,10 @@ impl Channel<'_> {
             return;
         }
         slot.type_name = type_name;
-        // A call the old object asked for is not the new one's.
-        slot.flags.clear(Flags::CALL_ASKED);
-        slot.flags.clear(Flags::READS_IGNORED);
-        slot.flags.clear(Flags::WRITES_IGNORED);
+        slot.flags.replaced();
         let old = slot.dispatcher.replace(object);
-        self.registry.effects += 1;
-        self.registry.breaks += 1;
+        self.registry.progress += 1;
+        self.registry.ownership_changes += 1;
         self.registry.touch_later(self.id());
         if let Some(old) = old {
             self.registry.discard(old);

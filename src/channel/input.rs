@@ -8,7 +8,7 @@ use crate::{
     address::Address,
     engine::Filled,
     net::stream::Stream,
-    state::{channel::Channel, flags::Flags, slot::Slot},
+    state::{channel::Channel, slot::Slot},
 };
 
 /// # Reading
@@ -16,11 +16,11 @@ impl Channel<'_> {
     /// Reads once. `Ok(0)` is the end of file, except for datagrams.
     ///
     /// # Errors
-    /// `WouldBlock` when there is nothing now. What breaks the connection is noted, and `handle_close` follows
+    /// `WouldBlock` when there is nothing now. What ownership_changes the connection is noted, and `handle_close` follows
     /// when the running callback has returned, whatever is done with the error (R7).
     pub fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if let Some(n) = self.slot_mut()?.read_unread(buf) {
-            self.registry.effects += 1;
+            self.registry.progress += 1;
             self.registry.touch_later(self.id);
             return Ok(n);
         }
@@ -52,11 +52,11 @@ impl Channel<'_> {
                 if used < n {
                     self.keep_rest(Bytes::copy_from_slice(&buffer[used..n]));
                 }
-                self.registry.buffers.give(buffer);
+                self.registry.pool.give_buffer(buffer);
                 Ok(result)
             }
             Filled::Unread(unread) => {
-                let last = self.slot()?.flags.has(Flags::FINISHED);
+                let last = self.slot()?.flags.is_finished();
                 let (used, result) = f(self, &unread, last);
                 self.keep_rest(unread.slice(used.min(unread.len())..));
                 Ok(result)
@@ -106,17 +106,17 @@ impl Channel<'_> {
     }
 
     /// Has `handle_read` called although nothing arrived.
-    pub(crate) fn read_soon(&mut self) {
+    pub(crate) fn request_read(&mut self) {
         if let Ok(slot) = self.slot_mut() {
-            slot.flags.set(Flags::CALL_ASKED);
+            slot.flags.request_read();
             self.registry.touch_later(self.id);
         }
     }
 
-    /// Whether `read_soon` asked for this call.
-    pub(crate) fn take_asked_call(&mut self) -> bool {
+    /// Whether `request_read` asked for this call.
+    pub(crate) fn take_read_request(&mut self) -> bool {
         self.slot_mut()
-            .is_ok_and(|slot| slot.flags.take(Flags::CALL_ASKED))
+            .is_ok_and(|slot| slot.flags.take_read_request())
     }
 
     pub(crate) fn discard_unread(&mut self) {
@@ -128,20 +128,20 @@ impl Channel<'_> {
     /// Whether the object whose callback is running is still the one behind the channel, with input to come.
     pub(crate) fn is_served(&self) -> bool {
         self.slot()
-            .is_ok_and(|slot| slot.dispatcher.is_none() && !slot.flags.has(Flags::CLOSING))
+            .is_ok_and(|slot| slot.dispatcher.is_none() && !slot.flags.is_closing())
     }
 
     pub(crate) fn ignore_reads(&mut self) {
-        self.ignore("handle_read", |slot| slot.flags.set(Flags::READS_IGNORED));
+        self.ignore("handle_read", |slot| slot.flags.leave_read_unhandled());
     }
 
     pub(crate) fn ignore_writes(&mut self) {
-        self.ignore("handle_write", |slot| slot.flags.set(Flags::WRITES_IGNORED));
+        self.ignore("handle_write", |slot| slot.flags.leave_write_unhandled());
     }
 
     fn ignore(&mut self, what: &str, switch_off: impl FnOnce(&mut Slot)) {
         log::debug!(target: "asynchat::channel", "{}: {what} is not implemented, switched off until touch()", self.describe());
-        self.registry.effects += 1;
+        self.registry.progress += 1;
         if let Ok(slot) = self.slot_mut() {
             switch_off(slot);
         }

@@ -13,7 +13,7 @@ use crate::{
     net::io::Role,
     state::{
         channel::Channel,
-        flags::Flags,
+        flags::{Peer, Sending},
         phase::Phase,
         registry::{Registry, Task},
         slot::Slot,
@@ -55,7 +55,8 @@ impl<'r> Channel<'r> {
 
     /// Whether the peer broke the connection, rather than ending it: what `handle_close` came for.
     pub fn is_reset(&self) -> bool {
-        self.slot().is_ok_and(|slot| slot.flags.has(Flags::RESET))
+        self.slot()
+            .is_ok_and(|slot| slot.flags.peer() == Peer::Reset)
     }
 
     /// Type name, id and addresses, as log lines show them.
@@ -72,11 +73,12 @@ impl<'r> Channel<'r> {
     /// From now on nothing is read and pushes are dropped. `handle_close` still comes if the peer resets the
     /// connection before everything is sent.
     pub fn close_when_done(&mut self) {
-        self.registry.uncork();
         let id = self.id;
         let now = self.registry.clock.stamp();
-        let Ok(slot) = self.slot_mut() else { return };
-        if !slot.flags.raise(Flags::CLOSING) {
+        let Some(slot) = self.registry.uncorked(id) else {
+            return;
+        };
+        if !slot.flags.begin_closing() {
             return;
         }
         // The peer has all of the idle timeout to take what is left.
@@ -85,9 +87,8 @@ impl<'r> Channel<'r> {
             Role::Listener | Role::Datagram => self.close(),
             Role::Stream | Role::Fd => {
                 slot.unread = None;
-                slot.flags.clear(Flags::CALL_ASKED);
-                self.registry.effects += 1;
-                self.registry.breaks += 1;
+                self.registry.progress += 1;
+                self.registry.ownership_changes += 1;
                 self.registry.touch_later(id);
             }
         }
@@ -102,14 +103,15 @@ impl<'r> Channel<'r> {
     ///
     /// Streams only. A pipe has no such half: its write end is ended by `close_when_done`.
     pub fn shutdown_write(&mut self) {
-        self.registry.uncork();
         let id = self.id;
-        let Ok(slot) = self.slot_mut() else { return };
+        let Some(slot) = self.registry.uncorked(id) else {
+            return;
+        };
         if slot.io.role() != Role::Stream {
             log::debug!(target: "asynchat::channel", "channel {id}: shutdown_write of what is no stream ignored");
-        } else if !slot.flags.has(Flags::ENDING | Flags::SHUT) {
-            slot.flags.set(Flags::ENDING);
-            self.registry.effects += 1;
+        } else if slot.flags.sending() == Sending::Open {
+            slot.flags.end_sending();
+            self.registry.progress += 1;
             self.registry.touch_later(self.id);
         }
     }
@@ -142,12 +144,11 @@ impl<'r> Channel<'r> {
     /// Asks `readable`, `writable` and a pending producer again (R3, R13).
     pub fn touch(&mut self) {
         if let Ok(slot) = self.slot_mut() {
-            slot.flags.clear(Flags::READS_IGNORED);
-            slot.flags.clear(Flags::WRITES_IGNORED);
-            if let Some(queue) = &mut slot.outgoing {
+            slot.flags.switch_on();
+            if let Some(queue) = self.registry.queue(self.id) {
                 queue.unpark();
             }
-            self.registry.effects += 1;
+            self.registry.progress += 1;
             self.registry.touch_later(self.id);
         }
     }
@@ -168,11 +169,5 @@ impl<'r> Channel<'r> {
     #[cfg(windows)]
     pub fn as_socket(&self) -> io::Result<std::os::windows::io::BorrowedSocket<'_>> {
         self.slot()?.io.as_socket()
-    }
-
-    /// Whether an error concerns one of many peers, and not this socket.
-    pub(crate) fn outlives_errors(&self) -> bool {
-        self.slot()
-            .is_ok_and(|slot| matches!(slot.io.role(), Role::Listener | Role::Datagram))
     }
 }

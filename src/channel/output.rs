@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use crate::{
     address::Address,
-    outgoing::{Outgoing, Spare, file_part::FilePart},
+    outgoing::{Outgoing, file_part::FilePart},
     producer::Producer,
-    state::{channel::Channel, flags::Flags, policy::Limits, table::find},
+    state::{channel::Channel, policy::Limits},
 };
 
 impl Channel<'_> {
@@ -46,7 +46,9 @@ impl Channel<'_> {
     pub fn push(&mut self, data: impl Into<Bytes>) {
         let data = data.into();
         if !data.is_empty() {
-            self.enqueue(data.len(), 0, |queue, spare| queue.push(data, spare));
+            self.registry.push(self.id, data.len(), 0, |queue, spare| {
+                queue.push(data, spare);
+            });
         }
     }
 
@@ -55,7 +57,9 @@ impl Channel<'_> {
     /// What a producer has not given yet counts for no watermark and no limit: whoever queues producers at the peer's
     /// request bounds their number.
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
-        self.enqueue(0, 0, |queue, _| queue.push_producer(Box::new(producer)));
+        self.registry.push(self.id, 0, 0, |queue, _| {
+            queue.push_producer(Box::new(producer));
+        });
     }
 
     /// Queues a stretch of a file, in order with everything else.
@@ -88,72 +92,20 @@ impl Channel<'_> {
     pub fn push_file(&mut self, part: FilePart) {
         if !part.is_empty() {
             let (bytes, in_file) = Outgoing::weigh(&part);
-            self.enqueue(bytes, in_file, |queue, spare| queue.push_file(part, spare));
-        }
-    }
-
-    #[inline(never)]
-    fn enqueue(
-        &mut self,
-        added: usize,
-        added_in_file: u64,
-        add: impl FnOnce(&mut Outgoing, &mut Spare),
-    ) {
-        let id = self.id();
-        let registry = &mut *self.registry;
-        registry.uncork();
-        let Some(slot) = find(&mut registry.slots, id) else {
-            log::debug!(target: "asynchat::channel", "channel {id}: push after close dropped");
-            return;
-        };
-        if !slot.takes_output() {
-            log::debug!(target: "asynchat::channel", "channel {id}: push dropped, it sends no more ({:?})", slot.state());
-            return;
-        }
-        let Limits { high, max, .. } = *slot.limits.as_deref().unwrap_or(&registry.policy.limits);
-        let len = slot.outgoing_len() + added;
-        let fits = len <= max && !slot.flags.has(Flags::OVERFLOWN);
-        let in_files = slot
-            .outgoing
-            .as_ref()
-            .map_or(0, |queue| queue.pending() - queue.len())
-            .saturating_add(usize::try_from(added_in_file).unwrap_or(usize::MAX));
-        let congested = len.saturating_add(in_files) > high;
-        if fits {
-            if congested {
-                slot.flags.set(Flags::CONGESTED);
-            }
-            let queue = slot
-                .outgoing
-                .get_or_insert_with(|| registry.queues.pop().unwrap_or_default());
-            add(queue, &mut registry.spare);
-        } else {
-            slot.flags.set(Flags::OVERFLOWN);
-        }
-        registry.effects += 1;
-        if registry.visiting != id {
-            registry.touch_later(id);
-        } else if fits {
-            let bound = if congested {
-                max
-            } else {
-                max.min(high - in_files)
-            };
-            registry.cork(id, bound);
+            self.registry.push(self.id, bytes, in_file, |queue, spare| {
+                queue.push_file(part, spare);
+            });
         }
     }
 
     /// Bytes in the outgoing queue, not counting what producers still hold.
     pub fn outgoing_len(&self) -> usize {
-        self.slot().map_or(0, |slot| {
-            slot.outgoing_len() + self.registry.cork.uncounted(self.id())
-        })
+        self.registry.outgoing_len(self.id)
     }
 
     /// Whether the queue rose above the high watermark and has not fallen to the low one since (R14).
     pub fn is_congested(&self) -> bool {
-        self.slot()
-            .is_ok_and(|slot| slot.flags.has(Flags::CONGESTED))
+        self.slot().is_ok_and(|slot| slot.flags.is_congested())
     }
 
     /// Sets this channel's watermarks in bytes; `low` is cut to `high`. Default: [`Builder::watermarks`].
@@ -183,21 +135,14 @@ impl Channel<'_> {
     }
 
     fn set_limits(&mut self, change: impl FnOnce(&mut Limits)) {
-        self.registry.uncork();
-        let defaults = self.registry.policy.limits;
-        if let Ok(slot) = self.slot_mut() {
-            change(slot.limits.get_or_insert_with(|| Box::new(defaults)));
-        }
+        self.registry.change_limits(self.id, change);
     }
 
     pub(crate) fn discard_output(&mut self) {
-        self.registry.uncork();
-        if let Ok(slot) = self.slot_mut()
-            && let Some(queue) = slot.outgoing.take()
-        {
-            self.registry.effects += 1;
-            self.registry.touch_later(self.id());
-            self.registry.give_queue(queue);
+        if let Some(queue) = self.registry.take_queue(self.id) {
+            self.registry.progress += 1;
+            self.registry.touch_later(self.id);
+            self.registry.discard_queue(queue);
         }
     }
 }
@@ -208,7 +153,9 @@ impl io::Write for Channel<'_> {
     #[inline]
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         if !self.registry.cork.copy(self.id, data) && !data.is_empty() {
-            self.enqueue(data.len(), 0, |queue, spare| queue.copy(data, spare));
+            self.registry.push(self.id, data.len(), 0, |queue, spare| {
+                queue.copy(data, spare);
+            });
         }
         Ok(data.len())
     }

@@ -21,7 +21,7 @@ pub struct ChatChannel<'r> {
     /// What was read and not yet handed out.
     pub(super) rest: &'r [u8],
     /// Changes when this channel may have been closed, replaced or detached.
-    breaks: u64,
+    ownership_changes: u64,
 }
 
 impl<'r> ChatChannel<'r> {
@@ -32,7 +32,7 @@ impl<'r> ChatChannel<'r> {
         rest: &'r [u8],
     ) -> Self {
         Self {
-            breaks: registry.breaks,
+            ownership_changes: registry.ownership_changes,
             channel: Channel::new(registry, id),
             framer,
             rest,
@@ -42,7 +42,7 @@ impl<'r> ChatChannel<'r> {
     /// Whether more of what was read may be handed to this object.
     #[inline]
     pub(super) fn goes_on(&mut self) -> bool {
-        self.channel.registry().breaks == self.breaks || self.still_goes_on()
+        self.channel.registry().ownership_changes == self.ownership_changes || self.still_goes_on()
     }
 
     /// Whether bytes were given back, to come before anything else.
@@ -52,7 +52,7 @@ impl<'r> ChatChannel<'r> {
 
     #[cold]
     fn still_goes_on(&mut self) -> bool {
-        self.breaks = self.channel.registry().breaks;
+        self.ownership_changes = self.channel.registry().ownership_changes;
         self.channel.is_served()
     }
 

@@ -78,7 +78,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         let result = f(&mut self.chat, &mut view);
         // A terminator set here may be complete without another byte from the peer.
         if self.framer.is_due() && channel.is_served() {
-            channel.read_soon();
+            channel.request_read();
         }
         result
     }
@@ -103,7 +103,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         };
         let used = input.len() - view.rest.len();
         if self.framer.is_due() && channel.is_served() {
-            channel.read_soon();
+            channel.request_read();
         }
         (used, outcome)
     }
@@ -260,7 +260,7 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
     }
 
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-        if channel.take_asked_call() {
+        if channel.take_read_request() {
             return self.hand_out(channel, &[], false).1;
         }
         match channel.recv_some(|channel, input, end| self.hand_out(channel, input, end)) {

@@ -13,7 +13,7 @@ use crate::{
     },
     state::{
         dispatcher::Dispatcher,
-        phase::Phase,
+        phase::{Accepting, Pause, Phase},
         registry::{Registry, Task},
     },
 };
@@ -46,17 +46,15 @@ impl Registry {
 
     /// Whether the listener has something to accept and may.
     pub(crate) fn may_accept(&mut self, id: ChannelId) -> bool {
-        let ready = self.slot(id).is_some_and(|slot| {
+        self.slot(id).is_some_and(|slot| {
             slot.readiness.can_read()
-                && matches!(&slot.phase, Phase::Listening(accepting) if accepting.resting.is_none())
-        });
-        ready && !self.held.contains(&id) && self.ask(id, Dispatcher::readable)
+                && matches!(&slot.phase, Phase::Listening(accepting) if matches!(accepting.pause, Pause::No))
+        }) && self.ask(id, Dispatcher::readable)
     }
 
     pub(crate) fn accept(&mut self, id: ChannelId) -> io::Result<(Stream, Address)> {
         self.hold_if_full(id);
         for _ in 0..self.policy.accept_budget {
-            let held = self.held.contains(&id);
             let slot = self.slot_mut(id).ok_or_else(closed)?;
             let Phase::Listening(accepting) = &slot.phase else {
                 return Err(io::Error::new(
@@ -64,7 +62,7 @@ impl Registry {
                     "not a listener",
                 ));
             };
-            if held || accepting.resting.is_some() || !slot.readiness.can_read() {
+            if !matches!(accepting.pause, Pause::No) || !slot.readiness.can_read() {
                 break;
             }
             match slot.io.accept() {
@@ -103,7 +101,7 @@ impl Registry {
     fn number(&mut self, io: Io, peer: &Address) -> Stream {
         self.serial += 1;
         self.stats.accepted += 1;
-        self.effects += 1;
+        self.progress += 1;
         Stream {
             io,
             peer: peer.inet(),
@@ -114,7 +112,7 @@ impl Registry {
     /// Out of descriptors or memory: the waiting connections stay in the backlog, the listener tries again later,
     /// or at once when a channel closes.
     fn rest(&mut self, id: ChannelId, error: &io::Error) {
-        let Some(Phase::Listening(accepting)) = self.slot(id).map(|slot| &slot.phase) else {
+        let Some(accepting) = self.accepting(id) else {
             return;
         };
         let rests = accepting.rests;
@@ -131,16 +129,16 @@ impl Registry {
         }
         let deadline = self.after(pause);
         let timer = self.timers.insert(deadline, Task::Rest(id));
-        if let Some(Phase::Listening(accepting)) = self.slot_mut(id).map(|slot| &mut slot.phase) {
-            accepting.resting = Some(timer);
+        if let Some(accepting) = self.accepting(id) {
+            accepting.pause = Pause::Resting(timer);
             accepting.rests = rests.saturating_add(1);
         }
-        self.resting.push(id);
+        self.paused.push(id);
     }
 
     /// Nothing waits any more: the next shortage is a new episode, with a log line of its own.
     fn end_episode(&mut self, id: ChannelId) {
-        if let Some(Phase::Listening(accepting)) = self.slot_mut(id).map(|slot| &mut slot.phase)
+        if let Some(accepting) = self.accepting(id)
             && accepting.rests > 0
         {
             log::info!(target: "asynchat::accept", "channel {id}: accepting again, after {} pauses", accepting.rests);
@@ -148,46 +146,59 @@ impl Registry {
         }
     }
 
-    /// The rest is over, by time or because a channel closed.
-    pub(crate) fn wake(&mut self, id: ChannelId) {
-        let timer = match self.slot_mut(id).map(|slot| &mut slot.phase) {
-            Some(Phase::Listening(accepting)) => accepting.resting.take(),
-            _ => None,
-        };
-        if let Some(timer) = timer {
+    /// Has a paused listener accept again.
+    pub(crate) fn resume(&mut self, id: ChannelId) {
+        if let Some(accepting) = self.accepting(id)
+            && let Pause::Resting(timer) = std::mem::take(&mut accepting.pause)
+        {
             self.cancel(timer);
         }
-        self.resting.retain(|&resting| resting != id);
+        self.paused.retain(|&paused| paused != id);
         self.enqueue(id);
     }
 
-    /// Called whenever a channel is gone.
+    /// A channel is gone: there may be a descriptor, memory or a place for another.
     pub(crate) fn wake_listeners(&mut self) {
-        while let Some(&id) = self.resting.last() {
-            self.wake(id);
-        }
-        if self.held.is_empty() {
+        if self.paused.is_empty() {
             return;
         }
         let max = self.policy.max_channels;
-        if self.connections() <= max - (max / 16).max(1) {
-            for id in std::mem::take(&mut self.held) {
-                log::info!(target: "asynchat::accept", "channel {id}: accepting again, {} channels open", self.connections());
-                self.enqueue(id);
+        let has_room = self.connections() <= max - (max / 16).max(1);
+        for id in std::mem::take(&mut self.paused) {
+            match self.accepting(id).map(|accepting| accepting.pause) {
+                Some(Pause::Full) if !has_room => self.paused.push(id),
+                Some(Pause::Full) => {
+                    log::info!(target: "asynchat::accept", "channel {id}: accepting again, {} channels open", self.connections());
+                    self.resume(id);
+                }
+                Some(Pause::Resting(_)) => self.resume(id),
+                Some(Pause::No) | None => {}
             }
         }
     }
 
     fn hold_if_full(&mut self, id: ChannelId) {
         let max = self.policy.max_channels;
-        if self.connections() < max || self.held.contains(&id) {
+        if self.connections() < max {
             return;
         }
-        self.held.push(id);
-        self.stats.accept_pauses += 1;
-        log::warn!(
-            target: "asynchat::accept",
-            "channel {id}: not accepting, {max} channels are open (Builder::max_channels)"
-        );
+        if let Some(accepting) = self.accepting(id)
+            && matches!(accepting.pause, Pause::No)
+        {
+            accepting.pause = Pause::Full;
+            self.paused.push(id);
+            self.stats.accept_pauses += 1;
+            log::warn!(
+                target: "asynchat::accept",
+                "channel {id}: not accepting, {max} channels are open (Builder::max_channels)"
+            );
+        }
+    }
+
+    fn accepting(&mut self, id: ChannelId) -> Option<&mut Accepting> {
+        match &mut self.slot_mut(id)?.phase {
+            Phase::Listening(accepting) => Some(accepting),
+            _ => None,
+        }
     }
 }

@@ -10,7 +10,6 @@ use crate::{
     id::ChannelId,
     state::{
         dispatcher::Dispatcher,
-        flags::Flags,
         phase::Phase,
         registry::{Registry, Task},
     },
@@ -79,7 +78,7 @@ impl Registry {
             }
             Task::Rest(id) => {
                 self.timers.finish(timer);
-                self.wake(id);
+                self.resume(id);
             }
             Task::Grace => {
                 self.timers.finish(timer);
@@ -103,11 +102,7 @@ impl Registry {
         };
         // A stream's first callback is `handle_connect`, however long that takes.
         let greeted = matches!(slot.phase, Phase::Open);
-        let closing = slot.flags.has(Flags::CLOSING)
-            && slot
-                .outgoing
-                .as_ref()
-                .is_some_and(|queue| queue.can_flush());
+        let closing = slot.flags.is_closing() && slot.awaits_peer();
         self.timers.rearm(timer, next, Task::Idle(id, after));
         if due > now || !greeted {
             return;

@@ -1,16 +1,29 @@
 //! Calling the users' objects, and what the outcome of a callback means (R8, R9, R3b).
 
+use std::{io, thread};
+
 use crate::{
     error::{BoxError, Meaning, Panicked, Result, guard, meaning},
     id::ChannelId,
     net::io::Role,
     state::{
-        channel::Channel, dispatcher::Dispatcher, flags::Flags, phase::Phase, registry::Registry,
+        channel::Channel, dispatcher::Dispatcher, flags::Peer, phase::Phase, registry::Registry,
+        slot::Slot,
     },
 };
 
-/// So many callbacks in a row without any effect get a warning (R3b).
+/// After this number of callbacks in a row that did nothing comes a warning (R3b).
 const SPIN_LIMIT: u16 = 1000;
+
+/// An object out of its slot, and what came of calling it.
+pub(crate) struct Lent {
+    pub(crate) object: Box<dyn Dispatcher>,
+    pub(crate) outcome: thread::Result<Result>,
+    /// [`Registry::progress`] before the call.
+    pub(crate) progress: u64,
+    /// Whether the object wanted the call.
+    pub(crate) ran: bool,
+}
 
 impl Registry {
     /// Asks a predicate; a panic in it is the channel's error, and a no.
@@ -33,62 +46,112 @@ impl Registry {
         id: ChannelId,
         f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
     ) -> bool {
-        self.stats.callbacks += 1;
-        self.with_object(id, f)
+        let Some(object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
+            return true;
+        };
+        let lent = self.lend(id, object, |_| true, f);
+        self.take_back(id, lent)
     }
 
-    /// Runs a callback and counts it if it did nothing at all. False if it failed.
+    /// Runs a callback and counts it as idle if it did nothing. False if it failed.
     pub(crate) fn call_watched(
         &mut self,
         id: ChannelId,
         f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
     ) -> bool {
-        let before = self.effects;
+        let progress = self.progress;
         let fine = self.call(id, f);
-        self.watch_for_spin(id, before);
+        self.watch_for_spin(id, progress);
         fine
     }
 
-    /// Runs a callback, watched, if its object wants it. Tells whether it did.
+    /// Runs a callback, watched, if its object wants it. True if it did.
     pub(crate) fn call_if(
         &mut self,
         id: ChannelId,
         wants: impl FnOnce(&dyn Dispatcher) -> bool,
         f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
     ) -> bool {
-        let before = self.effects;
-        let mut wanted = false;
-        self.with_object(id, |d, channel| {
-            wanted = wants(d);
-            if wanted { f(d, channel) } else { Ok(()) }
-        });
-        if wanted {
-            self.stats.callbacks += 1;
-            self.watch_for_spin(id, before);
+        let Some(object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
+            return false;
+        };
+        let lent = self.lend(id, object, wants, f);
+        let (ran, progress) = (lent.ran, lent.progress);
+        self.take_back(id, lent);
+        if ran {
+            self.watch_for_spin(id, progress);
         }
-        wanted
+        ran
     }
 
-    /// Runs `f` with the object of a channel taken out of its slot. False if it failed.
-    pub(crate) fn with_object(
+    /// Runs `f` with an object that was taken out of its slot, if `wants` says so. The object has to be taken back.
+    #[inline(always)]
+    pub(crate) fn lend(
         &mut self,
         id: ChannelId,
+        mut object: Box<dyn Dispatcher>,
+        wants: impl FnOnce(&dyn Dispatcher) -> bool,
         f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
-    ) -> bool {
-        let Some(mut object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
-            return true;
-        };
-        let propagate = self.policy.propagate_panics;
-        let mut channel = Channel::new(self, id);
-        let outcome = guard(propagate, || f(&mut *object, &mut channel));
+    ) -> Lent {
+        let progress = self.progress;
+        let mut ran = false;
+        let channel = &mut Channel::new(self, id);
+        let outcome = guard(channel.registry.policy.propagate_panics, || {
+            ran = wants(&*object);
+            if ran {
+                f(&mut *object, channel)
+            } else {
+                Ok(())
+            }
+        });
         self.uncork();
-        self.put_back(id, object);
-        self.conclude(id, outcome)
+        self.stats.callbacks += u64::from(ran);
+        Lent {
+            object,
+            outcome,
+            progress,
+            ran,
+        }
+    }
+
+    /// Puts an object back and deals with what its callback answered. False if it failed.
+    pub(crate) fn take_back(&mut self, id: ChannelId, lent: Lent) -> bool {
+        self.put_back(id, lent.object);
+        self.conclude(id, lent.outcome)
+    }
+
+    /// The same after `handle_read`, and after a flush that met `failure`.
+    #[inline(never)]
+    pub(crate) fn take_back_reader(
+        &mut self,
+        id: ChannelId,
+        lent: Lent,
+        failure: Option<io::Error>,
+    ) -> bool {
+        let (ran, progress) = (lent.ran, lent.progress);
+        let idle = ran && self.progress == progress;
+        self.put_back(id, lent.object);
+        if let Some(error) = failure {
+            self.sending_failed(id, error);
+        }
+        let fine = self.conclude(id, lent.outcome);
+        // What arrived before a reset is waited for only as long as it is read.
+        if idle
+            && let Some(slot) = self.slot_mut(id)
+            && slot.flags.peer() == Peer::Reset
+        {
+            slot.readiness.read_blocked();
+            slot.unread = None;
+        }
+        if ran {
+            self.watch_for_spin(id, progress);
+        }
+        fine
     }
 
     /// Deals with what a callback answered. False if it failed.
     #[inline]
-    pub(crate) fn conclude(&mut self, id: ChannelId, outcome: std::thread::Result<Result>) -> bool {
+    pub(crate) fn conclude(&mut self, id: ChannelId, outcome: thread::Result<Result>) -> bool {
         match outcome {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
@@ -103,19 +166,18 @@ impl Registry {
         }
     }
 
-    /// Looks whether a callback had any effect (R3b).
-    pub(crate) fn watch_for_spin(&mut self, id: ChannelId, effects_before: u64) {
-        let idle = self.effects == effects_before;
+    /// Counts callbacks that did nothing; `progress` is that from before the callback (R3b).
+    pub(crate) fn watch_for_spin(&mut self, id: ChannelId, progress: u64) {
+        let idle = self.progress == progress;
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
         if !idle {
-            slot.fruitless = 0;
+            slot.idle_calls = 0;
             return;
         }
-        slot.fruitless = slot.fruitless.saturating_add(1);
-        if slot.fruitless >= SPIN_LIMIT && !slot.flags.has(Flags::WARNED) {
-            slot.flags.set(Flags::WARNED);
+        slot.idle_calls = slot.idle_calls.saturating_add(1);
+        if slot.idle_calls >= SPIN_LIMIT && slot.flags.warn() {
             let name = slot.type_name;
             log::warn!(
                 target: "asynchat::reactor",
@@ -132,7 +194,7 @@ impl Registry {
             Meaning::Nothing => {}
             Meaning::Reset => match self.slot_mut(id) {
                 Some(slot) if matches!(slot.io.role(), Role::Stream | Role::Fd) => {
-                    slot.flags.set(Flags::RESET);
+                    slot.flags.peer_reset();
                 }
                 Some(_) => log::debug!(target: "asynchat::channel", "channel {id}: {error}"),
                 None => {}
@@ -152,20 +214,24 @@ impl Registry {
     }
 
     pub(crate) fn call_error(&mut self, id: ChannelId, error: BoxError) {
-        let Some(mut object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
+        let Some(object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
             return;
         };
         #[cfg(feature = "testing")]
-        self.tell_kit(id, &error);
-        self.stats.callbacks += 1;
-        let propagate = self.policy.propagate_panics;
-        let mut channel = Channel::new(self, id);
-        let outcome = guard(propagate, || object.handle_error(&mut channel, error));
-        self.uncork();
-        self.put_back(id, object);
-        if let Err(panic) = outcome {
+        self.record_error(id, &error);
+        let lent = self.lend(
+            id,
+            object,
+            |_| true,
+            |object, channel| {
+                object.handle_error(channel, error);
+                Ok(())
+            },
+        );
+        self.put_back(id, lent.object);
+        if let Err(panic) = lent.outcome {
             log::error!(target: "asynchat::channel", "channel {id}: handle_error {}", Panicked::new(&*panic));
-            if !Channel::new(self, id).outlives_errors() {
+            if !self.slot(id).is_some_and(Slot::outlives_errors) {
                 self.close(id, "handle_error panicked");
             }
         }

@@ -5,17 +5,18 @@ use crate::{
     net::io::Role,
     state::{
         dispatcher::Dispatcher,
-        flags::Flags,
+        flags::{Peer, Sending},
         phase::Phase,
         registry::{Registry, Task},
+        table::find,
     },
 };
 
 impl Registry {
     pub(crate) fn report_close(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
-        let reset = slot.flags.has(Flags::RESET);
-        if !reset && !slot.owes_close() {
+        let reset = slot.flags.peer() == Peer::Reset;
+        if !reset && !slot.must_report_eof() {
             return;
         }
         // What arrived before the reset comes first.
@@ -25,12 +26,11 @@ impl Registry {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        let told = !slot.flags.raise(Flags::TOLD);
-        let doomed = if reset { slot.outgoing.take() } else { None };
-        if let Some(queue) = doomed {
-            self.give_queue(queue);
+        let first = slot.flags.report_close();
+        if reset && let Some(queue) = self.take_queue(id) {
+            self.discard_queue(queue);
         }
-        if !told {
+        if first {
             self.call(id, Dispatcher::handle_close);
         }
         if reset {
@@ -43,35 +43,32 @@ impl Registry {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        if !slot.flags.has(Flags::CLOSING | Flags::ENDING) {
+        if !slot.flags.is_closing() && slot.flags.sending() != Sending::Ending {
             return;
         }
         if slot.io.role() == Role::Fd
-            || (slot.flags.has(Flags::CLOSING) && slot.flags.has(Flags::GONE))
+            || (slot.flags.is_closing() && slot.flags.peer() != Peer::There)
         {
             self.close(id, "done");
             return;
         }
-        if !slot.flags.has(Flags::SHUT) {
-            slot.flags.clear(Flags::ENDING);
-            slot.flags.set(Flags::SHUT);
+        if slot.flags.sending() != Sending::Shut {
+            slot.flags.shut_down();
             if let Err(error) = slot.io.shutdown_write() {
                 log::debug!(target: "asynchat::channel", "channel {id}: shutdown: {error}");
-                slot.flags.set(Flags::RESET);
+                slot.flags.peer_reset();
                 self.report_close(id);
                 return;
             }
         }
-        if slot.flags.has(Flags::CLOSING) {
+        if slot.flags.is_closing() {
             self.start_linger(id);
         }
     }
 
     fn start_linger(&mut self, id: ChannelId) {
-        let defaults = self.policy.limits;
         let Some(slot) = self.slot(id) else { return };
-        let limits = slot.limits.as_deref().unwrap_or(&defaults);
-        let deadline = self.after(limits.linger_time);
+        let deadline = self.after(slot.limits(&self.policy).linger_time);
         let timer = self.timers.insert(deadline, Task::Linger(id));
         let Some(slot) = self.slot_mut(id) else {
             self.cancel(timer);
@@ -92,19 +89,18 @@ impl Registry {
     /// Throws input away until the peer's end of file, so that what was sent is not destroyed by a reset (R10).
     pub(crate) fn linger(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
-        if slot.flags.has(Flags::GONE) {
+        if slot.flags.peer() != Peer::There {
             return self.close(id, "done");
         }
         if !slot.has_input() {
             return;
         }
         let n = self.discard_input(id);
-        let defaults = self.policy.limits;
-        let Some(slot) = self.slot_mut(id) else {
+        let Some(slot) = find(&mut self.slots, id) else {
             return;
         };
-        let gone = slot.flags.has(Flags::GONE);
-        let limit = slot.limits.as_deref().unwrap_or(&defaults).linger_bytes;
+        let gone = slot.flags.peer() != Peer::There;
+        let limit = slot.limits(&self.policy).linger_bytes;
         let Phase::Lingering { discarded, .. } = &mut slot.phase else {
             return;
         };

@@ -13,7 +13,6 @@ use crate::{
     },
     state::{
         dispatcher::{Dispatcher, Exceptional},
-        flags::Flags,
         phase::{Attempt, Phase},
         registry::{Registry, Task},
         slot::Slot,
@@ -104,14 +103,14 @@ impl Registry {
         }
     }
 
-    /// Learns how the attempt went; true once connected. The socket is asked for its error first and for its peer
+    /// Learns how the attempt went: a greeting is next, or another address, or the end. The socket is asked for its error first and for its peer
     /// second, because a second look at a failed one finds no error and an end of file.
-    pub(crate) fn finish_connect(&mut self, id: ChannelId) -> bool {
+    pub(crate) fn finish_connect(&mut self, id: ChannelId) {
         let Some((slot, poll)) = self.slot_and_poll(id) else {
-            return false;
+            return;
         };
         let Phase::Connecting(attempt) = &mut slot.phase else {
-            return false;
+            return;
         };
         let failure = match attempt.failure.take() {
             Some(error) => error,
@@ -125,21 +124,21 @@ impl Registry {
                     {
                         log::debug!(target: "asynchat::channel", "channel {id}: TCP_NODELAY: {error}");
                     }
+                    slot.phase = Phase::Greeting;
                     if let Some(timer) = timer {
                         self.cancel(timer);
                     }
-                    return true;
+                    return;
                 }
                 (Ok(None), Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
                     slot.readiness.write_blocked();
                     slot.io.rearm(poll, id.into());
-                    return false;
+                    return;
                 }
                 (Ok(None), Err(error)) => error,
             },
         };
         self.attempt_failed(id, failure);
-        false
     }
 
     fn attempt_failed(&mut self, id: ChannelId, mut failure: io::Error) {
@@ -176,15 +175,14 @@ impl Registry {
         let Some((slot, poll)) = self.slot_and_poll(id) else {
             return Ok(());
         };
-        if slot.flags.has(Flags::REGISTERED) {
-            slot.flags.clear(Flags::REGISTERED);
-            if let Err(error) = slot.io.deregister(poll) {
-                log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
-            }
+        if slot.flags.deregistered()
+            && let Err(error) = slot.io.deregister(poll)
+        {
+            log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
         }
         io.register(poll, id.into())?;
         slot.io = io;
-        slot.flags.set(Flags::REGISTERED);
+        slot.flags.registered();
         slot.readiness = Readiness::default();
         slot.peer = peer.inet().into();
         Ok(())

@@ -14,24 +14,21 @@ use crate::{
         readiness::Readiness,
     },
     outgoing::{Flushed, Outgoing, Sink, Spare},
-    state::{
-        dispatcher::Dispatcher, flags::Flags, phase::Phase, registry::Registry, slot::Slot,
-        table::find,
-    },
+    state::{dispatcher::Dispatcher, phase::Phase, registry::Registry, slot::Slot, table::find},
 };
 
 impl Registry {
     /// Flushes the outgoing queue and does what its new state calls for.
     pub(crate) fn advance_outgoing(&mut self, id: ChannelId) {
-        let defaults = self.policy.limits;
-        let Some(slot) = self.slot_mut(id) else {
+        let Some(slot) = find(&mut self.slots, id) else {
             return;
         };
-        if slot.flags.take(Flags::OVERFLOWN) {
+        if slot.flags.take_push_refused() {
+            let limit = slot.limits(&self.policy).max;
             let error = OutgoingFull {
                 channel: id,
-                queued: slot.outgoing_len(),
-                limit: slot.limits.as_deref().unwrap_or(&defaults).max,
+                queued: self.outgoing_len(id),
+                limit,
             };
             self.fail_with(id, error.into());
         }
@@ -39,12 +36,12 @@ impl Registry {
             self.flush(id);
             self.report_close(id);
         }
-        let Some(slot) = self.slot_mut(id) else {
+        let Some(slot) = find(&mut self.slots, id) else {
             return;
         };
-        if slot.has_drained(slot.limits.as_deref().unwrap_or(&defaults)) {
-            slot.flags.clear(Flags::CONGESTED);
-            if !slot.flags.has(Flags::CLOSING) {
+        if slot.has_drained(&slot.limits(&self.policy)) {
+            slot.flags.drain();
+            if !slot.flags.is_closing() {
                 self.call(id, Dispatcher::handle_drain);
                 if self.slot(id).is_some_and(Slot::can_flush) {
                     self.flush(id);
@@ -70,47 +67,44 @@ impl Registry {
         if !slot.readiness.can_write() || slot.io.role() != Role::Stream {
             return false;
         }
-        let Some(mut queue) = slot.outgoing.take_if(|queue| queue.is_only_copies()) else {
+        let Some(mut queue) = slot.take_copies() else {
             return false;
         };
         match slot.io.write(queue.copies()) {
             Ok(n) => {
-                slot.note_output(n, &self.clock);
-                self.stats.bytes_out += n as u64;
+                slot.note_sent(n, &self.clock, &mut self.stats);
                 if n == queue.len() {
-                    self.keep_emptied(queue);
+                    queue.empty_copies();
+                    self.pool.give_queue(queue);
                     return true;
                 }
                 slot.readiness.after_stream_write(n, queue.len());
-                queue.advance(n, &mut self.spare);
-                slot.outgoing = Some(queue);
+                queue.advance(n, &mut self.pool.tails);
             }
-            Err(error) => {
-                slot.outgoing = Some(queue);
-                match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => slot.readiness.write_blocked(),
-                    _ => *failure = Some(error),
-                }
-            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => slot.readiness.write_blocked(),
+                _ => *failure = Some(error),
+            },
         }
+        self.return_queue(id, queue);
         false
     }
 
     fn flush(&mut self, id: ChannelId) {
         let budget = self.policy.write_budget;
-        let Some(mut queue) = self.slot_mut(id).and_then(|slot| slot.outgoing.take()) else {
+        let Some(mut queue) = self.take_queue(id) else {
             return;
         };
         let mut written = 0;
         let flushed = loop {
-            let Some((slot, spare)) = self.slot_and_spare(id) else {
+            let Some(slot) = find(&mut self.slots, id) else {
                 return;
             };
-            match flush_queue(&mut queue, budget, slot, spare, &mut written) {
+            match flush_queue(&mut queue, budget, slot, &mut self.pool.tails, &mut written) {
                 Ok(outcome) => break outcome,
                 Err(panic) if self.policy.propagate_panics => {
-                    self.keep_queue(id, queue);
+                    self.return_queue(id, queue);
                     std::panic::resume_unwind(panic);
                 }
                 // What stands before the producer is sent first.
@@ -120,9 +114,12 @@ impl Registry {
                 }
             }
         };
-        self.keep_queue(id, queue);
-        if written > 0 {
-            let _ = self.write(id, |_, _| Ok(written));
+        self.return_queue(id, queue);
+        if written > 0
+            && let Some(slot) = find(&mut self.slots, id)
+        {
+            slot.note_sent(written, &self.clock, &mut self.stats);
+            self.progress += 1;
         }
         if matches!(flushed, Flushed::Blocked)
             && let Some((slot, poll)) = self.slot_and_poll(id)
@@ -140,24 +137,15 @@ impl Registry {
     /// Whatever the reason, the stream has a hole now: nothing more can be sent.
     #[cold]
     pub(crate) fn sending_failed(&mut self, id: ChannelId, error: io::Error) {
-        let doomed = self.slot_mut(id).and_then(|slot| {
-            if meaning_of_io(&error) == Meaning::Reset {
-                slot.broken_while_sending();
-            }
-            slot.outgoing.take()
-        });
-        if let Some(queue) = doomed {
-            self.give_queue(queue);
+        if meaning_of_io(&error) == Meaning::Reset
+            && let Some(slot) = self.slot_mut(id)
+        {
+            slot.broken_while_sending();
+        }
+        if let Some(queue) = self.take_queue(id) {
+            self.discard_queue(queue);
         }
         self.fail(id, error.into());
-    }
-
-    fn keep_queue(&mut self, id: ChannelId, queue: Box<Outgoing>) {
-        if queue.is_empty() {
-            self.give_queue(queue);
-        } else if let Some(slot) = self.slot_mut(id) {
-            slot.outgoing = Some(queue);
-        }
     }
 }
 

@@ -10,8 +10,13 @@ use crate::{
     id::ChannelId,
     net::io::Role,
     state::{
-        channel::Channel, flags::Flags, phase::Phase, registry::Registry, slot::Slot, table::find,
+        flags::{Peer, Sending},
+        phase::Phase,
+        registry::Registry,
+        slot::Slot,
+        table::find,
     },
+    stats::Stats,
     time::clock::Clock,
 };
 
@@ -23,32 +28,32 @@ impl Registry {
             Ok(n @ 1..) => {
                 slot.note_input(n, buf.len(), &self.clock);
                 self.stats.bytes_in += n as u64;
-                self.effects += 1;
+                self.progress += 1;
                 Ok(n)
             }
             nothing => self.note_nothing_read(id, nothing, buf.is_empty()),
         }
     }
 
-    /// Reads into a buffer of the reactor's own, unless something was given back; `buffers.give` has to follow.
+    /// Reads into a buffer of the reactor's own, unless something was given back; the buffer has to be given back.
     #[inline(always)]
     pub(crate) fn fill(&mut self, id: ChannelId) -> io::Result<Filled> {
         let slot = find(&mut self.slots, id).ok_or_else(closed)?;
         if let Some(unread) = slot.unread.take() {
-            self.effects += 1;
+            self.progress += 1;
             self.touch_later(id);
             return Ok(Filled::Unread(*unread));
         }
-        let mut buffer = self.buffers.take();
+        let mut buffer = self.pool.take_buffer();
         match slot.read(&mut buffer, &self.poll, id) {
             Ok(n @ 1..) => {
                 slot.note_input(n, buffer.len(), &self.clock);
                 self.stats.bytes_in += n as u64;
-                self.effects += 1;
+                self.progress += 1;
                 Ok(Filled::Buffer(buffer, n))
             }
             nothing => {
-                self.buffers.give(buffer);
+                self.pool.give_buffer(buffer);
                 self.note_nothing_read(id, nothing, false)
                     .map(|_| Filled::Nothing)
             }
@@ -64,13 +69,11 @@ impl Registry {
     ) -> io::Result<usize> {
         let slot = find(&mut self.slots, id).ok_or_else(closed)?;
         match &result {
-            Ok(_) if nothing_asked || slot.io.role() == Role::Datagram => self.effects += 1,
+            Ok(_) if nothing_asked || slot.io.role() == Role::Datagram => self.progress += 1,
             Ok(_) => {
                 slot.readiness.read_blocked();
-                if !slot.flags.has(Flags::GONE) {
-                    slot.flags.set(Flags::FINISHED);
-                }
-                self.effects += 1;
+                slot.flags.peer_finished();
+                self.progress += 1;
                 self.touch_later(id);
             }
             // Whoever reads, the channel's own visit draws the conclusions.
@@ -94,7 +97,7 @@ impl Registry {
                 slot.note_traffic(&self.clock);
                 slot.bytes_in += *n as u64;
                 self.stats.bytes_in += *n as u64;
-                self.effects += 1;
+                self.progress += 1;
             }
             Err(error) => slot.note_read_error(error, &self.poll, id),
         }
@@ -117,22 +120,25 @@ impl Registry {
                 return Err(error);
             }
         };
-        slot.note_output(n, &self.clock);
-        self.stats.bytes_out += n as u64;
-        self.effects += 1;
+        slot.note_sent(n, &self.clock, &mut self.stats);
+        self.progress += 1;
         Ok(n)
     }
 
     /// Reads and forgets, up to one buffer a visit. Gives the number of bytes.
     pub(crate) fn discard_input(&mut self, id: ChannelId) -> usize {
-        let read = Channel::new(self, id).recv_with(|_, data| data.len());
-        match read {
-            Ok(n) => n,
+        match self.fill(id) {
+            Ok(Filled::Buffer(buffer, n)) => {
+                self.pool.give_buffer(buffer);
+                n
+            }
+            Ok(Filled::Unread(unread)) => unread.len(),
+            Ok(Filled::Nothing) => 0,
             Err(error) => {
                 if meaning_of_io(&error) == Meaning::Failure
                     && let Some(slot) = self.slot_mut(id)
                 {
-                    slot.flags.set(Flags::RESET);
+                    slot.flags.peer_reset();
                 }
                 0
             }
@@ -169,6 +175,14 @@ impl Slot {
         }
     }
 
+    /// Counts what left for the peer, by whatever call.
+    #[inline]
+    pub(crate) fn note_sent(&mut self, n: usize, clock: &Clock, stats: &mut Stats) {
+        self.note_traffic(clock);
+        self.bytes_out += n as u64;
+        stats.bytes_out += n as u64;
+    }
+
     #[cold]
     fn note_read_error(&mut self, error: &io::Error, poll: &mio::Registry, id: ChannelId) {
         match (meaning_of_io(error), self.io.role()) {
@@ -180,7 +194,7 @@ impl Slot {
             }
             (Meaning::Reset, Role::Stream | Role::Fd) => {
                 self.readiness.read_blocked();
-                self.flags.set(Flags::RESET);
+                self.flags.peer_reset();
             }
             // The write end of a pipe: there will never be anything to read.
             (Meaning::Failure, Role::Fd) => self.readiness.read_blocked(),
@@ -188,17 +202,10 @@ impl Slot {
         }
     }
 
-    #[inline]
-    pub(crate) fn note_output(&mut self, n: usize, clock: &Clock) {
-        self.note_traffic(clock);
-        self.bytes_out += n as u64;
-    }
-
     /// What arrived before the connection broke may still be unread: one more look.
     pub(crate) fn broken_while_sending(&mut self) {
-        if !self.flags.has(Flags::RESET) {
+        if self.flags.peer_reset() {
             self.readiness.read_again();
-            self.flags.set(Flags::RESET);
         }
     }
 
@@ -211,7 +218,7 @@ impl Slot {
                     self.io.rearm(poll, id.into());
                 }
             }
-            (Meaning::Reset, Role::Stream | Role::Fd) if !self.flags.has(Flags::SHUT) => {
+            (Meaning::Reset, Role::Stream | Role::Fd) if self.flags.sending() != Sending::Shut => {
                 self.broken_while_sending();
             }
             _ => {}
@@ -229,7 +236,7 @@ impl Slot {
 
     /// Keeps what was read and not used, behind what was given back meanwhile.
     pub(crate) fn keep_rest(&mut self, rest: Bytes) {
-        if rest.is_empty() || self.flags.has(Flags::CLOSING) {
+        if rest.is_empty() || self.flags.is_closing() {
             return;
         }
         let bytes = match self.unread.take() {
@@ -241,7 +248,7 @@ impl Slot {
 
     #[inline]
     fn read(&mut self, buf: &mut [u8], poll: &mio::Registry, id: ChannelId) -> io::Result<usize> {
-        if self.flags.has(Flags::FINISHED) {
+        if self.flags.is_finished() {
             return Ok(0);
         }
         if !self.readiness.can_read() || matches!(self.phase, Phase::Connecting(_)) {
@@ -289,8 +296,8 @@ impl Slot {
         poll: &mio::Registry,
         id: ChannelId,
     ) -> io::Result<usize> {
-        let may = self.outgoing.is_none()
-            && !self.flags.has(Flags::SHUT | Flags::RESET)
+        let may = !self.holds_queue()
+            && self.flags.may_send()
             && self.readiness.can_write()
             && !matches!(self.phase, Phase::Connecting(_))
             && !data.is_empty();
@@ -318,14 +325,14 @@ impl Slot {
         if self.has_outgoing() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        if self.flags.has(Flags::SHUT) {
+        if self.flags.sending() == Sending::Shut {
             // Not `BrokenPipe`: that would pass for the peer's doing.
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "send after shutdown_write",
             ));
         }
-        if self.flags.has(Flags::RESET) {
+        if self.flags.peer() == Peer::Reset {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if data.is_empty() && self.io.role() != Role::Datagram {

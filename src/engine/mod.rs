@@ -7,7 +7,7 @@ mod closing;
 mod connect;
 mod flush;
 mod io;
-mod membership;
+mod registration;
 mod visit;
 
-pub(crate) use self::{io::Filled, membership::describe};
+pub(crate) use self::{io::Filled, registration::describe};

@@ -1,16 +1,17 @@
 //! One visit of one channel: which callbacks run, and in which order (R3–R5).
 //!
-//! Every step looks the channel up again, because any callback may have closed or changed it. An object is
-//! out of its slot while a callback of it runs.
+//! Every step looks the channel up again, because any callback may have closed or changed it.
+
+use std::{io, mem};
 
 use crate::{
-    error::{Panicked, Result, guard},
+    engine::call::Lent,
+    error::guard,
     id::ChannelId,
     net::io::{Io, Role},
     state::{
-        channel::Channel,
         dispatcher::{Dispatcher, Exceptional},
-        flags::Flags,
+        flags::Peer,
         phase::Phase,
         registry::Registry,
         slot::Slot,
@@ -24,16 +25,16 @@ impl Registry {
         let Some(slot) = find(&mut self.slots, id) else {
             return;
         };
-        slot.flags.clear(Flags::QUEUED);
+        slot.flags.dequeue();
         self.visiting = id;
-        let settled = if slot.is_calm()
-            && slot.outgoing.is_none()
+        let settled = if slot.only_io_due()
+            && !slot.holds_queue()
             && let Some(object) = slot.dispatcher.take()
         {
             let may_read = slot.readiness.can_read();
-            self.serve_calmly(id, object, may_read)
+            self.fast_visit(id, object, may_read)
         } else {
-            self.serve_by_phase(id);
+            self.full_visit(id);
             false
         };
         self.visiting = ChannelId::NONE;
@@ -42,113 +43,77 @@ impl Registry {
         }
     }
 
+    /// The order of a visit (R4). Each step does nothing if nothing of its kind is due.
     #[inline(never)]
-    fn serve_by_phase(&mut self, id: ChannelId) {
+    fn full_visit(&mut self, id: ChannelId) {
         match self.slot(id).map(|slot| &slot.phase) {
-            None => {}
-            Some(Phase::Connecting(_)) => self.serve_if_connected(id),
-            Some(Phase::Listening(_)) => self.accept_ready(id),
-            Some(Phase::Fresh) => self.greet_and_serve(id),
-            Some(Phase::Open) => self.serve(id),
-            Some(Phase::Lingering { .. }) => self.linger(id),
+            None => return,
+            Some(Phase::Listening(_)) => return self.accept_ready(id), // handle_accept
+            Some(Phase::Lingering { .. }) => return self.linger(id),
+            Some(Phase::Connecting(_)) => self.finish_connect(id), // handle_expt(ConnectFailed)
+            Some(Phase::Greeting | Phase::Open) => {}
+        }
+        self.greet(id); // handle_connect
+        if self
+            .slot(id)
+            .is_some_and(|slot| matches!(slot.phase, Phase::Open))
+        {
+            self.report_news(id); // handle_expt(Priority); handle_error with the socket's error
+            self.let_read(id); // handle_read
+            self.finish_visit(id);
         }
     }
 
-    /// Looks at a channel that others pushed to, closed or touched this turn.
-    pub(crate) fn revisit(&mut self, id: ChannelId) {
-        let Some(slot) = self.slot_mut(id) else {
-            return;
-        };
-        slot.flags.clear(Flags::TOUCHED);
-        if matches!(slot.phase, Phase::Open) {
-            self.visiting = id;
-            self.advance_outgoing(id);
-            self.visiting = ChannelId::NONE;
-        }
-        self.settle(id);
-    }
-
-    fn serve_if_connected(&mut self, id: ChannelId) {
-        if self.finish_connect(id) {
-            self.greet_and_serve(id);
-        }
-    }
-
-    fn greet_and_serve(&mut self, id: ChannelId) {
-        let now = self.clock.stamp();
-        let Some(slot) = self.slot_mut(id) else {
-            return;
-        };
-        slot.phase = Phase::Open;
-        slot.active_at = now;
-        self.call(id, Dispatcher::handle_connect);
-        self.serve(id);
-    }
-
-    fn serve(&mut self, id: ChannelId) {
-        self.report_news(id);
-        self.let_read(id);
-        self.serve_after_read(id);
-    }
-
+    /// The steps of a visit behind the read.
     #[inline(never)]
-    fn serve_after_read(&mut self, id: ChannelId) {
-        self.report_close(id);
-        self.advance_outgoing(id);
-        self.let_write(id);
+    fn finish_visit(&mut self, id: ChannelId) {
+        self.report_close(id); // handle_close
+        self.advance_outgoing(id); // the flush; handle_drain; half-close and linger
+        self.let_write(id); // handle_write
     }
 
-    /// `serve` for a channel of which nothing but a read or a write can be due; goes on as there once that changes.
-    /// True if what is left to `settle` is done too.
-    ///
-    /// Most visits are like this: the object goes out and back once, and the slot is not looked at again for each step.
+    /// A visit of a channel on which nothing but a read or a write is due: the object goes out and back once, and the
+    /// slot is not looked up again for each step. Goes on as a full visit once something else is due. True if
+    /// `settle` has nothing left to do.
     #[inline]
-    fn serve_calmly(
-        &mut self,
-        id: ChannelId,
-        mut object: Box<dyn Dispatcher>,
-        may_read: bool,
-    ) -> bool {
-        let effects = self.effects;
-        let propagate = self.policy.propagate_panics;
-        let mut reads = false;
-        let channel = &mut Channel::new(self, id);
-        let outcome = guard(propagate, || {
-            reads = may_read && object.readable();
-            if reads {
-                object.handle_read(channel)
-            } else {
-                Ok(())
-            }
-        });
-        self.uncork();
-        self.stats.callbacks += u64::from(reads);
+    fn fast_visit(&mut self, id: ChannelId, object: Box<dyn Dispatcher>, may_read: bool) -> bool {
+        // Taken apart, so that the fields stay in registers.
+        let Lent {
+            object,
+            outcome,
+            progress,
+            ran,
+        } = self.lend(
+            id,
+            object,
+            |object| may_read && object.readable(),
+            Dispatcher::handle_read,
+        );
         let mut failure = None;
-        let fruitful = !reads || self.effects != effects;
         if matches!(outcome, Ok(Ok(())))
-            && fruitful
+            && (!ran || self.progress != progress)
             && let Some(slot) = find(&mut self.slots, id)
-            && slot.is_calm()
+            && slot.only_io_due()
             && slot.dispatcher.is_none()
-            && (slot.outgoing.is_none() || self.flush_at_once(id, &mut failure))
+            && (!slot.holds_queue() || self.flush_at_once(id, &mut failure))
             && let Some(slot) = find(&mut self.slots, id)
         {
             // Nothing is in it, nor below in the slot; the compiler would look, at every visit.
-            std::mem::forget(outcome);
-            if reads {
-                slot.fruitless = 0;
+            mem::forget(outcome);
+            if ran {
+                slot.idle_calls = 0;
             }
             let may_read = slot.readiness.can_read();
-            let may_write = slot.readiness.can_write() && !slot.flags.has(Flags::WRITES_IGNORED);
-            let wishes = guard(propagate, || {
+            let may_write = slot.readiness.can_write() && !slot.flags.is_write_unhandled();
+            let wishes = guard(self.policy.propagate_panics, || {
                 let wants_read = may_read && object.readable();
                 (wants_read, may_write && object.writable())
             });
-            std::mem::forget(slot.dispatcher.replace(object));
+            mem::forget(slot.dispatcher.replace(object));
             return match wishes {
                 Ok((false, false)) => true,
                 Ok((true, false)) => {
-                    if slot.flags.raise(Flags::QUEUED) {
+                    if slot.flags.enqueue() {
                         self.ready.push(id);
                     }
                     true
@@ -158,42 +123,50 @@ impl Registry {
                     false
                 }
                 Err(panic) => {
-                    self.fail(id, Panicked::new(&*panic).into());
+                    self.conclude(id, Err(panic));
                     false
                 }
             };
         }
-        self.put_back(id, object);
-        if let Some(error) = failure {
-            self.sending_failed(id, error);
+        let lent = Lent {
+            object,
+            outcome,
+            progress,
+            ran,
+        };
+        let fine = self.take_back_reader(id, lent, failure);
+        if fine
+            || self
+                .slot(id)
+                .is_some_and(|slot| !slot.only_io_due() || slot.holds_queue())
+        {
+            self.finish_visit(id);
         }
-        self.serve_on(id, outcome, reads.then_some(effects));
         false
     }
 
-    /// The rest of a visit that turned out not to be calm, and began with a read when the effects were so many.
-    #[inline(never)]
-    fn serve_on(
-        &mut self,
-        id: ChannelId,
-        outcome: std::thread::Result<Result>,
-        effects_before_read: Option<u64>,
-    ) {
-        let idle = effects_before_read == Some(self.effects);
-        let fine = self.conclude(id, outcome);
-        if idle
-            && let Some(slot) = self.slot_mut(id)
-            && slot.flags.has(Flags::RESET)
+    /// Looks at a channel that others pushed to, closed or touched this turn.
+    pub(crate) fn revisit(&mut self, id: ChannelId) {
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        slot.flags.untouch();
+        if matches!(slot.phase, Phase::Open) {
+            self.visiting = id;
+            self.advance_outgoing(id);
+            self.visiting = ChannelId::NONE;
+        }
+        self.settle(id);
+    }
+
+    fn greet(&mut self, id: ChannelId) {
+        let now = self.clock.stamp();
+        if let Some(slot) = self.slot_mut(id)
+            && matches!(slot.phase, Phase::Greeting)
         {
-            // As in `read_once`.
-            slot.readiness.read_blocked();
-        }
-        if let Some(effects) = effects_before_read {
-            self.watch_for_spin(id, effects);
-        }
-        let calm = |slot: &Slot| slot.is_calm() && slot.outgoing.is_none();
-        if fine || self.slot(id).is_some_and(|slot| !calm(slot)) {
-            self.serve_after_read(id);
+            slot.phase = Phase::Open;
+            slot.active_at = now;
+            self.call(id, Dispatcher::handle_connect);
         }
     }
 
@@ -214,8 +187,8 @@ impl Registry {
         }
     }
 
-    /// The poller saw an error. A handler that reads finds it out by reading, after what arrived before; once one
-    /// does not, the socket is asked.
+    /// The poller saw an error. A handler that reads finds it out by reading, after what arrived before; the socket is
+    /// asked only for a handler that does not.
     fn check_broken(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
         let role = slot.io.role();
@@ -227,43 +200,34 @@ impl Registry {
             return;
         };
         slot.readiness.error_known();
-        if role == Role::Fd {
-            // No socket error to ask for: this is a pipe nobody reads any more.
-            slot.broken_while_sending();
-            return;
-        }
-        if role == Role::Datagram {
+        match role {
+            // No socket error to ask for: this is a pipe whose reader is gone.
+            Role::Fd => slot.broken_while_sending(),
             // The error of one datagram: the next call gives it.
-            return;
-        }
-        match slot.io.take_error() {
-            Ok(Some(error)) | Err(error) => {
-                slot.readiness.read_again();
-                self.fail(id, error.into());
-            }
-            Ok(None) => {}
+            Role::Datagram => {}
+            Role::Stream | Role::Listener => match slot.io.take_error() {
+                Ok(Some(error)) | Err(error) => {
+                    slot.readiness.read_again();
+                    self.fail(id, error.into());
+                }
+                Ok(None) => {}
+            },
         }
     }
 
     fn let_read(&mut self, id: ChannelId) {
-        let Some(slot) = self.slot(id) else { return };
-        if slot.abandoned() {
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        if slot.must_drain_unread() {
             self.discard_input(id);
-        } else if slot.may_read() {
-            self.read_once(id);
-        }
-    }
-
-    fn read_once(&mut self, id: ChannelId) {
-        let before = self.slot(id).map(Slot::input_state);
-        self.call_if(id, Dispatcher::readable, Dispatcher::handle_read);
-        // What arrived before a reset is worth waiting for only while somebody reads it.
-        if let Some(slot) = self.slot_mut(id)
-            && slot.flags.has(Flags::RESET)
-            && before == Some(slot.input_state())
+        } else if slot.may_read()
+            && let Some(object) = slot.dispatcher.take()
         {
-            slot.readiness.read_blocked();
-            slot.unread = None;
+            let lent = self.lend(id, object, Dispatcher::readable, |object, channel| {
+                object.handle_read(channel)
+            });
+            self.take_back_reader(id, lent, None);
         }
     }
 
@@ -281,9 +245,9 @@ impl Registry {
     pub(crate) fn settle(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
         let due = match &slot.phase {
-            Phase::Fresh => true,
+            Phase::Greeting => true,
             Phase::Connecting(_) => slot.readiness.can_write(),
-            Phase::Lingering { .. } => slot.has_input() || slot.flags.has(Flags::GONE),
+            Phase::Lingering { .. } => slot.has_input() || slot.flags.peer() != Peer::There,
             Phase::Listening(_) => self.may_accept(id),
             Phase::Open => self.is_due(id),
         };
@@ -291,8 +255,8 @@ impl Registry {
             self.enqueue(id);
         }
         let watch = self.slot(id).is_some_and(|slot| {
-            !slot.flags.has(Flags::REGISTERED)
-                && !matches!(slot.phase, Phase::Fresh)
+            !slot.flags.is_registered()
+                && !matches!(slot.phase, Phase::Greeting)
                 && !matches!(slot.io, Io::Absent)
         });
         if watch {
@@ -304,15 +268,7 @@ impl Registry {
         let Some(slot) = self.slot(id) else {
             return false;
         };
-        let limits = slot.limits.as_deref().unwrap_or(&self.policy.limits);
-        slot.readiness.has_news()
-            || slot.flags.has(Flags::RESET)
-            || slot.flags.has(Flags::OVERFLOWN)
-            || slot.has_drained(limits)
-            || slot.owes_close()
-            || slot.can_flush()
-            || (slot.flags.has(Flags::CLOSING) && !slot.has_outgoing())
-            || slot.abandoned()
+        slot.is_due_unasked(&slot.limits(&self.policy))
             || (slot.may_read() && self.ask(id, Dispatcher::readable))
             || (self.slot(id).is_some_and(Slot::may_write) && self.ask(id, Dispatcher::writable))
     }
@@ -322,12 +278,15 @@ impl Registry {
             return;
         };
         match slot.io.register(poll, id.into()) {
-            Ok(()) => slot.flags.set(Flags::REGISTERED),
-            Err(error) => {
-                log::error!(target: "asynchat::reactor", "channel {id} cannot be watched: {error}");
-                self.call_error(id, error.into());
-                self.close(id, "not watchable");
-            }
+            Ok(()) => slot.flags.registered(),
+            Err(error) => self.cannot_watch(id, error),
         }
+    }
+
+    #[cold]
+    fn cannot_watch(&mut self, id: ChannelId, error: io::Error) {
+        log::error!(target: "asynchat::reactor", "channel {id} cannot be watched: {error}");
+        self.call_error(id, error.into());
+        self.close(id, "not watchable");
     }
 }

@@ -92,7 +92,12 @@ impl Outgoing {
 
     /// Has the system send the file at the head, if that is what comes next.
     fn send_file(&mut self, most: usize, sink: &mut impl Sink) -> Option<io::Result<usize>> {
-        let Some(Segment::File { block, part, apart }) = self.segments.front_mut() else {
+        let Some(Segment::File {
+            block,
+            part,
+            sendfile_refused,
+        }) = self.segments.front_mut()
+        else {
             return None;
         };
         if !block.is_empty() {
@@ -116,7 +121,7 @@ impl Outgoing {
             Err(error) if is_the_sockets(&error) => Some(Err(error)),
             // It cannot, or the file failed or has become shorter: reading tells which.
             Ok(_) | Err(_) => {
-                *apart = true;
+                *sendfile_refused = true;
                 Some(Ok(0))
             }
         }
@@ -128,7 +133,7 @@ impl Outgoing {
         };
         let first = &head.bytes()[self.sent..];
         let alone = self.segments.len() == 1 && self.tail.is_empty();
-        if alone || head.stops() {
+        if alone || head.is_barrier() {
             return sink.write(&[IoSlice::new(first)], false);
         }
         self.write_many(first, sink)
@@ -146,8 +151,8 @@ impl Outgoing {
                 slices[used] = IoSlice::new(segment.bytes());
                 used += 1;
             }
-            if segment.stops() {
-                return sink.write(&slices[..used], segment.is_the_systems());
+            if segment.is_barrier() {
+                return sink.write(&slices[..used], segment.uses_sendfile());
             }
         }
         if used < SLICES && !self.tail.is_empty() {
@@ -223,7 +228,7 @@ impl Outgoing {
     /// Reads from a file if that is due. True if bytes, or an error, stand in its place now.
     fn read_file(&mut self, index: usize, ahead: usize, spare: &mut Spare) -> bool {
         let segment = &mut self.segments[index];
-        if segment.is_the_systems() {
+        if segment.uses_sendfile() {
             return false;
         }
         let Segment::File { block, part, .. } = segment else {

@@ -84,11 +84,10 @@ impl Outgoing {
         &self.tail
     }
 
-    /// All copies are sent. False if the buffer is too large to be kept for the next channel.
-    pub(crate) fn empty_copies(&mut self) -> bool {
+    /// All copies are sent.
+    pub(crate) fn empty_copies(&mut self) {
         self.len = 0;
         self.tail.clear();
-        self.tail.capacity() <= 2 * BUFFER_MAX
     }
 
     pub(crate) fn push(&mut self, bytes: Bytes, spare: &mut Spare) {
@@ -147,7 +146,7 @@ impl Outgoing {
     pub(crate) fn push_file(&mut self, mut part: FilePart, spare: &mut Spare) {
         if part.len() <= READ_MAX
             && self.len < NEARLY_SENT
-            && !self.segments.iter().any(Segment::stops)
+            && !self.segments.iter().any(Segment::is_barrier)
         {
             let len = part.len() as usize;
             self.make_room(len, spare);
@@ -159,7 +158,7 @@ impl Outgoing {
             self.push_segment(Segment::File {
                 block: Vec::new(),
                 part,
-                apart: false,
+                sendfile_refused: false,
             });
         }
     }
@@ -207,12 +206,12 @@ impl Outgoing {
 
     /// Whether it is small enough to be kept for the next channel.
     pub(crate) fn is_worth_keeping(&self) -> bool {
-        self.segments.capacity() <= SLICES
+        self.segments.capacity() <= SLICES && self.tail.capacity() <= 2 * BUFFER_MAX
     }
 
     /// Empties the queue, keeping its buffers for others.
     pub(crate) fn clear(&mut self, spare: &mut Spare) {
-        spare.give(std::mem::take(&mut self.tail));
+        self.tail.clear();
         for segment in self.segments.drain(..) {
             if let Segment::Copied(buffer) | Segment::File { block: buffer, .. } = segment {
                 spare.give(buffer);

@@ -42,7 +42,7 @@ pub(super) enum Segment {
         block: Vec<u8>,
         part: FilePart,
         /// Whether the system would not send it: it is read and written instead.
-        apart: bool,
+        sendfile_refused: bool,
     },
     /// Where a producer or a file failed: reported once everything before it is sent.
     Failed(BoxError),
@@ -58,16 +58,18 @@ impl Segment {
     }
 
     /// Whether something has to be done about it, its bytes sent, before what is behind it may leave.
-    pub(super) fn stops(&self) -> bool {
+    pub(super) fn is_barrier(&self) -> bool {
         !matches!(self, Self::Copied(_) | Self::Shared(_))
     }
 
     /// Whether the system is to send a file from here on.
-    pub(super) fn is_the_systems(&self) -> bool {
+    pub(super) fn uses_sendfile(&self) -> bool {
         match self {
-            Self::File { block, part, apart } => {
-                block.is_empty() && part.len() > READ_MAX && !apart
-            }
+            Self::File {
+                block,
+                part,
+                sendfile_refused,
+            } => block.is_empty() && part.len() > READ_MAX && !sendfile_refused,
             _ => false,
         }
     }

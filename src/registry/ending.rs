@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::state::{
     channel::Channel,
     phase::Phase,
-    registry::{Registry, Task},
+    registry::{Life, Registry, Task},
 };
 
 /// # Ending
@@ -32,12 +32,12 @@ impl Registry {
         }
         let deadline = self.after(grace);
         // A second shutdown changes the grace of the first.
-        if !self
-            .ending
-            .is_some_and(|timer| self.timers.reschedule(timer, deadline))
+        if let Life::Ending(timer) | Life::Ended(timer) = self.life
+            && self.timers.reschedule(timer, deadline)
         {
-            self.ending = Some(self.timers.insert(deadline, Task::Grace));
+            return;
         }
+        self.life = Life::Ending(self.timers.insert(deadline, Task::Grace));
     }
 
     /// Closes every channel at once, without callbacks. Timers stay.
@@ -51,19 +51,23 @@ impl Registry {
     /// [`shutdown`](Self::shutdown) no channel.
     pub fn is_idle(&self) -> bool {
         let awaited = || !self.timers.is_empty() || self.mailbox.is_held();
-        self.slots.is_empty() && (self.ending.is_some() || !awaited())
+        self.slots.is_empty() && (!matches!(self.life, Life::Running) || !awaited())
     }
 
-    pub(crate) fn note_finished_shutdown(&mut self) {
-        self.ended = self.ending.is_some() && self.slots.is_empty();
+    /// A shutdown has ended if no channel is left when a turn ends.
+    pub(crate) fn note_end(&mut self) {
+        self.life = match (self.life, self.slots.is_empty()) {
+            (Life::Ending(grace), true) => Life::Ended(grace),
+            (Life::Ended(grace), false) => Life::Ending(grace),
+            (life, _) => life,
+        };
     }
 
     /// What comes after a shutdown is a new life: timers count again.
-    pub(crate) fn forget_finished_shutdown(&mut self) {
-        if std::mem::take(&mut self.ended)
-            && let Some(grace) = self.ending.take()
-        {
+    pub(crate) fn begin_life(&mut self) {
+        if let Life::Ended(grace) = self.life {
             self.cancel(grace);
+            self.life = Life::Running;
         }
     }
 }

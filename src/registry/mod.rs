@@ -29,7 +29,6 @@ use crate::{
     state::{
         channel::Channel,
         dispatcher::Dispatcher,
-        flags::Flags,
         phase::{Accepting, Phase},
         registry::Registry,
         slot::Slot,
@@ -59,13 +58,13 @@ impl Registry {
         let role = socket.io.role();
         let phase = match role {
             Role::Listener => Phase::Listening(Box::default()),
-            Role::Stream => Phase::Fresh,
+            Role::Stream => Phase::Greeting,
             Role::Datagram | Role::Fd => Phase::Open,
         };
         let serial = socket.serial;
         let mut slot = Slot::new(socket.io, Box::new(d), phase, self.clock.stamp());
         if socket.adopted {
-            slot.flags.set(Flags::ADOPTED);
+            slot.flags.adopted();
         }
         slot.peer = socket.peer.into();
         slot.readiness = match role {
@@ -244,7 +243,7 @@ impl Registry {
             age: now.saturating_duration_since(self.clock.instant(slot.created)),
             bytes_in: slot.bytes_in,
             bytes_out: slot.bytes_out,
-            outgoing_len: slot.outgoing_len() + self.cork.uncounted(slot.id),
+            outgoing_len: self.outgoing_len(slot.id),
         })
     }
 

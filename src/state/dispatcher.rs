@@ -197,6 +197,7 @@ pub trait Dispatcher: Any {
 /// What the callbacks do that nobody wrote, for [`Dispatcher`] and [`AsyncChat`](crate::AsyncChat) alike.
 pub(crate) mod defaults {
     use super::{BoxError, Channel, Exceptional};
+    use crate::state::slot::Slot;
 
     pub(crate) fn expt(channel: &Channel<'_>, what: &Exceptional) {
         let name = channel.describe();
@@ -217,7 +218,7 @@ pub(crate) mod defaults {
 
     pub(crate) fn error(channel: &mut Channel<'_>, error: &BoxError) {
         log::error!(target: "asynchat::channel", "{}: {error}", channel.describe());
-        if !channel.outlives_errors() {
+        if !channel.slot().is_ok_and(Slot::outlives_errors) {
             channel.close();
         }
     }

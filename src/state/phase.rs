@@ -15,7 +15,7 @@ pub(crate) enum Phase {
     Connecting(Box<Attempt>),
     Listening(Box<Accepting>),
     /// A stream whose `handle_connect` is still to come.
-    Fresh,
+    Greeting,
     Open,
     /// Everything is sent and the peer knows; input is thrown away until its end of file (R10).
     Lingering {
@@ -35,11 +35,21 @@ pub(crate) struct Attempt {
     pub(crate) failure: Option<io::Error>,
 }
 
-/// Whether a listener may accept (R19).
+/// Why a listener does not accept for a while (R19).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Pause {
+    #[default]
+    No,
+    /// Descriptors or memory ran out; tried again when the timer fires or a channel closes.
+    Resting(TimerId),
+    /// `max_channels` is reached.
+    Full,
+}
+
+/// What a listener needs (R19).
 #[derive(Debug, Default)]
 pub(crate) struct Accepting {
-    /// Set while the listener rests because descriptors or memory ran out.
-    pub(crate) resting: Option<TimerId>,
+    pub(crate) pause: Pause,
     /// How many rests in a row; the pause doubles with each.
     pub(crate) rests: u32,
     #[cfg_attr(

@@ -1,24 +1,39 @@
-//! The buffers a reactor reads into: one, and more only while one callback reads on behalf of another.
+//! Memory that is lent to channels for a while: the buffers they read into, and their outgoing queues.
 
-pub(crate) struct ReadBuffers {
-    size: usize,
+use crate::outgoing::{Outgoing, Spare};
+
+/// Queues kept for the next channel that needs one, each perhaps with a buffer.
+const SPARE_QUEUES: usize = 64;
+
+pub(crate) struct Pool {
+    read_buffer: usize,
     /// Empty while it is out.
     first: Box<[u8]>,
+    /// In use only while one callback reads on behalf of another.
     others: Vec<Box<[u8]>>,
+    pub(crate) tails: Spare,
+    #[allow(
+        clippy::vec_box,
+        reason = "a slot holds a box: it is handed over, not copied"
+    )]
+    queues: Vec<Box<Outgoing>>,
 }
 
-impl ReadBuffers {
-    pub(crate) fn new(size: usize) -> Self {
+impl Pool {
+    /// `read_buffer`: the size of a buffer to read into.
+    pub(crate) fn new(read_buffer: usize) -> Self {
         Self {
-            size,
+            read_buffer,
             first: Box::default(),
             others: Vec::new(),
+            tails: Spare::default(),
+            queues: Vec::new(),
         }
     }
 
-    /// A buffer of some earlier use, for `give` afterwards.
+    /// A buffer that still has bytes of an earlier use, to be given back.
     #[inline]
-    pub(crate) fn take(&mut self) -> Box<[u8]> {
+    pub(crate) fn take_buffer(&mut self) -> Box<[u8]> {
         let buffer = std::mem::take(&mut self.first);
         if buffer.is_empty() {
             return self.take_other();
@@ -30,15 +45,27 @@ impl ReadBuffers {
     fn take_other(&mut self) -> Box<[u8]> {
         self.others
             .pop()
-            .unwrap_or_else(|| vec![0; self.size].into_boxed_slice())
+            .unwrap_or_else(|| vec![0; self.read_buffer].into_boxed_slice())
     }
 
     #[inline]
-    pub(crate) fn give(&mut self, buffer: Box<[u8]>) {
+    pub(crate) fn give_buffer(&mut self, buffer: Box<[u8]>) {
         if self.first.is_empty() {
             self.first = buffer;
         } else {
             self.others.push(buffer);
+        }
+    }
+
+    pub(crate) fn take_queue(&mut self) -> Box<Outgoing> {
+        self.queues.pop().unwrap_or_default()
+    }
+
+    /// Keeps an empty queue for the next channel that needs one: most likely it answers alike.
+    pub(crate) fn give_queue(&mut self, queue: Box<Outgoing>) {
+        debug_assert!(queue.is_empty());
+        if self.queues.len() < SPARE_QUEUES && queue.is_worth_keeping() {
+            self.queues.push(queue);
         }
     }
 }

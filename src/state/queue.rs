@@ -1,19 +1,97 @@
-//! The ways to the outgoing queue of a channel: each of them uncorks first.
+//! The ways to the outgoing queue of a channel. Each of them uncorks first, so that nothing sees a queue without its open
+//! end. Here a push is bounded (R14).
 
 use crate::{
     id::ChannelId,
-    state::{registry::Registry, table::find},
+    outgoing::{Outgoing, Spare},
+    state::{policy::Limits, registry::Registry, slot::Slot, table::find},
 };
 
 impl Registry {
-    /// Collects pushes to the channel being served, up to `bound` bytes in its queue.
+    /// Queues with `add` what weighs `bytes` in memory and `in_file` in a file, if the channel still sends and its bound
+    /// allows.
     #[inline(never)]
-    pub(crate) fn cork(&mut self, id: ChannelId, bound: usize) {
-        if let Some(queue) = find(&mut self.slots, id).and_then(|slot| slot.outgoing.as_mut()) {
-            self.cork.open(id, queue, bound);
+    pub(crate) fn push(
+        &mut self,
+        id: ChannelId,
+        bytes: usize,
+        in_file: u64,
+        add: impl FnOnce(&mut Outgoing, &mut Spare),
+    ) {
+        self.uncork();
+        let Some(slot) = find(&mut self.slots, id) else {
+            log::debug!(target: "asynchat::channel", "channel {id}: push after close dropped");
+            return;
+        };
+        if !slot.takes_output() {
+            log::debug!(target: "asynchat::channel", "channel {id}: push dropped, it sends no more ({:?})", slot.state());
+            return;
+        }
+        let Limits { high, max, .. } = slot.limits(&self.policy);
+        let (queued, pending) = slot
+            .outgoing
+            .as_ref()
+            .map_or((0, 0), |queue| (queue.len(), queue.pending()));
+        let len = queued + bytes;
+        let in_files =
+            (pending - queued).saturating_add(usize::try_from(in_file).unwrap_or(usize::MAX));
+        let congested = len.saturating_add(in_files) > high;
+        // After a refusal everything is refused until `handle_error` has been called: the stream has no hole.
+        let fits = len <= max && !slot.flags.is_push_refused();
+        self.progress += 1;
+        if fits {
+            if congested {
+                slot.flags.congest();
+            }
+            let queue = slot.outgoing.get_or_insert_with(|| self.pool.take_queue());
+            add(queue, &mut self.pool.tails);
+            if self.visiting == id {
+                let bound = if congested {
+                    max
+                } else {
+                    max.min(high - in_files)
+                };
+                self.cork.open(id, queue, bound);
+            }
+        } else {
+            slot.flags.refuse_push();
+        }
+        self.touch_later(id);
+    }
+
+    /// Changes the limits of one channel. What its callback pushes is checked against them from now on.
+    pub(crate) fn change_limits(&mut self, id: ChannelId, change: impl FnOnce(&mut Limits)) {
+        self.uncork();
+        if let Some(slot) = find(&mut self.slots, id) {
+            change(slot.own_limits(&self.policy));
         }
     }
 
+    /// A channel whose queue counts everything that was pushed.
+    #[inline]
+    pub(crate) fn uncorked(&mut self, id: ChannelId) -> Option<&mut Slot> {
+        self.uncork();
+        find(&mut self.slots, id)
+    }
+
+    pub(crate) fn queue(&mut self, id: ChannelId) -> Option<&mut Outgoing> {
+        self.uncorked(id)?.outgoing.as_deref_mut()
+    }
+
+    pub(crate) fn take_queue(&mut self, id: ChannelId) -> Option<Box<Outgoing>> {
+        self.uncorked(id)?.outgoing.take()
+    }
+
+    /// Gives a channel its queue back. An empty one is kept for others.
+    pub(crate) fn return_queue(&mut self, id: ChannelId, queue: Box<Outgoing>) {
+        if queue.is_empty() {
+            self.pool.give_queue(queue);
+        } else if let Some(slot) = find(&mut self.slots, id) {
+            slot.outgoing = Some(queue);
+        }
+    }
+
+    /// Counts what was collected: a callback has returned, or what it pushes next is to be checked anew.
     #[inline]
     pub(crate) fn uncork(&mut self) {
         if self.cork.is_open() {
@@ -24,9 +102,24 @@ impl Registry {
     #[inline(never)]
     fn return_tail(&mut self) {
         let (id, tail, counted) = self.cork.close();
-        self.effects += u64::from(tail.len() > counted);
+        self.progress += u64::from(tail.len() > counted);
         if let Some(queue) = find(&mut self.slots, id).and_then(|slot| slot.outgoing.as_mut()) {
             queue.return_tail(tail, counted);
         }
+    }
+
+    pub(crate) fn outgoing_len(&self, id: ChannelId) -> usize {
+        self.slot(id)
+            .and_then(|slot| slot.outgoing.as_ref())
+            .map_or(0, |queue| queue.len() + self.cork.uncounted(id))
+    }
+}
+
+impl Slot {
+    /// Takes a queue in which nothing stands but copies, none of them sent. No callback of the channel is running, so it
+    /// is not corked.
+    #[inline]
+    pub(crate) fn take_copies(&mut self) -> Option<Box<Outgoing>> {
+        self.outgoing.take_if(|queue| queue.is_only_copies())
     }
 }

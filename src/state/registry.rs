@@ -15,8 +15,8 @@ use slab::Slab;
 use crate::{
     error::{BoxError, ErrorSource, Result},
     id::ChannelId,
-    outgoing::{Outgoing, Spare, cork::Cork},
-    state::{policy::Policy, pool::ReadBuffers, slot::Slot},
+    outgoing::cork::Cork,
+    state::{policy::Policy, pool::Pool, slot::Slot},
     stats::Stats,
     threads::mailbox::Mailbox,
     time::{
@@ -54,31 +54,21 @@ pub struct Registry {
     pub(crate) clock: Clock,
     pub(crate) mailbox: Arc<Mailbox<Job>>,
     pub(crate) jobs: VecDeque<Job>,
-    pub(crate) buffers: ReadBuffers,
-    pub(crate) spare: Spare,
-    #[allow(
-        clippy::vec_box,
-        reason = "a slot holds a box: it is handed over, not copied"
-    )]
-    pub(crate) queues: Vec<Box<Outgoing>>,
-    /// Listeners that wait for descriptors or memory.
-    pub(crate) resting: Vec<ChannelId>,
-    /// Listeners that wait for `max_channels`.
-    pub(crate) held: Vec<ChannelId>,
-    /// Counts whatever a callback does, for the spin detector.
-    pub(crate) effects: u64,
-    /// Counts what may end the service of a channel by its object: close, detach, replace.
-    pub(crate) breaks: u64,
+    pub(crate) pool: Pool,
+    /// Listeners that wait for descriptors, for memory or for `max_channels`.
+    pub(crate) paused: Vec<ChannelId>,
+    /// Counts all that callbacks do, for the spin detector.
+    pub(crate) progress: u64,
+    /// Counts what may part a channel from its object: close, detach, replace. As long as it stands still, the object
+    /// whose callback runs serves its channel, and the channel need not be looked up.
+    pub(crate) ownership_changes: u64,
     /// Of the stream accepted last. Starts where no other reactor of the process comes to, because streams change reactors.
     pub(crate) serial: u64,
     /// The accepted stream registered last: its serial and its channel.
     pub(crate) adopted: Option<(u64, ChannelId)>,
     pub(crate) stats: Stats,
     pub(crate) stopping: bool,
-    /// The timer of the grace, from `shutdown` until it is over.
-    pub(crate) ending: Option<TimerId>,
-    /// The shutdown is over, and whoever turns the loop has had one look at `is_idle`.
-    pub(crate) ended: bool,
+    pub(crate) life: Life,
     /// What it connects to and listens on in a test.
     #[cfg(feature = "testing")]
     pub(crate) net: Option<crate::net::memory::Net>,
@@ -91,7 +81,7 @@ impl Registry {
         policy: Policy,
         on_error: Option<ErrorHook>,
     ) -> Self {
-        let buffers = ReadBuffers::new(policy.read_buffer);
+        let pool = Pool::new(policy.read_buffer);
         let serial = first_serial();
         Self {
             poll,
@@ -108,19 +98,15 @@ impl Registry {
             clock: Clock::new(),
             mailbox,
             jobs: VecDeque::new(),
-            buffers,
-            spare: Spare::default(),
-            queues: Vec::new(),
-            resting: Vec::new(),
-            held: Vec::new(),
-            effects: 0,
-            breaks: 0,
+            pool,
+            paused: Vec::new(),
+            progress: 0,
+            ownership_changes: 0,
             serial,
             adopted: None,
             stats: Stats::default(),
             stopping: false,
-            ending: None,
-            ended: false,
+            life: Life::Running,
             #[cfg(feature = "testing")]
             net: None,
         }
@@ -132,6 +118,15 @@ fn first_serial() -> u64 {
     // 32 bits, because not every target has wider atomics.
     static REACTORS: AtomicU32 = AtomicU32::new(0);
     u64::from(REACTORS.fetch_add(1, Ordering::Relaxed)) << 40
+}
+
+/// Whether a shutdown is under way (R22); with the timer of its grace.
+#[derive(Clone, Copy)]
+pub(crate) enum Life {
+    Running,
+    Ending(TimerId),
+    /// Since the end of the turn in which the last channel closed. The next `run` or `turn` begins a new life.
+    Ended(TimerId),
 }
 
 /// What a timer does when it is due.

@@ -14,9 +14,9 @@ use crate::{
     outgoing::Outgoing,
     state::{
         dispatcher::Dispatcher,
-        flags::Flags,
+        flags::{Flags, Peer},
         phase::{PeerName, Phase},
-        policy::Limits,
+        policy::{Limits, Policy},
     },
     stats::State,
     time::{clock::Stamp, timer::TimerId},
@@ -29,13 +29,14 @@ pub(crate) struct Slot {
     pub(crate) id: ChannelId,
     pub(crate) flags: Flags,
     pub(crate) readiness: Readiness,
-    /// Callbacks in a row without any effect (R3b).
-    pub(crate) fruitless: u16,
+    /// Callbacks in a row that did nothing (R3b).
+    pub(crate) idle_calls: u16,
     pub(crate) io: Io,
     /// Absent while one of its callbacks runs, and once none can follow.
     pub(crate) dispatcher: Option<Box<dyn Dispatcher>>,
-    pub(crate) outgoing: Option<Box<Outgoing>>,
-    /// Bytes given back by whoever read them, to be read again before the socket.
+    /// Reached through `state/queue.rs` only.
+    pub(super) outgoing: Option<Box<Outgoing>>,
+    /// Bytes that were read and given back, to be read again before the socket.
     pub(crate) unread: Option<Box<Bytes>>,
     pub(crate) phase: Phase,
     /// For the idle timeout, while one runs.
@@ -44,7 +45,8 @@ pub(crate) struct Slot {
     pub(crate) timer: Option<TimerId>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
-    pub(crate) limits: Option<Box<Limits>>,
+    /// Those of its own, if it has any.
+    own_limits: Option<Box<Limits>>,
     pub(crate) created: Stamp,
     pub(crate) type_name: &'static str,
     pub(crate) peer: PeerName,
@@ -61,13 +63,13 @@ impl Slot {
             outgoing: None,
             unread: None,
             readiness: Readiness::default(),
-            fruitless: 0,
+            idle_calls: 0,
             active_at: now,
             timer: None,
             bytes_in: 0,
             bytes_out: 0,
             phase,
-            limits: None,
+            own_limits: None,
             created: now,
             type_name,
             peer: PeerName::Unknown,
@@ -79,8 +81,8 @@ impl Slot {
             Phase::Connecting(_) => State::Connecting,
             Phase::Listening(_) => State::Listening,
             Phase::Lingering { .. } => State::Closing,
-            Phase::Fresh | Phase::Open if self.flags.has(Flags::CLOSING) => State::Closing,
-            Phase::Fresh | Phase::Open => State::Open,
+            Phase::Greeting | Phase::Open if self.flags.is_closing() => State::Closing,
+            Phase::Greeting | Phase::Open => State::Open,
         }
     }
 
@@ -92,11 +94,7 @@ impl Slot {
 
     /// Whether a push is queued, not dropped.
     pub(crate) fn takes_output(&self) -> bool {
-        !self.flags.has(Flags::MUTE) && matches!(self.io.role(), Role::Stream | Role::Fd)
-    }
-
-    pub(crate) fn outgoing_len(&self) -> usize {
-        self.outgoing.as_ref().map_or(0, |queue| queue.len())
+        !self.flags.is_output_ended() && matches!(self.io.role(), Role::Stream | Role::Fd)
     }
 
     pub(crate) fn has_outgoing(&self) -> bool {
@@ -107,72 +105,94 @@ impl Slot {
 
     /// Whether nothing but a read, a write or a flush can be due: no news, nothing ending.
     #[inline]
-    pub(crate) fn is_calm(&self) -> bool {
-        self.flags.are_calm()
+    pub(crate) fn only_io_due(&self) -> bool {
+        self.flags.only_io_due()
             && matches!(self.phase, Phase::Open)
             && self.unread.is_none()
             && !self.readiness.has_news()
     }
 
+    /// Whether the slot has a queue, perhaps an empty one.
+    #[inline]
+    pub(crate) fn holds_queue(&self) -> bool {
+        self.outgoing.is_some()
+    }
+
+    /// Whether the queue has something to send, or a producer to ask, if only the socket took it.
+    pub(crate) fn awaits_peer(&self) -> bool {
+        self.outgoing
+            .as_ref()
+            .is_some_and(|queue| queue.can_flush())
+    }
+
+    pub(crate) fn limits(&self, policy: &Policy) -> Limits {
+        self.own_limits.as_deref().copied().unwrap_or(policy.limits)
+    }
+
+    /// The limits of this channel alone, to be changed.
+    pub(crate) fn own_limits(&mut self, policy: &Policy) -> &mut Limits {
+        self.own_limits
+            .get_or_insert_with(|| Box::new(policy.limits))
+    }
+
+    /// Whether an error concerns one of many peers, and not this socket.
+    pub(crate) fn outlives_errors(&self) -> bool {
+        matches!(self.io.role(), Role::Listener | Role::Datagram)
+    }
+
     /// Whether `handle_drain` is due.
     pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
         let pending = self.outgoing.as_ref().map_or(0, |queue| queue.pending());
-        self.flags.has(Flags::CONGESTED) && pending <= limits.low
-    }
-
-    /// Changes whenever input is used up.
-    pub(crate) fn input_state(&self) -> (u64, usize) {
-        (
-            self.bytes_in,
-            self.unread.as_ref().map_or(0, |bytes| bytes.len()),
-        )
+        self.flags.is_congested() && pending <= limits.low
     }
 
     /// Whether a flush would do anything.
     pub(crate) fn can_flush(&self) -> bool {
-        self.readiness.can_write()
-            && self
-                .outgoing
-                .as_ref()
-                .is_some_and(|queue| queue.can_flush())
+        self.readiness.can_write() && self.awaits_peer()
+    }
+
+    /// Whether something is due on an open channel that its object is not asked about first.
+    pub(crate) fn is_due_unasked(&self, limits: &Limits) -> bool {
+        self.readiness.has_news()
+            || self.flags.peer() == Peer::Reset
+            || self.flags.is_push_refused()
+            || self.has_drained(limits)
+            || self.must_report_eof()
+            || self.can_flush()
+            || (self.flags.is_closing() && !self.has_outgoing())
+            || self.must_drain_unread()
     }
 
     /// Whether bytes, or the end of file, may be had without waiting for an event.
     pub(crate) fn has_input(&self) -> bool {
         self.unread.is_some()
-            || self.flags.has(Flags::CALL_ASKED)
-            || (self.readiness.can_read() && !self.flags.has(Flags::FINISHED))
+            || self.flags.is_read_requested()
+            || (self.readiness.can_read() && !self.flags.is_finished())
     }
 
     /// Whether `handle_read` may be called, the user's own wish aside.
     pub(crate) fn may_read(&self) -> bool {
-        self.has_input()
-            && !self.flags.has(Flags::READS_IGNORED | Flags::CLOSING)
-            && matches!(self.phase, Phase::Open)
+        self.has_input() && self.flags.may_call_read() && matches!(self.phase, Phase::Open)
     }
 
     pub(crate) fn may_write(&self) -> bool {
         self.readiness.can_write()
-            && !self.flags.has(Flags::WRITES_IGNORED | Flags::MUTE)
+            && self.flags.may_call_write()
             && !self.has_outgoing()
             && matches!(self.phase, Phase::Open)
     }
 
     /// Whether `handle_close` is due for an end of file: what was read before it and given back comes first.
-    pub(crate) fn owes_close(&self) -> bool {
-        self.flags.has(Flags::FINISHED)
-            && self.unread.is_none()
-            && !self
-                .flags
-                .has(Flags::CALL_ASKED | Flags::TOLD | Flags::CLOSING)
+    pub(crate) fn must_report_eof(&self) -> bool {
+        self.flags.must_report_eof() && self.unread.is_none()
     }
 
     /// Whether the default `handle_read` left input of a peer that is gone: thrown away to find the end of file.
-    pub(crate) fn abandoned(&self) -> bool {
-        self.flags.has(Flags::READS_IGNORED)
+    pub(crate) fn must_drain_unread(&self) -> bool {
+        self.flags.is_read_unhandled()
             && self.readiness.read_closed()
             && self.readiness.can_read()
-            && !self.flags.has(Flags::GONE)
+            && self.flags.peer() == Peer::There
             && matches!(self.io.role(), Role::Stream | Role::Fd)
     }
 }

@@ -4,8 +4,7 @@ use slab::Slab;
 
 use crate::{
     id::ChannelId,
-    outgoing::Spare,
-    state::{flags::Flags, registry::Registry, slot::Slot},
+    state::{registry::Registry, slot::Slot},
 };
 
 /// Finds a channel when the rest of the registry has to stay free to borrow.
@@ -27,10 +26,6 @@ impl Registry {
         find(&mut self.slots, id).map(|slot| (slot, &self.poll))
     }
 
-    pub(crate) fn slot_and_spare(&mut self, id: ChannelId) -> Option<(&mut Slot, &mut Spare)> {
-        find(&mut self.slots, id).map(|slot| (slot, &mut self.spare))
-    }
-
     pub(crate) fn ids(&self) -> Vec<ChannelId> {
         self.slots.iter().map(|(_, slot)| slot.id).collect()
     }
@@ -42,7 +37,7 @@ impl Registry {
 
     pub(crate) fn enqueue(&mut self, id: ChannelId) {
         if let Some(slot) = find(&mut self.slots, id)
-            && slot.flags.raise(Flags::QUEUED)
+            && slot.flags.enqueue()
         {
             self.ready.push(id);
         }
@@ -58,7 +53,7 @@ impl Registry {
 
     fn touch_foreign(&mut self, id: ChannelId) {
         if let Some(slot) = find(&mut self.slots, id)
-            && slot.flags.raise(Flags::TOUCHED)
+            && slot.flags.touch()
         {
             self.touched.push(id);
         }

@@ -1,6 +1,6 @@
 //! Tests of handlers without ports, threads or sleeps (feature `testing`).
 //!
-//! A [`Harness`] is the peer of one connection: it sends, ends or breaks the connection, and says what came back.
+//! A [`Harness`] is the peer of one connection: it sends, ends or ownership_changes the connection, and says what came back.
 //! The reactor under it is the real one, with its order of callbacks, its outgoing queue and its timers; only the
 //! socket is memory, and the clock stands still until [`advance`](Harness::advance). Each call returns when the
 //! reactor has nothing left to do, so the same input leads to the same callbacks.
@@ -330,7 +330,7 @@ impl Harness {
 
 impl Registry {
     /// So that a dialogue that goes wrong can tell why.
-    pub(crate) fn tell_kit(&self, id: ChannelId, error: &BoxError) {
+    pub(crate) fn record_error(&self, id: ChannelId, error: &BoxError) {
         if let Some(slot) = self.slot(id)
             && let Io::MemoryStream(end) = &slot.io
             && let Some(pipe) = end.pipe()

@@ -79,7 +79,7 @@ pub(crate) enum Cancelled<T> {
 pub(crate) struct Timers<T> {
     heap: Vec<Entry>,
     slots: Slab<Slot<T>>,
-    /// Counts armings: breaks ties, dates marks, and gives each new timer its generation.
+    /// Counts armings: ownership_changes ties, dates marks, and gives each new timer its generation.
     next_seq: NonZeroU64,
 }
 

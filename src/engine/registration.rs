@@ -9,11 +9,12 @@ use crate::{
         readiness::SHORT_MEANS_DRAINED,
     },
     outgoing::Outgoing,
-    state::{flags::Flags, phase::Phase, registry::Registry, slot::Slot},
+    state::{
+        phase::{Pause, Phase},
+        registry::Registry,
+        slot::Slot,
+    },
 };
-
-/// Queues kept for the next channel that needs one, each perhaps with a buffer.
-const SPARE_QUEUES: usize = 64;
 
 impl Registry {
     pub(crate) fn insert(&mut self, mut slot: Slot, watch: bool) -> io::Result<ChannelId> {
@@ -30,7 +31,7 @@ impl Registry {
         slot.id = id;
         if watch {
             slot.io.register(&self.poll, id.into())?;
-            slot.flags.set(Flags::REGISTERED);
+            slot.flags.registered();
         }
         if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
             log::debug!(target: "asynchat::channel", "adding channel {}", describe(id, &slot));
@@ -38,17 +39,22 @@ impl Registry {
         let listener = slot.io.role() == Role::Listener;
         entry.insert(slot);
         self.listeners += usize::from(listener);
-        self.effects += 1;
+        self.progress += 1;
         Ok(id)
     }
 
-    /// Takes a channel out: after this no id, event, timer or queue entry reaches it.
-    pub(crate) fn remove(&mut self, id: ChannelId, why: &str, keep_socket: bool) -> Option<Slot> {
+    /// Takes a channel out, with its queue: after this no id, event, timer or list entry reaches it.
+    pub(crate) fn remove(
+        &mut self,
+        id: ChannelId,
+        why: &str,
+        keep_socket: bool,
+    ) -> Option<(Slot, Option<Box<Outgoing>>)> {
         self.slot(id)?;
-        self.uncork();
+        let queue = self.take_queue(id);
         let mut slot = self.slots.remove(id.index());
-        self.effects += 1;
-        self.breaks += 1;
+        self.progress += 1;
+        self.ownership_changes += 1;
         if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
             log::debug!(
                 target: "asynchat::channel",
@@ -58,35 +64,37 @@ impl Registry {
         }
         // Closing the last descriptor ends its registration where the kernel keeps it; a duplicate made elsewhere
         // would keep it alive.
-        if slot.flags.has(Flags::REGISTERED)
-            && (keep_socket || slot.flags.has(Flags::ADOPTED) || !SHORT_MEANS_DRAINED)
+        if slot.flags.is_registered()
+            && (keep_socket || slot.flags.is_adopted() || !SHORT_MEANS_DRAINED)
             && let Err(error) = slot.io.deregister(&self.poll)
         {
             log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
         }
         let phase_timer = match &slot.phase {
             Phase::Connecting(attempt) => attempt.timer,
-            Phase::Listening(accepting) => accepting.resting,
-            Phase::Fresh | Phase::Open | Phase::Lingering { .. } => None,
+            Phase::Listening(accepting) => match accepting.pause {
+                Pause::Resting(timer) => Some(timer),
+                Pause::No | Pause::Full => None,
+            },
+            Phase::Greeting | Phase::Open | Phase::Lingering { .. } => None,
         };
         for timer in [phase_timer, slot.timer].into_iter().flatten() {
             self.cancel(timer);
         }
         if slot.io.role() == Role::Listener {
             self.listeners -= 1;
-            self.resting.retain(|&resting| resting != id);
-            self.held.retain(|&held| held != id);
+            self.paused.retain(|&paused| paused != id);
         }
-        Some(slot)
+        Some((slot, queue))
     }
 
     pub(crate) fn close(&mut self, id: ChannelId, why: &str) {
-        let Some(mut slot) = self.remove(id, why, false) else {
+        let Some((mut slot, queue)) = self.remove(id, why, false) else {
             return;
         };
         let dispatcher = slot.dispatcher.take();
-        if let Some(queue) = slot.outgoing.take() {
-            self.give_queue(queue);
+        if let Some(queue) = queue {
+            self.discard_queue(queue);
         }
         // The descriptor first: a listener that waits for one may have it at once.
         drop(slot);
@@ -96,22 +104,13 @@ impl Registry {
         }
     }
 
-    /// Keeps a queue whose copies are sent, buffer and all: most likely the next channel answers alike.
-    pub(crate) fn keep_emptied(&mut self, mut queue: Box<Outgoing>) {
-        if self.queues.len() < SPARE_QUEUES && queue.empty_copies() {
-            self.queues.push(queue);
-        }
-    }
-
-    /// Keeps a queue for the next channel that needs one, without what is in it.
-    pub(crate) fn give_queue(&mut self, mut queue: Box<Outgoing>) {
+    /// Drops what is queued, and keeps the queue for another channel.
+    pub(crate) fn discard_queue(&mut self, mut queue: Box<Outgoing>) {
         while let Some(producer) = queue.take_producer() {
             self.discard(producer);
         }
-        queue.clear(&mut self.spare);
-        if self.queues.len() < SPARE_QUEUES && queue.is_worth_keeping() {
-            self.queues.push(queue);
-        }
+        queue.clear(&mut self.pool.tails);
+        self.pool.give_queue(queue);
     }
 }
 
