@@ -14,10 +14,9 @@ use std::{
 
 use asynchat::{Builder, ChannelId, Reactor, Registry, Result};
 use lexopt::prelude::*;
+use shared::cli;
 
 mod allocations;
-#[path = "../common/cli.rs"]
-mod cli;
 mod date;
 mod echo;
 mod files;
@@ -26,8 +25,6 @@ mod http;
 mod lines;
 mod listener;
 mod pressure;
-#[path = "../common/rfc868.rs"]
-mod rfc868;
 mod signals;
 mod sink;
 mod source;

@@ -10,19 +10,16 @@ use std::{
     time::Duration,
 };
 
+use ::shared::{cli, signals};
 use asynchat::{Reactor, Result};
 use lexopt::prelude::*;
 
 mod alone;
 mod board;
-#[path = "../common/cli.rs"]
-mod cli;
 mod ids;
 mod messages;
 mod player;
 mod shared;
-#[path = "../common/signals.rs"]
-mod signals;
 mod with;
 
 const HELP: &str = "\
