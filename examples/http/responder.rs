@@ -3,29 +3,18 @@
 //! It answers every request with a page that shows the request. The first terminator, `"\r\n"`, ends the request
 //! line, the second, `"\r\n\r\n"`, the header.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
 use asynchat::{
     Address, AsyncChat, BoxError, Channel, ChatChannel, ChatDispatcher, Dispatcher, FrameTooLong,
     Reactor, Result, Stream,
 };
-use lexopt::prelude::*;
-use shared::{cli, http::escape, signals};
-
-const HELP: &str = "\
-Answer every HTTP request with a page that shows it.
-
-Usage: http_responder [OPTIONS]
-
-Options:
-      --bind ADDR     IP address to listen on [default: 127.0.0.1]
-      --port PORT     0 takes a free one [default: 8000]
-      --timeout SECS  close connections on which nothing moves for so long [default: 30]
-  -h, --help          show this";
+use clap::Parser;
+use shared::{
+    cli::{self, Listen},
+    http::escape,
+    signals,
+};
 
 /// The longest request line, and the longest header.
 const MAX_FRAME: usize = 16 * 1024;
@@ -130,28 +119,15 @@ impl AsyncChat for HttpChannel {
     }
 }
 
+/// Answer every HTTP request with a page that shows it
+#[derive(Debug, Parser)]
+#[command(name = "http_responder")]
 struct Args {
-    address: SocketAddr,
+    #[command(flatten)]
+    listen: Listen<8000>,
+    /// Close connections on which nothing moves for so long
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = cli::seconds)]
     timeout: Duration,
-}
-
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
-    let mut bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let mut port = 8000;
-    let mut timeout = Duration::from_secs(30);
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("bind") => bind = parser.value()?.parse()?,
-            Long("port") => port = parser.value()?.parse()?,
-            Long("timeout") => timeout = parser.value()?.parse_with(cli::seconds)?,
-            Short('h') | Long("help") => return Ok(None),
-            _ => return Err(arg.unexpected()),
-        }
-    }
-    Ok(Some(Args {
-        address: SocketAddr::new(bind, port),
-        timeout,
-    }))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
@@ -161,9 +137,10 @@ fn run(args: Args) -> Result {
     let server = HttpServer {
         timeout: args.timeout,
     };
+    let address = args.listen.address();
     let id = reactor
-        .listen(args.address, server)
-        .map_err(|error| format!("cannot listen on {}: {error}", args.address))?;
+        .listen(address, server)
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     if let Some(listener) = reactor.channel(id) {
         cli::say(&format!("serving at http://{}/", listener.local_addr()?))?;
     }
@@ -171,7 +148,7 @@ fn run(args: Args) -> Result {
 }
 
 fn main() -> ExitCode {
-    cli::main("http_responder", HELP, parse, run)
+    cli::main(run)
 }
 
 /// `cargo test --features testing --example http_responder`.

@@ -16,23 +16,8 @@ use asynchat::{
     Address, BoxError, Channel, ChannelId, ConnectOptions, Dispatcher, Exceptional, Handle,
     ListenOptions, Reactor, Result, Stream,
 };
-use lexopt::prelude::*;
+use clap::Parser;
 use shared::{cli, signals};
-
-const HELP: &str = "\
-Pass TCP connections on to another address.
-
-Usage: tcp_proxy --listen IP:PORT --to HOST:PORT [OPTIONS]
-
-Options:
-      --listen IP:PORT        where to take connections; port 0 takes a free one
-      --to HOST:PORT          where to pass them on; every address of a name is tried
-      --max-connections NUM   connections served at a time; others wait [default: 1000]
-      --connect-timeout SECS  how long connecting to one address may take [default: 10]
-      --idle-timeout SECS     close connections on which nothing moves for so long [default: 3600]
-  -h, --help                  show this
-
-A half-close is passed on as such, a reset as a close at once. RUST_LOG=info shows connections and why they fail.";
 
 /// What waits for a reader that stalls, besides one read: enough to be busy with, and little enough for all connections
 /// to do it at a time.
@@ -227,40 +212,34 @@ impl Drop for Half {
     }
 }
 
+/// Pass TCP connections on to another address
+#[derive(Debug, Parser)]
+#[command(
+    name = "tcp_proxy",
+    after_help = "A half-close is passed on as such, a reset as a close at once. RUST_LOG=info shows connections and why \
+                  they fail."
+)]
 struct Args {
+    /// Where to take connections; port 0 takes a free one
+    #[arg(long, value_name = "IP:PORT")]
     listen: SocketAddr,
+    /// Where to pass them on; every address of a name is tried
+    #[arg(long, value_name = "HOST:PORT")]
     to: String,
+    /// Connections served at a time; others wait
+    #[arg(
+        long,
+        value_name = "NUM",
+        default_value = "1000",
+        help_heading = "Limits"
+    )]
     max_connections: NonZeroUsize,
+    /// How long connecting to one address may take
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = cli::seconds, help_heading = "Limits")]
     connect_timeout: Duration,
+    /// Close connections on which nothing moves for so long
+    #[arg(long, value_name = "SECS", default_value = "3600", value_parser = cli::seconds, help_heading = "Limits")]
     idle_timeout: Duration,
-}
-
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
-    let mut listen = None;
-    let mut to = None;
-    let mut max_connections = NonZeroUsize::MIN.saturating_add(999);
-    let mut connect_timeout = Duration::from_secs(10);
-    let mut idle_timeout = Duration::from_secs(3600);
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("listen") => listen = Some(parser.value()?.parse()?),
-            Long("to") => to = Some(parser.value()?.string()?),
-            Long("max-connections") => max_connections = parser.value()?.parse()?,
-            Long("connect-timeout") => {
-                connect_timeout = parser.value()?.parse_with(cli::seconds)?;
-            }
-            Long("idle-timeout") => idle_timeout = parser.value()?.parse_with(cli::seconds)?,
-            Short('h') | Long("help") => return Ok(None),
-            _ => return Err(arg.unexpected()),
-        }
-    }
-    Ok(Some(Args {
-        listen: listen.ok_or("--listen is missing")?,
-        to: to.ok_or("--to is missing")?,
-        max_connections,
-        connect_timeout,
-        idle_timeout,
-    }))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
@@ -296,7 +275,7 @@ fn run(args: Args) -> Result {
 }
 
 fn main() -> ExitCode {
-    cli::main("tcp_proxy", HELP, parse, run)
+    cli::main(run)
 }
 
 /// `cargo test --features testing --example tcp_proxy`.

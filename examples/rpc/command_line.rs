@@ -1,7 +1,6 @@
 //! `serve` and `call`.
 
 use std::{
-    ffi::OsString,
     io::{self, Read},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -9,7 +8,7 @@ use std::{
 };
 
 use asynchat::Result;
-use lexopt::prelude::*;
+use clap::{Parser, Subcommand};
 use shared::{cli, signals};
 
 use crate::{
@@ -17,72 +16,50 @@ use crate::{
     server::{GRACE, Server},
 };
 
-const HELP: &str = "\
-A server for requests over a Unix socket, and its client.
+/// A server for requests over a Unix socket, and its client
+#[derive(Debug, Parser)]
+#[command(
+    name = "unix_rpc",
+    arg_required_else_help = false,
+    disable_help_subcommand = true
+)]
+struct Args {
+    #[command(subcommand)]
+    part: Part,
+}
 
-Usage: unix_rpc serve [OPTIONS]
-       unix_rpc call [OPTIONS] [COMMAND [STRING...]]
-
-Options:
-      --socket PATH   the socket's file [default: unix_rpc.sock]
-      --force         serve: remove the socket that a server which did not end properly has left; it looks the same
-                      as one of another program that has bound it and does not listen yet
-      --timeout SECS  call: for all answers together [default: 10]
-  -h, --help          show this
-
-Without a command, call reads commands from standard input, one a line, and stops at the first error. Commands: ping,
-version, echo STRING..., status, list, get NAME, set NAME VALUE, unset NAME, stop.";
-
-/// How much is read from standard input.
-const MAX_INPUT: u64 = 1024 * 1024;
-
-enum Args {
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Serve requests until a signal or a client's `stop`
     Serve {
+        /// The socket's file
+        #[arg(long, value_name = "PATH", default_value = "unix_rpc.sock")]
         socket: PathBuf,
+        /// Remove the socket that a server which did not end properly has left; it looks the same as one of another
+        /// program that has bound it and does not listen yet
+        #[arg(long)]
         force: bool,
     },
+    /// Send one request, or those on standard input
+    #[command(
+        after_help = "Without a command, commands are read from standard input, one a line, up to the first error. \
+                      Commands: ping, version, echo STRING..., status, list, get NAME, set NAME VALUE, unset NAME, stop."
+    )]
     Call {
+        /// The socket's file
+        #[arg(long, value_name = "PATH", default_value = "unix_rpc.sock")]
         socket: PathBuf,
+        /// For all answers together
+        #[arg(long, value_name = "SECS", default_value = "10", value_parser = cli::seconds)]
         timeout: Duration,
+        /// A command and its strings, which may begin with a hyphen
+        #[arg(value_name = "COMMAND", trailing_var_arg = true)]
         request: Vec<String>,
     },
 }
 
-fn parse(mut parser: lexopt::Parser) -> std::result::Result<Option<Args>, lexopt::Error> {
-    let mut socket = PathBuf::from("unix_rpc.sock");
-    let mut timeout = Duration::from_secs(10);
-    let mut force = false;
-    let mut serves = None;
-    let mut request = Vec::new();
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("socket") => socket = parser.value()?.into(),
-            Long("force") if serves == Some(true) => force = true,
-            Long("timeout") if serves == Some(false) => {
-                timeout = parser.value()?.parse_with(cli::seconds)?;
-            }
-            Short('h') | Long("help") => return Ok(None),
-            Value(word) if serves.is_none() && word == "serve" => serves = Some(true),
-            Value(word) if serves.is_none() && word == "call" => serves = Some(false),
-            Value(word) if serves == Some(false) => {
-                let words = std::iter::once(word).chain(parser.raw_args()?);
-                request = words
-                    .map(OsString::string)
-                    .collect::<std::result::Result<_, _>>()?;
-            }
-            _ => return Err(arg.unexpected()),
-        }
-    }
-    match serves {
-        Some(true) => Ok(Some(Args::Serve { socket, force })),
-        Some(false) => Ok(Some(Args::Call {
-            socket,
-            timeout,
-            request,
-        })),
-        None => Err("serve or call?".into()),
-    }
-}
+/// How much is read from standard input.
+const MAX_INPUT: u64 = 1024 * 1024;
 
 fn serve(socket: &Path, force: bool) -> Result {
     let server = Server::start(socket, force)?;
@@ -120,9 +97,9 @@ fn from_input() -> Result<Vec<Vec<String>>> {
 }
 
 pub(crate) fn main() -> ExitCode {
-    cli::main("unix_rpc", HELP, parse, |args| match args {
-        Args::Serve { socket, force } => serve(&socket, force),
-        Args::Call {
+    cli::main(|Args { part }| match part {
+        Part::Serve { socket, force } => serve(&socket, force),
+        Part::Call {
             socket,
             timeout,
             request,

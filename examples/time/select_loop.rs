@@ -10,17 +10,17 @@ use std::{
 };
 
 use asynchat::{Address, Channel, Dispatcher, Reactor, Result, Stream};
-use lexopt::prelude::*;
+use clap::Parser;
 use shared::{cli, rfc868, signals};
 
-const HELP: &str = "\
-Serve the time (RFC 868) on 127.0.0.1 and tell every second how it goes.
-
-Usage: select_loop [--port PORT]
-
-Options:
-      --port PORT  TCP port; 0 takes a free one [default: 8037]
-  -h, --help       show this";
+/// Serve the time (RFC 868) on 127.0.0.1 and tell every second how it goes
+#[derive(Debug, Parser)]
+#[command(name = "select_loop")]
+struct Args {
+    /// TCP port; 0 takes a free one
+    #[arg(long, default_value_t = 8037)]
+    port: u16,
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -50,19 +50,7 @@ struct Client;
 
 impl Dispatcher for Client {}
 
-fn parse(mut parser: lexopt::Parser) -> Result<Option<u16>, lexopt::Error> {
-    let mut port = 8037;
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("port") => port = parser.value()?.parse()?,
-            Short('h') | Long("help") => return Ok(None),
-            _ => return Err(arg.unexpected()),
-        }
-    }
-    Ok(Some(port))
-}
-
-fn run(port: u16) -> Result {
+fn run(Args { port }: Args) -> Result {
     let mut reactor = Reactor::new()?;
     signals::shut_down_on_signal(reactor.handle(), SECOND)?;
     let service = reactor
@@ -83,5 +71,5 @@ fn run(port: u16) -> Result {
 }
 
 fn main() -> ExitCode {
-    cli::main("select_loop", HELP, parse, run)
+    cli::main(run)
 }

@@ -12,25 +12,8 @@ use std::{
 };
 
 use asynchat::{Address, BoxError, Channel, Dispatcher, Reactor, Registry, Result, Stream};
-use lexopt::prelude::*;
+use clap::Parser;
 use shared::{cli, rfc868, signals};
-
-const HELP: &str = "\
-Serve the time (RFC 868) on TCP and UDP.
-
-Usage: time_server [OPTIONS]
-
-Options:
-      --bind ADDR  IP address to listen on [default: 127.0.0.1]. UDP answers leave from the address the system
-                   picks, so on a machine with several name the one that clients use.
-      --port PORT  TCP and UDP port; 0 takes a free one [default: 8037; the protocol's own is 37]
-      --tcp-only   no UDP
-      --udp-only   no TCP
-      --no-clock   behave as if the time were unknown
-  -h, --help       show this
-
-Datagrams from the ports 7, 13, 17, 19 and 37 and from a server's own port number are not answered: the service
-behind such a port would answer the answer, for ever. RUST_LOG=info shows who asks.";
 
 /// What a server sends; `None` while it does not know the time.
 type Clock = fn() -> Option<[u8; 4]>;
@@ -128,49 +111,53 @@ impl Dispatcher for TimeDatagrams {
     }
 }
 
+/// Serve the time (RFC 868) on TCP and UDP
+#[derive(Debug, Parser)]
+#[command(
+    name = "time_server",
+    after_help = "Datagrams from the ports 7, 13, 17, 19 and 37 and from a server's own port number are not answered: \
+                  the service behind such a port would answer the answer, for ever. RUST_LOG=info shows who asks."
+)]
 struct Args {
+    /// IP address to listen on. UDP answers leave from the address the system picks, so on a machine with several name
+    /// the one that clients use
+    #[arg(long, value_name = "ADDR", default_value_t = Ipv4Addr::LOCALHOST.into())]
     bind: IpAddr,
+    /// TCP and UDP port; 0 takes a free one, 37 is the protocol's own
+    #[arg(long, default_value_t = 8037)]
     port: u16,
-    tcp: bool,
-    udp: bool,
-    clock: Clock,
+    /// No UDP
+    #[arg(long, conflicts_with = "udp_only")]
+    tcp_only: bool,
+    /// No TCP
+    #[arg(long)]
+    udp_only: bool,
+    /// Behave as if the time were unknown
+    #[arg(long)]
+    no_clock: bool,
 }
 
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
-    let mut args = Args {
-        bind: Ipv4Addr::LOCALHOST.into(),
-        port: 8037,
-        tcp: true,
-        udp: true,
-        clock: || rfc868::encode(SystemTime::now()),
-    };
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("bind") => args.bind = parser.value()?.parse()?,
-            Long("port") => args.port = parser.value()?.parse()?,
-            Long("tcp-only") => args.udp = false,
-            Long("udp-only") => args.tcp = false,
-            Long("no-clock") => args.clock = || None,
-            Short('h') | Long("help") => return Ok(None),
-            _ => return Err(arg.unexpected()),
+impl Args {
+    fn clock(&self) -> Clock {
+        match self.no_clock {
+            true => || None,
+            false => || rfc868::encode(SystemTime::now()),
         }
     }
-    if !args.tcp && !args.udp {
-        return Err("--tcp-only and --udp-only exclude each other".into());
-    }
-    Ok(Some(args))
 }
 
 /// Opens both sockets on one port number; gives the address.
 fn listen(registry: &mut Registry, args: &Args) -> io::Result<Address> {
-    let clock = args.clock;
+    let clock = args.clock();
     let wanted = SocketAddr::new(args.bind, args.port);
-    let udp = args.udp.then(|| UdpSocket::bind(wanted)).transpose()?;
+    let udp = (!args.tcp_only)
+        .then(|| UdpSocket::bind(wanted))
+        .transpose()?;
     let mut address = match &udp {
         Some(udp) => udp.local_addr()?.into(),
         None => Address::Inet(wanted),
     };
-    if args.tcp {
+    if !args.udp_only {
         let id = registry.listen(&address, TimeServer { clock })?;
         if let Some(listener) = registry.channel(id) {
             address = listener.local_addr()?;
@@ -196,10 +183,10 @@ fn listen_somewhere(registry: &mut Registry, args: &Args) -> io::Result<Address>
 
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
 fn run(args: Args) -> Result {
-    let protocols = match (args.tcp, args.udp) {
-        (true, true) => "tcp, udp",
-        (true, false) => "tcp",
-        _ => "udp",
+    let protocols = match (args.tcp_only, args.udp_only) {
+        (true, _) => "tcp",
+        (_, true) => "udp",
+        _ => "tcp, udp",
     };
     let mut reactor = Reactor::new()?;
     signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
@@ -212,7 +199,7 @@ fn run(args: Args) -> Result {
 }
 
 fn main() -> ExitCode {
-    cli::main("time_server", HELP, parse, run)
+    cli::main(run)
 }
 
 #[cfg(test)]

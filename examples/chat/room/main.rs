@@ -4,7 +4,6 @@
 
 use std::{
     cell::Cell,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     process::ExitCode,
     rc::Rc,
@@ -15,30 +14,18 @@ use asynchat::{
     Address, AsyncChat, BoxError, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher,
     FrameTooLong, OutgoingFull, Reactor, Registry, Result, Stream,
 };
-use lexopt::prelude::*;
+use clap::Parser;
 use names::{MAX_NAME, is_name, printable};
 use pace::Pace;
 use room::Room;
-use shared::{cli, signals};
+use shared::{
+    cli::{self, Listen},
+    signals,
+};
 
 mod names;
 mod pace;
 mod room;
-
-const HELP: &str = "\
-A room in which everybody reads what the others write.
-
-Usage: chat_room [OPTIONS]
-
-Options:
-      --bind ADDR         IP address to listen on [default: 127.0.0.1]
-      --port PORT         0 takes a free one [default: 4000]
-      --max-members NUM   connections at a time; others wait [default: 1000]
-      --max-outgoing NUM  bytes that may wait for a member before it is dropped [default: 262144]
-      --rate NUM          lines a second from each; more wait, and too many more cost the place [default: 20]
-  -h, --help              show this
-
-The first line a member sends is its name: 1 to 20 letters, digits, - _ and dots.";
 
 /// The longest line, in bytes.
 const MAX_LINE: usize = 1024;
@@ -241,36 +228,34 @@ impl AsyncChat for Member {
     }
 }
 
+/// A room in which everybody reads what the others write
+#[derive(Debug, Parser)]
+#[command(
+    name = "chat_room",
+    after_help = "The first line a member sends is its name: 1 to 20 letters, digits, - _ and dots."
+)]
 struct Args {
-    address: SocketAddr,
+    #[command(flatten)]
+    listen: Listen<4000>,
+    /// Connections at a time; others wait
+    #[arg(
+        long,
+        value_name = "NUM",
+        default_value = "1000",
+        help_heading = "Limits"
+    )]
     max_members: NonZeroUsize,
+    /// Bytes that may wait for a member before it is dropped
+    #[arg(long, value_name = "NUM", default_value_t = 256 * 1024, help_heading = "Limits")]
     max_outgoing: usize,
+    /// Lines a second from each; more wait, and too many more cost the place
+    #[arg(
+        long,
+        value_name = "NUM",
+        default_value = "20",
+        help_heading = "Limits"
+    )]
     rate: NonZeroU32,
-}
-
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
-    let mut bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let mut port = 4000;
-    let mut max_members = NonZeroUsize::MIN.saturating_add(999);
-    let mut max_outgoing = 256 * 1024;
-    let mut rate = NonZeroU32::MIN.saturating_add(19);
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("bind") => bind = parser.value()?.parse()?,
-            Long("port") => port = parser.value()?.parse()?,
-            Long("max-members") => max_members = parser.value()?.parse()?,
-            Long("max-outgoing") => max_outgoing = parser.value()?.parse()?,
-            Long("rate") => rate = parser.value()?.parse()?,
-            Short('h') | Long("help") => return Ok(None),
-            _ => return Err(arg.unexpected()),
-        }
-    }
-    Ok(Some(Args {
-        address: SocketAddr::new(bind, port),
-        max_members,
-        max_outgoing,
-        rate,
-    }))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
@@ -282,9 +267,10 @@ fn run(args: Args) -> Result {
         .build()?;
     signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
     let room = Room::new(args.rate.get(), args.max_outgoing);
+    let address = args.listen.address();
     let id = reactor
-        .listen(args.address, room)
-        .map_err(|error| format!("cannot listen on {}: {error}", args.address))?;
+        .listen(address, room)
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     if let Some(listener) = reactor.channel(id) {
         cli::say(&format!("listening on {}", listener.local_addr()?))?;
     }
@@ -292,7 +278,7 @@ fn run(args: Args) -> Result {
 }
 
 fn main() -> ExitCode {
-    cli::main("chat_room", HELP, parse, run)
+    cli::main(run)
 }
 
 /// `cargo test --features testing --example chat_room`.

@@ -11,8 +11,11 @@ use std::{
 };
 
 use asynchat::{ChannelId, Reactor, Result};
-use lexopt::prelude::*;
-use shared::{cli, signals};
+use clap::Parser;
+use shared::{
+    cli::{self, Listen},
+    signals,
+};
 
 mod commands;
 mod monitor;
@@ -22,57 +25,51 @@ mod session;
 mod tests;
 mod user;
 
-const HELP: &str = "\
-A chat server with commands, and a port for its operator.
-
-Usage: chat_server [OPTIONS]
-
-Options:
-      --bind ADDR           IP address to listen on [default: 127.0.0.1]
-      --port PORT           0 takes a free one [default: 8518]
-      --max-users NUM       connections at a time; who has no nick makes room [default: 100]
-      --max-outgoing NUM    bytes that may wait for a user before it is dropped [default: 262144]
-      --password-file FILE  the operator's password is its first line; without it there is no monitor
-      --monitor-bind ADDR   IP address of the monitor [default: 127.0.0.1]
-      --monitor-port PORT   0 takes a free one [default: 8519]
-  -h, --help                show this
-
-The first line a user sends is its nick; /help shows the commands. The monitor sends a challenge, and the answer is
-its HMAC-SHA-256 under the password, in hexadecimal digits: printf %s CHALLENGE | openssl dgst -sha256 -hmac PASSWORD";
-
 /// How long the last words to everybody may take.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// A chat server with commands, and a port for its operator
+#[derive(Debug, Parser)]
+#[command(
+    name = "chat_server",
+    after_help = "The first line a user sends is its nick; /help shows the commands. The monitor sends a challenge, and \
+                  the answer is its HMAC-SHA-256 under the password, in hexadecimal digits: \
+                  printf %s CHALLENGE | openssl dgst -sha256 -hmac PASSWORD"
+)]
 struct Args {
-    address: SocketAddr,
+    #[command(flatten)]
+    listen: Listen<8518>,
+    /// Connections at a time; who has no nick makes room
+    #[arg(
+        long,
+        value_name = "NUM",
+        default_value = "100",
+        help_heading = "Limits"
+    )]
     max_users: NonZeroUsize,
+    /// Bytes that may wait for a user before it is dropped
+    #[arg(long, value_name = "NUM", default_value_t = 256 * 1024, help_heading = "Limits")]
     max_outgoing: usize,
+    /// The operator's password is its first line; without it there is no monitor
+    #[arg(long, value_name = "FILE", help_heading = "Monitor")]
     password_file: Option<PathBuf>,
-    monitor: SocketAddr,
+    /// IP address of the monitor
+    #[arg(long, value_name = "ADDR", default_value_t = Ipv4Addr::LOCALHOST.into(), help_heading = "Monitor")]
+    monitor_bind: IpAddr,
+    /// 0 takes a free one
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 8519,
+        help_heading = "Monitor"
+    )]
+    monitor_port: u16,
 }
 
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
-    let mut args = Args {
-        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8518),
-        max_users: NonZeroUsize::MIN.saturating_add(99),
-        max_outgoing: 256 * 1024,
-        password_file: None,
-        monitor: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8519),
-    };
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("bind") => args.address.set_ip(parser.value()?.parse()?),
-            Long("port") => args.address.set_port(parser.value()?.parse()?),
-            Long("max-users") => args.max_users = parser.value()?.parse()?,
-            Long("max-outgoing") => args.max_outgoing = parser.value()?.parse()?,
-            Long("password-file") => args.password_file = Some(parser.value()?.into()),
-            Long("monitor-bind") => args.monitor.set_ip(parser.value()?.parse()?),
-            Long("monitor-port") => args.monitor.set_port(parser.value()?.parse()?),
-            Short('h') | Long("help") => return Ok(None),
-            _ => return Err(arg.unexpected()),
-        }
+impl Args {
+    fn monitor(&self) -> SocketAddr {
+        SocketAddr::new(self.monitor_bind, self.monitor_port)
     }
-    Ok(Some(args))
 }
 
 /// On the command line everybody on the machine could read it.
@@ -95,14 +92,15 @@ fn say_where(reactor: &mut Reactor, what: &str, id: ChannelId) -> Result {
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
 fn run(args: Args) -> Result {
     let password = args.password_file.as_deref().map(password).transpose()?;
+    let (address, monitor_address) = (args.listen.address(), args.monitor());
     let mut reactor = Reactor::builder().max_outgoing(args.max_outgoing).build()?;
     signals::shut_down_on_signal(reactor.handle(), GRACE)?;
-    let room = room::open(&mut reactor, args.address, args.max_users.get())
-        .map_err(|error| format!("cannot listen on {}: {error}", args.address))?;
+    let room = room::open(&mut reactor, address, args.max_users.get())
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let monitor = password
-        .map(|password| reactor.listen(args.monitor, monitor::Monitor::new(room, &password)))
+        .map(|password| reactor.listen(monitor_address, monitor::Monitor::new(room, &password)))
         .transpose()
-        .map_err(|error| format!("cannot listen on {}: {error}", args.monitor))?;
+        .map_err(|error| format!("cannot listen on {monitor_address}: {error}"))?;
     say_where(&mut reactor, "listening", room)?;
     if let Some(monitor) = monitor {
         say_where(&mut reactor, "monitor", monitor)?;
@@ -111,5 +109,5 @@ fn run(args: Args) -> Result {
 }
 
 fn main() -> ExitCode {
-    cli::main("chat_server", HELP, parse, run)
+    cli::main(run)
 }

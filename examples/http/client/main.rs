@@ -10,7 +10,7 @@ use std::{
 };
 
 use asynchat::{Reactor, Result};
-use lexopt::prelude::*;
+use clap::Parser;
 
 use output::Output;
 use progress::Progress;
@@ -33,59 +33,36 @@ mod redirecting;
 mod report;
 mod saving;
 
-const HELP: &str = "\
-Fetch http URLs, all at once, and show status, header and size of the body.
-
-Usage: http_client [OPTIONS] URL...
-
-Options:
-  -I                       ask for the header only (HEAD)
-  -o FILE                  save the body of the one URL; - is standard output, where the rest goes to standard error
-      --max-redirects NUM  how many redirects to follow [default: 10]
-      --timeout SECS       give up when connecting takes longer, or nothing comes for so long [default: 30]
-  -h, --help               show this
-
-Exit code 0: every URL was answered in full, whatever the status; 1: some were not; 2: called the wrong way.";
-
+/// Fetch http URLs, all at once, and show status, header and size of the body
+#[derive(Debug, Parser)]
+#[command(
+    name = "http_client",
+    after_help = "Exit code 0: every URL was answered in full, whatever the status; 1: some were not; 2: called the \
+                  wrong way."
+)]
 struct Args {
+    /// Address to fetch, as http://example.com/
+    #[arg(value_name = "URL", required = true)]
     urls: Vec<String>,
+    /// Ask for the header only (HEAD)
+    #[arg(short = 'I', conflicts_with = "target")]
     head_only: bool,
+    /// Save the body of the one URL; - is standard output, where the rest goes to standard error
+    #[arg(short = 'o', value_name = "FILE")]
     target: Option<Target>,
+    /// How many redirects to follow
+    #[arg(long, value_name = "NUM", default_value_t = 10)]
     max_redirects: usize,
+    /// Give up when connecting takes longer, or nothing comes for so long
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = cli::seconds)]
     timeout: Duration,
 }
 
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
-    let mut args = Args {
-        urls: Vec::new(),
-        head_only: false,
-        target: None,
-        max_redirects: 10,
-        timeout: Duration::from_secs(30),
-    };
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Short('I') => args.head_only = true,
-            Short('o') => {
-                args.target = Some(match parser.value()? {
-                    dash if dash == "-" => Target::Stdout,
-                    path => Target::File(path.into()),
-                });
-            }
-            Long("max-redirects") => args.max_redirects = parser.value()?.parse()?,
-            Long("timeout") => args.timeout = parser.value()?.parse_with(cli::seconds)?,
-            Short('h') | Long("help") => return Ok(None),
-            Value(url) => args.urls.push(url.string()?),
-            _ => return Err(arg.unexpected()),
-        }
+fn check(args: &Args) -> Result<(), String> {
+    match args.target.is_some() && args.urls.len() > 1 {
+        true => Err("-o takes one URL".into()),
+        false => Ok(()),
     }
-    if args.urls.is_empty() {
-        return Err("URL is missing".into());
-    }
-    if args.target.is_some() && (args.urls.len() > 1 || args.head_only) {
-        return Err("-o takes one URL, and no -I".into());
-    }
-    Ok(Some(args))
 }
 
 /// The consumers for one answer, from the one that follows redirects down to the one that reports.
@@ -138,5 +115,5 @@ fn run(args: Args) -> Result {
 }
 
 fn main() -> ExitCode {
-    cli::main("http_client", HELP, parse, run)
+    cli::main_checked(check, run)
 }

@@ -1,6 +1,7 @@
 //! The consumer behind `-o`: saves the body before it hands it on.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::{self, Write},
     path::PathBuf,
@@ -14,6 +15,15 @@ use shared::http::consumer::{Consumer, Request};
 pub(crate) enum Target {
     Stdout,
     File(PathBuf),
+}
+
+impl From<OsString> for Target {
+    fn from(name: OsString) -> Self {
+        match name {
+            dash if dash == "-" => Self::Stdout,
+            path => Self::File(path.into()),
+        }
+    }
 }
 
 impl Target {

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use clap::Args;
+use shared::cli;
+
 /// Up to this size a body is read at once and leaves together with the head; larger ones come from a producer.
 pub(crate) const INLINE_BODY: usize = 32 * 1024;
 /// Entries of one directory page; those past it are counted, not shown.
@@ -48,20 +51,48 @@ pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
 pub(crate) const SHUTDOWN_LINGER: Duration = Duration::from_secs(1);
 
 /// What the command line may change.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
-    /// Connections at the same time. Past it the one that has waited longest for its request to be complete makes room
-    /// for the next, or one that does not take its answer; where all do, the next gets 503. A thread looks at its own
-    /// connections only.
+    /// Connections at the same time; past it who waits longest makes room, or 503
+    // It has waited longest for its request to be complete, or it does not take its answer. A thread looks at its own
+    // connections only.
+    #[arg(long = "max-connections", value_name = "N", default_value = "1000", value_parser = at_least_one)]
     pub(crate) connections: usize,
-    /// A connection on which nothing moves for so long, in either direction, is closed.
+    /// Seconds after which a connection without traffic is closed
+    #[arg(long = "idle-timeout", value_name = "S", default_value = "30", value_parser = cli::seconds)]
     pub(crate) idle: Duration,
-    /// A request must have arrived so long after its first byte, body included; past it 408.
+    /// Seconds a request may take to arrive, body included; then 408
+    #[arg(long = "request-timeout", value_name = "S", default_value = "20", value_parser = cli::seconds)]
     pub(crate) request_time: Duration,
-    /// A request body of so many bytes is read and thrown away; past it 413.
+    /// Bytes of a request body, which is thrown away; past it 413
+    #[arg(long = "max-body", value_name = "BYTES", default_value_t = 1024 * 1024)]
     pub(crate) body: u64,
-    /// Bytes that may wait for one peer; past it the connection is closed.
+    /// Bytes that may wait for one client, at least 65536; past it it is closed
+    #[arg(
+        long = "max-outgoing",
+        value_name = "BYTES",
+        default_value_t = 1024 * 1024,
+        value_parser = outgoing
+    )]
     pub(crate) outgoing: usize,
+}
+
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    at_least(1, text)
+}
+
+/// Less would cut answers off.
+fn outgoing(text: &str) -> Result<usize, String> {
+    at_least(LEAST_OUTGOING, text)
+}
+
+fn at_least(least: usize, text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number >= least => Ok(number),
+        Ok(_) => Err(format!("must be at least {least}")),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 impl Limits {
@@ -86,18 +117,6 @@ impl Limits {
     }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 1000,
-            idle: Duration::from_secs(30),
-            request_time: Duration::from_secs(20),
-            body: 1024 * 1024,
-            outgoing: 1024 * 1024,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +126,10 @@ mod tests {
         for (connections, threads) in [(1000, 1), (1000, 3), (7, 7), (8, 7)] {
             let limits = Limits {
                 connections,
-                ..Limits::default()
+                idle: Duration::ZERO,
+                request_time: Duration::ZERO,
+                body: 0,
+                outgoing: 0,
             };
             let shares = (0..threads).map(|thread| limits.share(thread, threads).connections);
             let shares: Vec<_> = shares.collect();

@@ -6,20 +6,24 @@
 //! thread unless `--threads` says more, and then each has a reactor of its own.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    net::SocketAddr,
+    path::{Component, Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
 
 use asynchat::Result;
-use lexopt::prelude::*;
+use clap::Parser;
 
-use shared::{cli, http::paths::Root, signals};
+use shared::{
+    cli::{self, Listen},
+    http::paths::Root,
+    signals,
+};
 
 use crate::{
     access_log::Writer,
-    limits::Limits,
+    limits::{Limits, at_least_one},
     server::HttpServer,
     threads::{
         Spread,
@@ -37,125 +41,67 @@ mod status;
 mod threads;
 mod waiting;
 
-const HELP: &str = "\
-Serve the files below a directory over HTTP/1.1.
-
-Usage: http_server [OPTIONS]
-
-Options:
-      --root DIR             directory to serve [default: .]
-      --bind ADDR            IP address to listen on [default: 127.0.0.1]
-      --port PORT            TCP port; 0 takes a free one [default: 8000]
-      --threads N            that serve, each on its own; at most --max-connections [default: 1]
-      --spread HOW           of connections over threads: kernel (each thread listens on the port, SO_REUSEPORT; about
-                             even) or accept (one thread accepts, the others have their turns; even)
-                             [default: kernel on Linux, elsewhere accept]
-      --index NAME           file that is served for a directory that has it [default: index.html]
-      --hidden               list and serve names that begin with a dot
-      --status               show the live reactors at /-/status
-      --quiet                no access log
-      --max-connections N    at the same time; past it who waits longest makes room, or 503 [default: 1000]
-      --idle-timeout S       seconds after which a connection without traffic is closed [default: 30]
-      --request-timeout S    seconds a request may take to arrive, body included; then 408 [default: 20]
-      --max-body BYTES       of a request body, which is thrown away; past it 413 [default: 1048576]
-      --max-outgoing BYTES   that may wait for one client, at least 65536; past it it is closed [default: 1048576]
-  -h, --help                 show this
-
-Fixed limits: request line 8 KiB (414), headers 16 KiB and 100 lines (431).
-The access log goes to standard output in the Common Log Format, in UTC; RUST_LOG=info shows the server's own doings
-on standard error. Where nobody reads the log, lines are dropped and counted.
-Ctrl-C or SIGTERM ends the server when the answers under way are sent, a second one without waiting for them, a third
-one the process at once, whatever it is doing (exit code 130).
-Symbolic links are followed as long as they stay below the root.
---max-connections is for all threads together: each has its share of it, and makes room among its own connections.
-With several threads and --spread kernel the port may be shared: a program of the same user that comes later and shares
-it too gets a part of the connections. One that is there before is an error, as always.";
-
+/// Serve the files below a directory over HTTP/1.1
+#[derive(Debug, Parser)]
+#[command(name = "http_server", after_help = NOTES)]
 struct Args {
-    root: PathBuf,
-    bind: IpAddr,
-    port: u16,
+    #[command(flatten)]
+    listen: Listen<8000>,
+    /// Threads that serve, each on its own; at most --max-connections
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one)]
     threads: usize,
+    /// How connections are spread over threads: kernel (each thread listens on the port, SO_REUSEPORT; about even) or
+    /// accept (one thread accepts, the others have their turns; even)
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value_t,
+        value_enum,
+        hide_possible_values = true
+    )]
     spread: Spread,
+    /// Directory to serve
+    #[arg(long, value_name = "DIR", default_value = ".", help_heading = "Files")]
+    root: PathBuf,
+    /// File that is served for a directory that has it
+    #[arg(long, value_name = "NAME", default_value = "index.html", value_parser = file_name, help_heading = "Files")]
     index: String,
+    /// List and serve names that begin with a dot
+    #[arg(long, help_heading = "Files")]
     hidden: bool,
+    /// Show the live reactors at /-/status
+    #[arg(long, help_heading = "Output")]
     status: bool,
+    /// No access log
+    #[arg(long, help_heading = "Output")]
     quiet: bool,
+    #[command(flatten)]
     limits: Limits,
 }
 
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
-    let mut args = Args {
-        root: ".".into(),
-        bind: Ipv4Addr::LOCALHOST.into(),
-        port: 8000,
-        threads: 1,
-        spread: Spread::default(),
-        index: "index.html".into(),
-        hidden: false,
-        status: false,
-        quiet: false,
-        limits: Limits::default(),
-    };
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Long("root") => args.root = parser.value()?.into(),
-            Long("bind") => args.bind = parser.value()?.parse()?,
-            Long("port") => args.port = parser.value()?.parse()?,
-            Long("threads") => args.threads = parser.value()?.parse_with(at_least_one)?,
-            Long("spread") => args.spread = parser.value()?.parse_with(spread)?,
-            Long("index") => args.index = parser.value()?.string()?,
-            Long("hidden") => args.hidden = true,
-            Long("status") => args.status = true,
-            Long("quiet") => args.quiet = true,
-            Long("max-connections") => {
-                args.limits.connections = parser.value()?.parse_with(at_least_one)?;
-            }
-            Long("idle-timeout") => args.limits.idle = parser.value()?.parse_with(cli::seconds)?,
-            Long("request-timeout") => {
-                args.limits.request_time = parser.value()?.parse_with(cli::seconds)?;
-            }
-            Long("max-body") => args.limits.body = parser.value()?.parse()?,
-            Long("max-outgoing") => {
-                args.limits.outgoing = parser.value()?.parse_with(outgoing)?;
-            }
-            Short('h') | Long("help") => return Ok(None),
-            _ => return Err(arg.unexpected()),
-        }
-    }
-    if args.threads > args.limits.connections {
-        return Err("--threads must not be more than --max-connections".into());
-    }
-    let mut index = std::path::Path::new(&args.index).components();
-    match (index.next(), index.next()) {
-        (Some(std::path::Component::Normal(_)), None) => Ok(Some(args)),
-        _ => Err("--index takes the name of a file, without a directory".into()),
+const NOTES: &str = "\
+Fixed limits: request line 8 KiB (414), headers 16 KiB and 100 lines (431).
+The access log goes to standard output in the Common Log Format, in UTC; RUST_LOG=info shows the server's own doings on \
+standard error. Where nobody reads the log, lines are dropped and counted.
+Ctrl-C or SIGTERM ends the server when the answers under way are sent, a second one without waiting for them, a third one \
+the process at once, whatever it is doing (exit code 130).
+Symbolic links are followed as long as they stay below the root.
+--max-connections is for all threads together: each has its share of it, and makes room among its own connections.
+With several threads and --spread kernel the port may be shared: a program of the same user that comes later and shares it \
+too gets a part of the connections. One that is there before is an error, as always.";
+
+fn check(args: &Args) -> Result<(), String> {
+    match args.threads > args.limits.connections {
+        true => Err("--threads must not be more than --max-connections".into()),
+        false => Ok(()),
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}")),
-    }
-}
-
-fn spread(text: &str) -> Result<Spread, String> {
-    match text {
-        "kernel" => Ok(Spread::Kernel),
-        "accept" => Ok(Spread::Accept),
-        _ => Err("must be kernel or accept".into()),
-    }
-}
-
-/// Less would cut answers off.
-fn outgoing(text: &str) -> Result<usize, String> {
-    match at_least_one(text)? {
-        few if few < limits::LEAST_OUTGOING => {
-            Err(format!("must be at least {}", limits::LEAST_OUTGOING))
-        }
-        bytes => Ok(bytes),
+fn file_name(text: &str) -> Result<String, String> {
+    let mut parts = Path::new(text).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(_)), None) => Ok(text.into()),
+        _ => Err("not the name of a file, without a directory".into()),
     }
 }
 
@@ -175,7 +121,7 @@ fn run(args: Args) -> Result {
         log: writer.as_ref().map(Writer::shared),
         board: args.status.then(|| Arc::new(threads::board(args.threads))),
     };
-    let wanted = SocketAddr::new(args.bind, args.port);
+    let wanted = args.listen.address();
     let announce = |address| {
         let root = args.root.display();
         Ok(cli::say(&format!("serving {root} on http://{address}/"))?)
@@ -207,5 +153,5 @@ fn serve(plan: &Plan, wanted: SocketAddr, announce: impl FnOnce(SocketAddr) -> R
 }
 
 fn main() -> ExitCode {
-    cli::main("http_server", HELP, parse, run)
+    cli::main_checked(check, run)
 }

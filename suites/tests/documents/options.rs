@@ -64,9 +64,7 @@ fn the_options_of_every_program_are_those_of_its_help() {
         if WITHOUT_HELP.contains(&name.as_str()) {
             continue;
         }
-        let help = run(&name, &["--help"]);
-        assert_eq!(help.code, Some(0), "{name} --help: {}", help.err);
-        let help = help.out();
+        let help = help(&name);
         let told = options_told(&section(&page, &name));
         let had = options_of_help(&help);
         wrong.extend(
@@ -121,12 +119,11 @@ fn options_told(section: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// At the beginning of lines, after `Options:`.
+/// At the beginning of lines, in whatever section. Further in, it is the text of another option.
 fn options_of_help(help: &str) -> BTreeSet<String> {
-    let lines = help.lines().skip_while(|line| *line != "Options:").skip(1);
-    let first = lines.take_while(|line| !line.is_empty()).filter(|line| {
+    let first = help.lines().filter(|line| {
         let text = line.trim_start();
-        text.starts_with('-') && line.len() - text.len() < 8
+        text.starts_with('-') && (1..8).contains(&(line.len() - text.len()))
     });
     let options = first.flat_map(|line| {
         let names = line
@@ -135,9 +132,32 @@ fn options_of_help(help: &str) -> BTreeSet<String> {
             .filter(|name| name.starts_with('-'));
         names.map(|name| name.split(' ').next().unwrap().to_owned())
     });
+    let of_all = ["-h", "--help", "-V", "--version"];
     options
-        .filter(|option| !["-h", "--help"].contains(&option.as_str()))
+        .filter(|option| !of_all.contains(&option.as_str()))
         .collect()
+}
+
+/// The commands of a program that has some.
+fn commands_of_help(help: &str) -> Vec<&str> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:");
+    let lines = lines.skip(1).take_while(|line| !line.is_empty());
+    lines
+        .filter_map(|line| line.split_whitespace().next())
+        .collect()
+}
+
+/// The help of a program and of all its commands.
+fn help(name: &str) -> String {
+    let help = run(name, &["--help"]);
+    assert_eq!(help.code, Some(0), "{name} --help: {}", help.err);
+    let mut help = help.out();
+    let of_commands: String = commands_of_help(&help)
+        .iter()
+        .map(|command| run(name, &[command, "--help"]).out())
+        .collect();
+    help += &of_commands;
+    help
 }
 
 #[test]
@@ -149,7 +169,7 @@ fn options_are_read_off_a_section_and_a_help() {
     assert!(page.parts.iter().all(|part| part.kind == Kind::Prose));
     let expected = ["--b", "-d"].map(str::to_owned).into();
     assert_eq!(options_told(&section(&page, "a")), expected);
-    let help = "Usage: a\n\nOptions:\n      --b C   c\n               --no d\n  \
-                -d         e\n  -h, --help  f\n\n  --no\n";
+    let help = "Usage: a --no\n\nOptions:\n      --b <C>  c\n               --no d\n  -h, --help  f\n\nMore:\n  \
+                -d         e\n\n--no\n";
     assert_eq!(options_of_help(help), expected);
 }

@@ -16,6 +16,7 @@ use std::{
 
 use asynchat::{Address, Channel, Dispatcher, Handle, Reactor, Registry, Result, Stream};
 
+use clap::ValueEnum;
 use shared::signals;
 
 use self::worker::{Plan, Worker};
@@ -28,11 +29,12 @@ use crate::{
 pub(crate) mod worker;
 
 /// Who gives the connections to the threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Spread {
-    /// Each thread has a listener, and the kernel chooses among them.
+    // Not documentation, or each would have a line of its own in the help.
+    // Each thread has a listener, and the kernel chooses among them.
     Kernel,
-    /// The front accepts, and the threads have their turns.
+    // The front accepts, and the threads have their turns.
     Accept,
 }
 
