@@ -104,7 +104,7 @@
 //! # }
 //! ```
 //!
-//! `examples/chat_room.rs` in the repository is the same with names and limits.
+//! `examples/chat/room/main.rs` in the repository is the same with names and limits.
 //!
 //! # The words
 //! - A [`Reactor`] is the loop: it waits for events and calls back. What lives in it, and what callbacks may do with

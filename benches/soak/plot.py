@@ -3,7 +3,7 @@
 
     benches/soak/plot.py SAMPLES.csv OUT.svg
 
-The samples are those that `tests/soak` writes to ASYNCHAT_SOAK_CSV. Every little chart begins at zero, and the numbers
+The samples are those that `suites/tests/soak` writes to ASYNCHAT_SOAK_CSV. Every little chart begins at zero, and the numbers
 beside it are those of the two counts with the traffic at rest, which the two vertical lines mark. The chart brings its
 own background in both colour schemes.
 """

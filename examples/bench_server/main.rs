@@ -4,20 +4,17 @@
 //! per connection behind `dyn Dispatcher`, nothing that reaches round the library.
 
 use std::{
-    ffi::OsString,
     io,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
-    str::FromStr,
 };
 
 use asynchat::{Builder, ChannelId, Reactor, Registry, Result};
-use lexopt::prelude::*;
+use clap::{Parser, ValueEnum};
+use shared::cli;
 
 mod allocations;
-#[path = "../common/cli.rs"]
-mod cli;
 mod date;
 mod echo;
 mod files;
@@ -26,63 +23,56 @@ mod http;
 mod lines;
 mod listener;
 mod pressure;
-#[path = "../common/rfc868.rs"]
-mod rfc868;
 mod signals;
 mod sink;
 mod source;
 mod time;
 
-const HELP: &str = "\
-Serve one protocol on 127.0.0.1, to be measured.
+/// Serve one protocol on 127.0.0.1, to be measured
+#[derive(Debug, Parser)]
+#[command(
+    name = "bench_server",
+    after_help = "Prints `ready` once it listens. Port 0 takes a free one, and the line is `ready on ADDRESS`."
+)]
+struct Args {
+    /// Protocol to serve
+    mode: Mode,
+    /// TCP port
+    port: u16,
+    /// The directory of `files`
+    #[arg(default_value = ".")]
+    root: PathBuf,
+    /// Print `allocations: N bytes: N live: N` on standard error at the end, and at SIGUSR1: how many, their bytes, the
+    /// bytes still in use
+    #[arg(long)]
+    count_allocations: bool,
+}
 
-Usage: bench_server MODE PORT [ROOT]
-
-Modes:
-  echo    every byte back
-  lines   every line back, ended by CRLF, up to 16000 bytes long
-  sink    takes everything
-  source  answers each line `GIVE n` with n bytes
-  time    the time in four bytes (RFC 868)
-  http    answers every request with `Hello, world!`
-  files   the files below ROOT [default: the current directory]
-
-Prints `ready` once it listens. Port 0 takes a free one, and the line is `ready on ADDRESS`.
-
-Options:
-      --count-allocations  print `allocations: N bytes: N live: N` on standard error at the end, and at SIGUSR1:
-                           how many, their bytes, the bytes still in use
-  -h, --help               show this";
+impl Args {
+    fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+}
 
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Mode {
+    /// Every byte back
     Echo,
+    /// Every line back, ended by CRLF, up to 16000 bytes long
     Lines,
+    /// Takes everything
     Sink,
+    /// Answers each line `GIVE n` with n bytes
     Source,
+    /// The time in four bytes (RFC 868)
     Time,
+    /// Answers every request with `Hello, world!`
     Http,
+    /// The files below ROOT
     Files,
-}
-
-impl FromStr for Mode {
-    type Err = &'static str;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Ok(match name {
-            "echo" => Self::Echo,
-            "lines" => Self::Lines,
-            "sink" => Self::Sink,
-            "source" => Self::Source,
-            "time" => Self::Time,
-            "http" => Self::Http,
-            "files" => Self::Files,
-            _ => return Err("no such mode"),
-        })
-    }
 }
 
 impl Mode {
@@ -97,7 +87,7 @@ impl Mode {
     }
 
     fn listen(self, registry: &mut Registry, args: &Args) -> io::Result<ChannelId> {
-        let address = args.address;
+        let address = args.address();
         match self {
             Self::Echo => listener::listen(registry, address, echo::connection),
             Self::Lines => listener::listen(registry, address, lines::connection),
@@ -108,35 +98,6 @@ impl Mode {
             Self::Files => listener::listen(registry, address, files::connections(&args.root)?),
         }
     }
-}
-
-struct Args {
-    mode: Mode,
-    address: SocketAddr,
-    root: PathBuf,
-    count_allocations: bool,
-}
-
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
-    let mut values: Vec<OsString> = Vec::new();
-    let mut count_allocations = false;
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Value(value) if values.len() < 3 => values.push(value),
-            Long("count-allocations") => count_allocations = true,
-            Short('h') | Long("help") => return Ok(None),
-            _ => return Err(arg.unexpected()),
-        }
-    }
-    let mut values = values.into_iter();
-    let mode = values.next().ok_or("no MODE")?.parse()?;
-    let port: u16 = values.next().ok_or("no PORT")?.parse()?;
-    Ok(Some(Args {
-        mode,
-        address: (Ipv4Addr::LOCALHOST, port).into(),
-        root: values.next().unwrap_or_else(|| ".".into()).into(),
-        count_allocations,
-    }))
 }
 
 /// Has the soft limit of descriptors as high as it may go: each connection takes one.
@@ -166,9 +127,9 @@ fn run(args: Args) -> Result {
     let listener = args
         .mode
         .listen(&mut reactor, &args)
-        .map_err(|error| format!("cannot serve on {}: {error}", args.address))?;
+        .map_err(|error| format!("cannot serve on {}: {error}", args.address()))?;
     match reactor.channel(listener) {
-        Some(listener) if args.address.port() == 0 => {
+        Some(listener) if args.port == 0 => {
             cli::say(&format!("ready on {}", listener.local_addr()?))?;
         }
         _ => cli::say("ready")?,
@@ -181,5 +142,5 @@ fn run(args: Args) -> Result {
 }
 
 fn main() -> ExitCode {
-    cli::main("bench_server", HELP, parse, run)
+    cli::main(run)
 }

@@ -1,6 +1,6 @@
 //! Signals as input of the reactor: a byte in a socket pair.
 //!
-//! The other programs leave signals to a thread (`common/signals.rs`). Here that would show: with a second thread in
+//! The other programs leave signals to a thread (`shared::signals`). Here that would show: with a second thread in
 //! the process, each system call of the C library looks whether the thread is being cancelled.
 
 #[cfg(unix)]

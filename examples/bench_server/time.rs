@@ -3,8 +3,7 @@
 use std::{io::ErrorKind, time::SystemTime};
 
 use asynchat::{Channel, Dispatcher, Result};
-
-use crate::rfc868;
+use shared::rfc868;
 
 struct Time;
 

@@ -5,42 +5,66 @@
 //! only in where the scores are and in how players get at them: a file for each way.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{AddrParseError, SocketAddr, TcpListener},
     process::ExitCode,
+    str::FromStr,
     time::Duration,
 };
 
+use ::shared::{cli, signals};
 use asynchat::{Reactor, Result};
-use lexopt::prelude::*;
+use clap::{Parser, ValueEnum};
 
 mod alone;
 mod board;
-#[path = "../common/cli.rs"]
-mod cli;
 mod ids;
 mod messages;
 mod player;
 mod shared;
-#[path = "../common/signals.rs"]
-mod signals;
 mod with;
 
-const HELP: &str = "\
-A scoreboard for everybody who is connected. Each line is a number of points for whoever sends it; quit ends.
+/// A scoreboard for everybody who is connected. Each line is a number of points for whoever sends it; quit ends
+#[derive(Debug, Parser)]
+#[command(name = "sharing")]
+struct Args {
+    /// How connections share the board
+    way: Way,
+    /// IP:PORT to listen on, port 0 takes a free one; - is a listening socket on standard input, as systemd and inetd pass
+    /// it (Unix)
+    #[arg(value_name = "ADDR", default_value = "127.0.0.1:8026")]
+    place: Place,
+}
 
-Usage: sharing WAY [ADDR]
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Way {
+    /// Nothing is shared: each player reads the own score, and nobody else's
+    Alone,
+    /// Each player tells the others (Registry::channels, Registry::channel)
+    Ids,
+    /// The listener has the board, players visit it (Registry::with)
+    With,
+    /// Every player has a pointer to the board (Rc<RefCell<_>>)
+    Shared,
+    /// Two threads serve players, a third one has the board (Handle)
+    Messages,
+}
 
-Ways:
-  alone      nothing is shared: each player reads the own score, and nobody else's
-  ids        each player tells the others (Registry::channels, Registry::channel)
-  with       the listener has the board, players visit it (Registry::with)
-  shared     every player has a pointer to the board (Rc<RefCell<_>>)
-  messages   two threads serve players, a third one has the board (Handle)
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Address(SocketAddr),
+    Stdin,
+}
 
-Arguments:
-  [ADDR]   IP:PORT to listen on, port 0 takes a free one [default: 127.0.0.1:8026];
-           - is a listening socket on standard input, as systemd and inetd pass it (Unix)
-  -h, --help   show this";
+impl FromStr for Place {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        match text {
+            "-" => Ok(Self::Stdin),
+            address => address.parse().map(Self::Address),
+        }
+    }
+}
 
 /// Players at a time.
 const PLAYERS: usize = 1000;
@@ -51,51 +75,6 @@ const BEHIND: usize = 256 * 1024;
 const READ: usize = 8 * 1024;
 /// How long what is queued may take to leave at the end.
 const GRACE: Duration = Duration::from_secs(1);
-
-enum Way {
-    Alone,
-    Ids,
-    With,
-    Shared,
-    Messages,
-}
-
-enum Place {
-    Address(SocketAddr),
-    Stdin,
-}
-
-struct Args {
-    way: Way,
-    place: Place,
-}
-
-fn parse(mut parser: lexopt::Parser) -> Result<Option<Args>, lexopt::Error> {
-    let mut way = None;
-    let mut place = None;
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Value(value) if way.is_none() => {
-                way = Some(match value.string()?.as_str() {
-                    "alone" => Way::Alone,
-                    "ids" => Way::Ids,
-                    "with" => Way::With,
-                    "shared" => Way::Shared,
-                    "messages" => Way::Messages,
-                    other => return Err(format!("there is no way {other:?}").into()),
-                });
-            }
-            Value(value) if place.is_none() && value == "-" => place = Some(Place::Stdin),
-            Value(value) if place.is_none() => place = Some(Place::Address(value.parse()?)),
-            Short('h') | Long("help") => return Ok(None),
-            _ => return Err(arg.unexpected()),
-        }
-    }
-    Ok(Some(Args {
-        way: way.ok_or("WAY is missing")?,
-        place: place.unwrap_or(Place::Address(([127, 0, 0, 1], 8026).into())),
-    }))
-}
 
 /// A reactor for players nobody knows.
 fn reactor() -> Result<Reactor> {
@@ -153,7 +132,7 @@ fn run(args: Args) -> Result {
 }
 
 fn main() -> ExitCode {
-    cli::main("sharing", HELP, parse, run)
+    cli::main(run)
 }
 
 /// `cargo test --features testing --example sharing`.

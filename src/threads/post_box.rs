@@ -1,14 +1,14 @@
 //! Where any thread leaves something for the one thread that sleeps in a poller (R21): post first, then wake, and wake
 //! only once. Knows neither reactors nor pollers, so that loom can run it in every order there is (`interleavings`).
 
-#[cfg(not(loom))]
+#[cfg(not(all(test, loom)))]
 use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicBool, Ordering},
 };
 use std::{collections::VecDeque, sync::PoisonError};
 
-#[cfg(loom)]
+#[cfg(all(test, loom))]
 use loom::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicBool, Ordering},

@@ -7,9 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use shared::http::paths::{Found, Refused, Root};
 use tempfile::TempDir;
-
-use crate::paths::{Found, Refused, Root};
 
 /// An even first byte: the rest is a path as it stands. An odd one: each further byte is a piece of a path.
 pub fn fuzz(data: &[u8]) {
@@ -125,11 +124,6 @@ impl Tree {
             _directory: directory,
         }
     }
-}
-
-/// The root of the tree, for a server that hides names with a dot.
-pub(super) fn root() -> Root {
-    TREE.with(|tree| tree.roots[0].clone())
 }
 
 fn build(top: &Path) -> std::io::Result<()> {

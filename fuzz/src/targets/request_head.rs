@@ -1,40 +1,26 @@
-//! Streams of requests through the server's own chat: the same answers however the stream is cut, and each head judged as
-//! a strict reader of RFC 9112 would.
+//! Streams of requests through the reader of `http_server`, in a chat over a socket pair: the same requests however the
+//! stream is cut, and each head and body judged as a strict reader of RFC 9112 would.
 
 use std::{
-    cell::RefCell,
-    io::{ErrorKind, Read, Write},
-    net::Shutdown,
-    os::unix::net::UnixStream,
-    rc::Rc,
+    cell::RefCell, io::Write, net::Shutdown, ops::ControlFlow, os::unix::net::UnixStream, rc::Rc,
 };
 
-use asynchat::{Address, ChatDispatcher};
-
-use super::{Input, paths, settle, turn_until};
-use crate::{
-    channel::HttpChannel,
-    http_common::request::{MAX_HEADERS, Request},
-    limits::{self, Limits},
-    worker::{Plan, Worker},
+use asynchat::{AsyncChat, ChatChannel, ChatDispatcher, Reactor, Result};
+use shared::http::{
+    body::CHUNK_LINE,
+    reader::{EMPTY_REQUESTS, Found, HEAD_END, REQUEST_LINE, Reader},
+    request::{MAX_HEADERS, Request},
 };
 
-/// The longest body that the server reads here.
+use super::{Input, settle, turn_until};
+
+/// The longest body that is read here.
 const BODY: u64 = 1000;
 
 thread_local! {
-    static WORKER: RefCell<Worker> = RefCell::new({
-        let plan = Plan {
-            root: paths::root(),
-            index: "index.html".into(),
-            limits: Limits { body: BODY, ..Limits::default() },
-            threads: 1,
-            listens: false,
-            log: None,
-            board: None,
-        };
-        plan.worker(0).expect("a worker")
-    });
+    static REACTOR: RefCell<Reactor> = RefCell::new(
+        Reactor::builder().propagate_panics(true).build().expect("a reactor")
+    );
 }
 
 /// The decisions say where the stream is cut.
@@ -42,28 +28,15 @@ pub fn fuzz(data: &[u8]) {
     let mut input = Input::new(data);
     let pieces = input.pieces();
     let stream = input.bytes;
-    WORKER.with_borrow_mut(|worker| {
-        let whole = answers(worker, &[stream]);
-        let cut = answers(worker, &pieces);
+    REACTOR.with_borrow_mut(|reactor| {
+        let whole = read(reactor, &[stream]);
+        let cut = read(reactor, &pieces);
         let shown = stream.escape_ascii();
-        assert_eq!(
-            whole.escape_ascii().to_string(),
-            cut.escape_ascii().to_string(),
-            "{shown}"
-        );
+        assert_eq!(whole, cut, "{shown}");
         // Longer ones meet the limits of a line and of a head.
-        if stream.len() < limits::REQUEST_LINE {
-            let mut expected = expected(stream);
-            let (statuses, seen) = seen(&whole, &expected);
-            // A target that can be no path is for the server to judge; it is then the last one.
-            let mut doubtful = statuses.iter().zip(&expected);
-            if let Some(last) =
-                doubtful.position(|(&status, answer)| status == 400 && answer.odd_target)
-            {
-                expected.truncate(last + 1);
-                expected[last].closes = true;
-            }
-            assert_eq!(seen, expected, "{shown}");
+        if stream.len() < REQUEST_LINE {
+            let seen: Vec<_> = whole.into_iter().map(|request| request.answer).collect();
+            assert_eq!(seen, expected(stream), "{shown}");
         }
     });
 }
@@ -73,111 +46,122 @@ fn end_of_head(stream: &[u8]) -> Option<usize> {
     Some(at + 4)
 }
 
-/// What the server sends back until it closes, without the dates.
-fn answers(worker: &mut Worker, pieces: &[&[u8]]) -> Vec<u8> {
-    let Worker { reactor, server } = worker;
+/// What was read, up to the end of the stream or to what ends the connection.
+fn read(reactor: &mut Reactor, pieces: &[&[u8]]) -> Vec<Seen> {
     let (here, mut there) = UnixStream::pair().expect("a pair of sockets");
-    there.set_nonblocking(true).expect("a socket");
-    let chat = HttpChannel::new(Rc::clone(server), &Address::Unnamed, reactor.now(), false);
-    let chat = ChatDispatcher::new(chat, HttpChannel::HEAD_END);
-    reactor.register(here, chat).expect("a connection");
-    let mut answers = Vec::new();
+    let seen = Rc::default();
+    let watcher = Watcher {
+        reader: Reader::new(BODY, accepts),
+        continued: false,
+        seen: Rc::clone(&seen),
+    };
+    let chat = ChatDispatcher::new(watcher, HEAD_END);
+    let id = reactor.register(here, chat).expect("a connection");
     for piece in pieces {
-        // Fails once the server has seen enough.
+        // Fails once enough was seen.
         if there.write_all(piece).is_err() {
             break;
         }
         settle(reactor);
     }
     let _ = there.shutdown(Shutdown::Write);
-    turn_until(reactor, "for the end", |_| {
-        let mut buffer = [0; 16 * 1024];
-        loop {
-            match there.read(&mut buffer) {
-                Ok(0) => return true,
-                Ok(n) => answers.extend_from_slice(&buffer[..n]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-                Err(_) => return true,
-            }
-        }
+    turn_until(reactor, "for the end", |reactor| {
+        reactor.channel(id).is_none()
     });
-    settle(reactor);
-    assert_eq!(reactor.stats().channels, 0, "a connection is left over");
     assert_eq!(reactor.stats().errors, 0, "a callback failed");
-    without_dates(&answers)
+    seen.take()
 }
 
-fn without_dates(answers: &[u8]) -> Vec<u8> {
-    let mut kept = Vec::new();
-    for line in answers.split_inclusive(|&byte| byte == b'\n') {
-        if !line.starts_with(b"Date: ") {
-            kept.extend_from_slice(line);
-        }
+fn accepts(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD")
+}
+
+/// One request as it was read.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    /// All of it that is to be had: its line and headers, or why it was refused.
+    what: String,
+    answer: Answer,
+}
+
+struct Watcher {
+    reader: Reader,
+    continued: bool,
+    seen: Rc<RefCell<Vec<Seen>>>,
+}
+
+impl Watcher {
+    fn note(&self, what: String, line: &[u8], closes: bool) {
+        self.seen.borrow_mut().push(Seen {
+            what,
+            answer: Answer {
+                to_head: line.starts_with(b"HEAD "),
+                continued: self.continued,
+                closes,
+            },
+        });
     }
-    kept
+}
+
+impl AsyncChat for Watcher {
+    fn collect_incoming_data(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        if let Err(refusal) = self.reader.collect(data) {
+            self.note(format!("{refusal:?}"), self.reader.line(), true);
+            self.reader.end();
+            chat.close();
+        }
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let mut reader = std::mem::replace(&mut self.reader, Reader::new(0, accepts));
+        reader.found(|line, found| {
+            match found {
+                Found::Nothing => {}
+                Found::Body {
+                    terminator,
+                    awaited,
+                } => {
+                    self.continued = awaited;
+                    chat.set_terminator(terminator);
+                }
+                Found::BodyPart(terminator) => chat.set_terminator(terminator),
+                Found::Request(request) => {
+                    let target = request.target;
+                    assert_eq!(
+                        request.origin_form().is_some(),
+                        has_host_if_absolute(target)
+                    );
+                    let closes = !request.keeps_alive();
+                    self.note(format!("{request:?}"), line, closes);
+                    self.continued = false;
+                    chat.set_terminator(HEAD_END);
+                    if closes {
+                        chat.close();
+                        return ControlFlow::Break(());
+                    }
+                }
+                Found::Refused(refusal) => {
+                    self.note(format!("{refusal:?}"), line, true);
+                    chat.close();
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        self.reader = reader;
+        Ok(())
+    }
 }
 
 /// What is sent for one request.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Answer {
-    /// The request's target is in no form that names a path (RFC 9112, 3.2). Not to be seen in an answer.
-    odd_target: bool,
-    /// The request line says HEAD, so there is no body.
+    /// The request line says HEAD.
     to_head: bool,
-    /// There was a 100 before.
+    /// The client waited for a word before the body.
     continued: bool,
     /// It is the last one.
     closes: bool,
-}
-
-impl PartialEq for Answer {
-    fn eq(&self, other: &Self) -> bool {
-        let seen = |answer: &Self| (answer.to_head, answer.continued, answer.closes);
-        seen(self) == seen(other)
-    }
-}
-
-/// Takes the answers apart, and gives their statuses too. Which of them have a body only the requests tell.
-fn seen(mut answers: &[u8], expected: &[Answer]) -> (Vec<u16>, Vec<Answer>) {
-    let mut statuses = Vec::new();
-    let mut seen: Vec<Answer> = Vec::new();
-    let mut continued = false;
-    while !answers.is_empty() {
-        let end = end_of_head(answers).expect("a whole head");
-        let (head, behind) = answers.split_at(end);
-        let head = std::str::from_utf8(head).expect("a head of text");
-        let status = head.strip_prefix("HTTP/1.1 ").expect("an answer");
-        let status: u16 = status[..3].parse().expect("a status");
-        assert!(status != 500 && status != 503, "{head}");
-        answers = behind;
-        if status == 100 {
-            assert!(!continued, "100 twice");
-            continued = true;
-            continue;
-        }
-        let to_head = expected
-            .get(seen.len())
-            .is_some_and(|answer| answer.to_head);
-        statuses.push(status);
-        seen.push(Answer {
-            odd_target: false,
-            to_head,
-            continued: std::mem::take(&mut continued),
-            closes: head.contains("\r\nConnection: close\r\n"),
-        });
-        if status == 304 {
-            continue;
-        }
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("Content-Length: "))
-            .expect("a length");
-        let length: usize = length.parse().expect("a number");
-        if !to_head {
-            answers = answers.get(length..).expect("a whole answer");
-        }
-    }
-    (statuses, seen)
 }
 
 /// The answers that a strict reader of RFC 9112 gives to the stream.
@@ -189,9 +173,8 @@ fn expected(mut stream: &[u8]) -> Vec<Answer> {
         stream = &stream[end..];
         if head.len() == 4 {
             empty += 1;
-            if empty > limits::EMPTY_REQUESTS {
+            if empty > EMPTY_REQUESTS {
                 answers.push(Answer {
-                    odd_target: false,
                     to_head: false,
                     continued: false,
                     closes: true,
@@ -206,7 +189,6 @@ fn expected(mut stream: &[u8]) -> Vec<Answer> {
         }
         let to_head = head.starts_with(b"HEAD ");
         let mut answer = Answer {
-            odd_target: false,
             to_head,
             continued: false,
             closes: true,
@@ -218,7 +200,6 @@ fn expected(mut stream: &[u8]) -> Vec<Answer> {
             answers.push(answer);
             break;
         };
-        answer.odd_target = !names_a_path(judged.target);
         let waits = framing != Length::Known(0);
         let unwanted = !matches!(judged.method, "GET" | "HEAD");
         let expects = judged.minor > 0
@@ -408,19 +389,11 @@ fn is_taken_for_framing(name: &str) -> bool {
     .any(|&(real, letters)| squeezed == letters && name != real && name.len() >= real.len())
 }
 
-/// Origin form, or absolute form with a host, and every escape whole (RFC 9112, 3.2; RFC 3986, 2.1).
-fn names_a_path(target: &str) -> bool {
-    let absolute = target
-        .get(..7)
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"))
-        && !target[7..].starts_with(['/', '?', '#'])
-        && target.len() > 7;
-    let escapes = target.split('%').skip(1);
-    let whole = |escape: &str| {
-        let digits = escape.as_bytes().get(..2);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    };
-    (target.starts_with('/') || absolute) && escapes.into_iter().all(whole)
+/// Absolute form with a host, or not absolute form (RFC 9112, 3.2).
+fn has_host_if_absolute(target: &str) -> bool {
+    let scheme = target.get(..7);
+    !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"))
+        || target.len() > 7 && !target[7..].starts_with(['/', '?', '#'])
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110, 7.2), by the characters only. An empty host is allowed.
@@ -466,7 +439,7 @@ fn after_chunks(mut stream: &[u8]) -> Outcome<'_> {
     let mut left = BODY;
     loop {
         let Some(line) = take_line(&mut stream) else {
-            return match stream.len() > limits::CHUNK_LINE {
+            return match stream.len() > CHUNK_LINE {
                 true => Outcome::Refused,
                 false => Outcome::CutShort,
             };
@@ -517,7 +490,7 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
     let control = line
         .iter()
         .any(|&byte| byte != b'\t' && byte.is_ascii_control());
-    if !digits || control || line.len() > limits::CHUNK_LINE {
+    if !digits || control || line.len() > CHUNK_LINE {
         return None;
     }
     u64::from_str_radix(text, 16).ok()

@@ -10,13 +10,13 @@ use std::{
 };
 
 use asynchat::{BoxError, Reactor, Result};
-
-use super::{Input, turn_until};
-use crate::{
+use shared::http::{
     async_http::AsyncHttp,
-    consumer::{Consumer, Order},
+    consumer::{Consumer, Order, Request},
     url::Url,
 };
+
+use super::{Input, turn_until};
 
 struct Place {
     reactor: Reactor,
@@ -72,7 +72,7 @@ struct Watcher {
 }
 
 impl Consumer for Watcher {
-    fn http_header(&mut self, _: &mut crate::consumer::Request<'_, '_>) -> Result {
+    fn http_header(&mut self, _: &mut Request<'_, '_>) -> Result {
         assert!(self.body.is_empty(), "a header behind the body");
         self.heads += 1;
         assert_eq!(self.heads, 1, "a second header");

@@ -1,7 +1,7 @@
 //! URLs and `Location` headers: what comes out is fit for a request line, means itself when it is read again, and is what
 //! RFC 3986 says, by the letter of its algorithm.
 
-use crate::url::Url;
+use shared::http::url::Url;
 
 /// A URL, a line end, and what a `Location` header of its answer says. The line end may be missing.
 pub fn fuzz(data: &[u8]) {

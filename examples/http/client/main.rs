@@ -1,0 +1,119 @@
+//! An HTTP client: `cargo run --example http_client http://example.com/ [-o FILE]`.
+//!
+//! `async_http.rs` talks to the server and feeds a `Consumer`; the other files are consumers, stacked as the
+//! arguments ask for.
+
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+    time::Duration,
+};
+
+use asynchat::{Reactor, Result};
+use clap::Parser;
+
+use output::Output;
+use progress::Progress;
+use redirecting::RedirectingConsumer;
+use report::{Failures, Report};
+use saving::{Saving, Target};
+use shared::{
+    cli,
+    http::{
+        async_http::AsyncHttp,
+        consumer::{Consumer, Order},
+        url::Url,
+    },
+    signals,
+};
+
+mod output;
+mod progress;
+mod redirecting;
+mod report;
+mod saving;
+
+/// Fetch http URLs, all at once, and show status, header and size of the body
+#[derive(Debug, Parser)]
+#[command(
+    name = "http_client",
+    after_help = "Exit code 0: every URL was answered in full, whatever the status; 1: some were not; 2: called the \
+                  wrong way."
+)]
+struct Args {
+    /// Address to fetch, as http://example.com/
+    #[arg(value_name = "URL", required = true)]
+    urls: Vec<String>,
+    /// Ask for the header only (HEAD)
+    #[arg(short = 'I', conflicts_with = "target")]
+    head_only: bool,
+    /// Save the body of the one URL; - is standard output, where the rest goes to standard error
+    #[arg(short = 'o', value_name = "FILE")]
+    target: Option<Target>,
+    /// How many redirects to follow
+    #[arg(long, value_name = "NUM", default_value_t = 10)]
+    max_redirects: usize,
+    /// Give up when connecting takes longer, or nothing comes for so long
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = cli::seconds)]
+    timeout: Duration,
+}
+
+fn check(args: &Args) -> Result<(), String> {
+    match args.target.is_some() && args.urls.len() > 1 {
+        true => Err("-o takes one URL".into()),
+        false => Ok(()),
+    }
+}
+
+/// The consumers for one answer, from the one that follows redirects down to the one that reports.
+fn stack(url: &str, args: &Args, failures: &Failures) -> impl Consumer + 'static {
+    let output = Output {
+        label: (args.urls.len() > 1).then(|| output::printable(url)),
+        to_stderr: matches!(args.target, Some(Target::Stdout)),
+    };
+    let report = Report::new(url, output.clone(), failures.clone());
+    let consumer: Box<dyn Consumer> = match &args.target {
+        None => Box::new(report),
+        Some(target) => {
+            let saving = Saving::new(target.clone(), report);
+            if io::stderr().is_terminal() {
+                Box::new(Progress::new(saving))
+            } else {
+                Box::new(saving)
+            }
+        }
+    };
+    RedirectingConsumer::new(consumer, args.max_redirects, output)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
+fn run(args: Args) -> Result {
+    let mut reactor = Reactor::new()?;
+    signals::shut_down_on_signal(reactor.handle(), Duration::ZERO)?;
+    let failures = Failures::default();
+    for text in &args.urls {
+        let mut consumer = stack(text, &args, &failures);
+        match Url::parse(text.as_bytes()) {
+            Ok(url) => {
+                let order = Order {
+                    url,
+                    head_only: args.head_only,
+                    timeout: args.timeout,
+                };
+                AsyncHttp::start(&mut reactor, order, consumer);
+            }
+            Err(error) => consumer.close(Err(error.into())),
+        }
+    }
+    reactor.run()?;
+    // With what a second signal left in it.
+    drop(reactor);
+    match failures.borrow().as_slice() {
+        [] => Ok(()),
+        lines => Err(lines.join("\nhttp_client: ").into()),
+    }
+}
+
+fn main() -> ExitCode {
+    cli::main_checked(check, run)
+}

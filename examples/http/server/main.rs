@@ -1,0 +1,157 @@
+//! A web server for files: `cargo run --release --example http_server -- --root .`, then open
+//! <http://127.0.0.1:8000/>.
+//!
+//! HTTP/1.0 and 1.1, GET and HEAD, keep-alive and pipelining, ranges and conditions, directory pages, a status page.
+//! Reading a file or a directory holds up all connections of a thread for as long as the disk takes; there is one
+//! thread unless `--threads` says more, and then each has a reactor of its own.
+
+use std::{
+    net::SocketAddr,
+    path::{Component, Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use asynchat::Result;
+use clap::Parser;
+
+use shared::{
+    cli::{self, Listen},
+    http::paths::Root,
+    signals,
+};
+
+use crate::{
+    access_log::Writer,
+    limits::{Limits, at_least_one},
+    server::HttpServer,
+    threads::{
+        Spread,
+        worker::{self, Plan, Worker},
+    },
+};
+
+mod access_log;
+mod ending;
+mod limits;
+mod request;
+mod server;
+mod site;
+mod status;
+mod threads;
+mod waiting;
+
+/// Serve the files below a directory over HTTP/1.1
+#[derive(Debug, Parser)]
+#[command(name = "http_server", after_help = NOTES)]
+struct Args {
+    #[command(flatten)]
+    listen: Listen<8000>,
+    /// Threads that serve, each on its own; at most --max-connections
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one)]
+    threads: usize,
+    /// How connections are spread over threads: kernel (each thread listens on the port, SO_REUSEPORT; about even) or
+    /// accept (one thread accepts, the others have their turns; even)
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value_t,
+        value_enum,
+        hide_possible_values = true
+    )]
+    spread: Spread,
+    /// Directory to serve
+    #[arg(long, value_name = "DIR", default_value = ".", help_heading = "Files")]
+    root: PathBuf,
+    /// File that is served for a directory that has it
+    #[arg(long, value_name = "NAME", default_value = "index.html", value_parser = file_name, help_heading = "Files")]
+    index: String,
+    /// List and serve names that begin with a dot
+    #[arg(long, help_heading = "Files")]
+    hidden: bool,
+    /// Show the live reactors at /-/status
+    #[arg(long, help_heading = "Output")]
+    status: bool,
+    /// No access log
+    #[arg(long, help_heading = "Output")]
+    quiet: bool,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+const NOTES: &str = "\
+Fixed limits: request line 8 KiB (414), headers 16 KiB and 100 lines (431).
+The access log goes to standard output in the Common Log Format, in UTC; RUST_LOG=info shows the server's own doings on \
+standard error. Where nobody reads the log, lines are dropped and counted.
+Ctrl-C or SIGTERM ends the server when the answers under way are sent, a second one without waiting for them, a third one \
+the process at once, whatever it is doing (exit code 130).
+Symbolic links are followed as long as they stay below the root.
+--max-connections is for all threads together: each has its share of it, and makes room among its own connections.
+With several threads and --spread kernel the port may be shared: a program of the same user that comes later and shares it \
+too gets a part of the connections. One that is there before is an error, as always.";
+
+fn check(args: &Args) -> Result<(), String> {
+    match args.threads > args.limits.connections {
+        true => Err("--threads must not be more than --max-connections".into()),
+        false => Ok(()),
+    }
+}
+
+fn file_name(text: &str) -> Result<String, String> {
+    let mut parts = Path::new(text).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(_)), None) => Ok(text.into()),
+        _ => Err("not the name of a file, without a directory".into()),
+    }
+}
+
+fn run(args: Args) -> Result {
+    let root = Root::new(&args.root, args.hidden)
+        .map_err(|error| format!("cannot serve {}: {error}", args.root.display()))?;
+    let writer = match args.quiet {
+        true => None,
+        false => Some(Writer::start()?),
+    };
+    let plan = Plan {
+        root,
+        index: args.index,
+        limits: args.limits,
+        threads: args.threads,
+        listens: args.threads == 1 || args.spread == Spread::Kernel,
+        log: writer.as_ref().map(Writer::shared),
+        board: args.status.then(|| Arc::new(threads::board(args.threads))),
+    };
+    let wanted = args.listen.address();
+    let announce = |address| {
+        let root = args.root.display();
+        Ok(cli::say(&format!("serving {root} on http://{address}/"))?)
+    };
+    let outcome = match args.threads {
+        1 => serve(&plan, wanted, announce),
+        _ => threads::run(&plan, wanted, args.spread, announce),
+    };
+    if let Some(writer) = writer {
+        writer.finish();
+    }
+    outcome
+}
+
+/// Serves on this thread. Dropping the connections at the end completes the lines of what they were sending.
+fn serve(plan: &Plan, wanted: SocketAddr, announce: impl FnOnce(SocketAddr) -> Result) -> Result {
+    let Worker {
+        mut reactor,
+        server,
+    } = plan.worker(0)?;
+    signals::end_on_signal(reactor.handle(), ending::end)?;
+    announce(worker::listen(
+        &mut reactor,
+        wanted,
+        false,
+        HttpServer(server),
+    )?)?;
+    reactor.run()
+}
+
+fn main() -> ExitCode {
+    cli::main_checked(check, run)
+}

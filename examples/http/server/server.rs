@@ -1,0 +1,125 @@
+//! What all connections of a reactor share, and the listener that makes them.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use asynchat::{Address, Channel, ChatDispatcher, Dispatcher, Registry, Result, Stream};
+
+use shared::http::{paths::Root, reader::HEAD_END};
+
+use crate::{
+    access_log::AccessLog,
+    limits::{self, Limits},
+    request::{
+        channel::HttpChannel,
+        reply::{Dates, Extra, Reply},
+    },
+    site::pages::Pages,
+    status::{self, board::Board},
+    waiting::Waiting,
+};
+
+/// Files, limits and counters.
+pub(crate) struct Server {
+    pub(crate) root: Root,
+    /// The file that is served in place of a directory.
+    pub(crate) index: String,
+    pub(crate) limits: Limits,
+    pub(crate) log: Option<AccessLog>,
+    /// Where in the board this reactor has its place; present if the status page is.
+    pub(crate) board: Option<(Arc<Board>, usize)>,
+    /// Whether the listener is one of this reactor's channels.
+    pub(crate) listens: bool,
+    pub(crate) requests: Cell<u64>,
+    /// Connections so far.
+    pub(crate) connections: Cell<u64>,
+    /// Where an answer is put together before it is queued.
+    pub(crate) scratch: RefCell<Vec<u8>>,
+    pub(crate) dates: RefCell<Dates>,
+    pub(crate) pages: RefCell<Pages>,
+    pub(crate) waiting: RefCell<Waiting>,
+}
+
+impl Server {
+    /// Tells the status page every second how this reactor is doing, if there is one.
+    pub(crate) fn keep_board(self: &Rc<Self>, registry: &mut Registry) {
+        if self.board.is_none() {
+            return;
+        }
+        let server = Rc::clone(self);
+        registry.call_every(Duration::from_secs(1), move |registry| {
+            if let Some((board, place)) = &server.board {
+                server.publish(board, *place, registry);
+                // One of them takes the samples for all.
+                if *place == 0 {
+                    board.sample();
+                }
+            }
+            Ok(())
+        });
+    }
+
+    fn publish(&self, board: &Board, place: usize, registry: &Registry) {
+        let (requests, connections) = (self.requests.get(), self.connections.get());
+        board.publish(place, registry, requests, connections);
+    }
+
+    /// Of this reactor it shows the present.
+    pub(crate) fn status_page(&self, registry: &Registry) -> Reply {
+        let page = self.board.as_ref().map(|(board, place)| {
+            self.publish(board, *place, registry);
+            status::page(board)
+        });
+        Reply {
+            is_costly: true,
+            ..Reply::page(page.unwrap_or_default(), Extra::NoStore)
+        }
+    }
+
+    /// A new connection, whoever accepted it.
+    pub(crate) fn serve(
+        self: &Rc<Self>,
+        registry: &mut Registry,
+        stream: Stream,
+        peer: &Address,
+    ) -> Result {
+        self.connections.set(self.connections.get() + 1);
+        let mut waiting = self.waiting.borrow_mut();
+        let limit = self.limits.connections;
+        while self.open(registry) >= limit && waiting.make_room(registry) {}
+        let surplus = (self.open(registry) + 1).saturating_sub(limit);
+        if surplus > limits::REFUSALS {
+            log::info!("{peer}: there are too many connections");
+            return Ok(());
+        }
+        let chat = HttpChannel::new(Rc::clone(self), peer, registry.now(), surplus > 0);
+        let chat = ChatDispatcher::new(chat, HEAD_END);
+        let id = registry.register(stream, chat)?;
+        waiting.add(registry, id);
+        Ok(())
+    }
+
+    /// Connections, those included whose last answer waits for the client to close.
+    fn open(&self, registry: &Registry) -> usize {
+        let listeners = usize::from(self.listens);
+        registry.stats().channels.saturating_sub(listeners)
+    }
+}
+
+/// The listening socket.
+pub(crate) struct HttpServer(pub(crate) Rc<Server>);
+
+impl Dispatcher for HttpServer {
+    fn handle_accepted(
+        &mut self,
+        channel: &mut Channel<'_>,
+        stream: Stream,
+        peer: Address,
+    ) -> Result {
+        self.0.serve(channel.registry(), stream, &peer)
+    }
+}

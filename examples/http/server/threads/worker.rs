@@ -1,0 +1,117 @@
+//! A reactor that serves. Of what is in here only the access log and the board are shared with other reactors.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+};
+
+use asynchat::{Address, ChannelId, Dispatcher, ListenOptions, Reactor, Registry, Result};
+
+use shared::http::paths::Root;
+
+use crate::{
+    access_log::{self, AccessLog},
+    limits::{self, Limits},
+    server::Server,
+    status::board::Board,
+};
+
+/// Bytes that the kernel may hold unsent for a connection.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 128 * 1024;
+
+/// What every worker is made from.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) root: Root,
+    pub(crate) index: String,
+    /// Of all workers together.
+    pub(crate) limits: Limits,
+    pub(crate) threads: usize,
+    /// Whether each worker has a listener of its own.
+    pub(crate) listens: bool,
+    pub(crate) log: Option<Arc<access_log::Shared>>,
+    /// Present if the status page is.
+    pub(crate) board: Option<Arc<Board>>,
+}
+
+/// A reactor, and what its connections share.
+pub(crate) struct Worker {
+    pub(crate) reactor: Reactor,
+    pub(crate) server: Rc<Server>,
+}
+
+impl Plan {
+    /// Makes the worker of one thread; they are numbered from zero.
+    pub(crate) fn worker(&self, thread: usize) -> Result<Worker> {
+        let limits = self.limits.share(thread, self.threads);
+        let (low_mark, high_mark) = limits.marks();
+        let mut reactor = Reactor::builder()
+            // Who is too many is accepted too, or nobody could make room.
+            .max_channels(limits.connections.saturating_add(limits::REFUSALS + 1))
+            .max_outgoing(limits.outgoing)
+            .watermarks(low_mark, high_mark)
+            .linger(limits::LINGER_TIME, limits::LINGER_BYTES)
+            .build()?;
+        let log = self.log.as_ref();
+        let server = Rc::new(Server {
+            root: self.root.clone(),
+            index: self.index.clone(),
+            limits,
+            log: log.map(|shared| AccessLog::new(reactor.handle(), Arc::clone(shared))),
+            board: self.board.clone().map(|board| (board, thread)),
+            listens: self.listens,
+            pages: RefCell::default(),
+            waiting: RefCell::default(),
+            requests: Cell::new(0),
+            connections: Cell::new(0),
+            scratch: RefCell::default(),
+            dates: RefCell::default(),
+        });
+        server.keep_board(&mut reactor);
+        Ok(Worker { reactor, server })
+    }
+}
+
+/// Listens, and gives the address that came of it.
+pub(crate) fn listen(
+    registry: &mut Registry,
+    wanted: SocketAddr,
+    reuse_port: bool,
+    listener: impl Dispatcher,
+) -> Result<SocketAddr> {
+    let options = ListenOptions::new()
+        // An answer should not wait for the acknowledgement of the one before.
+        .nodelay(true)
+        .reuse_port(reuse_port);
+    let id = registry
+        .listen_with(wanted, &options, listener)
+        .map_err(|error| cannot_listen(wanted, &error))?;
+    note_progress(registry, id);
+    match registry.channel(id).map(|listener| listener.local_addr()) {
+        Some(Ok(Address::Inet(address))) => Ok(address),
+        Some(Err(error)) => Err(cannot_listen(wanted, &error).into()),
+        _ => Ok(wanted),
+    }
+}
+
+/// Has the kernel take no more ahead of what a client reads than a few blocks, or one that reads steadily but slowly
+/// would seem to have stalled. Every connection inherits it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn note_progress(registry: &mut Registry, listener: ChannelId) {
+    if let Some(listener) = registry.channel(listener)
+        && let Ok(socket) = listener.as_fd()
+        && let Err(error) = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT)
+    {
+        log::warn!("slow downloads may be taken for stalled ones: {error}");
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn note_progress(_: &mut Registry, _: ChannelId) {}
+
+pub(crate) fn cannot_listen(on: SocketAddr, error: &std::io::Error) -> String {
+    format!("cannot listen on {on}: {error}")
+}

@@ -1,0 +1,289 @@
+//! `AsyncHttp` sends one request and feeds a consumer with the answer.
+//!
+//! The terminator follows the answer: an empty line ends the header, a number of bytes the body or a chunk, a line
+//! end the size of a chunk; a body without a length has no terminator at all.
+
+use std::io::Write;
+
+use asynchat::{
+    AsyncChat, BoxError, ChatChannel, ChatDispatcher, ConnectOptions, Exceptional, FrameTooLong,
+    Registry, Result, State, Terminator,
+};
+
+use super::{
+    consumer::{Consumer, Order, Request},
+    response::{Body, Head, chunk_size, may_be_http},
+};
+
+/// The longest header, and the longest trailer behind a chunked body.
+const MAX_HEADER: usize = 64 * 1024;
+/// The longest line that gives the size of a chunk.
+const MAX_LINE: usize = 4 * 1024;
+/// A server that has more to say before it comes to the point is not going to.
+const MAX_INTERIM: usize = 16;
+
+/// What the bytes up to the next terminator are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expecting {
+    Head,
+    Body(Body),
+    ChunkSize,
+    Chunk,
+    ChunkEnd,
+    Trailer,
+}
+
+/// One request.
+pub struct AsyncHttp {
+    order: Order,
+    /// `None` before the channel exists, and once it knows the outcome.
+    consumer: Option<Box<dyn Consumer>>,
+    expecting: Expecting,
+    /// The header or line begun.
+    collected: Vec<u8>,
+    received: u64,
+    interim: usize,
+    trailer: usize,
+}
+
+impl AsyncHttp {
+    /// Connects, trying all addresses of the host. Whatever comes of it, the consumer learns it.
+    ///
+    /// Waits for the resolver, so inside the loop it is for hosts whose names are known to resolve quickly.
+    pub fn start(registry: &mut Registry, order: Order, mut consumer: impl Consumer + 'static) {
+        let addresses = match order.url.resolve() {
+            Ok(addresses) => addresses,
+            Err(error) => return consumer.close(Err(format!("connection failed: {error}").into())),
+        };
+        // They share the time, so that a silent one does not keep the next from being tried.
+        let tries = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let options = ConnectOptions::new().timeout(order.timeout / tries);
+        let request = Self {
+            order,
+            consumer: None,
+            expecting: Expecting::Head,
+            collected: Vec::new(),
+            received: 0,
+            interim: 0,
+            trailer: 0,
+        };
+        let chat = ChatDispatcher::new(request, "\r\n\r\n").max_frame(MAX_HEADER);
+        // A chat that finds no descriptor is dropped unseen. The consumer stays here until that is past, to be told
+        // the reason.
+        let mut consumer = Some(consumer);
+        let started = match registry.connect_with(&addresses, &options, chat) {
+            Ok(id) => registry
+                .with_chat(id, |request: &mut Self, _| {
+                    if let Some(consumer) = consumer.take() {
+                        request.consumer = Some(Box::new(consumer));
+                    }
+                })
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let (Err(error), Some(mut consumer)) = (started, consumer) {
+            consumer.close(Err(format!("connection failed: {error}").into()));
+        }
+    }
+
+    fn take_head(&mut self, chat: &mut ChatChannel<'_>, bytes: &[u8]) -> Result {
+        let head = Head::parse(bytes)?;
+        if head.is_interim() {
+            self.interim += 1;
+            return match head.status {
+                101 => Err("the server switched protocols without being asked to".into()),
+                _ if self.interim > MAX_INTERIM => {
+                    Err(format!("more than {MAX_INTERIM} interim answers").into())
+                }
+                _ => Ok(()),
+            };
+        }
+        let body = head.body(self.order.head_only)?;
+        let mut request = Request {
+            order: &self.order,
+            head: &head,
+            length: match body {
+                Body::Length(length) => Some(length),
+                _ => None,
+            },
+            channel: chat,
+        };
+        if let Some(consumer) = &mut self.consumer {
+            consumer.http_header(&mut request).map_err(of_consumer)?;
+        }
+        if chat.state() == State::Closed {
+            self.consumer = None;
+            return Ok(());
+        }
+        chat.set_max_frame(None);
+        self.expecting = Expecting::Body(body);
+        match body {
+            Body::Absent => chat.set_terminator(0),
+            Body::Length(length) => chat.set_terminator(length),
+            Body::UntilClose => chat.set_terminator(Terminator::None),
+            Body::Chunked => self.expect_line(chat, Expecting::ChunkSize),
+        }
+        Ok(())
+    }
+
+    fn expect_line(&mut self, chat: &mut ChatChannel<'_>, line: Expecting) {
+        self.expecting = line;
+        chat.set_terminator("\r\n");
+        chat.set_max_frame(Some(MAX_LINE));
+    }
+
+    fn take_chunk_size(&mut self, chat: &mut ChatChannel<'_>, line: &[u8]) -> Result {
+        match chunk_size(line)? {
+            0 => self.expecting = Expecting::Trailer,
+            size => {
+                self.expecting = Expecting::Chunk;
+                chat.set_terminator(size);
+                chat.set_max_frame(None);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_trailer(&mut self, chat: &mut ChatChannel<'_>, line: &[u8]) -> Result {
+        self.trailer += line.len() + 2;
+        if line.is_empty() {
+            self.end(chat, Ok(()));
+        } else if self.trailer > MAX_HEADER {
+            return Err(format!("trailer longer than {MAX_HEADER} bytes").into());
+        }
+        Ok(())
+    }
+
+    fn cut_short(&self, how: &str) -> String {
+        let received = self.received;
+        match self.expecting {
+            Expecting::Head if self.collected.is_empty() => format!("{how} without an answer"),
+            Expecting::Head => format!("{how} within the header"),
+            Expecting::Body(Body::Length(length)) => {
+                format!("{how} after {received} of {length} bytes of the body")
+            }
+            _ => format!("{how} before the end of the body, after {received} bytes"),
+        }
+    }
+
+    fn end(&mut self, chat: &mut ChatChannel<'_>, outcome: Result<(), BoxError>) {
+        if let Some(mut consumer) = self.consumer.take() {
+            consumer.close(outcome);
+        }
+        chat.close();
+    }
+}
+
+/// An error of the consumer's. Kept apart from those of the socket: a pipe that broke behind `-o -` says nothing
+/// about the server, but as an `io::Error` it would be taken for the end of the connection.
+#[allow(clippy::needless_pass_by_value, reason = "what map_err calls")]
+fn of_consumer(error: BoxError) -> BoxError {
+    error.to_string().into()
+}
+
+impl AsyncChat for AsyncHttp {
+    fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        chat.set_idle_timeout(Some(self.order.timeout));
+        let method = if self.order.head_only { "HEAD" } else { "GET" };
+        let url = &self.order.url;
+        write!(
+            chat,
+            "{method} {} HTTP/1.1\r\n\
+             Host: {}\r\n\
+             User-Agent: asynchat-http-client\r\n\
+             Accept: */*\r\n\
+             Accept-Encoding: identity\r\n\
+             Connection: close\r\n\r\n",
+            url.target(),
+            url.authority(),
+        )?;
+        Ok(())
+    }
+
+    fn handle_expt(&mut self, chat: &mut ChatChannel<'_>, what: Exceptional) -> Result {
+        if let Exceptional::ConnectFailed(error) = what {
+            self.end(chat, Err(format!("connection failed: {error}").into()));
+        }
+        Ok(())
+    }
+
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        match (self.expecting, &mut self.consumer) {
+            (Expecting::Body(_) | Expecting::Chunk, Some(consumer)) => {
+                self.received += data.len() as u64;
+                consumer.feed(data).map_err(of_consumer)
+            }
+            _ => {
+                self.collected.extend_from_slice(data);
+                match self.expecting {
+                    // Said at once: another protocol may never send an empty line.
+                    Expecting::Head if !may_be_http(&self.collected) => {
+                        Head::parse(&self.collected).map(drop).map_err(Into::into)
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let frame = std::mem::take(&mut self.collected);
+        match self.expecting {
+            Expecting::Head => self.take_head(chat, &frame),
+            Expecting::Body(_) => {
+                self.end(chat, Ok(()));
+                Ok(())
+            }
+            Expecting::ChunkSize => self.take_chunk_size(chat, &frame),
+            Expecting::Chunk => {
+                self.expect_line(chat, Expecting::ChunkEnd);
+                Ok(())
+            }
+            Expecting::ChunkEnd if frame.is_empty() => {
+                self.expecting = Expecting::ChunkSize;
+                Ok(())
+            }
+            Expecting::ChunkEnd => Err("malformed chunk: it is longer than announced".into()),
+            Expecting::Trailer => self.take_trailer(chat, &frame),
+        }
+    }
+
+    fn handle_timeout(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let where_it_stood = self.cut_short("timed out");
+        let silence = self.order.timeout;
+        let error = format!("{where_it_stood}: the server was silent for {silence:?}");
+        self.end(chat, Err(error.into()));
+        Ok(())
+    }
+
+    fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        // A body that lasts until the end of file must not be ended by a reset.
+        let reset = chat.is_reset();
+        let outcome = match self.expecting {
+            Expecting::Body(Body::UntilClose) if !reset => Ok(()),
+            _ if reset => Err(self.cut_short("connection reset").into()),
+            _ => Err(self.cut_short("connection closed").into()),
+        };
+        self.end(chat, outcome);
+        Ok(())
+    }
+
+    /// Where every other trouble ends: what the server sent, what the consumer made of it.
+    fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        let error = match (error.is::<FrameTooLong>(), self.expecting) {
+            (true, Expecting::Head) => format!("header longer than {MAX_HEADER} bytes").into(),
+            (true, _) => format!("malformed chunk: a line longer than {MAX_LINE} bytes").into(),
+            _ => error,
+        };
+        self.end(chat, Err(error));
+    }
+}
+
+/// Closed by somebody else: the program is asked to end.
+impl Drop for AsyncHttp {
+    fn drop(&mut self) {
+        if let Some(consumer) = &mut self.consumer {
+            consumer.close(Err("interrupted".into()));
+        }
+    }
+}

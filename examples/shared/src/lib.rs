@@ -1,0 +1,14 @@
+//! What the example programs share with one another, with their suites and with the fuzz targets. Not published.
+#![forbid(unsafe_code)]
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    reason = "nobody else's interface: a sentence stands where it says something"
+)]
+
+pub mod cli;
+pub mod digest;
+pub mod gettime;
+pub mod http;
+pub mod rfc868;
+pub mod signals;

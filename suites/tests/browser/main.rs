@@ -1,0 +1,111 @@
+//! The pages of the example `http_server` in a headless Chromium. Skipped, with a word, where there is no browser; it
+//! installs nothing.
+// Once is enough: how the poller does is the subject of others.
+#![cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "modules of a test, one of them shared"
+)]
+
+use std::time::{Duration, Instant};
+
+mod driver;
+
+use suites::web_server::{DEADLINE, serve};
+
+#[test]
+fn a_listing_is_opened_sorted_and_a_file_clicked() {
+    let Some(browser) = driver::start() else {
+        return;
+    };
+    let server = serve(&[], |root| {
+        std::fs::create_dir(root.join("sub dir")).unwrap();
+        std::fs::write(root.join("sub dir/<odd> & 50%.txt"), "found").unwrap();
+        std::fs::write(root.join("large.bin"), vec![0; 5000]).unwrap();
+    });
+    browser.open(&format!("http://{}/", server.address));
+    assert_eq!(browser.script("return document.title"), "Index of /");
+    let names =
+        "return Array.from(document.querySelectorAll('td.name')).map(e => e.textContent).join('|')";
+    assert_eq!(browser.script(names), "sub dir/|hello.txt|large.bin");
+    for expected in [
+        "sub dir/|hello.txt|large.bin",
+        "sub dir/|large.bin|hello.txt",
+    ] {
+        browser.click("a[href*='sort=size']");
+        assert_eq!(browser.script(names), expected);
+    }
+    browser.click("a[href='./sub%20dir/']");
+    assert_eq!(browser.script(names), "../|<odd> & 50%.txt");
+    browser.click("tr:nth-child(2) a");
+    assert_eq!(browser.script("return document.body.innerText"), "found");
+    browser.open(&format!("http://{}/sub%20dir/", server.address));
+    browser.click("a[href='../']");
+    browser.click("a[href='./hello.txt']");
+    assert_eq!(
+        browser.script("return document.body.innerText"),
+        "hello, world"
+    );
+}
+
+#[test]
+fn pages_are_light_or_dark_as_the_reader_likes() {
+    let Some(browser) = driver::start() else {
+        return;
+    };
+    let server = serve(&["--status"], |_| ());
+    let background = "return getComputedStyle(document.body).backgroundColor";
+    for path in ["/", "/absent", "/-/status"] {
+        let colours = ["light", "dark"].map(|scheme| {
+            browser.devtools(
+                "Emulation.setEmulatedMedia",
+                &format!("{{\"features\":[{{\"name\":\"prefers-color-scheme\",\"value\":\"{scheme}\"}}]}}"),
+            );
+            browser.open(&format!("http://{}{path}", server.address));
+            browser.script(background)
+        });
+        assert_eq!(colours, ["rgb(255, 255, 255)", "rgb(24, 27, 32)"], "{path}");
+    }
+}
+
+#[test]
+fn the_status_page_follows_the_server_without_being_loaded_again() {
+    let Some(browser) = driver::start() else {
+        return;
+    };
+    let server = serve(&["--status"], |_| ());
+    browser.open(&format!("http://{}/-/status", server.address));
+    browser.script("window.marker = 'still here'; return ''");
+    let requests = "return document.querySelector('.tiles b').textContent";
+    let first: u64 = browser.script(requests).parse().unwrap();
+    for _ in 0..100 {
+        server.get("/hello.txt").expect(200);
+    }
+    browser.wait_for(requests, |now| now.parse::<u64>().unwrap() >= first + 100);
+    let points = "return document.querySelector('svg polyline').getAttribute('points')";
+    browser.wait_for(points, |points| points.split_whitespace().count() >= 3);
+    assert_eq!(browser.script("return window.marker"), "still here");
+}
+
+#[test]
+fn the_status_page_reloads_itself_without_scripts_too() {
+    let Some(browser) = driver::start() else {
+        return;
+    };
+    browser.devtools("Emulation.setScriptExecutionDisabled", "{\"value\":true}");
+    let server = serve(&["--status"], |_| ());
+    browser.open(&format!("http://{}/-/status", server.address));
+    let noscript = "return String(document.querySelectorAll('noscript meta').length)";
+    assert_eq!(browser.script(noscript), "1", "scripts are off");
+    let end = Instant::now() + DEADLINE;
+    let mut loads = 0;
+    while loads < 3 {
+        assert!(Instant::now() < end, "loaded {loads} times");
+        if let Ok(line) = server.out.recv_timeout(Duration::from_secs(1)) {
+            loads += u32::from(line.contains("GET /-/status "));
+        }
+    }
+}

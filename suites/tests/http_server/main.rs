@@ -1,0 +1,18 @@
+//! The example `http_server` as a process, met with raw sockets: its headers, limits and statuses, byte by byte and in
+//! one piece. What is pure in it is tested inside the example.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
+#![allow(
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "modules of a test"
+)]
+
+mod answers;
+mod connections;
+mod files;
+mod life;
+mod limits;
+mod load;
+mod smuggling;
+mod threads;

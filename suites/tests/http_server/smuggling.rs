@@ -1,0 +1,89 @@
+//! Requests that another server on the way might understand differently get 400 and the end of the connection.
+
+use suites::web_server::plain;
+
+#[test]
+fn what_could_be_smuggled_is_400_and_close() {
+    let server = plain();
+    let post = "POST / HTTP/1.1\r\nHost: a\r\n";
+    let next = "GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";
+    for request in [
+        format!("{post}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
+        format!("{post}Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"),
+        format!("{post}Content-Length: 3, 3\r\n\r\nabc"),
+        format!("{post}Content-Length: -1\r\n\r\n"),
+        format!("{post}Content-Length: +3\r\n\r\nabc"),
+        format!("{post}Content-Length: 0x3\r\n\r\nabc"),
+        format!("{post}Content-Length: 3 3\r\n\r\nabc"),
+        format!("{post}Content-Length:\r\n\r\nabc"),
+        format!("{post}Content-Length: 18446744073709551616\r\n\r\nabc"),
+        format!("{post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding: \u{b}chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}Transfer-Encoding\r\n : chunked\r\n\r\n0\r\n\r\n"),
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_string(),
+        "GET / HTTP/1.1\r\nHost : a\r\n\r\n".to_string(),
+        "GET / HTTP/1.1\r\n Host: a\r\n\r\n".to_string(),
+        "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n".to_string(),
+        "GET / HTTP/1.1\r\nHost: a\r\n\tfolded\r\n\r\n".to_string(),
+        "GET / HTTP/1.1\r\nHost: a\rX: y\r\n\r\n".to_string(),
+        "GET / HTTP/1.1\nHost: a\r\n\r\n".to_string(),
+        "GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n".to_string(),
+        "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\r\n\r\n".to_string(),
+        "GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n".to_string(),
+        "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n".to_string(),
+        "GET  / HTTP/1.1\r\nHost: a\r\n\r\n".to_string(),
+        "GET / HTTP/1.1 \r\nHost: a\r\n\r\n".to_string(),
+        "GET /\r\n\r\n".to_string(),
+        "\u{1}\u{2}\r\n\r\n".to_string(),
+    ] {
+        let reply = server.ask_both(&request);
+        assert_eq!(reply.status, 400, "{request:?}");
+        assert!(reply.closes(), "{request:?}");
+        // And nothing behind it is taken for a request.
+        let mut client = server.connect();
+        client.send(&[&request, next].concat());
+        client.reply_to(&request).expect(400);
+        assert_eq!(client.rest(), b"", "{request:?}");
+    }
+}
+
+#[test]
+fn malformed_chunks_are_400_and_close() {
+    let server = plain();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for chunks in [
+        "5\r\nhelloX\r\n0\r\n\r\n",
+        "5\r\nhello\r\n\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "5\nhello\r\n0\r\n\r\n",
+        "ffffffffffffffffff\r\n",
+        "\r\n\r\n",
+        "0\r\nGET / HTTP/1.1\r\n\r\n",
+        "0\r\nX : y\r\n\r\n",
+    ] {
+        let reply = server.ask_both(&format!("{head}{chunks}"));
+        assert_eq!(reply.status, 400, "{chunks:?}");
+        assert!(reply.closes(), "{chunks:?}");
+    }
+}
+
+#[test]
+fn other_codings_are_501_and_other_versions_505() {
+    let server = plain();
+    let reply = server.ask_both(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    );
+    assert!(reply.expect(501).closes());
+    for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/0.9"] {
+        let reply = server.ask_both(&format!("GET / {version}\r\nHost: a\r\n\r\n"));
+        assert!(reply.expect(505).closes());
+    }
+}

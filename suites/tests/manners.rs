@@ -1,0 +1,168 @@
+//! Every program answers `--help`, and wrong arguments, in the same way: exit code 0 and the help on standard output;
+//! exit code 2 and one line on standard error.
+#![cfg(unix)]
+
+use suites::program::run;
+
+const TO: [&str; 2] = ["--to", "127.0.0.1:1"];
+
+/// The programs that take arguments, and calls of each that are wrong.
+const PROGRAMS: &[(&str, &[&[&str]])] = &[
+    (
+        "bench_server",
+        &[
+            &[],
+            &["echo"],
+            &["gopher", "0"],
+            &["echo", "port"],
+            &["echo", "65536"],
+            &["files", "0", ".", "one too many"],
+            &["echo", "0", "--no-such-option"],
+        ],
+    ),
+    (
+        "chat_room",
+        &[
+            &["--port", "70000"],
+            &["--bind", "x"],
+            &["--max-members", "-1"],
+            &["--max-members", "0"],
+            &["--rate", "0"],
+            &["x"],
+        ],
+    ),
+    (
+        "chat_server",
+        &[
+            &["--port", "70000"],
+            &["--bind", "x"],
+            &["--monitor-port", "-1"],
+            &["--max-users", "0"],
+            &["--password-file"],
+            &["x"],
+        ],
+    ),
+    (
+        "http_client",
+        &[
+            &[],
+            &["--no-such-option", "http://x/"],
+            &["-o", "x", "http://x/", "http://y/"],
+            &["-I", "-o", "x", "http://x/"],
+            &["--timeout", "0", "http://x/"],
+            &["--max-redirects", "many", "http://x/"],
+        ],
+    ),
+    (
+        "http_responder",
+        &[
+            &["--port", "x"],
+            &["--bind", "x"],
+            &["--timeout", "0"],
+            &["x"],
+        ],
+    ),
+    (
+        "http_server",
+        &[
+            &["--port", "65536"],
+            &["--threads", "0"],
+            &["--threads", "2", "--max-connections", "1"],
+            &["--spread", "evenly"],
+            &["--index", "a/b"],
+            &["--max-outgoing", "65535"],
+            &["--idle-timeout", "0"],
+            &["x"],
+        ],
+    ),
+    ("select_loop", &[&["--port", "-1"], &["--bind", "::1"]]),
+    (
+        "sharing",
+        &[&[], &["none"], &["ids", "x"], &["ids", "--no"]],
+    ),
+    (
+        "tcp_proxy",
+        &[
+            &[],
+            &["--listen", "127.0.0.1:0"],
+            &TO,
+            &["--listen", "here", TO[0], TO[1]],
+            &["--no-such-option"],
+            &["--idle-timeout", "-1"],
+            &[
+                "--listen",
+                "127.0.0.1:0",
+                TO[0],
+                TO[1],
+                "--max-connections",
+                "0",
+            ],
+        ],
+    ),
+    (
+        "time_client",
+        &[
+            &[],
+            &["localhost", "time"],
+            &["localhost", "0"],
+            &["localhost", "65536"],
+            &["localhost", "37", "38"],
+            &["localhost", "--tcp"],
+            &["localhost", "--timeout"],
+            &["localhost", "--timeout", "0"],
+            &["localhost", "--timeout", "-1"],
+            &["localhost", "--timeout", "NaN"],
+        ],
+    ),
+    (
+        "time_server",
+        &[
+            &["--tcp-only", "--udp-only"],
+            &["--port", "65536"],
+            &["--bind", "localhost"],
+            &["8037"],
+        ],
+    ),
+    (
+        "unix_rpc",
+        &[
+            &[],
+            &["sing"],
+            &["--force", "call"],
+            &["serve", "twice"],
+            &["serve", "--timeout", "1"],
+            &["call", "--timeout", "0"],
+            &["call", "--force"],
+            &["serve", "--socket"],
+        ],
+    ),
+];
+
+#[test]
+fn help_is_exit_code_0_and_goes_to_standard_output() {
+    for (name, _) in PROGRAMS {
+        for flag in ["--help", "-h"] {
+            let help = run(name, &[flag]);
+            assert_eq!((help.code, help.err.as_str()), (Some(0), ""), "{name}");
+            let text = help.out();
+            assert!(text.contains(&format!("Usage: {name} ")), "{text}");
+            assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_call_is_exit_code_2_and_one_line_that_points_to_the_help() {
+    for (name, calls) in PROGRAMS {
+        for args in *calls {
+            let ended = run(name, args);
+            assert_eq!(ended.code, Some(2), "{name} {args:?}: {}", ended.err);
+            assert_eq!(ended.out(), "", "{name} {args:?}");
+            let (begin, end) = (format!("{name}: "), format!("; see {name} --help\n"));
+            let err = ended.err;
+            assert!(err.starts_with(&begin), "{name} {args:?}: {err}");
+            assert!(err.ends_with(&end), "{name} {args:?}: {err}");
+            assert_eq!(err.lines().count(), 1, "{name} {args:?}: {err}");
+        }
+    }
+}
