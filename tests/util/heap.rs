@@ -1,9 +1,7 @@
 //! Counts what the calling thread allocates, so that tests side by side do not disturb one another.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "some tests count allocations, others bytes"
-)]
+//!
+//! A binary that asks has [`Counting`] for its allocator:
+//! `#[global_allocator] static ALLOCATOR: util::heap::Counting = util::heap::Counting;`
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -25,10 +23,8 @@ pub fn live() -> isize {
     LIVE.get()
 }
 
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+/// The system's allocator with a count.
+pub struct Counting;
 
 fn count(allocations: usize, bytes: isize) {
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + allocations));

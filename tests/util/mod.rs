@@ -1,17 +1,18 @@
-//! The few helpers every test file uses: waiting on a condition with a deadline, a dispatcher that writes down what
-//! happens to it, and a logger whose lines a test can read.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    missing_debug_implementations,
-    reason = "each test file uses some of it"
-)]
+//! What the library's tests share: waiting on a condition with a deadline, a dispatcher that writes down its callbacks,
+//! a logger whose lines a test can read, peers that are plain sockets, and counts of memory and descriptors.
+#![allow(clippy::unwrap_used, reason = "a failing helper is a failing test")]
+
+pub mod files;
+pub mod heap;
+pub mod peer;
+pub mod process;
 
 use std::{
     cell::RefCell,
     net::SocketAddr,
     rc::Rc,
-    sync::{Mutex, Once, PoisonError},
+    sync::{Once, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -53,6 +54,24 @@ pub fn settle(reactor: &mut Reactor) {
         }
         assert!(Instant::now() < end, "the reactor never came to rest");
     }
+}
+
+/// `Reactor::run`, which has to return by itself: past the deadline the test fails instead of hanging.
+#[track_caller]
+pub fn run(reactor: &mut Reactor) {
+    let (returned, waiting) = mpsc::channel::<()>();
+    let handle = reactor.handle();
+    let watchdog = thread::spawn(move || {
+        let late = waiting.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout);
+        if late {
+            handle.stop();
+        }
+        late
+    });
+    let result = reactor.run();
+    drop(returned);
+    assert!(!watchdog.join().unwrap(), "run goes on after {DEADLINE:?}");
+    result.unwrap();
 }
 
 /// What happened, in order; shared between the test and its dispatchers.
@@ -149,7 +168,7 @@ impl Recorder {
     }
 }
 
-fn run(hook: &mut Option<Hook>, channel: &mut Channel<'_>) -> Result {
+fn call(hook: &mut Option<Hook>, channel: &mut Channel<'_>) -> Result {
     hook.as_mut().map_or(Ok(()), |hook| hook(channel))
 }
 
@@ -164,7 +183,7 @@ impl Dispatcher for Recorder {
 
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
         self.note("connect");
-        run(&mut self.on_connect, channel)
+        call(&mut self.on_connect, channel)
     }
 
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
@@ -185,17 +204,17 @@ impl Dispatcher for Recorder {
             Ok(n) => self.note(format!("read:{n}")),
             Err(error) => self.note(format!("read!{:?}", error.kind())),
         }
-        run(&mut self.on_read, channel)
+        call(&mut self.on_read, channel)
     }
 
     fn handle_write(&mut self, channel: &mut Channel<'_>) -> Result {
         self.note("write");
-        run(&mut self.on_write, channel)
+        call(&mut self.on_write, channel)
     }
 
     fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {
         self.note("drain");
-        run(&mut self.on_drain, channel)
+        call(&mut self.on_drain, channel)
     }
 
     fn handle_timeout(&mut self, channel: &mut Channel<'_>) -> Result {
@@ -203,7 +222,7 @@ impl Dispatcher for Recorder {
         if self.on_timeout.is_none() {
             channel.close();
         }
-        run(&mut self.on_timeout, channel)
+        call(&mut self.on_timeout, channel)
     }
 
     fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
@@ -212,7 +231,7 @@ impl Dispatcher for Recorder {
             Exceptional::Priority => self.note("priority"),
             _ => self.note("expt"),
         }
-        run(&mut self.on_expt, channel)
+        call(&mut self.on_expt, channel)
     }
 
     fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
@@ -220,7 +239,7 @@ impl Dispatcher for Recorder {
         if self.on_close.is_none() {
             channel.close_when_done();
         }
-        run(&mut self.on_close, channel)
+        call(&mut self.on_close, channel)
     }
 
     fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
@@ -262,14 +281,11 @@ pub fn serve<D: Dispatcher>(
     (id, address.inet().unwrap())
 }
 
-/// Descriptors this process has open.
-#[cfg(target_os = "linux")]
-pub fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
+/// Keeps the lines of each thread apart: tests run side by side, each on its own.
 struct Capture;
 
 impl log::Log for Capture {
@@ -279,27 +295,38 @@ impl log::Log for Capture {
 
     fn log(&self, record: &log::Record<'_>) {
         let line = format!("{} {}: {}", record.level(), record.target(), record.args());
-        LINES
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(line);
+        LINES.with_borrow_mut(|lines| lines.push(line));
     }
 
     fn flush(&self) {}
 }
 
-/// Log lines so far that contain `needle`. Tests of one file share a process: make the needle (an id, a message)
-/// your own. The first call switches capturing on.
-pub fn logged(needle: &str) -> Vec<String> {
-    static INIT: Once = Once::new();
-    INIT.call_once(|| {
-        log::set_logger(&Capture).unwrap();
-        log::set_max_level(log::LevelFilter::Trace);
-    });
-    let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-    lines
-        .iter()
-        .filter(|line| line.contains(needle))
-        .cloned()
-        .collect()
+/// Log lines of the calling thread.
+pub struct Log {
+    /// What earlier tests on this thread left.
+    before: usize,
+}
+
+impl Log {
+    /// From here on.
+    pub fn start() -> Self {
+        static INIT: Once = Once::new();
+        INIT.call_once(|| {
+            log::set_logger(&Capture).unwrap();
+            log::set_max_level(log::LevelFilter::Trace);
+        });
+        let before = LINES.with_borrow(Vec::len);
+        Self { before }
+    }
+
+    /// Those that contain `needle`, of every level and target.
+    pub fn lines(&self, needle: &str) -> Vec<String> {
+        LINES.with_borrow(|lines| {
+            let lines = lines[self.before..].iter();
+            lines
+                .filter(|line| line.contains(needle))
+                .cloned()
+                .collect()
+        })
+    }
 }

@@ -1,5 +1,4 @@
 //! Plain std sockets as the other side: connected pairs, resets, ports that refuse, and reading while a reactor turns.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses some of it")]
 
 use std::{
     io::{ErrorKind, Read},
@@ -8,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynchat::{Dispatcher, Reactor};
+use asynchat::Reactor;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::util::DEADLINE;
+use crate::DEADLINE;
 
 /// Two connected TCP sockets on loopback.
 pub fn tcp_pair() -> (TcpStream, TcpStream) {
@@ -126,15 +125,4 @@ pub fn turns(reactor: &mut Reactor, n: usize) -> usize {
     (0..n)
         .map(|_| reactor.turn(Some(Duration::ZERO)).unwrap().callbacks)
         .sum()
-}
-
-/// Makes the ids of this reactor differ from those of the other tests in the process, for needles in log lines.
-pub fn skip_ids(reactor: &mut Reactor, n: usize) {
-    struct Nothing;
-    impl Dispatcher for Nothing {}
-    for _ in 0..n {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let id = reactor.register(socket, Nothing).unwrap();
-        reactor.channel(id).unwrap().close();
-    }
 }

@@ -1,0 +1,17 @@
+//! The reactor over real sockets: which callbacks a dispatcher gets, when, and what the rest of the public API does.
+#![cfg(unix)]
+
+mod accept;
+mod callbacks;
+mod closing;
+mod connect;
+mod corners;
+mod fast_paths;
+mod files;
+mod log_lines;
+mod outgoing;
+mod readiness;
+mod regressions;
+mod shutdown;
+mod sockets;
+mod timers;
