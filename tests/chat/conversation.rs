@@ -15,7 +15,7 @@ use asynchat::{
     Exceptional, FrameTooLong, Panicked, Produced, Reactor, Result, State, Terminator, Unsent,
     VisitError, from_fn,
 };
-use util::{Log, Recorder, Trace, reactor, settle, turn_until};
+use util::{Log, Recorder, Trace, peer::settled, reactor, settle, turn_until};
 
 type Hook = Box<dyn FnMut(&str, &mut ChatChannel<'_>) -> Result>;
 
@@ -1434,28 +1434,6 @@ mod errors {
     }
 }
 
-#[test]
-fn bytes_ahead_of_a_pending_producer_are_sent_while_it_is_pending() {
-    const SIZE: usize = 60_000;
-    let mut reactor = reactor();
-    let (here, mut there) = UnixStream::pair().unwrap();
-    socket2::SockRef::from(&here)
-        .set_send_buffer_size(4096)
-        .unwrap();
-    there.set_nonblocking(true).unwrap();
-    let id = reactor
-        .register(here, ChatDispatcher::new(Plain::default(), ";"))
-        .unwrap();
-    let mut channel = reactor.channel(id).unwrap();
-    channel.push(vec![b'x'; SIZE]);
-    channel.push_with_producer(from_fn(|| Ok(Produced::Pending)));
-    let mut heard = Vec::new();
-    turn_until(&mut reactor, |_| {
-        let _ = there.read_to_end(&mut heard);
-        heard.len() == SIZE
-    });
-}
-
 /// A raw dispatcher that becomes a chat: the other way round than in `replace_hands_the_rest_to_…`.
 #[test]
 fn a_dispatcher_that_read_too_far_gives_the_rest_to_a_chat() {
@@ -1485,4 +1463,37 @@ fn a_dispatcher_that_read_too_far_gives_the_rest_to_a_chat() {
     there.write_all(b"c\n").unwrap();
     settle(&mut reactor);
     assert_eq!(trace.joined(), "c(a) F c(b) c(c) F");
+}
+
+/// Writes down that frames end.
+struct Frames(Trace);
+
+impl AsyncChat for Frames {
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.0.add(format!("data:{}", data.len()));
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, _: &mut ChatChannel<'_>) -> Result {
+        self.0.add("found");
+        Ok(())
+    }
+}
+
+/// A count of zero asks for a call without input, which must not show as an end of file.
+#[test]
+fn a_count_of_zero_is_no_end_of_file_for_others_who_read() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let chat = ChatDispatcher::new(Frames(trace.clone()), "\n");
+    let (id, mut theirs) = settled(&mut reactor, chat);
+    reactor
+        .with_chat(id, |_: &mut Frames, chat| chat.set_terminator(0))
+        .unwrap();
+    let read = reactor.channel(id).unwrap().recv_with(|_, data| data.len());
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::WouldBlock);
+    turn_until(&mut reactor, |_| trace.has("found"));
+    theirs.write_all(b"abc").unwrap();
+    turn_until(&mut reactor, |_| trace.has("data:3"));
+    assert_eq!(trace.lines(), ["found", "data:3"]);
 }

@@ -1,7 +1,7 @@
 //! Out of descriptors (R19): the listener rests, says so once, does not spin, does not close, and goes on by itself.
 //!
-//! Each test has a process of its own, because the limit and the exhaustion are the whole process's. One row of the trap table:
-//! mio-traps 11, where the poller stays silent after descriptors have come back; asyncore closed the listener.
+//! Each test has a process of its own, because the limit and the exhaustion are the whole process's. The trap: epoll stays
+//! silent when descriptors have come back. asyncore closed the listener.
 
 use std::{
     fs::File,

@@ -293,6 +293,7 @@ fn a_connection_that_cannot_be_made_fails_once_whatever_the_reason() {
         ("missing", "failed:NotFound"),
         ("dead", "failed:ConnectionRefused"),
         ("file", "failed:ConnectionRefused"),
+        // Not to be mistaken for a connection in progress.
         ("full", "failed:WouldBlock"),
         // EPROTOTYPE has no name in std.
         ("datagrams", "failed:Uncategorized"),

@@ -55,8 +55,7 @@ fn failing_send(pad_with_large: bool) -> Vec<String> {
     lines
 }
 
-// Once a defect: flush_at_once (src/engine/flush.rs) runs while the object is out of its slot, so `fail` -> `call_error` finds no
-// object and the error is told to nobody; the queue is dropped and the channel stays open with a hole in its stream.
+/// Sent while the object is not in its place: the error has to find it all the same, or the stream goes on with a hole.
 #[test]
 fn a_send_that_fails_in_a_calm_visit_is_told() {
     let long_way = failing_send(true);
@@ -84,7 +83,7 @@ impl AsyncChat for Paused {
     }
 }
 
-// Once a defect: CALL_ASKED survives close_when_done; `has_input` then keeps a lingering channel due for ever.
+/// A call that was asked for before `close_when_done` is not owed any more.
 #[test]
 fn a_lingering_chat_that_asked_for_a_call_does_not_spin() {
     let mut reactor = reactor();
@@ -151,7 +150,6 @@ fn reads_of_a_handler_that_fails(before_greeting: bool) -> usize {
     trace.count("read")
 }
 
-// Once a defect: the calm visit lacks what `read_once` does after a reset: the handler is called again.
 #[test]
 fn a_handler_that_returns_a_reset_is_called_as_often_in_a_calm_visit() {
     assert_eq!(
@@ -532,7 +530,6 @@ impl AsyncChat for Asked {
     }
 }
 
-// Once a defect: `chat.readable()` stands before `goes_on()`.
 #[test]
 fn a_chat_that_closed_is_asked_no_predicate() {
     let mut reactor = reactor();
@@ -573,7 +570,7 @@ impl AsyncChat for Alternating {
     }
 }
 
-// Once a defect: frames taken whole do not reset `empty_frames`, so 1,000 frames without input need not be in a row.
+/// A frame taken whole is input as well.
 #[test]
 fn frames_without_input_count_only_in_a_row() {
     let mut reactor = reactor();
@@ -597,8 +594,8 @@ fn frames_without_input_count_only_in_a_row() {
     assert_eq!(turns, 1, "one read");
 }
 
-// Once a defect, the linger spin as a peer can cause it: a request without a body, answered with `close_when_done` while
-// the chat does not want the next one.
+/// The same spin as a peer could cause it: a request without a body, answered with `close_when_done` while the chat does
+/// not want the next one.
 struct Server {
     head: bool,
     wants: bool,

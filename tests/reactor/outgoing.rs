@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{Channel, ChannelId, Dispatcher, Produced, Producer, Reactor, Unsent};
+use asynchat::{Channel, ChannelId, Dispatcher, Produced, Producer, Reactor, State, from_fn};
 use bytes::Bytes;
 use util::{
     Log, Recorder, Trace,
-    peer::{narrow_tcp_pair, narrow_unix_pair, read_to_end, read_while, reset, tcp_pair, turns},
+    peer::{
+        narrow_tcp_pair, narrow_unix_pair, read_to_end, read_while, reset, settled, tcp_pair, turns,
+    },
     reactor, settle, turn_until,
 };
 
@@ -325,18 +327,19 @@ fn a_push_after_the_end_is_dropped_with_a_debug_line() {
 fn shutdown_write_ends_the_stream_after_the_queue_and_reading_goes_on() {
     let mut reactor = reactor();
     let trace = Trace::new();
+    let sent: Vec<u8> = (0..200_000_u32).map(|n| (n / 7) as u8).collect();
     let (ours, mut theirs) = narrow_tcp_pair();
     let recorder = Recorder::new(&trace);
     let received = recorder.received.clone();
     let id = reactor.register(ours, recorder).unwrap();
     let mut channel = reactor.channel(id).unwrap();
-    channel.push(vec![9; 200_000]);
+    channel.push(sent.clone());
     channel.shutdown_write();
     channel.shutdown_write();
     channel.push("too late");
     assert_eq!(channel.outgoing_len(), 200_000);
-    assert_eq!(read_to_end(&mut reactor, &mut theirs).len(), 200_000);
-    assert!(reactor.channel(id).is_some(), "half open");
+    assert!(read_to_end(&mut reactor, &mut theirs) == sent);
+    assert_eq!(reactor.channel(id).unwrap().state(), State::Open);
     let error = reactor.channel(id).unwrap().send(b"more").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     theirs.write_all(b"the answer").unwrap();
@@ -839,39 +842,6 @@ fn a_reset_drops_the_queue_and_its_producer() {
 }
 
 #[test]
-fn detach_gives_back_what_was_not_sent() {
-    let mut reactor = reactor();
-    let trace = Trace::new();
-    let (ours, mut theirs) = narrow_unix_pair();
-    let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
-    let sent: Vec<u8> = (0..100_000_u32).map(|n| (n / 7) as u8).collect();
-    let (script, _) = Script::new(vec![data("tail")]);
-    let mut channel = reactor.channel(id).unwrap();
-    channel.push(sent.clone());
-    channel.push("small");
-    channel.push_with_producer(script);
-    settle(&mut reactor);
-    let queued = reactor.channel(id).unwrap().outgoing_len();
-    assert!(queued > 0 && queued < 100_005);
-    let detached = reactor.channel(id).unwrap().detach().unwrap();
-    let mut rest = Vec::new();
-    for piece in detached.unsent {
-        match piece {
-            Unsent::Bytes(bytes) => rest.extend_from_slice(&bytes),
-            Unsent::Producer(mut producer) => {
-                assert_eq!(producer.more().unwrap(), Produced::Data("tail".into()));
-                rest.extend_from_slice(b"tail");
-            }
-            other => panic!("not pushed: {other:?}"),
-        }
-    }
-    drop(detached.socket);
-    let mut all = read_to_end(&mut reactor, &mut theirs);
-    all.extend(rest);
-    assert!(all == [&sent[..], b"smalltail"].concat());
-}
-
-#[test]
 fn what_is_written_from_within_handle_write_and_producers_keeps_order() {
     let mut reactor = reactor();
     let trace = Trace::new();
@@ -892,4 +862,134 @@ fn what_is_written_from_within_handle_write_and_producers_keeps_order() {
     }));
     reactor.register(ours, recorder).unwrap();
     assert_eq!(read_to_end(&mut reactor, &mut theirs), b"1pq; 2pq; 3pq; ");
+}
+
+/// How many errors about a full queue `handle_error` was given.
+fn refusals(trace: &Trace) -> usize {
+    let lines = trace.lines();
+    lines
+        .iter()
+        .filter(|line| line.starts_with("error:") && line.contains("max_outgoing"))
+        .count()
+}
+
+/// Otherwise the stream stalls until something else happens.
+#[test]
+fn a_handle_drain_that_fills_the_queue_again_is_called_again() {
+    const REFILLS: usize = 10;
+    const PIECE: usize = 2000;
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (ours, mut theirs) = tcp_pair();
+    let mut recorder = Recorder::new(&trace);
+    recorder.on_connect = Some(Box::new(|channel| {
+        channel.set_watermarks(100, 1000);
+        channel.push(vec![0; PIECE]);
+        Ok(())
+    }));
+    let mut left = REFILLS;
+    recorder.on_drain = Some(Box::new(move |channel| {
+        if left > 0 {
+            left -= 1;
+            channel.push(vec![0; PIECE]);
+        }
+        Ok(())
+    }));
+    reactor.register(ours, recorder).unwrap();
+    let whole = PIECE * (1 + REFILLS);
+    read_while(&mut reactor, &mut theirs, |got| got.len() >= whole);
+    settle(&mut reactor);
+    assert_eq!(trace.count("drain"), 1 + REFILLS);
+}
+
+/// Nothing else tells of the bytes that are lost.
+#[test]
+fn a_push_refused_in_handle_drain_is_told() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let mut recorder = Recorder::new(&trace);
+    recorder.on_drain = Some(Box::new(|channel| {
+        channel.push(vec![0; 9000]);
+        Ok(())
+    }));
+    let (id, _theirs) = settled(&mut reactor, recorder);
+    let mut channel = reactor.channel(id).unwrap();
+    channel.set_watermarks(100, 1000);
+    channel.set_max_outgoing(3000);
+    channel.push(vec![0; 2000]);
+    settle(&mut reactor);
+    assert_eq!(refusals(&trace), 1, "{:?}", trace.lines());
+}
+
+/// Each refusal is a report of its own, and the channel takes pushes again after it.
+#[test]
+fn a_push_refused_in_handle_error_is_told() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let mut recorder = Recorder::new(&trace);
+    let mut answers = vec!["short".to_string(), "too long".repeat(1000)];
+    recorder.on_error = Some(Box::new(move |channel| {
+        if let Some(answer) = answers.pop() {
+            channel.push(answer);
+        }
+        Ok(())
+    }));
+    let (id, mut theirs) = settled(&mut reactor, recorder);
+    let mut channel = reactor.channel(id).unwrap();
+    channel.set_max_outgoing(3000);
+    channel.push(vec![0; 9000]);
+    let got = read_while(&mut reactor, &mut theirs, |got| got.len() >= 5);
+    assert_eq!(got, b"short");
+    assert_eq!(refusals(&trace), 2, "{:?}", trace.lines());
+}
+
+#[test]
+fn an_empty_push_onto_a_full_queue_is_no_error() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (id, mut theirs) = settled(&mut reactor, Recorder::new(&trace));
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push("xxxx");
+    channel.set_max_outgoing(2);
+    channel.push("");
+    channel.write_all(b"").unwrap();
+    let got = read_while(&mut reactor, &mut theirs, |got| got.len() >= 4);
+    assert_eq!(got, b"xxxx");
+    settle(&mut reactor);
+    assert_eq!(refusals(&trace), 0, "{:?}", trace.lines());
+    assert!(reactor.channel(id).is_some());
+}
+
+/// The producer is not asked before the bytes ahead of it are written: its error cannot take them along.
+#[test]
+fn bytes_ahead_of_a_failing_producer_arrive() {
+    type Fail = fn() -> io::Result<Produced>;
+    let failures: [(&str, Fail); 2] = [
+        ("error:no more", || Err(io::Error::other("no more"))),
+        ("error:panicked: no more", || panic!("no more")),
+    ];
+    for (told, fail) in failures {
+        let mut reactor = Reactor::new().unwrap();
+        let trace = Trace::new();
+        let (id, mut theirs) = settled(&mut reactor, Recorder::new(&trace));
+        let mut channel = reactor.channel(id).unwrap();
+        channel.push("hello");
+        channel.push_with_producer(from_fn(fail));
+        assert_eq!(read_to_end(&mut reactor, &mut theirs), b"hello", "{told}");
+        assert_eq!(trace.lines().last().unwrap(), told);
+    }
+}
+
+#[test]
+fn bytes_ahead_of_a_pending_producer_are_sent_while_it_is_pending() {
+    const SIZE: usize = 60_000;
+    let mut reactor = reactor();
+    let (ours, mut theirs) = narrow_unix_pair();
+    let id = reactor
+        .register(ours, Recorder::new(&Trace::new()))
+        .unwrap();
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push(vec![b'x'; SIZE]);
+    channel.push_with_producer(from_fn(|| Ok(Produced::Pending)));
+    read_while(&mut reactor, &mut theirs, |got| got.len() == SIZE);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, PipeReader, Read, Write},
     net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::net::{UnixDatagram, UnixListener, UnixStream},
     process::{Command, Stdio},
@@ -13,7 +13,7 @@ use asynchat::{
 };
 use socket2::SockRef;
 use util::{
-    Acceptor, Log, Recorder, Trace,
+    Acceptor, DEADLINE, Log, Recorder, Trace,
     peer::{read_to_end, read_while, tcp_pair},
     reactor, serve, settle, turn_until,
 };
@@ -367,55 +367,6 @@ fn std_unix_sockets_and_mio_sockets_are_adopted() {
 }
 
 #[test]
-fn an_accepted_stream_can_be_served_by_another_threads_reactor() {
-    struct HandsOver(asynchat::Handle);
-    impl Dispatcher for HandsOver {
-        fn handle_accepted(
-            &mut self,
-            _: &mut Channel<'_>,
-            stream: asynchat::Stream,
-            _: Address,
-        ) -> Result {
-            self.0.call_soon(move |registry| {
-                registry.register(stream, Echo)?;
-                Ok(())
-            })?;
-            Ok(())
-        }
-    }
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let worker = std::thread::spawn(move || {
-        let mut worker = reactor();
-        worker.call_later(std::time::Duration::from_secs(600), |_| Ok(()));
-        sender.send(worker.handle()).unwrap();
-        worker.run().unwrap();
-        worker.stats()
-    });
-    let handle = receiver.recv().unwrap();
-    let mut reactor = reactor();
-    let id = reactor
-        .listen(([127, 0, 0, 1], 0), HandsOver(handle.clone()))
-        .unwrap();
-    let address = reactor
-        .channel(id)
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .inet()
-        .unwrap();
-    let mut client = TcpStream::connect(address).unwrap();
-    client.write_all(b"over there").unwrap();
-    assert_eq!(
-        read_while(&mut reactor, &mut client, |got| got.len() == 10),
-        b"over there"
-    );
-    handle.stop();
-    let stats = worker.join().unwrap();
-    assert_eq!(stats.bytes_in, 10);
-    assert_eq!(reactor.stats().bytes_in, 0);
-}
-
-#[test]
 fn a_regular_file_or_folder_is_refused_with_a_reason() {
     let mut reactor = reactor();
     for path in ["Cargo.toml", "."] {
@@ -627,28 +578,6 @@ fn a_stream_tells_its_addresses_and_takes_nodelay_before_it_is_registered() {
 }
 
 #[test]
-fn a_detached_socket_lives_on_in_another_reactor() {
-    let mut first = reactor();
-    let mut second = reactor();
-    let (ours, mut theirs) = tcp_pair();
-    let id = first.register(ours, Echo).unwrap();
-    settle(&mut first);
-    let detached = first.channel(id).unwrap().detach().unwrap();
-    assert!(first.is_idle() && first.channel(id).is_none());
-    // What arrives while it belongs to nobody is not lost.
-    theirs.write_all(b"abc").unwrap();
-    second.register(detached.socket, Echo).unwrap();
-    assert_eq!(
-        read_while(&mut second, &mut theirs, |got| got.len() == 3),
-        b"abc"
-    );
-    assert_eq!(
-        first.turn(Some(std::time::Duration::ZERO)).unwrap().events,
-        0
-    );
-}
-
-#[test]
 fn addresses_are_made_from_what_programs_have() {
     let v4: SocketAddr = "127.0.0.1:80".parse().unwrap();
     let made: [Address; 4] = [
@@ -727,4 +656,61 @@ fn a_read_of_a_unix_stream_crosses_message_boundaries() {
         theirs.read(&mut none).unwrap_err().kind(),
         ErrorKind::WouldBlock
     );
+}
+
+/// Registers, detaches and ends the reactor, which must not end the socket.
+fn through_a_reactor(socket: impl Into<Socket>) -> Socket {
+    let mut reactor = reactor();
+    let id = reactor
+        .register(socket, Recorder::new(&Trace::new()))
+        .unwrap();
+    settle(&mut reactor);
+    reactor.channel(id).unwrap().detach().unwrap().socket
+}
+
+#[test]
+fn a_detached_tcp_stream_goes_back_to_the_standard_library() {
+    let (ours, mut theirs) = tcp_pair();
+    let mut stream = through_a_reactor(ours).into_tcp_stream().unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), theirs.local_addr().unwrap());
+    let nothing = stream.read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+    stream.set_nonblocking(false).unwrap();
+    for end in [&stream, &theirs] {
+        end.set_read_timeout(Some(DEADLINE)).unwrap();
+    }
+    theirs.write_all(b"to std").unwrap();
+    let mut got = [0; 6];
+    stream.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"to std");
+    stream.write_all(b"from std").unwrap();
+    drop(stream);
+    let mut got = String::new();
+    theirs.read_to_string(&mut got).unwrap();
+    assert_eq!(got, "from std");
+}
+
+/// The descriptor is whatever it was before.
+#[test]
+fn a_detached_socket_of_another_kind_goes_back_as_a_descriptor() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let socket = through_a_reactor(ours).into_tcp_stream().unwrap_err();
+    let mut stream = UnixStream::from(socket.into_fd().unwrap());
+    theirs.write_all(b"unix").unwrap();
+    let mut got = [0; 4];
+    stream.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"unix");
+
+    let (ours, mut theirs) = io::pipe().unwrap();
+    let mut pipe = PipeReader::from(through_a_reactor(ours).into_fd().unwrap());
+    theirs.write_all(b"pipe").unwrap();
+    pipe.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"pipe");
+
+    let ours = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = ours.local_addr().unwrap();
+    let listener = TcpListener::from(through_a_reactor(ours).into_fd().unwrap());
+    let client = TcpStream::connect(address).unwrap();
+    let from = listener.accept().unwrap().1;
+    assert_eq!(from, client.local_addr().unwrap());
 }

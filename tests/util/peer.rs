@@ -7,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynchat::Reactor;
+use asynchat::{ChannelId, Dispatcher, Reactor};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::DEADLINE;
+use crate::{DEADLINE, settle};
 
 /// Two connected TCP sockets on loopback.
 pub fn tcp_pair() -> (TcpStream, TcpStream) {
@@ -19,6 +19,14 @@ pub fn tcp_pair() -> (TcpStream, TcpStream) {
     let (theirs, from) = listener.accept().unwrap();
     assert_eq!(from, ours.local_addr().unwrap());
     (ours, theirs)
+}
+
+/// Serves one end of a TCP connection, past its greeting, and gives the other end.
+pub fn settled(reactor: &mut Reactor, object: impl Dispatcher) -> (ChannelId, TcpStream) {
+    let (ours, theirs) = tcp_pair();
+    let id = reactor.register(ours, object).unwrap();
+    settle(reactor);
+    (id, theirs)
 }
 
 /// Two connected TCP sockets with small buffers: `ours` cannot send far ahead of what `theirs` reads.
