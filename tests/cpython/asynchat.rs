@@ -163,22 +163,25 @@ fn check_line_terminator(terminator: &'static str, chunk_size: usize) {
 
 // The server returns data in pieces that cut the terminator in every way.
 
+/// line_terminator1
 #[test]
-fn line_terminator1_one_byte() {
+fn a_line_ends_with_one_byte() {
     for chunk_size in 1..=3 {
         check_line_terminator("\n", chunk_size);
     }
 }
 
+/// line_terminator2
 #[test]
-fn line_terminator2_two_bytes() {
+fn a_line_ends_with_two_bytes() {
     for chunk_size in 1..=3 {
         check_line_terminator("\r\n", chunk_size);
     }
 }
 
+/// line_terminator3
 #[test]
-fn line_terminator3_three_bytes() {
+fn a_line_ends_with_three_bytes() {
     for chunk_size in 1..=3 {
         check_line_terminator("qqq", chunk_size);
     }
@@ -202,18 +205,21 @@ fn check_numeric_terminator(length: u64) {
     }
 }
 
+/// numeric_terminator1
 #[test]
-fn numeric_terminator1_a_single_byte() {
+fn a_count_of_one_byte_is_a_frame() {
     check_numeric_terminator(1);
 }
 
+/// numeric_terminator2
 #[test]
-fn numeric_terminator2_six_bytes() {
+fn a_count_of_six_bytes_is_a_frame() {
     check_numeric_terminator(6);
 }
 
+/// none_terminator
 #[test]
-fn none_terminator_collects_everything_in_no_frame() {
+fn without_a_terminator_everything_is_collected_in_no_frame() {
     let data = "hello world, I'm not dead yet!\n";
     let mut run = Run::new(Terminator::None, data.len());
     run.push(data);
@@ -227,8 +233,9 @@ fn none_terminator_collects_everything_in_no_frame() {
     );
 }
 
+/// simple_producer
 #[test]
-fn simple_producer_gives_its_data_piece_by_piece() {
+fn a_simple_producer_gives_its_data_piece_by_piece() {
     let mut run = Run::new("\n", 1000);
     let data = format!("hello world\nI'm not dead yet!\n{SERVER_QUIT}");
     let producer = SimpleProducer::new(data).with_slice_size(8);
@@ -239,8 +246,9 @@ fn simple_producer_gives_its_data_piece_by_piece() {
     );
 }
 
+/// string_producer
 #[test]
-fn string_producer_a_string_is_a_producer() {
+fn a_string_is_a_producer() {
     let mut run = Run::new("\n", 1000);
     let data = format!("hello world\nI'm not dead yet!\n{SERVER_QUIT}");
     run.channel().push_with_producer(data);
@@ -250,8 +258,9 @@ fn string_producer_a_string_is_a_producer() {
     );
 }
 
+/// empty_line
 #[test]
-fn empty_line_is_an_empty_frame() {
+fn an_empty_line_is_an_empty_frame() {
     let mut run = Run::new("\n", 1000);
     run.push("hello world\n\nI'm not dead yet!\n");
     run.push(SERVER_QUIT);
@@ -261,7 +270,7 @@ fn empty_line_is_an_empty_frame() {
     );
 }
 
-/// Python checks that the server got anything at all; here it gets everything, and the client nothing.
+/// close_when_done: Python checks that the server got anything at all; here it gets everything, and the client nothing.
 #[test]
 fn close_when_done_sends_everything_and_reads_nothing() {
     let mut run = Run::new("\n", 1);
@@ -275,7 +284,7 @@ fn close_when_done_sends_everything_and_reads_nothing() {
     assert_eq!(run.finish(), Seen::default());
 }
 
-/// Python's `bytes`, `bytearray` and `memoryview`: here whatever converts into `Bytes`.
+/// push: Python's `bytes`, `bytearray` and `memoryview`: here whatever converts into `Bytes`.
 #[test]
 fn push_takes_every_kind_of_bytes() {
     let mut run = Run::new("\n", 1000);
@@ -289,9 +298,10 @@ fn push_takes_every_kind_of_bytes() {
     assert_eq!(run.finish(), contents(&["bytes"; 6]));
 }
 
-/// Python mocks a `recv` that fails with `EAGAIN`; here the first read of a quiet connection finds nothing.
+/// blockingioerror: Python mocks a `recv` that fails with `EAGAIN`; here the first read of a quiet connection finds
+/// nothing.
 #[test]
-fn blockingioerror_while_reading_is_no_error() {
+fn a_read_that_would_block_is_no_error() {
     let mut reactor = reactor();
     let (here, _there) = std::os::unix::net::UnixStream::pair().unwrap();
     let seen = Rc::new(RefCell::new(Seen::default()));
@@ -307,7 +317,7 @@ fn blockingioerror_while_reading_is_no_error() {
 
 /// `find_prefix_at_end("qwerty\r", "\r\n") == 1` and `("qwertydkjf", "\r\n") == 0`: what is not collected yet.
 #[test]
-fn find_prefix_at_end_is_what_a_read_leaves_held() {
+fn a_start_of_the_terminator_at_the_end_of_a_read_is_held() {
     for (data, collected) in [("qwerty\r", "qwerty"), ("qwertydkjf", "qwertydkjf")] {
         let mut reactor = reactor();
         let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();

@@ -162,7 +162,7 @@ fn for_each_family(test: impl Fn(&Net)) {
 
 /// readwriteexc: `ExitNow` becomes `stop`; any other error goes to `handle_error` and stays there.
 #[test]
-fn handler_exit_propagates() {
+fn stop_leaves_the_loop_and_an_error_does_not() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let trace = Trace::new();
@@ -191,7 +191,7 @@ fn handler_exit_propagates() {
 
 /// readwrite: each kind of readiness reaches exactly one callback. A hang-up is reported by reading.
 #[test]
-fn event_routing() {
+fn each_kind_of_readiness_reaches_one_callback() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let trace = Trace::new();
@@ -243,7 +243,7 @@ fn event_routing() {
 
 /// closeall
 #[test]
-fn close_all_closes_ten() {
+fn close_all_closes_every_channel() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let trace = Trace::new();
@@ -274,7 +274,7 @@ impl Dispatcher for Plain {}
 
 /// basic: both predicates are true by default, and the default handlers switch themselves off.
 #[test]
-fn default_interest() {
+fn both_predicates_are_true_by_default_and_switch_themselves_off() {
     assert!(Plain.readable() && Plain.writable());
     for_each_family(|net| {
         let mut reactor = reactor();
@@ -296,7 +296,7 @@ fn default_interest() {
 
 /// repr
 #[test]
-fn debug_fmt() {
+fn a_channel_shows_its_state_its_type_and_its_address() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let (id, address) = net.listen(&mut reactor, Plain);
@@ -316,7 +316,7 @@ fn debug_fmt() {
 
 /// log, log_info: lines go to the `log` crate, with a target, a level and the channel's name.
 #[test]
-fn log_sink_receives() {
+fn log_lines_have_a_target_a_level_and_the_name_of_the_channel() {
     let log = Log::start();
     for_each_family(|net| {
         let mut reactor = reactor();
@@ -341,7 +341,7 @@ fn log_sink_receives() {
 
 /// unhandled: each default that leaves something undone says so once.
 #[test]
-fn unhandled_defaults_log() {
+fn each_default_that_leaves_something_undone_says_so_once() {
     struct UnhandledRead;
     impl Dispatcher for UnhandledRead {
         fn writable(&self) -> bool {
@@ -410,7 +410,7 @@ fn unhandled_defaults_log() {
 
 /// send: two sends before the connection is made, and a line end after it, arrive in order.
 #[test]
-fn buffered_send() {
+fn what_is_sent_before_the_connection_is_made_arrives_in_order() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let (server, address) = net.server();
@@ -438,7 +438,7 @@ fn buffered_send() {
 
 /// recv, send, dispatcher: descriptors that are no sockets, here the two ends of a pipe.
 #[test]
-fn fd_source_dup_rw() {
+fn the_two_ends_of_a_pipe_are_read_and_written() {
     let mut reactor = reactor();
     let trace = Trace::new();
     let (from, into) = io::pipe().unwrap();
@@ -484,7 +484,7 @@ fn a_regular_file_is_invalid_input() {
 
 /// close_twice
 #[test]
-fn close_idempotent() {
+fn closing_twice_closes_nothing_else() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let (ours, _theirs) = net.pair();
@@ -504,7 +504,7 @@ fn close_idempotent() {
 
 /// handle_connect
 #[test]
-fn connect_fires_once() {
+fn handle_connect_comes_once() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let trace = Trace::new();
@@ -523,7 +523,7 @@ fn connect_fires_once() {
 
 /// handle_accept: the low-level event, with `accept` in the handler's hands.
 #[test]
-fn accept_event() {
+fn handle_accept_may_accept_by_itself() {
     struct Accepts(Trace);
     impl Dispatcher for Accepts {
         fn handle_accept(&mut self, channel: &mut Channel<'_>) -> Result {
@@ -558,7 +558,7 @@ fn accept_event() {
 
 /// handle_accepted: the stream and who it is from.
 #[test]
-fn accepted_pair() {
+fn handle_accepted_gets_the_stream_and_who_it_is_from() {
     struct Keeps(Rc<RefCell<Vec<(Stream, Address)>>>);
     impl Dispatcher for Keeps {
         fn handle_accepted(
@@ -603,7 +603,7 @@ fn greeter(
 
 /// handle_read
 #[test]
-fn read_after_accept_push() {
+fn what_an_accepted_channel_pushes_is_read() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let trace = Trace::new();
@@ -626,7 +626,7 @@ fn read_after_accept_push() {
 
 /// handle_write: comes to who wants it, and only to them.
 #[test]
-fn write_event() {
+fn handle_write_comes_only_to_who_wants_it() {
     for_each_family(|net| {
         for wanted in [true, false] {
             let mut reactor = reactor();
@@ -648,7 +648,7 @@ fn write_event() {
 
 /// handle_close
 #[test]
-fn eof_then_close_once() {
+fn an_end_of_file_is_one_handle_close() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let trace = Trace::new();
@@ -671,7 +671,7 @@ fn eof_then_close_once() {
 
 /// handle_close_after_conn_broken: after a ping-pong the server goes; the client's next write finds out.
 #[test]
-fn epipe_maps_to_close() {
+fn a_write_to_a_peer_that_has_gone_is_one_handle_close() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let trace = Trace::new();
@@ -708,7 +708,7 @@ fn epipe_maps_to_close() {
 /// handle_expt: out-of-band data. Unix sockets have none worth the name, other systems do not report it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
-fn oob_priority() {
+fn out_of_band_data_is_one_handle_expt() {
     for_each_family(|net| {
         if net.family == Family::Unix {
             return;
@@ -738,7 +738,7 @@ fn oob_priority() {
 
 /// handle_error: gets the very error, type and all.
 #[test]
-fn handler_err_reaches_handle_error() {
+fn handle_error_gets_the_very_error() {
     #[derive(Debug, PartialEq)]
     struct DivisionByZero(u32);
     impl std::fmt::Display for DivisionByZero {
@@ -770,7 +770,7 @@ fn handler_err_reaches_handle_error() {
 
 /// connection_attributes: where Python has `accepting`, `connected` and `connecting`, there is one `State`.
 #[test]
-fn state_enum_transitions() {
+fn one_state_stands_for_accepting_connected_and_connecting() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let trace = Trace::new();
@@ -808,7 +808,7 @@ fn state_enum_transitions() {
 
 /// create_socket: type and family as asked for, non-blocking, not inherited by children.
 #[test]
-fn socket_flags() {
+fn sockets_are_non_blocking_and_not_inherited() {
     fn check(net: &Net, what: &str, fd: BorrowedFd<'_>) {
         let socket = SockRef::from(&fd);
         let domain = match net.family {
@@ -862,7 +862,7 @@ fn socket_flags() {
 
 /// bind: an address in use is an error, and leaves nothing behind.
 #[test]
-fn bind_in_use() {
+fn an_address_in_use_is_an_error_and_leaves_nothing_behind() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let (_, address) = net.listen(&mut reactor, Plain);
@@ -874,7 +874,7 @@ fn bind_in_use() {
 
 /// set_reuse_addr: here it is on by default, and can be switched off.
 #[test]
-fn reuse_addr() {
+fn an_address_can_be_used_again_unless_that_is_switched_off() {
     for_each_family(|net| {
         if net.family == Family::Unix {
             return;
@@ -901,7 +901,7 @@ fn reuse_addr() {
 
 /// quick_connect (bpo-10340): a client that resets at once harms neither the loop nor the listener.
 #[test]
-fn accept_then_rst_survives() {
+fn a_client_that_resets_at_once_harms_nobody() {
     for_each_family(|net| {
         let mut reactor = reactor();
         let trace = Trace::new();

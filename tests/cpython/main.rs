@@ -1,4 +1,4 @@
-//! The tests of CPython's own modules, one by one under their names.
+//! The tests of CPython's own modules, one by one; the name there stands above each.
 #![cfg(unix)]
 
 mod asynchat;

@@ -87,6 +87,7 @@ fn a_reset_while_sending_is_one_handle_close_after_the_callback() {
                 Err(error) => break error,
             }
         };
+        assert!(channel.send(b"again").is_err());
         note.add("]");
         Err(error.into())
     }));

@@ -14,9 +14,9 @@ use asynchat::{
 };
 use socket2::{Domain, SockRef, Socket as RawSocket, Type};
 use util::{
-    Recorder, Trace,
+    Recorder, SCRIPTED, Trace,
     peer::{read_while, tcp_pair},
-    reactor, settle, turn_until,
+    reactor, settle, silence_scripted_panics, turn_until,
 };
 
 /// A connection whose `write` refuses more than it can ever take with an error that is no reset.
@@ -303,7 +303,7 @@ impl Dispatcher for Chaos {
         self.log.borrow_mut().clear();
         self.chaos(channel, 20);
         match self.random.next(6) {
-            0 => panic!("a panic after the pushes"),
+            0 => panic!("{SCRIPTED} panic after the pushes"),
             1 => Err("an error after the pushes".into()),
             2 => Err(io::Error::from(ErrorKind::WouldBlock).into()),
             _ => Ok(()),
@@ -331,12 +331,7 @@ impl Dispatcher for Chaos {
 
 #[test]
 fn whatever_a_callback_does_to_its_queue_leaves_whole_and_in_order() {
-    std::panic::set_hook(Box::new(|info| {
-        let text = info.to_string();
-        if !text.contains("a panic after the pushes") {
-            eprintln!("{text}");
-        }
-    }));
+    silence_scripted_panics();
     for seed in 1..5_u64 {
         let mut reactor = Reactor::builder().build().unwrap();
         let (ours, mut theirs) = tcp_pair();

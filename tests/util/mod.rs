@@ -10,6 +10,7 @@ pub mod process;
 use std::{
     cell::RefCell,
     net::SocketAddr,
+    panic,
     rc::Rc,
     sync::{Once, mpsc},
     thread,
@@ -106,6 +107,25 @@ impl Trace {
     pub fn clear(&self) {
         self.0.borrow_mut().clear();
     }
+}
+
+/// Panics whose messages begin so are a test's own: the panic hook keeps quiet about them.
+pub const SCRIPTED: &str = "scripted";
+
+/// Keeps quiet about scripted panics, and prints all others as before.
+pub fn silence_scripted_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let payload = info.payload();
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            if !text.is_some_and(|text| text.starts_with(SCRIPTED)) {
+                print(info);
+            }
+        }));
+    });
 }
 
 type Hook = Box<dyn FnMut(&mut Channel<'_>) -> Result>;
