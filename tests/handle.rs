@@ -22,7 +22,9 @@ use asynchat::{
     Address, BoxError, Channel, Dispatcher, ErrorSource, Handle, Reactor, Registry, Result,
     Stopped, Stream,
 };
-use util::{DEADLINE, Recorder, Trace, peer::tcp_pair, reactor, run, serve, settle, turn_until};
+use util::{
+    DEADLINE, Recorder, Trace, address_of, peer::tcp_pair, reactor, run, serve, settle, turn_until,
+};
 
 /// A reactor with a listener, which keeps `run` waiting for ever.
 fn waiting() -> Reactor {
@@ -334,13 +336,7 @@ fn streams_accepted_here_are_served_by_a_reactor_on_another_thread() {
     let id = reactor
         .listen(([127, 0, 0, 1], 0), HandsOver(theirs.clone()))
         .unwrap();
-    let address = reactor
-        .channel(id)
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .inet()
-        .unwrap();
+    let address = address_of(&mut reactor, id);
     for _ in 0..10 {
         let mut client = TcpStream::connect(address).unwrap();
         client.write_all(b"over there").unwrap();

@@ -11,7 +11,7 @@ use std::{
 
 use asynchat::{Address, Channel, Dispatcher, Reactor, Result, State};
 use util::{
-    DEADLINE, Log, Recorder, Trace,
+    DEADLINE, Log, Recorder, Trace, address_of,
     process::{open_descriptors, with_descriptors},
     serve, turn_until,
 };
@@ -185,13 +185,7 @@ fn a_handler_that_accepts_by_itself_is_not_called_in_a_spin_either() {
         let id = reactor
             .listen(([127, 0, 0, 1], 0), Accepts(trace.clone()))
             .unwrap();
-        let address = reactor
-            .channel(id)
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .inet()
-            .unwrap();
+        let address = address_of(&mut reactor, id);
         let _client = TcpStream::connect(address).unwrap();
         let files = use_up_descriptors();
         let start = Instant::now();

@@ -10,7 +10,7 @@ use std::{
 
 use asynchat::{Address, Channel, ChannelId, Dispatcher, Reactor, Result, State, Stream};
 use util::{
-    Acceptor, Log, Recorder, Trace,
+    Acceptor, Log, Recorder, Trace, address_of,
     peer::{read_to_end, reset, turns},
     reactor, serve, settle, turn_until,
 };
@@ -19,16 +19,6 @@ fn clients(address: SocketAddr, n: usize) -> Vec<TcpStream> {
     (0..n)
         .map(|_| TcpStream::connect(address).unwrap())
         .collect()
-}
-
-fn address_of(reactor: &mut Reactor, id: ChannelId) -> SocketAddr {
-    reactor
-        .channel(id)
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .inet()
-        .unwrap()
 }
 
 /// Connections, listeners not counted.

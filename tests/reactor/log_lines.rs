@@ -4,7 +4,7 @@ use std::{io::Write, net::TcpStream, time::Duration};
 
 use asynchat::{Address, Channel, Dispatcher, Reactor, Result};
 use util::{
-    Acceptor, Log, Recorder, Trace,
+    Acceptor, Log, Recorder, Trace, address_of,
     peer::{read_to_end, refusing, reset, tcp_pair},
     settle, turn_until,
 };
@@ -46,13 +46,7 @@ fn one_connections_life_is_two_lines_that_name_it() {
     let log = Log::start();
     let mut reactor = util::reactor();
     let listener = reactor.listen(([127, 0, 0, 1], 0), Front).unwrap();
-    let address = reactor
-        .channel(listener)
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .inet()
-        .unwrap();
+    let address = address_of(&mut reactor, listener);
     let mut client = TcpStream::connect(address).unwrap();
     let peer = client.local_addr().unwrap();
     client.write_all(b"hello").unwrap();

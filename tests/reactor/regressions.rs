@@ -20,7 +20,7 @@ use std::{
 use asynchat::{Address, Channel, ChannelId, Dispatcher, Reactor, Result, Socket, State};
 use socket2::{Domain, SockRef, Type};
 use util::{
-    Recorder, Trace,
+    Recorder, Trace, address_of,
     peer::{read_to_end, refusing, reset, tcp_pair, turns},
     reactor, settle, turn_until,
 };
@@ -210,13 +210,7 @@ fn a_refused_datagram_is_an_error_of_recv_and_the_socket_lives_on() {
         eprintln!("not checked to the end: somebody took the port");
         return;
     };
-    let from = reactor
-        .channel(id)
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .inet()
-        .unwrap();
+    let from = address_of(&mut reactor, id);
     open.send_to(
         b"now there is",
         (std::net::Ipv4Addr::LOCALHOST, from.port()),
@@ -889,13 +883,7 @@ fn a_listener_is_never_asked_to_write() {
     reactor
         .listen(path.as_path(), Listens(asked.clone()))
         .unwrap();
-    let address = reactor
-        .channel(tcp)
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .inet()
-        .unwrap();
+    let address = address_of(&mut reactor, tcp);
     let _clients = (
         TcpStream::connect(address).unwrap(),
         UnixStream::connect(&path).unwrap(),

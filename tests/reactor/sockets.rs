@@ -13,7 +13,7 @@ use asynchat::{
 };
 use socket2::SockRef;
 use util::{
-    Acceptor, DEADLINE, Log, Recorder, Trace,
+    Acceptor, DEADLINE, Log, Recorder, Trace, address_of,
     peer::{read_to_end, read_while, tcp_pair},
     reactor, serve, settle, turn_until,
 };
@@ -390,14 +390,7 @@ fn the_backlog_is_the_one_asked_for() {
         let id = reactor
             .listen_with(([127, 0, 0, 1], 0), &options, Acceptor(|_: &Address| Echo))
             .unwrap();
-        let port = reactor
-            .channel(id)
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .inet()
-            .unwrap()
-            .port();
+        let port = address_of(&mut reactor, id).port();
         let filter = format!("sport = :{port}");
         let Ok(output) = Command::new("ss").args(["-Hltn", &filter]).output() else {
             eprintln!("skipped: no `ss` to ask the kernel with");
@@ -449,14 +442,7 @@ fn an_ipv6_listener_takes_ipv4_clients_unless_v6_only() {
             eprintln!("skipped: no IPv6");
             return;
         };
-        let port = reactor
-            .channel(id)
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .inet()
-            .unwrap()
-            .port();
+        let port = address_of(&mut reactor, id).port();
         if only {
             let v4 = TcpListener::bind(("127.0.0.1", port)).unwrap();
             assert_eq!(
@@ -520,13 +506,7 @@ fn nodelay_is_set_on_accepted_and_on_connected_streams_when_asked_for() {
                 Acceptor(move |_: &Address| server.take().unwrap()),
             )
             .unwrap();
-        let address = reactor
-            .channel(id)
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .inet()
-            .unwrap();
+        let address = address_of(&mut reactor, id);
         let options = ConnectOptions::new().nodelay(on);
         reactor
             .connect_with(&[address], &options, note("client"))
@@ -565,13 +545,7 @@ fn a_stream_tells_its_addresses_and_takes_nodelay_before_it_is_registered() {
     let id = reactor
         .listen(([127, 0, 0, 1], 0), Inspects(trace.clone()))
         .unwrap();
-    let address = reactor
-        .channel(id)
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .inet()
-        .unwrap();
+    let address = address_of(&mut reactor, id);
     let client = TcpStream::connect(address).unwrap();
     turn_until(&mut reactor, |_| !trace.lines().is_empty());
     assert_eq!(trace.joined(), client.local_addr().unwrap().to_string());

@@ -297,8 +297,14 @@ pub fn serve<D: Dispatcher>(
     let id = registry
         .listen(([127, 0, 0, 1], 0), Acceptor(make))
         .unwrap();
+    let address = address_of(registry, id);
+    (id, address)
+}
+
+/// Where a TCP or UDP socket listens or is bound.
+pub fn address_of(registry: &mut Registry, id: ChannelId) -> SocketAddr {
     let address = registry.channel(id).unwrap().local_addr().unwrap();
-    (id, address.inet().unwrap())
+    address.inet().unwrap()
 }
 
 thread_local! {
