@@ -16,7 +16,6 @@ mod subject;
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
-    sync::Once,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -30,25 +29,9 @@ fn number_from(variable: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
 }
 
-/// Panics that a program asks for are no news.
-fn silence_scripted_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let print = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            let payload = info.payload();
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            let scripted = text.is_some_and(|text| text.starts_with(subject::SCRIPTED));
-            if !scripted {
-                print(info);
-            }
-        }));
-    });
-}
-
 #[test]
 fn no_program_makes_the_reactor_break_a_rule() {
-    silence_scripted_panics();
+    util::silence_scripted_panics();
     let cases = number_from("ASYNCHAT_MODEL_CASES").map_or(CASES, |n| n.try_into().unwrap());
     let seed = number_from("ASYNCHAT_MODEL_SEED").unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

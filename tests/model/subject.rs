@@ -14,6 +14,7 @@ use asynchat::{
     Producer, Reactor, Registry, Result, Socket, State, Stream, Unsent, VisitError,
 };
 use socket2::SockRef;
+use util::{SCRIPTED, peer::refusing};
 
 use crate::{
     expectation::{Direction, Link, Model, Told, View, bytes, install, model, take},
@@ -24,8 +25,6 @@ use crate::{
     },
 };
 
-/// Every panic that a program asks for begins so; the panic hook keeps quiet about them.
-pub const SCRIPTED: &str = "scripted";
 /// More sockets than this are not opened by one program.
 const MOST_LINKS: usize = 10;
 
@@ -38,14 +37,10 @@ pub struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        use socket2::{Domain, Socket, Type};
-        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-        // Bound and not listening: nobody else gets the port, and connecting to it is refused.
-        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        bound.bind(&any.into()).unwrap();
+        let (bound, refusing) = refusing();
         Self {
-            listener: TcpListener::bind(any).unwrap(),
-            refusing: bound.local_addr().unwrap().as_socket().unwrap(),
+            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+            refusing,
             _bound: bound,
         }
     }

@@ -1,0 +1,289 @@
+//! What messages and idle connections cost in memory (R12, R15): no allocation per message in the steady state, and
+//! no input buffer behind a connection that says nothing.
+
+use std::{
+    cell::Cell,
+    io::{ErrorKind, Read, Write},
+    os::unix::net::UnixStream,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use asynchat::{
+    AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, Reactor, Result,
+    Terminator,
+};
+use bytes::Bytes;
+use util::process::with_descriptors;
+
+/// One connection to a reactor, and a buffer for the replies.
+struct Peer {
+    reactor: Reactor,
+    there: UnixStream,
+    reply: Vec<u8>,
+}
+
+impl Peer {
+    fn new(dispatcher: impl Dispatcher) -> Self {
+        let mut reactor = Reactor::builder().propagate_panics(true).build().unwrap();
+        let (here, there) = UnixStream::pair().unwrap();
+        there.set_nonblocking(true).unwrap();
+        reactor.register(here, dispatcher).unwrap();
+        Self {
+            reactor,
+            there,
+            reply: vec![0; 256 * 1024],
+        }
+    }
+
+    /// Sends a message and turns until a reply of `reply` bytes is there.
+    fn exchange(&mut self, message: &[u8], reply: usize) -> &[u8] {
+        self.there.write_all(message).unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        let before = self.reactor.stats().bytes_in;
+        let mut received = 0;
+        while received < reply || self.reactor.stats().bytes_in < before + message.len() as u64 {
+            self.reactor.turn(Some(Duration::from_millis(20))).unwrap();
+            match self.there.read(&mut self.reply[received..]) {
+                Ok(n) => received += n,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            assert!(Instant::now() < end, "{received} of {reply} bytes");
+        }
+        &self.reply[..received]
+    }
+
+    /// How often 1,000 exchanges allocate, after a warm-up of ten.
+    fn allocations(&mut self, message: &[u8], reply: &[u8]) -> usize {
+        let mut exchange = |times: usize| {
+            for _ in 0..times {
+                assert!(
+                    self.exchange(message, reply.len()) == reply,
+                    "another reply"
+                );
+            }
+        };
+        exchange(10);
+        let before = util::heap::allocations();
+        exchange(1_000);
+        util::heap::allocations() - before
+    }
+}
+
+struct Echo;
+
+impl Dispatcher for Echo {
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        channel.recv_with(Write::write_all)??;
+        Ok(())
+    }
+}
+
+#[test]
+fn an_echo_dispatcher_allocates_nothing_per_message() {
+    for size in [1, 100, 10_000, 60_000] {
+        let message = vec![b'x'; size];
+        assert_eq!(
+            Peer::new(Echo).allocations(&message, &message),
+            0,
+            "{size} bytes"
+        );
+    }
+}
+
+/// Answers each line with its length.
+#[derive(Default)]
+struct Lengths(usize);
+
+impl AsyncChat for Lengths {
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.0 += data.len();
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        write!(chat, "{}\r\n", self.0)?;
+        self.0 = 0;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_line_chat_allocates_nothing_per_message() {
+    let mut peer = Peer::new(ChatDispatcher::new(Lengths::default(), "\r\n"));
+    assert_eq!(peer.allocations(b"hello\r\n", b"5\r\n"), 0);
+    let mut peer = Peer::new(ChatDispatcher::new(Lengths::default(), "\r\n").max_frame(100));
+    assert_eq!(peer.allocations(b"a\r\nbc\r\n\r\n", b"1\r\n2\r\n0\r\n"), 0);
+}
+
+#[test]
+fn a_terminator_that_reads_cut_in_two_costs_no_allocation() {
+    let mut peer = Peer::new(ChatDispatcher::new(Lengths::default(), "\r\n.\r\n"));
+    let mut exchange = |times: usize| {
+        for _ in 0..times {
+            peer.exchange(b"hello\r\n", 0);
+            peer.exchange(b"world\r\n.", 0);
+            assert_eq!(peer.exchange(b"\r\n", 4), b"12\r\n");
+        }
+    };
+    exchange(10);
+    let before = util::heap::allocations();
+    exchange(1_000);
+    assert_eq!(util::heap::allocations() - before, 0);
+}
+
+#[test]
+fn headers_and_bodies_in_turn_allocate_nothing_per_message() {
+    /// A header block, then three bytes of body.
+    #[derive(Default)]
+    struct Requests(bool);
+    impl AsyncChat for Requests {
+        fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result {
+            Ok(())
+        }
+        fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+            self.0 = !self.0;
+            if self.0 {
+                chat.set_terminator(3);
+            } else {
+                chat.set_terminator("\r\n\r\n");
+                chat.push("ok");
+            }
+            Ok(())
+        }
+    }
+    let mut peer = Peer::new(ChatDispatcher::new(Requests::default(), "\r\n\r\n"));
+    assert_eq!(
+        peer.allocations(b"POST /\r\n\r\nabcGET\r\n\r\ndef", b"okok"),
+        0
+    );
+}
+
+#[test]
+fn a_sink_allocates_nothing_per_message() {
+    struct Sink(Rc<Cell<u64>>);
+    impl AsyncChat for Sink {
+        fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+            self.0.set(self.0.get() + data.len() as u64);
+            Ok(())
+        }
+        fn found_terminator(&mut self, _: &mut ChatChannel<'_>) -> Result {
+            unreachable!()
+        }
+    }
+    for size in [1, 100, 60_000] {
+        let sunk = Rc::new(Cell::new(0));
+        let sink = ChatDispatcher::new(Sink(Rc::clone(&sunk)), Terminator::None);
+        let mut peer = Peer::new(sink);
+        let message = vec![b'x'; size];
+        assert_eq!(peer.allocations(&message, b""), 0, "{size} bytes");
+        assert_eq!(sunk.get(), 1_010 * size as u64);
+    }
+}
+
+#[test]
+fn shared_bytes_and_a_foreign_channel_cost_no_allocation_either() {
+    /// Passes each line to another channel, by id.
+    struct Passes(ChannelId, Bytes);
+    impl AsyncChat for Passes {
+        fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result {
+            Ok(())
+        }
+        fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+            let (to, shared) = (self.0, self.1.clone());
+            chat.push("heard");
+            if let Some(mut other) = chat.registry().channel(to) {
+                other.push(shared);
+            }
+            Ok(())
+        }
+    }
+    const SIZE: usize = 10_000;
+    let mut peer = Peer::new(ChatDispatcher::new(Lengths::default(), "\n"));
+    let to = peer.reactor.channels().next().unwrap().id;
+    let (here, mut from) = UnixStream::pair().unwrap();
+    from.set_nonblocking(true).unwrap();
+    let passes = Passes(to, vec![b'x'; SIZE].into());
+    peer.reactor
+        .register(here, ChatDispatcher::new(passes, "\n"))
+        .unwrap();
+    let mut heard = [0; 16];
+    let mut exchange = |times: usize| {
+        for _ in 0..times {
+            from.write_all(b"pass it on\n").unwrap();
+            assert!(peer.exchange(b"", SIZE).iter().all(|&byte| byte == b'x'));
+            assert_eq!(from.read(&mut heard).unwrap(), 5);
+        }
+    };
+    exchange(10);
+    let before = util::heap::allocations();
+    exchange(1_000);
+    assert_eq!(util::heap::allocations() - before, 0);
+}
+
+#[test]
+fn an_idle_connection_costs_less_than_330_bytes_of_heap_and_keeps_no_input_buffer() {
+    const CONNECTIONS: usize = 2_000;
+    // mio's poll(2) backend keeps a record of its own for each descriptor.
+    const BOUND: isize = if cfg!(mio_unsupported_force_poll_poll) {
+        600
+    } else {
+        330
+    };
+    /// What is kept for whoever answers next, shared by all.
+    const SPARE: isize = 30;
+    with_descriptors(4096, || {
+        let mut peers = Vec::with_capacity(CONNECTIONS);
+        println!("{CONNECTIONS} connections");
+        let empty = util::heap::live();
+        let mut reactor = Reactor::builder().propagate_panics(true).build().unwrap();
+        let turn_until = |reactor: &mut Reactor, bytes: u64| {
+            let end = Instant::now() + Duration::from_secs(10);
+            while reactor.stats().bytes_in < bytes {
+                reactor.turn(Some(Duration::from_millis(20))).unwrap();
+                assert!(Instant::now() < end);
+            }
+            for _ in 0..3 {
+                reactor.turn(Some(Duration::ZERO)).unwrap();
+            }
+        };
+        let before = util::heap::live();
+        for _ in 0..CONNECTIONS {
+            let (here, there) = UnixStream::pair().unwrap();
+            let chat = ChatDispatcher::new(Lengths::default(), "\r\n").max_frame(8 * 1024);
+            reactor.register(here, chat).unwrap();
+            peers.push(there);
+        }
+        turn_until(&mut reactor, 0);
+        // The reactor's own share, its one read buffer (64 KiB) included, is in here too.
+        let idle = (util::heap::live() - before) / CONNECTIONS.cast_signed();
+        println!("{idle} bytes of heap per idle connection");
+        assert!(idle <= BOUND, "{idle} bytes per idle connection");
+
+        // All speak at once, each of them as much as the read buffer holds, and stop in the middle of a terminator.
+        let mut said = vec![b'x'; 8_000];
+        said.extend_from_slice(b"\r\nand half a\r");
+        for there in &mut peers {
+            there.write_all(&said).unwrap();
+        }
+        turn_until(&mut reactor, (CONNECTIONS * said.len()) as u64);
+        let mut reply = [0; 16];
+        for there in &mut peers {
+            assert_eq!(there.read(&mut reply).unwrap(), 6);
+            assert_eq!(&reply[..6], b"8000\r\n");
+        }
+        let after = (util::heap::live() - before) / CONNECTIONS.cast_signed();
+        println!("{after} bytes of heap per connection after each has spoken");
+        assert!(
+            after <= BOUND + SPARE,
+            "{after} bytes per connection that has spoken"
+        );
+
+        drop((reactor, said));
+        assert_eq!(
+            util::heap::live(),
+            empty,
+            "the reactor left something behind"
+        );
+    });
+}

@@ -1,0 +1,11 @@
+//! Memory: no allocation per message, block or file in the steady state, and what an idle connection keeps.
+//!
+//! Counted on each test's own thread, so the tests do not disturb one another.
+#![cfg(unix)]
+
+mod chat;
+mod files;
+mod producers;
+
+#[global_allocator]
+static ALLOCATOR: util::heap::Counting = util::heap::Counting;

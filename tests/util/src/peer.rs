@@ -1,0 +1,136 @@
+//! Plain std sockets as the other side: connected pairs, resets, ports that refuse, and reading while a reactor turns.
+
+use std::{
+    io::{ErrorKind, Read},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
+    time::{Duration, Instant},
+};
+
+use asynchat::{ChannelId, Dispatcher, Reactor};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::{DEADLINE, settle};
+
+/// Two connected TCP sockets on loopback.
+pub fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (theirs, from) = listener.accept().unwrap();
+    assert_eq!(from, ours.local_addr().unwrap());
+    (ours, theirs)
+}
+
+/// Serves one end of a TCP connection, past its greeting, and gives the other end.
+pub fn settled(reactor: &mut Reactor, object: impl Dispatcher) -> (ChannelId, TcpStream) {
+    let (ours, theirs) = tcp_pair();
+    let id = reactor.register(ours, object).unwrap();
+    settle(reactor);
+    (id, theirs)
+}
+
+/// Two connected TCP sockets with small buffers: `ours` cannot send far ahead of what `theirs` reads.
+pub fn narrow_tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let theirs = listener.accept().unwrap().0;
+    SockRef::from(&ours).set_send_buffer_size(4096).unwrap();
+    (ours, theirs)
+}
+
+/// Two connected Unix streams of which `ours` has a small send buffer.
+pub fn narrow_unix_pair() -> (UnixStream, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    SockRef::from(&ours).set_send_buffer_size(4096).unwrap();
+    (ours, theirs)
+}
+
+/// Closes with a reset instead of an end of file.
+pub fn reset(stream: TcpStream) {
+    SockRef::from(&stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(stream);
+}
+
+/// A loopback address that refuses connections as long as the socket lives: bound, so that nobody else gets the
+/// port, but not listening.
+pub fn refusing() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
+}
+
+/// A listener whose queue is full, so that a further connect gets no answer; with what fills it.
+pub fn unanswering() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    SockRef::from(&listener).listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        waiting.push(stream);
+        assert!(waiting.len() < 100, "the queue of {address} never fills");
+    }
+    (listener, address, waiting)
+}
+
+/// Reads from `stream`, turning the reactor meanwhile, until `done` is satisfied with what came or the stream ends.
+#[track_caller]
+pub fn read_while(
+    reactor: &mut Reactor,
+    stream: &mut (impl Read + NonBlocking),
+    mut done: impl FnMut(&[u8]) -> bool,
+) -> Vec<u8> {
+    stream.set_nonblocking();
+    let end = Instant::now() + DEADLINE;
+    let mut received = Vec::new();
+    let mut buffer = [0; 64 * 1024];
+    while !done(&received) {
+        assert!(
+            Instant::now() < end,
+            "{} bytes, then nothing within {DEADLINE:?}",
+            received.len()
+        );
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => received.extend_from_slice(&buffer[..n]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                reactor.turn(Some(Duration::from_millis(1))).unwrap();
+            }
+            Err(error) => panic!("after {} bytes: {error}", received.len()),
+        }
+    }
+    received
+}
+
+/// Reads until the end of file, turning the reactor meanwhile.
+#[track_caller]
+pub fn read_to_end(reactor: &mut Reactor, stream: &mut (impl Read + NonBlocking)) -> Vec<u8> {
+    read_while(reactor, stream, |_| false)
+}
+
+pub trait NonBlocking {
+    fn set_nonblocking(&self);
+}
+
+impl NonBlocking for TcpStream {
+    fn set_nonblocking(&self) {
+        TcpStream::set_nonblocking(self, true).unwrap();
+    }
+}
+
+impl NonBlocking for UnixStream {
+    fn set_nonblocking(&self) {
+        UnixStream::set_nonblocking(self, true).unwrap();
+    }
+}
+
+/// Turns `n` times without waiting and gives the number of callbacks.
+pub fn turns(reactor: &mut Reactor, n: usize) -> usize {
+    (0..n)
+        .map(|_| reactor.turn(Some(Duration::ZERO)).unwrap().callbacks)
+        .sum()
+}

@@ -1,0 +1,46 @@
+//! What belongs to a process as a whole: its descriptors, and their limit.
+
+use std::{any::type_name, env, process::Command};
+
+/// Descriptors this process has open.
+#[cfg(target_os = "linux")]
+pub fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+const CHILD: &str = "ASYNCHAT_TEST_CHILD";
+
+/// The name under which a test's binary knows it, from the test's function or a closure in it.
+pub fn name_of<F>(_: &F) -> &'static str {
+    // BINARY::MODULE::TEST or BINARY::MODULE::TEST::{{closure}}
+    let name = type_name::<F>();
+    let name = name.strip_suffix("::{{closure}}").unwrap_or(name);
+    name.split_once("::").map_or(name, |(_, name)| name)
+}
+
+/// The whole of a test, in a process of its own with a limit of `descriptors`: the test's binary once more, with this
+/// test alone.
+///
+/// # Panics
+///
+/// If `test` does.
+#[track_caller]
+pub fn with_descriptors<F: FnOnce()>(descriptors: u32, test: F) {
+    if env::var_os(CHILD).is_some() {
+        return test();
+    }
+    let script = format!("ulimit -n {descriptors} && exec \"$0\" --exact --nocapture \"$1\"");
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .arg(env::current_exe().unwrap())
+        .arg(name_of(&test))
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
