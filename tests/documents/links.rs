@@ -4,11 +4,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use crate::{markdown::Page, nothing_wrong, repository, root};
 
-/// Pages that are modules of the documentation too. Their relative links lead nowhere there, so they are references, which
-/// `ON_DOCS_RS` defines anew: src/lib.rs includes it ahead of each page, and the first definition counts.
+/// Pages that are modules of the documentation too, where a relative path leads nowhere. So their links to files are
+/// references, which src/lib.rs defines anew ahead of the page: the first definition counts.
 const MODULES: [&str; 2] = ["docs/guide.md", "docs/porting.md"];
-const ON_DOCS_RS: &str = "docs/links.md";
-const SOURCE: &str = "https://docs.rs/crate/asynchat/latest/source/";
 
 fn is_elsewhere(link: &str) -> bool {
     ["http:", "https:", "mailto:"]
@@ -23,7 +21,7 @@ fn every_link_of_a_page_leads_to_a_file_and_a_heading() {
     };
     let mut wrong = Vec::new();
     let mut checked = 0;
-    for page in pages.iter().filter(|page| page.name != ON_DOCS_RS) {
+    for page in &pages {
         for link in page.links().iter().filter(|link| !is_elsewhere(link)) {
             checked += 1;
             if let Err(why) = resolve(page, link) {
@@ -70,61 +68,38 @@ fn resolve(page: &Page, link: &str) -> Result<(), String> {
 }
 
 #[test]
-fn every_link_of_a_page_that_is_a_module_has_its_goal_on_docs_rs() {
+fn every_link_of_a_page_that_is_a_module_leads_somewhere_in_the_documentation_too() {
     if repository::pages().is_none() {
         return;
     }
-    let definitions = |name: &str| BTreeMap::from_iter(Page::read(name).definitions());
-    let mut there = definitions(ON_DOCS_RS);
+    let lib = repository::text("src/lib.rs");
     let mut wrong = Vec::new();
-    let mut used = Vec::new();
     for name in MODULES {
         let page = Page::read(name);
-        let here = definitions(name);
-        for link in page.links() {
-            let defined = here.values().any(|goal| *goal == link);
-            if !defined && !link.starts_with('#') && !is_elsewhere(&link) {
+        let include = format!("#[doc = include_str!(\"../{name}\")]");
+        let above = lib.split(&include).next().unwrap();
+        let anew: Vec<&str> = above
+            .lines()
+            .rev()
+            .map_while(|line| line.strip_prefix("/// ["))
+            .filter_map(|line| line.split("]: ").next())
+            .collect();
+        let here: BTreeMap<_, _> = page.definitions().into_iter().collect();
+        for reference in here
+            .keys()
+            .filter(|reference| !anew.contains(&reference.as_str()))
+        {
+            wrong.push(format!(
+                "{name}: src/lib.rs does not define [{reference}] anew"
+            ));
+        }
+        for link in page.links().iter().filter(|link| !is_elsewhere(link)) {
+            if !link.starts_with('#') && !here.values().any(|goal| goal == link) {
                 wrong.push(format!("{name}: the link to {link} is no reference"));
             }
         }
-        for (reference, goal) in here {
-            let expected = on_docs_rs(&goal);
-            match there.get(&reference) {
-                Some(known) if *known == expected => {}
-                Some(known) => wrong.push(format!(
-                    "{ON_DOCS_RS}: [{reference}] is {known}, not {expected}"
-                )),
-                None => wrong.push(format!("{ON_DOCS_RS}: no [{reference}]: {expected}")),
-            }
-            used.push(reference);
-        }
     }
-    // A comment, as Markdown has none that leaves nothing behind.
-    there.remove("//");
-    there.retain(|reference, _| !used.contains(reference));
-    wrong.extend(
-        there
-            .keys()
-            .map(|name| format!("{ON_DOCS_RS}: [{name}] is not used")),
-    );
-    assert!(used.len() > 10, "only {used:?}");
     nothing_wrong(wrong);
-}
-
-/// For a link of a page in docs/.
-fn on_docs_rs(goal: &str) -> String {
-    let (path, _) = goal.split_once('#').unwrap_or((goal, ""));
-    if let Some(module) = MODULES
-        .iter()
-        .find(|name| name.ends_with(&format!("/{path}")))
-    {
-        let name = module.trim_start_matches("docs/").trim_end_matches(".md");
-        return format!("crate::{name}");
-    }
-    match path.strip_prefix("../") {
-        Some(below) => format!("{SOURCE}{below}"),
-        None => format!("{SOURCE}docs/{path}"),
-    }
 }
 
 /// Rustdoc itself checks links to items. What is left are links to files, which are not there where the documentation
