@@ -1,4 +1,4 @@
-//! Idioms 4, 23, 37, 38.
+//! Idioms 8 to 11.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},
@@ -11,7 +11,7 @@ use asynchat::{Channel, ChannelId, ConnectOptions, Dispatcher, Exceptional, Regi
 struct Client;
 
 impl Dispatcher for Client {
-    // region 4
+    // region 8
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
         channel.push("NICK porter\r\n");
         Ok(())
@@ -28,14 +28,14 @@ impl Dispatcher for Client {
 
 fn dial(registry: &mut Registry) -> Result<ChannelId> {
     let address: SocketAddr = "127.0.0.1:6667".parse()?;
-    // region 4
+    // region 8
     let id = registry.connect(address, Client)?;
     // end
     Ok(id)
 }
 
 fn dial_name(registry: &mut Registry, host: &str, port: u16) -> Result<ChannelId> {
-    // region 38
+    // region 9
     // Blocks while the name is looked up: only before `run`.
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
     let options = ConnectOptions::new().timeout(Duration::from_secs(5)); // for each address
@@ -70,7 +70,7 @@ struct Request {
 
 impl Dispatcher for Request {
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-        // region 23
+        // region 10
         let request = channel.recv_with(|_, data| data.to_vec())?;
         let id = channel.registry().connect(self.server, Upstream)?;
         if let Some(mut upstream) = channel.registry().channel(id) {
@@ -85,7 +85,7 @@ struct Link {
     address: SocketAddr,
 }
 
-// region 37
+// region 11
 impl Link {
     fn dial_again(&self, registry: &mut Registry) {
         let address = self.address;

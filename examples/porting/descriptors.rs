@@ -1,4 +1,4 @@
-//! Idioms 42, 46 to 48.
+//! Idioms 7, 20, 47, 48.
 
 use std::{
     net::TcpListener,
@@ -20,7 +20,7 @@ impl Dispatcher for Console {
 }
 
 fn watch_stdin(registry: &mut Registry) -> Result<ChannelId> {
-    // region 42
+    // region 47
     let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
     let id = registry.register(stdin, Console)?; // any OwnedFd: pipe, eventfd, inotify, serial line
     // end
@@ -28,7 +28,7 @@ fn watch_stdin(registry: &mut Registry) -> Result<ChannelId> {
 }
 
 fn inherited(registry: &mut Registry, descriptor: OwnedFd) -> Result<ChannelId> {
-    // region 46
+    // region 7
     let listener = TcpListener::from(descriptor); // or UnixListener: a bare OwnedFd counts as a pipe
     let id = registry.register(listener, Server)?;
     // end
@@ -36,7 +36,7 @@ fn inherited(registry: &mut Registry, descriptor: OwnedFd) -> Result<ChannelId> 
 }
 
 fn hang_up(channel: &mut Channel<'_>) {
-    // region 47
+    // region 20
     channel.shutdown_write(); // ends this side, behind what is queued; reading goes on
     channel.close(); // ends both, now
     // end

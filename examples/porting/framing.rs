@@ -1,4 +1,4 @@
-//! Idioms 7 to 13.
+//! Idioms 21 to 27.
 
 use asynchat::{ChatDispatcher, Dispatcher, Registry, Result, Stream};
 
@@ -6,7 +6,7 @@ mod binary {
     use super::*;
     use asynchat::{AsyncChat, ChatChannel};
 
-    // region 7
+    // region 21
     const END: &[u8] = b"\0---\0";
     // end
 
@@ -16,7 +16,7 @@ mod binary {
     }
 
     impl AsyncChat for Rpc {
-        // region 7
+        // region 21
         fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
             self.message.extend_from_slice(data);
             Ok(())
@@ -32,7 +32,7 @@ mod binary {
     }
 
     fn serve(registry: &mut Registry, stream: Stream) -> Result {
-        // region 7
+        // region 21
         registry.register(
             stream,
             ChatDispatcher::new(Rpc::default(), END).max_frame(1 << 20),
@@ -54,7 +54,7 @@ mod commands {
 
     impl Pop3 {
         fn command(&mut self, chat: &mut ChatChannel<'_>, line: &str) -> Result {
-            // region 8
+            // region 22
             let (command, arg) = line.split_once(' ').unwrap_or((line, ""));
             match command.to_lowercase().as_str() {
                 "user" => self.cmd_user(chat, arg),
@@ -84,7 +84,7 @@ mod http {
         data: Vec<u8>,
     }
 
-    // region 9
+    // region 23
     enum Part {
         Head,
         Body,
@@ -97,7 +97,7 @@ mod http {
             Ok(())
         }
 
-        // region 9
+        // region 23
         fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
             let data = std::mem::take(&mut self.data);
             match self.part {
@@ -122,7 +122,7 @@ mod http {
         }
 
         fn upgrade(&mut self, chat: &mut ChatChannel<'_>) {
-            // region 10
+            // region 25
             chat.set_terminator(Terminator::None); // everything goes to collect_incoming_data
             // end
         }
@@ -151,7 +151,7 @@ mod records {
             Ok(())
         }
 
-        // region 12
+        // region 26
         fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
             let data = std::mem::take(&mut self.data);
             self.in_body = !self.in_body;
@@ -180,7 +180,7 @@ mod unframed {
     }
 
     impl Dispatcher for Node {
-        // region 13
+        // region 27
         fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
             channel.recv_with(|_, data| self.buffer.extend_from_slice(data))?;
             while let Some(length) = message_length(&self.buffer)? {

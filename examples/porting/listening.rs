@@ -1,4 +1,4 @@
-//! Idioms 1 to 3, 14, 44, 45.
+//! Idioms 1 to 6.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Dispatcher for Server {
 
 impl Dispatcher for Session {
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
-        // region 14
+        // region 4
         channel.push(format!("220 hello, {}\r\n", self.peer));
         // end
         Ok(())
@@ -47,7 +47,7 @@ impl Dispatcher for Session {
 }
 
 fn limited() -> Result<Reactor> {
-    // region 44
+    // region 5
     let reactor = Reactor::builder().max_channels(100).build()?;
     // end
     Ok(reactor)
@@ -73,7 +73,7 @@ impl Dispatcher for Full {
 }
 
 fn close_zombies(registry: &mut Registry) {
-    // region 45
+    // region 6
     let is_old = |age| age > Duration::from_secs(30 * 60);
     let zombies: Vec<ChannelId> = registry
         .channels()

@@ -1,4 +1,4 @@
-//! Idioms 30 to 36, 41.
+//! Idioms 39 to 46.
 
 use std::{
     net::UdpSocket,
@@ -15,7 +15,7 @@ struct Server;
 impl Dispatcher for Server {}
 
 fn work(registry: &mut Registry, client: ChannelId, job: String) {
-    // region 30
+    // region 39
     let handle = registry.handle();
     thread::spawn(move || {
         let answer = job.to_uppercase(); // something slow
@@ -31,7 +31,7 @@ fn work(registry: &mut Registry, client: ChannelId, job: String) {
 }
 
 fn in_a_thread() -> Result {
-    // region 31
+    // region 40
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || -> Result {
         let mut reactor = Reactor::new()?; // made where it runs: it cannot be sent
@@ -47,14 +47,14 @@ fn in_a_thread() -> Result {
 }
 
 fn pump(reactor: &mut Reactor) -> Result {
-    // region 32
+    // region 41
     reactor.turn(Some(Duration::ZERO))?; // once a frame of the game
     // end
     Ok(())
 }
 
 fn two_maps() -> Result {
-    // region 33
+    // region 42
     let mut public = Reactor::new()?;
     let mut private = Reactor::new()?;
     public.listen(([127, 0, 0, 1], 0), Server)?;
@@ -71,7 +71,7 @@ struct Shell;
 
 impl Shell {
     fn cmd_exit(&mut self, channel: &mut Channel<'_>) {
-        // region 34
+        // region 43
         channel.registry().stop(); // run() returns after this turn; or shutdown(grace)
         // end
     }
@@ -86,7 +86,7 @@ impl AsyncChat for Session {
         Ok(())
     }
 
-    // region 35
+    // region 44
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         chat.set_idle_timeout(Some(Duration::from_secs(300)));
         Ok(())
@@ -100,7 +100,7 @@ impl AsyncChat for Session {
     // end
 
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        // region 36
+        // region 45
         let (id, silence) = (chat.id(), Duration::from_secs(300));
         let registry = chat.registry();
         let moved = self
@@ -137,7 +137,7 @@ struct Resolver;
 
 impl Dispatcher for Resolver {
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-        // region 41
+        // region 46
         let mut packet = [0; 512];
         for _ in 0..32 {
             let (length, from) = channel.recv_from(&mut packet)?; // no more: `?` leaves, and it counts as Ok
@@ -149,7 +149,7 @@ impl Dispatcher for Resolver {
 }
 
 fn resolve(registry: &mut Registry) -> Result<ChannelId> {
-    // region 41
+    // region 46
     let id = registry.register(UdpSocket::bind("0.0.0.0:53")?, Resolver)?;
     // end
     Ok(id)

@@ -1,4 +1,4 @@
-//! Idioms 5, 6, 15 to 19, 39.
+//! Idioms 12 to 19.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,7 +19,7 @@ struct Client {
 
 impl Dispatcher for Client {
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
-        // region 5
+        // region 12
         channel.push(format!("GET {} HTTP/1.0\r\n\r\n", self.path));
         // end
         Ok(()) // no buffer, no writable(), no handle_write()
@@ -27,14 +27,14 @@ impl Dispatcher for Client {
 }
 
 fn smtp_quit(chat: &mut ChatChannel<'_>) {
-    // region 15
+    // region 14
     chat.push("221 Bye\r\n");
     chat.close_when_done();
     // end
 }
 
 fn send_file(chat: &mut ChatChannel<'_>, path: &str) -> Result {
-    // region 16
+    // region 15
     let body = FilePart::new(File::open(path)?, ..)?; // first this, then the status line
     chat.push("HTTP/1.0 200 OK\r\n\r\n");
     chat.push_file(body);
@@ -42,14 +42,14 @@ fn send_file(chat: &mut ChatChannel<'_>, path: &str) -> Result {
     Ok(())
 }
 
-// region 17
+// region 16
 fn send_logged(chat: &mut ChatChannel<'_>, page: impl Producer + 'static, log: Rc<Cell<u64>>) {
     let logged = HookedProducer::new(page, move |bytes| log.set(log.get() + bytes));
     chat.push_with_producer(CoalescingProducer::new(logged));
 }
 // end
 
-// region 18
+// region 17
 struct Follow {
     lines: Rc<RefCell<VecDeque<String>>>,
 }
@@ -76,7 +76,7 @@ fn publish(
 }
 // end
 
-// region 19
+// region 18
 fn call_in_order(chat: &mut ChatChannel<'_>, done: impl FnOnce(&mut Registry) + Send + 'static) {
     let handle = chat.registry().handle();
     chat.push_with_producer(HookedProducer::new("", move |_| {
@@ -90,7 +90,7 @@ fn call_in_order(chat: &mut ChatChannel<'_>, done: impl FnOnce(&mut Registry) + 
 // end
 
 fn traffic(registry: &Registry) -> (u64, u64) {
-    // region 39
+    // region 19
     let stats = registry.stats(); // per channel: ChannelInfo, from registry.channels()
     (stats.bytes_in, stats.bytes_out)
     // end

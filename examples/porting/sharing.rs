@@ -1,4 +1,4 @@
-//! Idioms 20, 22, 24, 25, 28, 40, 43.
+//! Idioms 28 to 34.
 
 use std::{net::SocketAddr, thread, time::Duration};
 
@@ -12,7 +12,7 @@ struct Room {
 }
 
 impl Room {
-    // region 20
+    // region 28
     fn broadcast(&mut self, registry: &mut Registry, from: ChannelId, line: &str) {
         self.members.retain(|&id| registry.channel(id).is_some()); // whoever has left
         for &id in self.members.iter().filter(|&&id| id != from) {
@@ -29,7 +29,7 @@ struct Half {
 }
 
 fn couple(registry: &mut Registry, stream: Stream, server: SocketAddr) -> Result {
-    // region 22
+    // region 29
     let up = registry.connect(server, Half { partner: None })?;
     let partner = Some(up);
     let down = registry.register(stream, Half { partner })?;
@@ -39,7 +39,7 @@ fn couple(registry: &mut Registry, stream: Stream, server: SocketAddr) -> Result
 }
 
 impl Dispatcher for Half {
-    // region 22
+    // region 29
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
         let data = channel.recv_with(|_, data| data.to_vec())?;
         if let Some(mut partner) = self.partner.and_then(|id| channel.registry().channel(id)) {
@@ -65,7 +65,7 @@ struct Slow {
 }
 
 impl Dispatcher for Slow {
-    // region 24
+    // region 30
     fn readable(&self) -> bool {
         self.allowance > 0
     }
@@ -94,7 +94,7 @@ struct Transfer {
 
 impl Dispatcher for Transfer {
     fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
-        // region 28
+        // region 32
         if let Some(mut control) = channel.registry().channel(self.control) {
             control.push("226 Transfer complete\r\n");
         }
@@ -115,7 +115,7 @@ impl AsyncChat for Rpc {
         Ok(())
     }
 
-    // region 43
+    // region 33
     fn readable(&self) -> bool {
         self.unanswered < 10
     }
@@ -129,7 +129,7 @@ impl AsyncChat for Rpc {
     }
     // end
 
-    // region 40
+    // region 34
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
         log::error!("{}: {error}", chat.describe());
         chat.push("500 internal error\r\n"); // the error's text is for you, not for the peer
@@ -138,7 +138,7 @@ impl AsyncChat for Rpc {
     // end
 }
 
-// region 43
+// region 33
 fn answer_from_thread(handle: &Handle, id: ChannelId, answer: Vec<u8>) {
     // Fails only when the reactor is gone.
     let _ = handle.call_soon(move |registry| {

@@ -396,7 +396,7 @@ fn the_list_of_names_is_that_of_python() {
 }
 
 #[test]
-fn every_idiom_is_there_once_and_followed_by_rust() {
+fn the_idioms_are_numbered_in_reading_order_and_each_is_followed_by_rust() {
     let page = page();
     let idioms = page.split_once("\n## 48 idioms\n").unwrap().1;
     let idioms = idioms.split_once("\n## ").unwrap().0;
@@ -416,8 +416,7 @@ fn every_idiom_is_there_once_and_followed_by_rust() {
         }
     }
     assert_eq!(waiting, [0; 0], "without Rust");
-    seen.sort_unstable();
-    assert_eq!(seen, (1..=48).collect::<Vec<_>>());
+    assert_eq!(seen, (1..=48).collect::<Vec<_>>(), "in reading order");
 }
 
 /// A program that listens, ended when the test is over.

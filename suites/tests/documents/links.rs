@@ -1,8 +1,12 @@
 //! Links: of the pages, to files and headings; of the source's documentation, to nothing that rustdoc leaves behind.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use crate::{markdown::Page, nothing_wrong, repository, root};
+
+/// Pages that are modules of the documentation too, where a relative path leads nowhere. So their links to files are
+/// references, which src/lib.rs defines anew ahead of the page: the first definition counts.
+const MODULES: [&str; 2] = ["docs/guide.md", "docs/porting.md"];
 
 fn is_elsewhere(link: &str) -> bool {
     ["http:", "https:", "mailto:"]
@@ -61,6 +65,41 @@ fn resolve(page: &Page, link: &str) -> Result<(), String> {
     } else {
         Err("no such heading".to_owned())
     }
+}
+
+#[test]
+fn every_link_of_a_page_that_is_a_module_leads_somewhere_in_the_documentation_too() {
+    if repository::pages().is_none() {
+        return;
+    }
+    let lib = repository::text("src/lib.rs");
+    let mut wrong = Vec::new();
+    for name in MODULES {
+        let page = Page::read(name);
+        let include = format!("#[doc = include_str!(\"../{name}\")]");
+        let above = lib.split(&include).next().unwrap();
+        let anew: Vec<&str> = above
+            .lines()
+            .rev()
+            .map_while(|line| line.strip_prefix("/// ["))
+            .filter_map(|line| line.split("]: ").next())
+            .collect();
+        let here: BTreeMap<_, _> = page.definitions().into_iter().collect();
+        for reference in here
+            .keys()
+            .filter(|reference| !anew.contains(&reference.as_str()))
+        {
+            wrong.push(format!(
+                "{name}: src/lib.rs does not define [{reference}] anew"
+            ));
+        }
+        for link in page.links().iter().filter(|link| !is_elsewhere(link)) {
+            if !link.starts_with('#') && !here.values().any(|goal| goal == link) {
+                wrong.push(format!("{name}: the link to {link} is no reference"));
+            }
+        }
+    }
+    nothing_wrong(wrong);
 }
 
 /// Rustdoc itself checks links to items. What is left are links to files, which are not there where the documentation

@@ -161,6 +161,16 @@ impl Page {
         goals.map(str::to_owned).collect()
     }
 
+    /// What defines a reference: its name and its goal.
+    pub fn definitions(&self) -> Vec<(String, String)> {
+        let prose = self.prose();
+        let lines = prose.lines();
+        let pairs = lines.filter_map(|line| line.strip_prefix('[')?.split_once("]: "));
+        pairs
+            .map(|(name, goal)| (name.to_owned(), goal.trim().to_owned()))
+            .collect()
+    }
+
     /// The names of references in the prose, `[text][name]` or `[name][]`, that nothing defines.
     pub fn undefined(&self) -> Vec<String> {
         let prose = self.prose();
