@@ -221,6 +221,9 @@
 //! |---|---|---|
 //! | `testing` | off | `asynchat::testing`: tests of handlers without ports, threads or sleeps |
 #![forbid(unsafe_code)]
+// Examples of the documentation show items that nothing in them calls.
+#![doc(test(attr(deny(warnings), allow(dead_code))))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod address;

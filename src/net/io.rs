@@ -71,6 +71,7 @@ macro_rules! on_socket {
     };
 }
 
+#[cfg(unix)]
 pub(crate) use on_socket;
 
 impl Io {

@@ -2,7 +2,9 @@
 
 use std::{io, net::SocketAddr};
 
-use socket2::{Domain, Protocol, SockRef, Type};
+#[cfg(unix)]
+use socket2::SockRef;
+use socket2::{Domain, Protocol, Type};
 
 use crate::{
     address::Address,

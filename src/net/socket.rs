@@ -7,12 +7,11 @@ use std::{
     net::{self, SocketAddr},
 };
 
+#[cfg(unix)]
+use crate::net::io::on_socket;
 use crate::{
     address::Address,
-    net::{
-        io::{Io, on_socket},
-        stream::Stream,
-    },
+    net::{io::Io, stream::Stream},
 };
 
 /// A socket or descriptor to be registered: anything `Into<Socket>`.
