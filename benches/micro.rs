@@ -12,6 +12,7 @@ mod error {
 #[allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     reason = "a private module of which this uses some"
 )]
 #[path = "../src/id.rs"]

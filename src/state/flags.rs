@@ -355,13 +355,13 @@ mod tests {
         plain.warn();
         assert!(plain.only_io_due());
         let due: [fn(&mut Flags); 9] = [
-            |flags| drop(flags.begin_closing()),
+            |flags| assert!(flags.begin_closing()),
             |flags| flags.leave_read_unhandled(),
             |flags| flags.congest(),
             |flags| flags.refuse_push(),
             |flags| flags.request_read(),
             |flags| flags.peer_finished(),
-            |flags| drop(flags.peer_reset()),
+            |flags| assert!(flags.peer_reset()),
             |flags| flags.end_sending(),
             |flags| flags.shut_down(),
         ];
