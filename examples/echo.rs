@@ -30,5 +30,5 @@ fn main() -> Result {
     let mut reactor = Reactor::new()?;
     reactor.listen(&address, EchoServer)?;
     println!("echoing on {address}");
-    reactor.run()
+    Ok(reactor.run()?)
 }

@@ -24,7 +24,7 @@ use crate::{
 ///     registry.stop();
 ///     Ok(())
 /// }));
-/// reactor.run()
+/// Ok(reactor.run()?)
 /// # }
 /// ```
 #[derive(Clone)]
@@ -81,7 +81,7 @@ impl Handle {
     ///     drop(hold);
     ///     posted
     /// });
-    /// reactor.run()
+    /// Ok(reactor.run()?)
     /// # }
     /// ```
     pub fn hold(&self) -> Hold {

@@ -10,7 +10,7 @@ use std::{
 use mio::{Events, Poll, Token, Waker};
 
 use crate::{
-    error::{ErrorSource, Result},
+    error::ErrorSource,
     id::ChannelId,
     net::readiness::EventBits,
     state::{
@@ -42,7 +42,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 ///     println!("tick");
 ///     Ok(())
 /// });
-/// reactor.run()   // returns: no channel and no timer is left
+/// Ok(reactor.run()?)   // returns: no channel and no timer is left
 /// # }
 /// ```
 ///
@@ -82,7 +82,7 @@ impl Reactor {
     ///
     /// # Errors
     /// Only when the poller fails. Errors of callbacks belong to their channels (R9).
-    pub fn run(&mut self) -> Result {
+    pub fn run(&mut self) -> io::Result<()> {
         self.registry.begin_life();
         loop {
             if std::mem::take(&mut self.registry.stopping) {
@@ -106,13 +106,13 @@ impl Reactor {
     ///
     /// # Errors
     /// Only when the poller fails.
-    pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn> {
+    pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
         self.registry.begin_life();
         self.pass(max_wait)
     }
 
     /// A turn of the life in progress: what `run` still has to do after a shutdown does not begin a new one.
-    fn pass(&mut self, max_wait: Option<Duration>) -> Result<Turn> {
+    fn pass(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
         let callbacks = self.registry.stats.callbacks;
         let mark = self.registry.timers.mark();
         let wait = self.wait(max_wait);
@@ -157,7 +157,7 @@ impl Reactor {
         Some(max_wait.map_or(until, |wait| wait.min(until)))
     }
 
-    fn poll(&mut self, wait: Option<Duration>) -> Result<usize> {
+    fn poll(&mut self, wait: Option<Duration>) -> io::Result<usize> {
         let mut polled = self.poll.poll(&mut self.events, wait);
         if is_interrupted(&polled) {
             // Perhaps the process was stopped for long: what arrived meanwhile comes before timers that are due.

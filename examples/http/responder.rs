@@ -138,13 +138,11 @@ fn run(args: Args) -> Result {
         timeout: args.timeout,
     };
     let address = args.listen.address();
-    let id = reactor
-        .listen(address, server)
-        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let id = reactor.listen(address, server)?;
     if let Some(listener) = reactor.channel(id) {
         cli::say(&format!("serving at http://{}/", listener.local_addr()?))?;
     }
-    reactor.run()
+    Ok(reactor.run()?)
 }
 
 fn main() -> ExitCode {

@@ -37,7 +37,7 @@ fn in_a_thread() -> Result {
         let mut reactor = Reactor::new()?; // made where it runs: it cannot be sent
         reactor.listen(([127, 0, 0, 1], 0), Server)?;
         tell.send(reactor.handle())?;
-        reactor.run()
+        Ok(reactor.run()?)
     });
     let handle = told.recv()?;
     // ... the test, or the rest of the program ...

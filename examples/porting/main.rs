@@ -118,6 +118,6 @@ fn main() -> Result {
     let id = reactor.listen(([127, 0, 0, 1], port), Server::default())?;
     let address = reactor.channel(id).ok_or("closed")?.local_addr()?;
     println!("listening on {address}");
-    reactor.run()
+    Ok(reactor.run()?)
 }
 // end

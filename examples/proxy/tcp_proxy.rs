@@ -261,9 +261,7 @@ fn run(args: Args) -> Result {
         handle: reactor.handle(),
         short: false,
     };
-    let id = reactor
-        .listen_with(args.listen, &ListenOptions::new(), proxy)
-        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    let id = reactor.listen_with(args.listen, &ListenOptions::new(), proxy)?;
     if let Some(listener) = reactor.channel(id) {
         let address = listener.local_addr()?;
         cli::say(&format!(
@@ -271,7 +269,7 @@ fn run(args: Args) -> Result {
             args.to
         ))?;
     }
-    reactor.run()
+    Ok(reactor.run()?)
 }
 
 fn main() -> ExitCode {

@@ -44,7 +44,7 @@ impl Server {
                 .build()?;
             reactor.register(listener, Acceptor::new(file))?;
             tell.send(reactor.handle())?;
-            reactor.run()
+            Ok(reactor.run()?)
         });
         match told.recv() {
             Ok(handle) => Ok(Self {

@@ -128,7 +128,7 @@ fn run(args: Args) -> Result {
         Way::Messages => return messages::run(reactor, listener),
     };
     signals::shut_down_on_signal(reactor.handle(), GRACE)?;
-    reactor.run()
+    Ok(reactor.run()?)
 }
 
 fn main() -> ExitCode {

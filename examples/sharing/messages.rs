@@ -182,7 +182,7 @@ pub(crate) fn run(mut reactor: Reactor, listener: TcpListener) -> Result {
     for thread in threads {
         thread.join().map_err(|_| "a worker has panicked")??;
     }
-    outcome
+    Ok(outcome?)
 }
 
 /// A reactor is made where it runs. Its handle comes out.
@@ -193,7 +193,7 @@ fn start_worker() -> Result<(Handle, JoinHandle<Result>)> {
         // Without a channel `run` would return at once.
         let _hold = reactor.handle().hold();
         tell.send(reactor.handle())?;
-        reactor.run()
+        Ok(reactor.run()?)
     });
     Ok((told.recv()?, thread))
 }

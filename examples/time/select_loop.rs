@@ -53,9 +53,7 @@ impl Dispatcher for Client {}
 fn run(Args { port }: Args) -> Result {
     let mut reactor = Reactor::new()?;
     signals::shut_down_on_signal(reactor.handle(), SECOND)?;
-    let service = reactor
-        .listen((Ipv4Addr::LOCALHOST, port), Service)
-        .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}"))?;
+    let service = reactor.listen((Ipv4Addr::LOCALHOST, port), Service)?;
     if let Some(service) = reactor.channel(service) {
         cli::say(&format!("listening on {}", service.local_addr()?))?;
     }

@@ -152,7 +152,10 @@ fn listen(registry: &mut Registry, args: &Args) -> io::Result<Address> {
     let wanted = SocketAddr::new(args.bind, args.port);
     let udp = (!args.tcp_only)
         .then(|| UdpSocket::bind(wanted))
-        .transpose()?;
+        .transpose()
+        .map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {wanted}: {error}"))
+        })?;
     let mut address = match &udp {
         Some(udp) => udp.local_addr()?.into(),
         None => Address::Inet(wanted),
@@ -190,12 +193,9 @@ fn run(args: Args) -> Result {
     };
     let mut reactor = Reactor::new()?;
     signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
-    let address = listen_somewhere(&mut reactor, &args).map_err(|error| {
-        let wanted = SocketAddr::new(args.bind, args.port);
-        format!("cannot listen on {wanted} ({protocols}): {error}")
-    })?;
+    let address = listen_somewhere(&mut reactor, &args)?;
     cli::say(&format!("listening on {address} ({protocols})"))?;
-    reactor.run()
+    Ok(reactor.run()?)
 }
 
 fn main() -> ExitCode {

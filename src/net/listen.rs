@@ -1,6 +1,6 @@
 //! How listeners are made: the options of the socket under them.
 
-use std::{io, net::SocketAddr};
+use std::{error::Error, fmt, io, net::SocketAddr};
 
 #[cfg(unix)]
 use socket2::SockRef;
@@ -80,24 +80,31 @@ impl ListenOptions {
     }
 
     pub(crate) fn bind(&self, address: &Address) -> io::Result<Io> {
-        match address {
+        let bound = match address {
             Address::Inet(addr) => self.bind_tcp(*addr),
             #[cfg(unix)]
-            Address::Unix(path) => {
-                let listener = mio::net::UnixListener::bind(path)?;
-                SockRef::from(&listener).listen(self.backlog)?;
-                Ok(Io::UnixListener(listener))
-            }
+            Address::Unix(path) => self.bind_unix(mio::net::UnixListener::bind(path)),
             #[cfg(target_os = "linux")]
             Address::Abstract(name) => {
                 use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
-                let listener =
-                    mio::net::UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
-                SockRef::from(&listener).listen(self.backlog)?;
-                Ok(Io::UnixListener(listener))
+                self.bind_unix(
+                    SocketAddr::from_abstract_name(name)
+                        .and_then(|name| mio::net::UnixListener::bind_addr(&name)),
+                )
             }
-            other => Err(unsupported("listen on", other)),
-        }
+            other => return Err(unsupported("listen on", other)),
+        };
+        bound.map_err(|error| {
+            let address = address.clone();
+            io::Error::new(error.kind(), CannotListen { address, error })
+        })
+    }
+
+    #[cfg(unix)]
+    fn bind_unix(&self, listener: io::Result<mio::net::UnixListener>) -> io::Result<Io> {
+        let listener = listener?;
+        SockRef::from(&listener).listen(self.backlog)?;
+        Ok(Io::UnixListener(listener))
     }
 
     fn bind_tcp(&self, addr: SocketAddr) -> io::Result<Io> {
@@ -132,5 +139,24 @@ impl ListenOptions {
         Ok(Io::TcpListener(mio::net::TcpListener::from_std(
             socket.into(),
         )))
+    }
+}
+
+/// Inside an [`io::Error`]: the system's own error does not name the address.
+#[derive(Debug)]
+struct CannotListen {
+    address: Address,
+    error: io::Error,
+}
+
+impl fmt::Display for CannotListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.address, self.error)
+    }
+}
+
+impl Error for CannotListen {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
     }
 }

@@ -96,7 +96,8 @@ impl Registry {
     /// ```
     ///
     /// # Errors
-    /// What `socket`, `bind` and `listen` say (`AddrInUse`, `PermissionDenied`, …).
+    /// That of `socket`, `bind` or `listen` (kind `AddrInUse`, `PermissionDenied`, …), with the address in its text; its
+    /// `source` is the system's own.
     pub fn listen(
         &mut self,
         addr: impl Into<Address>,
@@ -230,6 +231,22 @@ impl Registry {
     /// A way into this reactor from other threads.
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.mailbox))
+    }
+
+    /// The ids of all open channels, for a loop in whose body channels are closed or pushed to. O(channels).
+    ///
+    /// ```
+    /// # use asynchat::Registry;
+    /// fn say_to_all(registry: &mut Registry, line: &'static str) {
+    ///     for id in registry.ids() {
+    ///         if let Some(mut channel) = registry.channel(id) {
+    ///             channel.push(line);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn ids(&self) -> Vec<ChannelId> {
+        self.slots.iter().map(|(_, slot)| slot.id).collect()
     }
 
     /// A look at every open channel. O(channels).

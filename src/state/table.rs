@@ -26,10 +26,6 @@ impl Registry {
         find(&mut self.slots, id).map(|slot| (slot, &self.poll))
     }
 
-    pub(crate) fn ids(&self) -> Vec<ChannelId> {
-        self.slots.iter().map(|(_, slot)| slot.id).collect()
-    }
-
     /// Channels that count for `max_channels`.
     pub(crate) fn connections(&self) -> usize {
         self.slots.len() - self.listeners

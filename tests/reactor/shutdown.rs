@@ -422,7 +422,10 @@ fn close_all_closes_every_channel_without_callbacks_and_leaves_timers() {
         Ok(())
     });
     assert_eq!(reactor.channels().count(), 4);
+    let listed: Vec<_> = reactor.channels().map(|info| info.id).collect();
+    assert_eq!(reactor.ids(), listed);
     reactor.close_all();
+    assert!(reactor.ids().is_empty());
     assert_eq!(reactor.channels().count(), 0);
     assert_eq!(reactor.stats().channels, 0);
     run(&mut reactor);

@@ -420,6 +420,13 @@ fn two_listeners_share_a_port_with_reuse_port_only() {
         .unwrap();
     let error = reactor.listen(&address, acceptor("third")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    let text = error.to_string();
+    assert!(
+        text.starts_with(&format!("cannot listen on {address}: ")),
+        "{text}"
+    );
+    let source = error.get_ref().and_then(std::error::Error::source).unwrap();
+    assert!(source.is::<std::io::Error>());
     // The kernel spreads by a hash of the client's port: 64 clients never all fall on one side.
     let clients: Vec<_> = (0..64)
         .map(|_| TcpStream::connect(address.inet().unwrap()).unwrap())

@@ -268,13 +268,11 @@ fn run(args: Args) -> Result {
     signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
     let room = Room::new(args.rate.get(), args.max_outgoing);
     let address = args.listen.address();
-    let id = reactor
-        .listen(address, room)
-        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let id = reactor.listen(address, room)?;
     if let Some(listener) = reactor.channel(id) {
         cli::say(&format!("listening on {}", listener.local_addr()?))?;
     }
-    reactor.run()
+    Ok(reactor.run()?)
 }
 
 fn main() -> ExitCode {

@@ -95,17 +95,15 @@ fn run(args: Args) -> Result {
     let (address, monitor_address) = (args.listen.address(), args.monitor());
     let mut reactor = Reactor::builder().max_outgoing(args.max_outgoing).build()?;
     signals::shut_down_on_signal(reactor.handle(), GRACE)?;
-    let room = room::open(&mut reactor, address, args.max_users.get())
-        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let room = room::open(&mut reactor, address, args.max_users.get())?;
     let monitor = password
         .map(|password| reactor.listen(monitor_address, monitor::Monitor::new(room, &password)))
-        .transpose()
-        .map_err(|error| format!("cannot listen on {monitor_address}: {error}"))?;
+        .transpose()?;
     say_where(&mut reactor, "listening", room)?;
     if let Some(monitor) = monitor {
         say_where(&mut reactor, "monitor", monitor)?;
     }
-    reactor.run()
+    Ok(reactor.run()?)
 }
 
 fn main() -> ExitCode {

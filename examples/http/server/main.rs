@@ -149,7 +149,7 @@ fn serve(plan: &Plan, wanted: SocketAddr, announce: impl FnOnce(SocketAddr) -> R
         false,
         HttpServer(server),
     )?)?;
-    reactor.run()
+    Ok(reactor.run()?)
 }
 
 fn main() -> ExitCode {

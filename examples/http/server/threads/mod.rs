@@ -79,7 +79,7 @@ pub(crate) fn run(
         let handles = crew.handles.clone();
         signals::end_on_signal(front.handle(), move |front| end(front, &handles))?;
         announce(address)?;
-        front.run()
+        Ok(front.run()?)
     };
     let outcome = serve();
     drop(front);
@@ -137,7 +137,8 @@ impl Crew {
     fn listen(&mut self, plan: &Plan, wanted: SocketAddr) -> Result<SocketAddr> {
         if wanted.port() != 0 {
             // Who shares the port too is found only by a listener that does not share it.
-            TcpListener::bind(wanted).map_err(|error| worker::cannot_listen(wanted, &error))?;
+            TcpListener::bind(wanted)
+                .map_err(|error| format!("cannot listen on {wanted}: {error}"))?;
         }
         let mut address = wanted;
         for thread in 0..plan.threads {
@@ -236,7 +237,7 @@ fn work(
     // There is no connection yet.
     let _hold = reactor.handle().hold();
     ready.send((reactor.handle(), address))?;
-    reactor.run()
+    Ok(reactor.run()?)
 }
 
 /// The listener of the front.

@@ -86,13 +86,11 @@ pub(crate) fn listen(
         // An answer should not wait for the acknowledgement of the one before.
         .nodelay(true)
         .reuse_port(reuse_port);
-    let id = registry
-        .listen_with(wanted, &options, listener)
-        .map_err(|error| cannot_listen(wanted, &error))?;
+    let id = registry.listen_with(wanted, &options, listener)?;
     note_progress(registry, id);
     match registry.channel(id).map(|listener| listener.local_addr()) {
         Some(Ok(Address::Inet(address))) => Ok(address),
-        Some(Err(error)) => Err(cannot_listen(wanted, &error).into()),
+        Some(Err(error)) => Err(error.into()),
         _ => Ok(wanted),
     }
 }
@@ -111,7 +109,3 @@ fn note_progress(registry: &mut Registry, listener: ChannelId) {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn note_progress(_: &mut Registry, _: ChannelId) {}
-
-pub(crate) fn cannot_listen(on: SocketAddr, error: &std::io::Error) -> String {
-    format!("cannot listen on {on}: {error}")
-}
