@@ -190,7 +190,7 @@ impl Channel<'_> {
     }
 
     /// Gives bytes back; the next read returns them before anything else. For a handler that has read too far before
-    /// [`replace`](Self::replace) or [`detach`](Self::detach), with an [example](#handing-over).
+    /// [`replace`](Self::replace) or [`detach`](Self::detach), with an [example](Channel#handing-over).
     pub fn unread(&mut self, bytes: impl Into<Bytes>) {
         let mut bytes = bytes.into();
         if bytes.is_empty() {

@@ -1,8 +1,9 @@
 //! One registered socket, as callbacks and lookups see it.
 
-pub(crate) mod handover;
 mod input;
 mod output;
+
+pub(crate) mod handover;
 
 use std::{io, time::Duration};
 

@@ -11,7 +11,14 @@ use crate::{
 /// One registered socket with its outgoing queue and its timeouts: the argument of every callback.
 ///
 /// [`Registry::channel`] finds it by id. It behaves alike whether it is the callback's own channel or one looked up by
-/// id.
+/// id. Its methods are in these sections:
+///
+/// - [Reading](Channel#reading)
+/// - [Sending](Channel#sending), and the [limits of the outgoing queue](Channel#limits-of-the-outgoing-queue)
+/// - [Closing and timeouts](Channel#closing-and-timeouts)
+/// - [Handing over](Channel#handing-over), to another object or out of the reactor
+/// - [Identity and state](Channel#identity-and-state), with the way to the [registry](Self::registry)
+/// - [Interest and socket options](Channel#interest-and-socket-options)
 ///
 /// Every call is harmless after [`close`](Self::close): reads and [`send`](Self::send) fail with `NotConnected`, and
 /// pushes are dropped.

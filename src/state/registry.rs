@@ -33,7 +33,13 @@ pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>
 ///
 /// A [`Reactor`](crate::Reactor) dereferences to it, so the same calls set a program up and serve it from inside
 /// callbacks ([`Channel::registry`](crate::Channel::registry)). `run` and `turn` are methods of `Reactor` alone: a
-/// callback cannot start a nested loop.
+/// callback cannot start a nested loop. The methods are in these sections:
+///
+/// - [Opening](Registry#opening) sockets: register, listen, connect
+/// - [Looking up](Registry#looking-up) channels and counters, and [chats](Registry#chats)
+/// - [Timers](Registry#timers)
+/// - [Ending](Registry#ending) the loop
+/// - [Other threads](Registry#other-threads)
 ///
 /// An id is looked up in O(1). If a callback pushes to other channels, the reactor sends their queues at the end of the
 /// turn, each in as few writes as possible.
