@@ -152,6 +152,7 @@ impl<'r> Channel<'r> {
 /// impl Dispatcher for Session {
 ///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
 ///         channel.set_idle_timeout(Some(Duration::from_secs(60)));
+///         channel.set_linger(Duration::from_secs(2), 64 * 1024); // for `close_when_done`
 ///         Ok(())
 ///     }
 ///     fn handle_timeout(&mut self, channel: &mut Channel<'_>) -> Result {

@@ -38,7 +38,7 @@ use crate::{
 /// # }
 /// ```
 impl Channel<'_> {
-    /// Writes to the socket now, past the queue. Returns the number of bytes taken, which may be less than all.
+    /// Writes to the socket now, without the queue. Returns the number of bytes taken, which may be less than all.
     ///
     /// For a handler with its own buffer, as in asyncore, and for connected datagram sockets. [`push`](Self::push)
     /// takes all.

@@ -186,6 +186,35 @@ impl<'r> ChatChannel<'r> {
     }
 
     /// Like [`Channel::replace`]. Bytes that were read and not yet handed out go to the new object.
+    ///
+    /// ```
+    /// use asynchat::{AsyncChat, Channel, ChatChannel, Dispatcher, Result};
+    /// use std::io::Write;
+    ///
+    /// /// Any line switches to the echo protocol.
+    /// struct Switch;
+    /// impl AsyncChat for Switch {
+    ///     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result {
+    ///         Ok(())
+    ///     }
+    ///     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+    ///         chat.replace(Echo);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// struct Echo;
+    /// impl Dispatcher for Echo {
+    ///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         Ok(channel.recv_with(Write::write_all)??)
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// let mut peer = asynchat::testing::Harness::chat(Switch, "\r\n");
+    /// peer.feed("UPGRADE echo\r\nhello");
+    /// assert_eq!(peer.output(), b"hello");
+    /// # }
+    /// ```
     pub fn replace(&mut self, d: impl Dispatcher) {
         self.give_back();
         self.channel.replace(d);

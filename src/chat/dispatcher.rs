@@ -48,6 +48,7 @@ const EMPTY_FRAMES: usize = 1000;
 /// # let stream = TcpStream::connect(listener.local_addr()?)?;
 /// let mut reactor = Reactor::new()?;
 /// let dispatcher = ChatDispatcher::new(Session::default(), "\r\n").max_frame(8 * 1024);
+/// assert_eq!(dispatcher.chat().frames, 0);
 /// let id = reactor.register(stream, dispatcher)?;
 /// // From elsewhere, the session is reached by the channel's id.
 /// let frames = reactor.with_chat(id, |session: &mut Session, _chat| session.frames)?;

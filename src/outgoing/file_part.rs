@@ -25,7 +25,8 @@ use std::{
 /// assert_eq!((part.offset(), part.len()), (2, 8));
 /// assert_eq!(std::io::read_to_string(&mut part)?, "23456789");
 /// assert!(part.is_empty());
-/// let modified = part.into_file().metadata()?.modified()?;
+/// let modified = part.file().metadata()?.modified()?;
+/// drop(part.into_file());
 /// # let _ = modified; Ok(()) }
 /// ```
 #[derive(Debug)]

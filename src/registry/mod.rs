@@ -54,6 +54,7 @@ use crate::{
 ///
 /// // A host name is resolved first; this blocks. All its addresses are tried in order.
 /// let addresses: Vec<_> = ("localhost", 7).to_socket_addrs()?.collect();
+/// reactor.connect_any(&addresses, Client)?;
 /// let options = ConnectOptions::new().timeout(Duration::from_secs(3)).nodelay(true);
 /// reactor.connect_with(&addresses, &options, Client)?;
 /// # Ok(())
@@ -332,7 +333,7 @@ impl Registry {
 
 /// # Other threads
 impl Registry {
-    /// A [`Handle`], which posts work to this reactor from other threads. They may be any number.
+    /// A [`Handle`], which posts work to this reactor from any number of other threads.
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.mailbox))
     }

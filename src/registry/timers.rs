@@ -19,6 +19,7 @@ use crate::{
 ///
 /// # fn main() -> asynchat::Result {
 /// let mut reactor = Reactor::new()?;
+/// let start = reactor.now();
 /// let tick = reactor.call_every(Duration::from_millis(1), |registry| {
 ///     println!("{} channels", registry.stats().channels);
 ///     Ok(())
@@ -28,6 +29,7 @@ use crate::{
 ///     Ok(())
 /// });
 /// reactor.run()?; // returns because no timer is left
+/// assert!(reactor.now() - start >= Duration::from_millis(5));
 /// # Ok(())
 /// # }
 /// ```

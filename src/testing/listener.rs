@@ -70,6 +70,25 @@ impl Listener {
 
     /// Like [`with_builder`](Self::with_builder), for an object that needs the [`Handle`] of its reactor.
     ///
+    /// ```
+    /// use asynchat::{testing::Listener, *};
+    ///
+    /// /// Accepts one connection, then ends the loop.
+    /// struct Once(Handle);
+    /// impl Dispatcher for Once {
+    ///     fn handle_accepted(&mut self, channel: &mut Channel<'_>, _: Stream, _: Address) -> Result {
+    ///         self.0.shutdown(std::time::Duration::ZERO);
+    ///         channel.close();
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut listener = Listener::with_handle(Reactor::builder(), Once);
+    /// let mut peer = listener.connect();
+    /// assert!(peer.is_closed());
+    /// assert!(listener.registry().is_idle());
+    /// ```
+    ///
     /// # Panics
     /// If the system has no descriptor for a poller.
     pub fn with_handle<D: Dispatcher>(builder: Builder, d: impl FnOnce(Handle) -> D) -> Self {

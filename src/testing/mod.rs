@@ -369,6 +369,17 @@ impl Harness {
     }
 
     /// Connects a new peer to the listener at `address` in this reactor. `None` if there is no such listener.
+    ///
+    /// ```
+    /// # use asynchat::{testing::Harness, *};
+    /// # struct Idle;
+    /// # impl Dispatcher for Idle {}
+    /// let mut first = Harness::new(Idle);
+    /// first.registry().listen(([127, 0, 0, 1], 8007), Idle).expect("in memory");
+    /// let second = first.connect_to(([127, 0, 0, 1], 8007)).expect("a listener");
+    /// assert_ne!(first.address(), second.address());
+    /// assert!(first.connect_to(([127, 0, 0, 1], 9)).is_none());
+    /// ```
     pub fn connect_to(&mut self, address: impl Into<Address>) -> Option<Self> {
         Self::arrive(&self.world, &address.into())
     }
