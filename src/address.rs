@@ -1,4 +1,4 @@
-//! Where a socket is bound or connected to: an IP address and port, or a Unix socket name.
+//! The address of a socket: an IP address and port, or the name of a Unix socket.
 
 use std::{
     fmt,
@@ -9,13 +9,19 @@ use std::{
 
 /// The address of a socket.
 ///
+/// Functions that need one take anything that converts into it: `([127, 0, 0, 1], 80)`, `(Ipv6Addr::UNSPECIFIED, 80)`,
+/// a `SocketAddr`, a `&Path`. Text is parsed.
+///
 /// ```
 /// use asynchat::Address;
 ///
 /// let v4: Address = "127.0.0.1:8037".parse().unwrap();
 /// assert_eq!(v4, Address::from(([127, 0, 0, 1], 8037)));
+/// assert_eq!((v4.port(), v4.inet().map(|inet| inet.is_ipv4())), (Some(8037), Some(true)));
+///
 /// let unix: Address = "unix:/run/echo.sock".parse().unwrap();
 /// assert_eq!(unix.to_string(), "unix:/run/echo.sock");
+/// assert_eq!(unix.path(), Some("/run/echo.sock".as_ref()));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -26,12 +32,12 @@ pub enum Address {
     Unix(PathBuf),
     /// A Unix socket in Linux's abstract namespace, without the leading NUL.
     Abstract(Vec<u8>),
-    /// A Unix socket that was never bound (most clients), or a descriptor that has no address.
+    /// A Unix socket that was never bound, as most clients are, or a descriptor without an address.
     Unnamed,
 }
 
 impl Address {
-    /// The IP address and port, if it has one.
+    /// The IP address and port; `None` for a Unix socket.
     #[must_use]
     pub fn inet(&self) -> Option<SocketAddr> {
         match self {
@@ -40,13 +46,13 @@ impl Address {
         }
     }
 
-    /// The port, if it has one.
+    /// The port; `None` for a Unix socket.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.inet().map(|address| address.port())
     }
 
-    /// The path of a Unix socket bound to one.
+    /// The path of a Unix socket that is bound to one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -79,8 +85,8 @@ impl fmt::Display for AddressParseError {
 
 impl std::error::Error for AddressParseError {}
 
-/// Reads `IP:PORT`, `unix:PATH` or, on Linux, `unix:@NAME`; host names are not resolved, because that would block
-/// the loop.
+/// Reads `IP:PORT`, `unix:PATH` or, on Linux and Android, `unix:@NAME`. Host names are not resolved, because that would
+/// block the loop.
 impl FromStr for Address {
     type Err = AddressParseError;
 

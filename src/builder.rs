@@ -1,4 +1,4 @@
-//! Sizes and policies of a reactor, each with its default.
+//! Sizes and policies of a reactor, with their defaults.
 
 use std::{io, time::Duration};
 
@@ -13,10 +13,29 @@ use crate::{
 
 /// Makes a [`Reactor`] with other sizes and policies than the defaults.
 ///
+/// | | default | |
+/// |---|--:|---|
+/// | [`max_channels`](Self::max_channels) | no limit | past it listeners pause |
+/// | [`max_outgoing`](Self::max_outgoing) | 64 MiB | length of an outgoing queue |
+/// | [`watermarks`](Self::watermarks) | 64 KiB, 256 KiB | where a queue is congested |
+/// | [`linger`](Self::linger) | 5 s, 1 MiB | wait of `close_when_done` for the end of file |
+/// | [`connect_timeout`](Self::connect_timeout) | 30 s | one attempt to one address |
+/// | [`read_buffer`](Self::read_buffer) | 64 KiB | most bytes of one `recv_with` |
+/// | [`write_budget`](Self::write_budget) | 1 MiB | one channel's output in one visit |
+/// | [`accept_budget`](Self::accept_budget) | 64 | one listener's connections in one visit |
+/// | [`events`](Self::events) | 1,024 | events of one poll, at first |
+/// | [`propagate_panics`](Self::propagate_panics) | off | whether a panic leaves the loop |
+/// | [`on_error`](Self::on_error) | a log line | errors that belong to no channel |
+///
 /// ```
+/// use std::time::Duration;
+///
 /// # fn main() -> std::io::Result<()> {
 /// let reactor = asynchat::Reactor::builder()
 ///     .max_channels(10_000)
+///     .max_outgoing(1024 * 1024)
+///     .watermarks(16 * 1024, 64 * 1024)
+///     .connect_timeout(Duration::from_secs(5))
 ///     .on_error(|_registry, source, error| eprintln!("{source:?}: {error}"))
 ///     .build()?;
 /// # let _ = reactor; Ok(()) }
@@ -50,76 +69,83 @@ impl Builder {
         }
     }
 
-    /// Events taken from the poller at once, at first. Default 1,024; doubles when a poll fills it. At least 1.
+    /// Sets the number of events taken from the poller at once, at first; it doubles when a poll fills it. Default
+    /// 1,024. 0 counts as 1.
     pub fn events(mut self, events: usize) -> Self {
         self.policy.events = events.max(1);
         self
     }
 
-    /// Size in bytes of the buffer lent by [`Channel::recv_with`](crate::Channel::recv_with). Default 64 KiB. At
-    /// least 1.
+    /// Sets the size in bytes of the buffer lent by [`Channel::recv_with`](crate::Channel::recv_with). Default 64 KiB.
+    /// 0 counts as 1.
     pub fn read_buffer(mut self, bytes: usize) -> Self {
         self.policy.read_buffer = bytes.max(1);
         self
     }
 
-    /// Bytes one channel may flush in one visit before the others get their turn. Default 1 MiB. At least 1.
+    /// Sets how many bytes one channel may send in one visit before the others get their turn. Default 1 MiB. 0 counts
+    /// as 1.
     pub fn write_budget(mut self, bytes: usize) -> Self {
         self.policy.write_budget = bytes.max(1);
         self
     }
 
-    /// Connections one listener may accept in one visit before the others get their turn. Default 64. At least 1.
+    /// Sets how many connections one listener may accept in one visit before the others get their turn. Default 64. 0
+    /// counts as 1.
     pub fn accept_budget(mut self, connections: usize) -> Self {
         self.policy.accept_budget = connections.max(1);
         self
     }
 
-    /// Channels, listeners not counted, past which listeners stop accepting. Default: no limit.
+    /// Sets the number of channels, listeners not counted, at which listeners stop accepting. Default: no limit. 0
+    /// counts as 1.
     ///
-    /// They go on once a sixteenth of it (at least one channel) is free. New connections wait in the kernel's
-    /// backlog meanwhile. At least 1.
+    /// They continue once a sixteenth of it (at least one channel) is free. New connections wait in the kernel's
+    /// backlog meanwhile.
     pub fn max_channels(mut self, channels: usize) -> Self {
         self.policy.max_channels = channels.max(1);
         self
     }
 
-    /// Watermarks of every outgoing queue in bytes (R14). Default 64 KiB and 256 KiB. `low` is cut to `high`.
+    /// Sets the watermarks of every outgoing queue in bytes. Default 64 KiB and 256 KiB. A `low` above `high` counts as
+    /// `high`.
+    ///
+    /// Above `high` a queue is [congested](crate::Channel::is_congested). When it has fallen to `low`, `handle_drain`
+    /// is called.
     pub fn watermarks(mut self, low: usize, high: usize) -> Self {
         self.policy.limits.low = low.min(high);
         self.policy.limits.high = high;
         self
     }
 
-    /// Bytes an outgoing queue may hold; past it the channel gets [`OutgoingFull`](crate::OutgoingFull). Default
-    /// 64 MiB.
+    /// Sets the largest length of an outgoing queue in bytes. A push past it is dropped and reported as
+    /// [`OutgoingFull`](crate::OutgoingFull). Default 64 MiB.
     pub fn max_outgoing(mut self, bytes: usize) -> Self {
         self.policy.limits.max = bytes;
         self
     }
 
-    /// How long, and for how many bytes of discarded input, `close_when_done` waits for the peer's end of file
-    /// after everything is sent (R10). Default 5 s and 1 MiB.
+    /// Sets how long, and for how many bytes of discarded input, `close_when_done` waits for the peer's end of file
+    /// after everything is sent. Default 5 s and 1 MiB.
     pub fn linger(mut self, time: Duration, bytes: usize) -> Self {
         self.policy.limits.linger_time = time;
         self.policy.limits.linger_bytes = bytes;
         self
     }
 
-    /// How long one connection attempt to one address may take. Default 30 s.
+    /// Sets how long one connection attempt to one address may take. Default 30 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.policy.connect_timeout = timeout;
         self
     }
 
-    /// Lets a callback's panic leave `turn` and `run` instead of handing it to `handle_error`. For tests. Default
-    /// off.
+    /// Lets a callback's panic leave `turn` and `run` instead of passing it to `handle_error`. For tests. Default off.
     pub fn propagate_panics(mut self, on: bool) -> Self {
         self.policy.propagate_panics = on;
         self
     }
 
-    /// Called with the errors and panics of timers and posted calls. Default: a line in the log.
+    /// Sets the function that gets the errors and panics of timers and posted calls. Default: a line in the log.
     pub fn on_error(
         mut self,
         hook: impl FnMut(&mut Registry, ErrorSource, BoxError) + 'static,
@@ -131,22 +157,22 @@ impl Builder {
     /// Makes the reactor.
     ///
     /// # Errors
-    /// When the system has no descriptor or memory for a poller.
+    /// If the system has no descriptor or memory for a poller.
     pub fn build(self) -> io::Result<Reactor> {
         Reactor::with_policy(self.policy, self.on_error)
     }
 }
 
 impl Reactor {
-    /// A reactor with the defaults of [`Builder`].
+    /// Makes a reactor with the defaults of [`Builder`].
     ///
     /// # Errors
-    /// When the system has no descriptor or memory for a poller.
+    /// If the system has no descriptor or memory for a poller.
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
     }
 
-    /// Sizes and policies other than the defaults.
+    /// A [`Builder`], for sizes and policies other than the defaults.
     pub fn builder() -> Builder {
         Builder::new()
     }

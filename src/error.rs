@@ -1,4 +1,4 @@
-//! Error types, and the one place that decides what an error out of a callback means (R8, R9).
+//! Error types, and the one place that classifies an error of a callback (R8, R9).
 
 use std::{
     error::Error,
@@ -11,16 +11,16 @@ use crate::{id::ChannelId, net::errno::ESHUTDOWN};
 /// Any error a callback may return.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What callbacks and the loop return; `Ok(())` unless said otherwise.
+/// The result of callbacks. Without parameters it is `Ok(())` or any error.
 pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
-/// Why [`Registry::with`](crate::Registry::with) could not lend the object behind a channel.
+/// The reason why [`Registry::with`](crate::Registry::with) could not lend the object behind a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VisitError {
-    /// The channel is closed, or its object was dropped because nothing can call it any more.
+    /// The channel is closed, or its object is dropped because no callback can follow.
     Closed,
-    /// A callback of this very object is running further up the stack.
+    /// A callback of this object is running further up the stack.
     Busy,
     /// The object behind the channel is of another type than the one asked for.
     WrongType,
@@ -38,7 +38,7 @@ impl fmt::Display for VisitError {
 
 impl Error for VisitError {}
 
-/// The reactor a [`Handle`](crate::Handle) belongs to is gone; what was posted will not run.
+/// The reactor of a [`Handle`](crate::Handle) is dropped; the posted call will not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
@@ -50,11 +50,11 @@ impl fmt::Display for Stopped {
 
 impl Error for Stopped {}
 
-/// A callback panicked; handed to that channel's `handle_error` (R9).
+/// A callback panicked. Passed to that channel's `handle_error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Panicked {
-    /// The panic's message, or a note that it carried none.
+    /// The message of the panic, or a note that it had none.
     pub message: String,
 }
 
@@ -77,13 +77,13 @@ impl fmt::Display for Panicked {
 
 impl Error for Panicked {}
 
-/// A push went past `max_outgoing`; it was not queued (R14).
+/// A push exceeded `max_outgoing` and was dropped. Passed to the channel's `handle_error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutgoingFull {
     /// The channel whose queue is full.
     pub channel: ChannelId,
-    /// Bytes queued when the push was refused.
+    /// Bytes queued when the push was dropped.
     pub queued: usize,
     /// The limit in bytes.
     pub limit: usize,
@@ -106,7 +106,7 @@ impl fmt::Display for OutgoingFull {
 
 impl Error for OutgoingFull {}
 
-/// A frame grew past `max_frame` before its terminator came (R17).
+/// A frame exceeded `max_frame` before its terminator came. Passed to the channel's `handle_error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FrameTooLong {
@@ -128,7 +128,7 @@ impl fmt::Display for FrameTooLong {
 
 impl Error for FrameTooLong {}
 
-/// What an error out of a callback or a system call means for a channel.
+/// What an error of a callback or a system call means for a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// `WouldBlock` and `Interrupted`: nothing happened.
@@ -164,7 +164,7 @@ pub(crate) fn meaning_of_io(error: &io::Error) -> Meaning {
     }
 }
 
-/// Where an error came from that belongs to no channel.
+/// The source of an error that belongs to no channel; see [`Builder::on_error`](crate::Builder::on_error).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorSource {
@@ -190,7 +190,7 @@ pub(crate) fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, ChannelClosed)
 }
 
-/// Runs code of the user's; its panic is the result, unless it is to leave the loop.
+/// Runs code of the user's and returns its panic, unless panics are to leave the loop.
 #[inline(always)]
 pub(crate) fn guard<R>(propagate: bool, f: impl FnOnce() -> R) -> std::thread::Result<R> {
     match catch_unwind(AssertUnwindSafe(f)) {

@@ -1,4 +1,4 @@
-//! The way into a reactor from other threads (R21): a post box, and mio's waker for whom it asks to wake.
+//! The way into a reactor from other threads (R21): a post box and mio's waker.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -8,23 +8,24 @@ use crate::{
     threads::mailbox::Mailbox,
 };
 
-/// Posts work to a reactor from any thread; clone it freely.
+/// Posts work to a reactor from any thread. Cloning it is cheap.
 ///
-/// It does not keep [`Reactor::run`](crate::Reactor::run) from ending when no channel and no timer is left: for that
-/// there is [`hold`](Self::hold).
+/// A handle does not keep [`Reactor::run`](crate::Reactor::run) from returning when no channel and no timer is left; a
+/// [`Hold`] does.
 ///
 /// ```
 /// use std::{thread, time::Duration};
 ///
 /// # fn main() -> asynchat::Result {
 /// let mut reactor = asynchat::Reactor::new()?;
-/// reactor.call_later(Duration::from_secs(60), |_| Ok(()));   // keeps run() busy
+/// reactor.call_later(Duration::from_secs(60), |_| Ok(())); // keeps run() busy
 /// let handle = reactor.handle();
 /// thread::spawn(move || handle.call_soon(|registry| {
 ///     registry.stop();
 ///     Ok(())
 /// }));
-/// Ok(reactor.run()?)
+/// reactor.run()?;
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
@@ -33,14 +34,16 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Runs `f` on the loop's thread, in the order of the calls; at most 1,024 a turn.
+    /// Runs `f` on the loop's thread, in the order of the calls, at most 1,024 in a turn.
     ///
-    /// A call does not keep [`Reactor::run`](crate::Reactor::run) from ending; what is still posted when the
-    /// reactor is dropped is dropped with it. An error or panic of `f` goes to the reactor's error hook. Not to be
-    /// called from a signal handler itself (it takes a lock): use a thread that waits for signals.
+    /// A posted call does not keep [`Reactor::run`](crate::Reactor::run) from returning. Calls still posted when the
+    /// reactor is dropped are dropped with it. An error or panic of `f` goes to
+    /// [`Builder::on_error`](crate::Builder::on_error).
+    ///
+    /// Do not call it from a signal handler, because it takes a lock: use a thread that waits for signals.
     ///
     /// # Errors
-    /// [`Stopped`] once the reactor is gone.
+    /// [`Stopped`] once the reactor is dropped.
     pub fn call_soon(
         &self,
         f: impl FnOnce(&mut Registry) -> Result + Send + 'static,
@@ -48,18 +51,19 @@ impl Handle {
         self.mailbox.post(Box::new(f))
     }
 
-    /// Makes `run` return after the turn in progress. See [`Registry::stop`].
+    /// Makes `run` return after the current turn; see [`Registry::stop`]. Does nothing once the reactor is dropped.
     pub fn stop(&self) {
         self.post_or_ignore(Registry::stop);
     }
 
-    /// Ends everything gracefully. See [`Registry::shutdown`].
+    /// Ends everything gracefully; see [`Registry::shutdown`]. Does nothing once the reactor is dropped.
     pub fn shutdown(&self, grace: Duration) {
         self.post_or_ignore(move |registry| registry.shutdown(grace));
     }
 
-    /// Has [`Reactor::run`](crate::Reactor::run) wait although no channel and no timer is left, until the last hold is
-    /// dropped, on whatever thread: something is still to be posted. `stop` and `shutdown` end it as ever.
+    /// Keeps [`Reactor::run`](crate::Reactor::run) from returning for lack of channels and timers, until the last hold
+    /// is dropped, on any thread. For work on another thread that will post its result. `stop` and `shutdown` end `run`
+    /// all the same.
     ///
     /// ```
     /// use std::{net::ToSocketAddrs, thread};
@@ -81,7 +85,8 @@ impl Handle {
     ///     drop(hold);
     ///     posted
     /// });
-    /// Ok(reactor.run()?)
+    /// reactor.run()?;
+    /// # Ok(())
     /// # }
     /// ```
     pub fn hold(&self) -> Hold {
@@ -112,13 +117,14 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// Keeps [`Reactor::run`](crate::Reactor::run) from ending; see [`Handle::hold`].
-#[must_use = "dropped at once it holds nothing"]
+/// Keeps [`Reactor::run`](crate::Reactor::run) from returning; see [`Handle::hold`]. Calls posted before it is dropped
+/// on the same thread still run.
+#[must_use = "the hold ends when this value is dropped: bind it to a variable"]
 pub struct Hold {
     mailbox: Arc<Mailbox<Job>>,
 }
 
-/// What was posted before it on the same thread still runs.
+/// Calls posted before it on the same thread still run.
 impl Drop for Hold {
     fn drop(&mut self) {
         self.mailbox.release();

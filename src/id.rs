@@ -1,18 +1,35 @@
-//! The name of a channel: slab index and generation, packed into mio's token.
+//! The id of a channel: slab index and generation, packed into mio's token.
 
 use std::fmt;
 
 use mio::Token;
 
-/// Names one channel of one reactor, for ever: an id whose channel is closed never reaches another one (R6).
+/// Names one channel of one reactor. An id is not reused: once its channel is closed, it finds none.
 ///
-/// Cheap to copy and keep; shown as `index.generation`. Another reactor may use the same: keep it with the [`Handle`]
-/// of its own where there are several.
+/// It is `Copy`, eight bytes long, and shown as `index.generation`. Another reactor may give out the same id. A program
+/// with several reactors keeps an id together with its reactor's [`Handle`].
+///
+/// ```
+/// use asynchat::{Dispatcher, Reactor};
+///
+/// struct Idle;
+/// impl Dispatcher for Idle {}
+///
+/// # fn main() -> asynchat::Result {
+/// let mut reactor = Reactor::new()?;
+/// let first = reactor.listen(([127, 0, 0, 1], 0), Idle)?;
+/// reactor.channel(first).ok_or("closed")?.close();
+/// let second = reactor.listen(([127, 0, 0, 1], 0), Idle)?;
+/// assert_ne!(first, second);
+/// assert!(reactor.channel(first).is_none());
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// [`Handle`]: crate::Handle
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelId(
-    /// Generation above, index below, in one word: comparing is one instruction, and so is the way to a token.
+    /// Generation above, index below, in one word: comparing is one instruction, and so is the conversion to a token.
     u64,
 );
 
@@ -32,7 +49,7 @@ const GENERATION_BITS: u32 = if usize::BITS - INDEX_BITS < 32 {
 const GENERATION_MASK: u32 = ((1_u64 << GENERATION_BITS) - 1) as u32;
 
 impl ChannelId {
-    /// The most channels a token can name; the last index is left out for the waker's token.
+    /// The largest number of channels that tokens can name. The last index is left out for the waker's token.
     pub(crate) const MAX_CHANNELS: usize = (1 << INDEX_BITS) - 1;
 
     /// Names no channel: its index is the one past the last.

@@ -1,4 +1,4 @@
-//! The loop: one turn after the other until nothing is left (R5, R22).
+//! The loop: one turn after another until nothing is left (R5, R22).
 
 use std::{
     fmt, io,
@@ -27,13 +27,13 @@ const WAKE: Token = Token(usize::MAX);
 const MOST_EVENTS: usize = 64 * 1024;
 /// Posted calls that run in one turn, so that a flood of them does not starve the channels.
 const JOBS_PER_TURN: usize = 1024;
-/// Pollers count milliseconds in 32 bits, and some take more for no limit.
+/// Pollers count milliseconds in 32 bits, and some take a longer wait for no limit.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 
-/// The event loop and everything in it.
+/// The event loop with its channels and timers.
 ///
-/// Single-threaded: it stays on the thread that made it, and calls back objects that need no locks. Other threads
-/// reach it through a [`Handle`](crate::Handle); several cores are used by several reactors.
+/// It stays on the thread that made it and calls back objects that need no locks. Other threads reach it through a
+/// [`Handle`](crate::Handle). To use several cores, run one reactor on each.
 ///
 /// ```
 /// # fn main() -> asynchat::Result {
@@ -42,20 +42,30 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 ///     println!("tick");
 ///     Ok(())
 /// });
-/// Ok(reactor.run()?)   // returns: no channel and no timer is left
+/// reactor.run()?; // returns: no channel and no timer is left
+/// # Ok(())
 /// # }
 /// ```
 ///
+/// It dereferences to its [`Registry`], which has the methods for channels and timers.
+///
 /// # A turn
-/// Compute the timeout, poll (an interrupted poll is an empty one), note every event, visit each channel that is
-/// due once, run due timers, run posted calls (at most 1,024), flush the channels that others pushed to (R5). What
-/// is added during a turn waits for the next one.
+/// 1. Wait in the poller for events, until the next timer at most. An interrupted wait counts as one without events.
+/// 2. Record all events, then visit each channel that has something to do, once.
+/// 3. Run the timers that are due, then at most 1,024 posted calls.
+/// 4. Visit the channels that these steps changed from outside, and send what was pushed to them.
+///
+/// Channels, timers and posted calls added during a turn wait for the next one.
 ///
 /// # Cost
-/// A turn costs in proportion to what happens in it, not to the number of open channels (R2).
+/// The time of a turn is proportional to what happens in it, not to the number of open channels.
 ///
 /// # Forking
-/// Make the reactor after the fork: parent and child would share its poller.
+/// Make the reactor after the fork. Parent and child would otherwise share its poller.
+///
+/// # Dropping
+/// Dropping a reactor closes every channel, without callbacks, and drops timers and posted calls. Handles then fail
+/// with [`Stopped`](crate::Stopped).
 pub struct Reactor {
     registry: Registry,
     poll: Poll,
@@ -81,7 +91,7 @@ impl Reactor {
     /// Turns until no channel, no timer and no [`Hold`](crate::Hold) is left, or until [`stop`](Registry::stop).
     ///
     /// # Errors
-    /// Only when the poller fails. Errors of callbacks belong to their channels (R9).
+    /// Only if the poller fails. Errors of callbacks go to their channels.
     pub fn run(&mut self) -> io::Result<()> {
         self.registry.begin_life();
         loop {
@@ -99,19 +109,34 @@ impl Reactor {
         Ok(())
     }
 
-    /// One pass of the loop, waiting at most `max_wait` for something to happen (`None`: as long as it takes).
+    /// Runs one turn, waiting at most `max_wait` for something to happen; `None` is no limit.
     ///
-    /// Waits less when a timer is due earlier, and not at all while a channel has something to do. The poller
-    /// counts in milliseconds and rounds up.
+    /// The wait is shorter if a timer is due earlier, and zero while a channel has something to do. The poller rounds
+    /// it up to milliseconds. For a loop of your own, beside a game or a user interface:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> asynchat::Result {
+    /// let mut reactor = asynchat::Reactor::new()?;
+    /// reactor.call_later(Duration::from_millis(2), |_| Ok(()));
+    /// while !reactor.is_idle() {
+    ///     let turn = reactor.turn(Some(Duration::from_millis(16)))?;
+    ///     println!("{} events, {} callbacks", turn.events, turn.callbacks);
+    ///     // Draw a frame.
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// Only when the poller fails.
+    /// Only if the poller fails.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
         self.registry.begin_life();
         self.pass(max_wait)
     }
 
-    /// A turn of the life in progress: what `run` still has to do after a shutdown does not begin a new one.
+    /// A turn within one life of the reactor: after a shutdown, `run` finishes its work without starting a new one.
     fn pass(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
         let callbacks = self.registry.stats.callbacks;
         let mark = self.registry.timers.mark();
@@ -249,8 +274,7 @@ impl DerefMut for Reactor {
     }
 }
 
-/// Closes every channel, without callbacks, and drops timers and posted calls. Handles answer `Stopped` from then
-/// on.
+/// Closes every channel, without callbacks, and drops timers and posted calls. Handles then fail with `Stopped`.
 impl Drop for Reactor {
     fn drop(&mut self) {
         let registry = &mut self.registry;

@@ -1,32 +1,32 @@
-//! What a reactor tells about itself.
+//! Counters and facts that a reactor reports about itself.
 
 use std::time::Duration;
 
 use crate::{address::Address, id::ChannelId};
 
-/// What a channel is doing.
+/// The state of a channel; see [`Channel::state`](crate::Channel::state).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
-    /// Waiting for a connection attempt.
+    /// A connection attempt is under way.
     Connecting,
     /// A listener.
     Listening,
     /// A stream, datagram socket or descriptor in use.
     Open,
-    /// `close_when_done` was called: the queue is being sent, or the peer's end of file awaited.
+    /// `close_when_done` was called: the queue is being sent, or the peer's end of file is awaited.
     Closing,
-    /// Gone.
+    /// The channel is closed. No callback follows.
     Closed,
 }
 
-/// What one call of [`Reactor::turn`](crate::Reactor::turn) did.
+/// What happened in one call of [`Reactor::turn`](crate::Reactor::turn).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Turn {
     /// Events the poller reported.
     pub events: usize,
-    /// Callbacks that ran, of dispatchers and of timers and handles.
+    /// Callbacks that ran: those of dispatchers, timers and posted calls.
     pub callbacks: usize,
     /// Timers that fired.
     pub timers: usize,
@@ -44,11 +44,11 @@ pub struct Stats {
     pub callbacks: u64,
     /// Channels open now.
     pub channels: usize,
-    /// Timers armed now, those the reactor needs for itself included.
+    /// Timers pending now, those of the reactor itself included.
     pub timers: usize,
     /// Connections accepted.
     pub accepted: u64,
-    /// Times a listener stopped accepting: out of descriptors or memory, or `max_channels` reached.
+    /// Times a listener stopped accepting because descriptors or memory ran out or `max_channels` was reached.
     pub accept_pauses: u64,
     /// Callbacks that failed or panicked.
     pub errors: u64,
@@ -58,24 +58,24 @@ pub struct Stats {
     pub bytes_out: u64,
 }
 
-/// A look at one channel; see [`Registry::channels`](crate::Registry::channels).
+/// Facts about one channel; see [`Registry::channels`](crate::Registry::channels).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChannelInfo {
     /// Its id.
     pub id: ChannelId,
-    /// The name of its object's type.
+    /// The name of its object's type, from [`Dispatcher::type_name`](crate::Dispatcher::type_name).
     pub type_name: &'static str,
-    /// What it is doing.
+    /// Its state.
     pub state: State,
-    /// The address of the peer, where there is one.
+    /// The address of the peer, if it has one.
     pub peer: Option<Address>,
-    /// How long it has been in this reactor.
+    /// The time since it was registered.
     pub age: Duration,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
-    /// Bytes waiting in the outgoing queue.
+    /// Bytes in the outgoing queue, without those that producers and files still hold.
     pub outgoing_len: usize,
 }

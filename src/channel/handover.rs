@@ -1,4 +1,4 @@
-//! Handing a connection on: to another object, or out of the reactor (R11).
+//! Handing a connection over: to another object, or out of the reactor (R11).
 
 use bytes::Bytes;
 
@@ -9,22 +9,85 @@ use crate::{
     stats::State,
 };
 
-/// What [`Channel::detach`] gives back.
+/// The parts of a channel that [`Channel::detach`] took out of the reactor.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Detached {
-    /// The socket, open and no longer watched.
+    /// The socket, open and no longer watched. It is non-blocking.
     pub socket: Socket,
-    /// What was queued and not sent, in order.
+    /// The outgoing queue, in order.
     pub unsent: Vec<Unsent>,
-    /// What was read from the socket and given back with [`Channel::unread`].
+    /// The bytes given back with [`Channel::unread`] and not read again.
     pub unread: Bytes,
 }
 
+/// # Handing over
+///
+/// ```
+/// use asynchat::{Channel, Dispatcher, Result};
+///
+/// /// The first byte selects the protocol.
+/// struct Select;
+/// impl Dispatcher for Select {
+///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+///         let data = channel.recv_with(|_, data| data.to_vec())?;
+///         if let Some((b'u', rest)) = data.split_first() {
+///             channel.unread(rest.to_vec());
+///             channel.replace(Upper);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// struct Upper;
+/// impl Dispatcher for Upper {
+///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+///         channel.recv_with(|channel, data| channel.push(data.to_ascii_uppercase()))?;
+///         Ok(())
+///     }
+/// }
+/// # #[cfg(feature = "testing")] {
+/// let mut peer = asynchat::testing::Harness::new(Select);
+/// peer.feed("uhello");
+/// assert_eq!(peer.output(), b"HELLO");
+/// # }
+/// ```
 impl Channel<'_> {
-    /// Takes the socket out, open, with what was queued but not sent. No callback of this channel runs any more.
+    /// Takes the socket, still open, and the unsent queue out of the reactor. No callback of this channel runs after
+    /// the current one.
     ///
-    /// `None`, and nothing changes, while it is connecting; `None` too once it is closed.
+    /// Returns `None` if the channel is closed, and while it is connecting; in the second case it stays in the reactor.
+    ///
+    /// ```
+    /// use asynchat::{Dispatcher, Reactor, Unsent};
+    /// use std::{io::{Read, Write}, net::{TcpListener, TcpStream}};
+    ///
+    /// struct Idle;
+    /// impl Dispatcher for Idle {}
+    ///
+    /// # fn main() -> asynchat::Result {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(listener.local_addr()?)?;
+    /// let mut reactor = Reactor::new()?;
+    /// let id = reactor.register(listener.accept()?.0, Idle)?;
+    /// let mut channel = reactor.channel(id).ok_or("closed")?;
+    /// channel.push("hello");
+    ///
+    /// let detached = channel.detach().ok_or("connecting")?;
+    /// let mut stream = detached.socket.into_tcp_stream().map_err(|_| "no TCP stream")?;
+    /// stream.set_nonblocking(false)?;
+    /// for unsent in detached.unsent {
+    ///     if let Unsent::Bytes(bytes) = unsent {
+    ///         stream.write_all(&bytes)?;
+    ///     }
+    /// }
+    /// drop(stream);
+    /// let mut text = String::new();
+    /// client.read_to_string(&mut text)?;
+    /// assert_eq!(text, "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn detach(&mut self) -> Option<Detached> {
         if self.state() == State::Connecting {
             return None;
@@ -47,8 +110,10 @@ impl Channel<'_> {
         })
     }
 
-    /// Puts another object behind this channel, in effect when the running callback has returned (R11). It takes
-    /// the connection as it is: `handle_connect` does not come again.
+    /// Puts another object behind this channel. It gets the callbacks from the moment the current one has returned.
+    ///
+    /// The connection stays as it is: `handle_connect` is not called again. Does nothing once the channel is closed or
+    /// its queue is sent after `close_when_done`.
     pub fn replace(&mut self, d: impl Dispatcher) {
         let object: Box<dyn Dispatcher> = Box::new(d);
         let type_name = (*object).type_name();

@@ -1,4 +1,4 @@
-//! Reading, accepting, and giving back what was read too far.
+//! Reading, accepting, and giving bytes back.
 
 use std::io;
 
@@ -12,12 +12,60 @@ use crate::{
 };
 
 /// # Reading
+///
+/// [`recv_with`](Self::recv_with) lends the reactor's read buffer; [`recv`](Self::recv) fills a buffer of the caller's.
+/// A handler may read once and return: it is called again while bytes remain.
+///
+/// ```
+/// use asynchat::{Channel, Dispatcher, Result};
+/// use std::io::Write;
+///
+/// /// Counts what arrives, and reports the sum at the end of file.
+/// struct Count(usize);
+/// impl Dispatcher for Count {
+///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+///         self.0 += channel.recv_with(|_, data| data.len())?;
+///         Ok(())
+///     }
+///     fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+///         writeln!(channel, "{} bytes", self.0)?;
+///         channel.close_when_done();
+///         Ok(())
+///     }
+/// }
+/// # #[cfg(feature = "testing")] {
+/// let mut peer = asynchat::testing::Harness::new(Count(0));
+/// peer.feed("hello");
+/// peer.eof();
+/// assert_eq!(peer.output(), b"5 bytes\n");
+/// # }
+/// ```
 impl Channel<'_> {
-    /// Reads once. `Ok(0)` is the end of file, except for datagrams.
+    /// Reads once into `buf` and returns the number of bytes. 0 is the end of file, or an empty datagram.
+    ///
+    /// The rest of a datagram that does not fit in `buf` is lost.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Result};
+    ///
+    /// struct Reader([u8; 4]);
+    /// impl Dispatcher for Reader {
+    ///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         let n = channel.recv(&mut self.0)?;
+    ///         channel.push(format!("{n} "));
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// let mut peer = asynchat::testing::Harness::new(Reader([0; 4]));
+    /// peer.feed("hello");
+    /// assert_eq!(peer.output(), b"4 1 ");
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// `WouldBlock` when there is nothing now. What ownership_changes the connection is noted, and `handle_close` follows
-    /// when the running callback has returned, whatever is done with the error (R7).
+    /// `WouldBlock` if nothing has arrived. If the error means that the connection is broken, the reactor records it:
+    /// `handle_close` runs after the current callback, whether or not the handler returns the error.
     pub fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if let Some(n) = self.slot_mut()?.read_unread(buf) {
             self.registry.progress += 1;
@@ -27,20 +75,22 @@ impl Channel<'_> {
         self.registry.read(self.id, buf)
     }
 
-    /// Reads once into the reactor's own buffer and lends the bytes to `f`; an empty slice is the end of file.
+    /// Reads once into the reactor's own buffer and lends the bytes to `f`. An empty slice is the end of file, or an
+    /// empty datagram.
     ///
-    /// No buffer per channel, none to zero: the way to read in a server. Size: [`Builder::read_buffer`].
+    /// A channel needs no buffer of its own for it, and no memory is zeroed. [`Builder::read_buffer`] sets the size.
+    /// The [section](#reading) has an example.
     ///
     /// [`Builder::read_buffer`]: crate::Builder::read_buffer
     ///
     /// # Errors
-    /// Like [`recv`](Self::recv); `f` is not called then.
+    /// Those of [`recv`](Self::recv). `f` is not called then.
     pub fn recv_with<R>(&mut self, f: impl FnOnce(&mut Self, &[u8]) -> R) -> io::Result<R> {
         self.recv_some(|channel, data, _| (data.len(), f(channel, data)))
     }
 
-    /// Like `recv_with`; what `f` leaves of the bytes is read again first. `f` is told whether the end of file
-    /// follows.
+    /// Like `recv_with`; the bytes that `f` does not use are read again first. The third argument of `f` is whether the
+    /// end of file follows.
     #[inline]
     pub(crate) fn recv_some<R>(
         &mut self,
@@ -65,25 +115,82 @@ impl Channel<'_> {
         }
     }
 
-    /// Receives one datagram and its sender; what does not fit in `buf` is lost.
+    /// Receives one datagram and the address of its sender. The rest of a datagram that does not fit in `buf` is lost.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Reactor, Result};
+    /// use std::net::UdpSocket;
+    ///
+    /// struct Echo;
+    /// impl Dispatcher for Echo {
+    ///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         let mut buf = [0; 1500];
+    ///         let (len, sender) = channel.recv_from(&mut buf)?;
+    ///         channel.send_to(&buf[..len], sender)?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result {
+    /// let mut reactor = Reactor::new()?;
+    /// let socket = UdpSocket::bind("127.0.0.1:0")?;
+    /// let address = socket.local_addr()?;
+    /// reactor.register(socket, Echo)?;
+    ///
+    /// let peer = UdpSocket::bind("127.0.0.1:0")?;
+    /// peer.send_to(b"hello", address)?;
+    /// while reactor.stats().bytes_out == 0 {
+    ///     reactor.turn(None)?;
+    /// }
+    /// let mut buf = [0; 16];
+    /// assert_eq!(peer.recv(&mut buf)?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// `WouldBlock` when there is none now.
+    /// `WouldBlock` if none has arrived.
     pub fn recv_from(&mut self, buf: &mut [u8]) -> io::Result<(usize, Address)> {
         self.registry.read_from(self.id, buf)
     }
 
-    /// Accepts one connection.
+    /// Accepts one connection. The default [`handle_accept`](crate::Dispatcher::handle_accept) does it; an override can
+    /// choose when.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Result};
+    ///
+    /// struct Acceptor;
+    /// impl Dispatcher for Acceptor {
+    ///     fn handle_accept(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         loop {
+    ///             // Once no connection waits, `WouldBlock` ends the loop; it is no failure.
+    ///             let (stream, peer) = channel.accept()?;
+    ///             log::info!("{peer} connected");
+    ///             channel.registry().register(stream, Session)?;
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// struct Session;
+    /// impl Dispatcher for Session {}
+    /// # #[cfg(feature = "testing")] {
+    /// let mut listener = asynchat::testing::Listener::new(Acceptor);
+    /// let _ann = listener.connect();
+    /// assert_eq!(listener.registry().stats().accepted, 1);
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// `WouldBlock` when none waits, and while the listener may not accept: descriptors or memory ran out, or
-    /// `max_channels` is reached (R19); it goes on by itself. Connections that broke while waiting are skipped.
+    /// `WouldBlock` if no connection waits, and while the listener is paused: the process is out of descriptors or
+    /// memory, or [`max_channels`](crate::Builder::max_channels) is reached. The reactor ends the pause. Connections
+    /// that broke while they waited are skipped.
     pub fn accept(&mut self) -> io::Result<(Stream, Address)> {
         self.registry.accept(self.id)
     }
 
-    /// Gives bytes back, to be read again before anything else: for a handler that read too far before
-    /// [`replace`](Self::replace) or [`detach`](Self::detach).
+    /// Gives bytes back; the next read returns them before anything else. For a handler that has read too far before
+    /// [`replace`](Self::replace) or [`detach`](Self::detach), with an [example](Channel#handing-over).
     pub fn unread(&mut self, bytes: impl Into<Bytes>) {
         let mut bytes = bytes.into();
         if bytes.is_empty() {
@@ -97,7 +204,7 @@ impl Channel<'_> {
         self.registry.touch_later(self.id);
     }
 
-    /// Keeps what was read and not used, behind what was given back meanwhile.
+    /// Keeps bytes that were read and not used, behind those given back meanwhile.
     pub(crate) fn keep_rest(&mut self, rest: Bytes) {
         if let Ok(slot) = self.slot_mut() {
             slot.keep_rest(rest);
@@ -105,7 +212,7 @@ impl Channel<'_> {
         }
     }
 
-    /// Has `handle_read` called although nothing arrived.
+    /// Makes the reactor call `handle_read` although nothing arrived.
     pub(crate) fn request_read(&mut self) {
         if let Ok(slot) = self.slot_mut() {
             slot.flags.request_read();
@@ -125,7 +232,7 @@ impl Channel<'_> {
         }
     }
 
-    /// Whether the object whose callback is running is still the one behind the channel, with input to come.
+    /// Whether the object whose callback is running is still the channel's, and input may still come.
     pub(crate) fn is_served(&self) -> bool {
         self.slot()
             .is_ok_and(|slot| slot.dispatcher.is_none() && !slot.flags.is_closing())
@@ -149,7 +256,7 @@ impl Channel<'_> {
 }
 
 impl io::Read for Channel<'_> {
-    /// [`Channel::recv`].
+    /// Calls [`Channel::recv`].
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.recv(buf)
     }

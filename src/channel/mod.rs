@@ -1,8 +1,9 @@
 //! One registered socket, as callbacks and lookups see it.
 
-pub(crate) mod handover;
 mod input;
 mod output;
+
+pub(crate) mod handover;
 
 use std::{io, time::Duration};
 
@@ -21,57 +22,163 @@ use crate::{
     stats::State,
 };
 
+/// # Identity and state
+///
+/// ```
+/// use asynchat::{Dispatcher, Reactor, State};
+///
+/// struct Idle;
+/// impl Dispatcher for Idle {}
+///
+/// # fn main() -> asynchat::Result {
+/// let mut reactor = Reactor::new()?;
+/// let id = reactor.listen(([127, 0, 0, 1], 0), Idle)?;
+/// let mut channel = reactor.channel(id).ok_or("closed")?;
+/// println!("{} listens on {}", channel.describe(), channel.local_addr()?);
+/// assert_eq!((channel.id(), channel.state()), (id, State::Listening));
+/// channel.close();
+/// assert_eq!(channel.state(), State::Closed);
+/// assert!(reactor.channel(id).is_none());
+/// # Ok(())
+/// # }
+/// ```
 impl<'r> Channel<'r> {
-    /// The channel's name.
+    /// The id of this channel. It is `Copy` and outlives the channel; [`Registry::channel`] turns it into a `Channel`
+    /// again.
     pub fn id(&self) -> ChannelId {
         self.id
     }
 
-    /// Everything else in the reactor.
+    /// The registry that holds this channel and all others: it registers and connects sockets, arms timers, finds other
+    /// channels by id and ends the loop.
+    ///
+    /// The object whose callback is running is not in it meanwhile: [`Registry::with`] on the channel's own id fails
+    /// with [`VisitError::Busy`](crate::VisitError::Busy).
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Result};
+    /// use std::time::Duration;
+    ///
+    /// struct Greeter;
+    /// impl Dispatcher for Greeter {
+    ///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         let id = channel.id();
+    ///         channel.registry().call_later(Duration::from_secs(5), move |registry| {
+    ///             // `None` if the channel was closed within the five seconds.
+    ///             if let Some(mut channel) = registry.channel(id) {
+    ///                 channel.push("are you there?\r\n");
+    ///             }
+    ///             Ok(())
+    ///         });
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")]
+    /// asynchat::testing::Harness::new(Greeter).play("wait 5s\nS: are you there?");
+    /// ```
     pub fn registry(&mut self) -> &mut Registry {
         self.registry
     }
 
-    /// The address of this end.
+    /// The address the socket is bound to.
     ///
     /// # Errors
-    /// What the system says, or `NotConnected` once closed.
+    /// `NotConnected` once the channel is closed, otherwise the error of `getsockname`.
     pub fn local_addr(&self) -> io::Result<Address> {
         self.slot()?.io.local_addr()
     }
 
-    /// The address of the other end; while connecting, the one being tried.
+    /// The address of the peer. While the channel is connecting, the address being tried.
     ///
     /// # Errors
-    /// `NotConnected` where there is no peer.
+    /// `NotConnected` if the socket has no peer or the channel is closed, otherwise the error of `getpeername`.
     pub fn peer_addr(&self) -> io::Result<Address> {
         self.slot()?.peer_addr()
     }
 
-    /// What the channel is doing.
+    /// The state of the channel; [`State::Closed`] once it is closed.
     pub fn state(&self) -> State {
         self.slot().map_or(State::Closed, Slot::state)
     }
 
-    /// Whether the peer broke the connection, rather than ending it: what `handle_close` came for.
+    /// Whether the peer broke the connection instead of ending it. Of use in `handle_close`: after a reset nothing can
+    /// be sent.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Result};
+    ///
+    /// struct Session;
+    /// impl Dispatcher for Session {
+    ///     fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         if channel.is_reset() {
+    ///             log::info!("{}: reset", channel.describe());
+    ///         } else {
+    ///             channel.push("goodbye\r\n");
+    ///             channel.close_when_done();
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     pub fn is_reset(&self) -> bool {
         self.slot()
             .is_ok_and(|slot| slot.flags.peer() == Peer::Reset)
     }
 
-    /// Type name, id and addresses, as log lines show them.
+    /// Type name, id and addresses, as the library's log lines show them. Allocates the text.
     pub fn describe(&self) -> String {
         self.slot().map_or_else(
             |_| format!("<channel {}, closed>", self.id),
             |slot| describe(self.id, slot),
         )
     }
+}
 
-    /// Closes gracefully: sends what is queued, tells the peer, throws its input away until its end of file or the
-    /// linger limits ([`Builder::linger`](crate::Builder::linger)), closes (R10).
+/// # Closing and timeouts
+///
+/// A closed channel is gone from the reactor, and its object is dropped.
+///
+/// | | sends the queue | waits for the peer | further callbacks |
+/// |---|---|---|---|
+/// | [`close`](Self::close) | no | no | none |
+/// | [`close_when_done`](Self::close_when_done) | yes | up to the linger limits | `handle_close` after a reset, `handle_error` |
+/// | [`shutdown_write`](Self::shutdown_write) | yes | the channel stays open | all |
+///
+/// ```
+/// use asynchat::{Channel, Dispatcher, Result};
+/// use std::time::Duration;
+///
+/// struct Session;
+/// impl Dispatcher for Session {
+///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+///         channel.set_idle_timeout(Some(Duration::from_secs(60)));
+///         channel.set_linger(Duration::from_secs(2), 64 * 1024); // for `close_when_done`
+///         Ok(())
+///     }
+///     fn handle_timeout(&mut self, channel: &mut Channel<'_>) -> Result {
+///         channel.push("421 idle for too long\r\n");
+///         channel.close_when_done();
+///         Ok(())
+///     }
+/// }
+/// # #[cfg(feature = "testing")]
+/// asynchat::testing::Harness::new(Session).play(
+///     "wait 60s
+///      S: 421 idle for too long
+///      S ends
+///      C ends
+///      S closes",
+/// );
+/// ```
+impl Channel<'_> {
+    /// Closes gracefully: sends the queue, ends the output, discards input until the peer's end of file, then closes.
     ///
-    /// From now on nothing is read and pushes are dropped. `handle_close` still comes if the peer resets the
-    /// connection before everything is sent.
+    /// The wait for the end of file ends at the linger limits ([`Builder::linger`](crate::Builder::linger)). Without
+    /// that wait, unread input makes TCP send a reset, which can destroy data the peer has not read yet (RFC 1122
+    /// §4.2.2.13).
+    ///
+    /// From this call on nothing is read and pushes are dropped. If the peer resets the connection before everything is
+    /// sent, `handle_close` is still called.
     pub fn close_when_done(&mut self) {
         let id = self.id;
         let now = self.registry.clock.stamp();
@@ -94,14 +201,33 @@ impl<'r> Channel<'r> {
         }
     }
 
-    /// Closes at once: what is queued or unread is dropped and no callback of this channel runs any more (R6, R10).
+    /// Closes now: drops the queue and the unread input. No callback of this channel runs after the current one.
     pub fn close(&mut self) {
         self.registry.close(self.id, "close");
     }
 
-    /// Tells the peer that nothing more comes, once the queue is sent; reading goes on (half-close).
+    /// Ends the output (TCP's FIN) once the queue is sent. Reading goes on: the connection is half-closed.
     ///
-    /// Streams only. A pipe has no such half: its write end is ended by `close_when_done`.
+    /// For streams only; on any other socket it does nothing, with a debug line. The write end of a pipe is ended by
+    /// [`close_when_done`](Self::close_when_done).
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Result};
+    ///
+    /// struct Client;
+    /// impl Dispatcher for Client {
+    ///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         channel.push("all of the request");
+    ///         channel.shutdown_write();
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// let mut peer = asynchat::testing::Harness::new(Client);
+    /// assert_eq!(peer.output(), b"all of the request");
+    /// assert!(peer.has_ended() && !peer.is_closed());
+    /// # }
+    /// ```
     pub fn shutdown_write(&mut self) {
         let id = self.id;
         let Some(slot) = self.registry.uncorked(id) else {
@@ -116,11 +242,11 @@ impl<'r> Channel<'r> {
         }
     }
 
-    /// Calls `handle_timeout` whenever nothing was read or written for `after`; `None` ends it. O(log n); each
-    /// read or write costs one store (R20).
+    /// Calls `handle_timeout` each time nothing has been read or written for `after`. `None` switches the timeout off.
+    /// O(log n) in the number of timers; each read or write costs one store.
     ///
-    /// A channel that is already closing ([`close_when_done`](Self::close_when_done)), and whose peer has taken nothing
-    /// of what is queued for so long, is closed instead, without a callback.
+    /// After [`close_when_done`](Self::close_when_done) the timeout has another effect: if the peer has taken none of
+    /// the queue for `after`, the channel is closed without a callback.
     pub fn set_idle_timeout(&mut self, after: Option<Duration>) {
         let id = self.id;
         let now = self.registry.clock.stamp();
@@ -140,8 +266,43 @@ impl<'r> Channel<'r> {
             }
         }
     }
+}
 
-    /// Asks `readable`, `writable` and a pending producer again (R3, R13).
+/// # Interest and socket options
+impl Channel<'_> {
+    /// Asks `readable` and `writable` again, and a producer that answered
+    /// [`Produced::Pending`](crate::Produced::Pending).
+    ///
+    /// They are asked after every callback of this channel without it. `touch` is for a change from outside, and for a
+    /// `handle_read` or `handle_write` that is not implemented and was switched off.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Result};
+    /// use std::{cell::Cell, io::Write, rc::Rc};
+    ///
+    /// struct Echo {
+    ///     paused: Rc<Cell<bool>>,
+    /// }
+    /// impl Dispatcher for Echo {
+    ///     fn readable(&self) -> bool {
+    ///         !self.paused.get()
+    ///     }
+    ///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         Ok(channel.recv_with(Write::write_all)??)
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// let paused = Rc::new(Cell::new(true));
+    /// let mut peer = asynchat::testing::Harness::new(Echo { paused: Rc::clone(&paused) });
+    /// peer.feed("hello");
+    /// assert_eq!(peer.output(), b"");
+    ///
+    /// paused.set(false);
+    /// let id = peer.id();
+    /// peer.registry().channel(id).expect("open").touch();
+    /// assert_eq!(peer.output(), b"hello");
+    /// # }
+    /// ```
     pub fn touch(&mut self) {
         if let Ok(slot) = self.slot_mut() {
             slot.flags.switch_on();
@@ -153,19 +314,28 @@ impl<'r> Channel<'r> {
         }
     }
 
-    /// The descriptor, for socket options the crate has no call for. Not for I/O: readiness would go wrong.
+    /// The descriptor, for socket options that the crate has no call for. Not for input or output: the reactor's record
+    /// of the socket's readiness would be wrong.
+    ///
+    /// ```
+    /// # #[cfg(unix)]
+    /// fn keep_alive(channel: &asynchat::Channel<'_>) -> std::io::Result<()> {
+    ///     socket2::SockRef::from(&channel.as_fd()?).set_keepalive(true)
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// `NotConnected` once closed.
+    /// `NotConnected` once the channel is closed.
     #[cfg(unix)]
     pub fn as_fd(&self) -> io::Result<std::os::fd::BorrowedFd<'_>> {
         self.slot()?.io.as_fd()
     }
 
-    /// The socket handle, for socket options the crate has no call for. Not for I/O: readiness would go wrong.
+    /// The socket handle, for socket options that the crate has no call for. Not for input or output: the reactor's
+    /// record of the socket's readiness would be wrong.
     ///
     /// # Errors
-    /// `NotConnected` once closed.
+    /// `NotConnected` once the channel is closed.
     #[cfg(windows)]
     pub fn as_socket(&self) -> io::Result<std::os::windows::io::BorrowedSocket<'_>> {
         self.slot()?.io.as_socket()

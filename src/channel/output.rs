@@ -1,4 +1,4 @@
-//! What a channel's users do to its outgoing queue: push, ask how full it is, bound it (R12–R14).
+//! The outgoing queue as the users of a channel see it: filling it, its length, its limits (R12–R14).
 
 use std::{io, time::Duration};
 
@@ -11,12 +11,61 @@ use crate::{
     state::{channel::Channel, policy::Limits},
 };
 
+/// # Sending
+///
+/// Each stream has an outgoing queue of bytes, producers and files, sent in order as fast as the peer takes them.
+/// Pushes never block. The reactor sends what a callback queued when the callback has returned, in as few writes as
+/// possible.
+///
+/// ```
+/// use asynchat::{Channel, Dispatcher, LinesProducer, Result};
+/// use std::io::Write;
+///
+/// struct Page;
+/// impl Dispatcher for Page {
+///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+///         write!(channel, "{} lines\r\n", 3)?; // copied into the queue's buffer
+///         channel.push("one\r\n"); // anything that converts into `Bytes`
+///         channel.push_with_producer(LinesProducer::new(["two", "three"])); // asked when it is needed
+///         channel.close_when_done();
+///         Ok(())
+///     }
+/// }
+/// # #[cfg(feature = "testing")] {
+/// let mut peer = asynchat::testing::Harness::new(Page);
+/// assert_eq!(peer.output(), b"3 lines\r\none\r\ntwo\r\nthree\r\n");
+/// assert!(peer.has_ended());
+/// # }
+/// ```
 impl Channel<'_> {
-    /// Writes straight to the socket; may take less than all.
+    /// Writes to the socket now, without the queue. Returns the number of bytes taken, which may be less than all.
+    ///
+    /// For a handler with its own buffer, as in asyncore, and for connected datagram sockets. [`push`](Self::push)
+    /// takes all.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Result};
+    ///
+    /// struct Sender(Vec<u8>);
+    /// impl Dispatcher for Sender {
+    ///     fn writable(&self) -> bool {
+    ///         !self.0.is_empty()
+    ///     }
+    ///     fn handle_write(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         let taken = channel.send(&self.0)?;
+    ///         self.0.drain(..taken);
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// let mut peer = asynchat::testing::Harness::new(Sender(b"hello".to_vec()));
+    /// assert_eq!(peer.output(), b"hello");
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// `WouldBlock` when the socket is full, and while bytes wait in the outgoing queue, so that nothing overtakes
-    /// them. For a broken connection see [`recv`](Self::recv).
+    /// `WouldBlock` if the socket is full, and while the outgoing queue is not empty, so that nothing overtakes it. For
+    /// a broken connection see [`recv`](Self::recv).
     #[inline]
     pub fn send(&mut self, data: &[u8]) -> io::Result<usize> {
         let id = self.id;
@@ -24,13 +73,13 @@ impl Channel<'_> {
             .write(id, |slot, poll| slot.write(data, poll, id))
     }
 
-    /// Sends one datagram.
+    /// Sends one datagram. [`recv_from`](Self::recv_from) has an example.
     ///
-    /// A Unix datagram socket is writable all the time, whatever its peers take: keep what one of them refused, answer
-    /// `writable` with false, and try again after a while (`call_later`).
+    /// A Unix datagram socket is always writable, also if its peer's queue is full. Keep a datagram that was refused,
+    /// return false from `writable`, and try again later with [`call_later`](crate::Registry::call_later).
     ///
     /// # Errors
-    /// `WouldBlock` when the system's queue, or that of the Unix peer, is full; what the system says about the address.
+    /// `WouldBlock` if the system's queue, or that of the Unix peer, is full, otherwise the error of `sendto`.
     pub fn send_to(&mut self, data: &[u8], to: impl Into<Address>) -> io::Result<usize> {
         let to = to.into();
         let id = self.id;
@@ -38,11 +87,14 @@ impl Channel<'_> {
             .write(id, |slot, poll| slot.send_to(data, &to, poll, id))
     }
 
-    /// Queues bytes. Never blocks, keeps order; everything one visit queued leaves together (R12).
+    /// Queues bytes, in order with everything else. Never blocks. The [section](#sending) has an example.
     ///
-    /// Small pushes are copied into one buffer, large `Bytes` are sent without a copy. Dropped, with a debug line,
-    /// after `close_when_done`, `shutdown_write` or close; refused past `max_outgoing`, which `handle_error` learns
-    /// as [`OutgoingFull`](crate::OutgoingFull). To queue a borrowed slice use [`io::Write`], which copies.
+    /// Bytes up to 2 KiB are copied into one buffer; longer ones are sent without a copy. To queue a borrowed slice use
+    /// [`io::Write`], which copies.
+    ///
+    /// The bytes are dropped, with a debug line, after `close_when_done`, `shutdown_write` or `close`. If they exceed
+    /// [`max_outgoing`](crate::Builder::max_outgoing), they are dropped and `handle_error` gets
+    /// [`OutgoingFull`](crate::OutgoingFull).
     pub fn push(&mut self, data: impl Into<Bytes>) {
         let data = data.into();
         if !data.is_empty() {
@@ -52,32 +104,32 @@ impl Channel<'_> {
         }
     }
 
-    /// Queues a source of bytes, asked for more only as fast as the peer takes them (R13).
+    /// Queues a source of bytes that is asked for more only as fast as the peer takes them.
     ///
-    /// What a producer has not given yet counts for no watermark and no limit: whoever queues producers at the peer's
-    /// request bounds their number.
+    /// Bytes that a producer has not given yet count for no watermark and no limit. If peers can request producers,
+    /// bound their number.
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
         self.registry.push(self.id, 0, 0, |queue, _| {
             queue.push_producer(Box::new(producer));
         });
     }
 
-    /// Queues a stretch of a file, in order with everything else.
+    /// Queues a part of a file, in order with everything else.
     ///
-    /// A part of up to 16 KiB leaves in one piece with what is pushed before and after it. A larger one is sent by the
-    /// system from where it is (`sendfile` on Linux and Android, for sockets), elsewhere it is read in blocks of
-    /// 64 KiB; on the way to a slow peer it takes no memory to speak of. Allocates nothing in steady state, unlike a
-    /// [`ReaderProducer`](crate::ReaderProducer), which is for bytes that are to be changed on their way.
+    /// A part of up to 16 KiB is read and leaves together with what is pushed before and after it. A larger one is sent
+    /// by the system without being read (`sendfile` on Linux and Android, for sockets). Elsewhere it is read in blocks
+    /// of 64 KiB. Neither allocates in steady state. For bytes that have to be changed on their way there is
+    /// [`ReaderProducer`](crate::ReaderProducer).
     ///
-    /// What is not read yet counts for the watermarks, but not for [`outgoing_len`](Self::outgoing_len) and
-    /// `max_outgoing`. A waiting file keeps its descriptor open: whoever queues files at the peer's request stops
-    /// while [`is_congested`](Self::is_congested). Reading waits for the disk, and the whole reactor with it. What the
-    /// file holds when it is read is sent, not what it held when it was pushed; bytes on their way to the peer may
-    /// still change with it.
-    ///
-    /// A file that turns out shorter than promised, or cannot be read, is an error for `handle_error` once everything
-    /// before it is sent: like a producer that fails, it leaves the peer waiting for bytes that will never come, and
-    /// the default closes. Dropped, with a debug line, where [`push`](Self::push) is.
+    /// - Bytes not read yet count for the watermarks, but not for [`outgoing_len`](Self::outgoing_len) and
+    ///   `max_outgoing`.
+    /// - A queued file keeps its descriptor open. If peers can request files, stop while
+    ///   [`is_congested`](Self::is_congested).
+    /// - Reading waits for the disk, and the whole reactor waits with it.
+    /// - The file's content at the time of sending is sent, not that at the time of the push.
+    /// - If the file turns out shorter than the part or cannot be read, `handle_error` gets the error once everything
+    ///   before it is sent. The default closes the channel, because the peer would wait for the missing bytes.
+    /// - A part is dropped, with a debug line, in the same states as a [`push`](Self::push).
     ///
     /// ```
     /// # use std::{fs::File, io::Write};
@@ -97,18 +149,64 @@ impl Channel<'_> {
             });
         }
     }
+}
 
-    /// Bytes in the outgoing queue, not counting what producers still hold.
+/// # Limits of the outgoing queue
+///
+/// A queue above its high watermark is congested until it has fallen to the low one; then `handle_drain` is called. A
+/// handler that answers a fast peer stops reading meanwhile:
+///
+/// ```
+/// use asynchat::{Channel, Dispatcher, Result};
+/// use std::io::Write;
+///
+/// struct Echo {
+///     congested: bool,
+/// }
+/// impl Dispatcher for Echo {
+///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+///         channel.set_watermarks(1024, 4096);
+///         channel.set_max_outgoing(1024 * 1024);
+///         Ok(())
+///     }
+///     fn readable(&self) -> bool {
+///         !self.congested
+///     }
+///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+///         channel.recv_with(Write::write_all)??;
+///         self.congested = channel.is_congested();
+///         Ok(())
+///     }
+///     fn handle_drain(&mut self, _: &mut Channel<'_>) -> Result {
+///         self.congested = false;
+///         Ok(())
+///     }
+/// }
+/// # #[cfg(feature = "testing")] {
+/// let mut peer = asynchat::testing::Harness::new(Echo { congested: false });
+/// peer.set_window(0); // the peer stops reading
+/// peer.feed([0; 5000]);
+/// peer.feed("stays in the kernel");
+/// let id = peer.id();
+/// assert_eq!(peer.registry().channel(id).expect("open").outgoing_len(), 5000);
+///
+/// peer.set_window(usize::MAX);
+/// assert_eq!(peer.output().len(), 5000 + 19);
+/// # }
+/// ```
+impl Channel<'_> {
+    /// Bytes in the outgoing queue, without those that producers and files still hold.
     pub fn outgoing_len(&self) -> usize {
         self.registry.outgoing_len(self.id)
     }
 
-    /// Whether the queue rose above the high watermark and has not fallen to the low one since (R14).
+    /// Whether the queue has exceeded the high watermark and has not fallen to the low one since.
     pub fn is_congested(&self) -> bool {
         self.slot().is_ok_and(|slot| slot.flags.is_congested())
     }
 
-    /// Sets this channel's watermarks in bytes; `low` is cut to `high`. Default: [`Builder::watermarks`].
+    /// Sets this channel's watermarks in bytes. A `low` above `high` counts as `high`. Default:
+    /// [`Builder::watermarks`].
     ///
     /// [`Builder::watermarks`]: crate::Builder::watermarks
     pub fn set_watermarks(&mut self, low: usize, high: usize) {
@@ -118,7 +216,7 @@ impl Channel<'_> {
         });
     }
 
-    /// Sets this channel's bound of the outgoing queue in bytes. Default: [`Builder::max_outgoing`].
+    /// Sets the largest length of this channel's outgoing queue in bytes. Default: [`Builder::max_outgoing`].
     ///
     /// [`Builder::max_outgoing`]: crate::Builder::max_outgoing
     pub fn set_max_outgoing(&mut self, bytes: usize) {
@@ -126,7 +224,7 @@ impl Channel<'_> {
     }
 
     /// Sets how long, and for how many bytes of discarded input, this channel's `close_when_done` waits for the peer's
-    /// end of file (R10). Default: [`Builder::linger`](crate::Builder::linger).
+    /// end of file. Default: [`Builder::linger`](crate::Builder::linger).
     pub fn set_linger(&mut self, time: Duration, bytes: usize) {
         self.set_limits(|limits| {
             limits.linger_time = time;
@@ -147,8 +245,8 @@ impl Channel<'_> {
     }
 }
 
-/// Copies into the outgoing queue's buffer, so `write!(channel, "250 {text}\r\n")` allocates nothing in steady
-/// state. Takes everything; like [`Channel::push`] it drops what cannot be sent any more.
+/// Copies into the outgoing queue's buffer: `write!(channel, "250 {text}\r\n")` allocates nothing in steady state.
+/// Never fails and takes everything. Bytes that [`Channel::push`] would drop are dropped here too.
 impl io::Write for Channel<'_> {
     #[inline]
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
@@ -165,7 +263,7 @@ impl io::Write for Channel<'_> {
         self.write(data).map(|_| ())
     }
 
-    /// Does nothing: the queue is flushed once per visit.
+    /// Does nothing: the reactor sends the queue when the callback has returned.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A channel as its chat sees it: with a terminator.
+//! A channel with a terminator, as its chat sees it.
 
 use std::{
     fmt,
@@ -14,11 +14,44 @@ use crate::{
     state::{channel::Channel, dispatcher::Dispatcher, registry::Registry},
 };
 
-/// The argument of every [`AsyncChat`](crate::AsyncChat) callback: a [`Channel`] whose input is cut at a terminator.
+/// The argument of every [`AsyncChat`](crate::AsyncChat) callback: a [`Channel`] whose input is cut at a terminator. It
+/// dereferences to the channel.
+///
+/// ```
+/// use asynchat::{AsyncChat, ChatChannel, Result, Terminator};
+///
+/// /// Reads a length in decimal on a line of its own, then a body of that length.
+/// #[derive(Default)]
+/// struct Body {
+///     data: Vec<u8>,
+/// }
+/// impl AsyncChat for Body {
+///     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+///         self.data.extend_from_slice(data);
+///         Ok(())
+///     }
+///     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+///         let data = std::mem::take(&mut self.data);
+///         if let Terminator::Bytes(_) = chat.terminator() {
+///             let length: u64 = std::str::from_utf8(&data)?.parse()?;
+///             chat.set_terminator(length);
+///         } else {
+///             chat.push(data);
+///             chat.set_terminator("\n");
+///         }
+///         Ok(())
+///     }
+/// }
+/// # #[cfg(feature = "testing")] {
+/// let mut peer = asynchat::testing::Harness::chat(Body::default(), "\n");
+/// peer.feed_bytewise("5\nhello0\n2\n, ");
+/// assert_eq!(peer.output(), b"hello, ");
+/// # }
+/// ```
 pub struct ChatChannel<'r> {
     channel: Channel<'r>,
     pub(super) framer: &'r mut Framer,
-    /// What was read and not yet handed out.
+    /// Bytes that were read and not yet handed out.
     pub(super) rest: &'r [u8],
     /// Changes when this channel may have been closed, replaced or detached.
     ownership_changes: u64,
@@ -39,13 +72,13 @@ impl<'r> ChatChannel<'r> {
         }
     }
 
-    /// Whether more of what was read may be handed to this object.
+    /// Whether more of the bytes read may be handed to this object.
     #[inline]
     pub(super) fn goes_on(&mut self) -> bool {
         self.channel.registry().ownership_changes == self.ownership_changes || self.still_goes_on()
     }
 
-    /// Whether bytes were given back, to come before anything else.
+    /// Whether bytes were given back, which come before anything else.
     pub(super) fn has_unread(&self) -> bool {
         self.channel.slot().is_ok_and(|slot| slot.unread.is_some())
     }
@@ -56,36 +89,36 @@ impl<'r> ChatChannel<'r> {
         self.channel.is_served()
     }
 
-    /// The terminator in force; a [`Terminator::Count`] says how many bytes are still missing.
+    /// The current terminator. A [`Terminator::Count`] is the number of bytes still missing.
     pub fn terminator(&self) -> Terminator {
         self.framer.terminator()
     }
 
     /// Sets where the frame ends: a byte string, a number of bytes, or never.
     ///
-    /// Applies to the bytes that follow, also to those already read (R16). `0` fires at once. Setting the same
-    /// again costs nothing.
+    /// It applies to the bytes that follow, also to those already read. 0 ends a frame at once. Setting the same byte
+    /// string again costs one comparison.
     ///
     /// ```
     /// # use asynchat::*;
     /// # fn example(chat: &mut ChatChannel<'_>, content_length: u64) {
     /// chat.set_terminator("\r\n\r\n");            // a header block
     /// chat.set_terminator(content_length);        // then its body
-    /// chat.set_terminator(Terminator::None);      // then whatever comes
+    /// chat.set_terminator(Terminator::None);      // then everything else as it comes
     /// # }
     /// ```
     pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
         self.framer.set_terminator(terminator.into());
     }
 
-    /// Limits a frame to so many bytes; `None`: no limit. See [`ChatDispatcher::max_frame`](crate::ChatDispatcher::max_frame).
+    /// Limits a frame to `bytes`; `None` is no limit. See
+    /// [`ChatDispatcher::max_frame`](crate::ChatDispatcher::max_frame).
     pub fn set_max_frame(&mut self, bytes: Option<usize>) {
         self.framer.set_max_frame(bytes);
     }
 
-    /// Whether `data`, just given to `collect_incoming_data`, is all of its frame: unless the terminator is changed
-    /// now, `found_terminator` comes next. So a handler can do without a copy of every frame that arrives in one
-    /// piece.
+    /// Whether `data`, just passed to `collect_incoming_data`, is all of its frame. If so, `found_terminator` comes
+    /// next, unless the terminator is changed now. A handler needs no copy of a frame that arrives in one piece.
     ///
     /// ```
     /// # use asynchat::*;
@@ -115,19 +148,29 @@ impl<'r> ChatChannel<'r> {
         self.framer.is_whole(data.len())
     }
 
-    /// Drops what was read and not yet handed out, and forgets the frame begun.
+    /// Drops the bytes that were read and not yet handed out, and forgets the frame begun.
+    ///
+    /// ```
+    /// # use asynchat::*;
+    /// /// Abandons the command in progress, with its answer.
+    /// fn abort(chat: &mut ChatChannel<'_>) {
+    ///     chat.discard_input();
+    ///     chat.discard_output();
+    ///     chat.push("503 aborted\r\n");
+    /// }
+    /// ```
     pub fn discard_input(&mut self) {
         self.framer.discard();
         self.rest = &[];
         self.channel.discard_unread();
     }
 
-    /// Drops what is queued and not yet sent.
+    /// Drops the outgoing queue, as far as it is not sent.
     pub fn discard_output(&mut self) {
         self.channel.discard_output();
     }
 
-    /// Like [`Channel::unread`]: the bytes come again before anything not yet handed out.
+    /// Gives bytes back, like [`Channel::unread`]. They come before the bytes not yet handed out.
     pub fn unread(&mut self, bytes: impl Into<Bytes>) {
         let held = self.framer.take_held();
         let rest = std::mem::take(&mut self.rest);
@@ -136,13 +179,42 @@ impl<'r> ChatChannel<'r> {
         self.channel.unread(bytes);
     }
 
-    /// Like [`Channel::detach`]; what was read and not yet handed out is in [`Detached::unread`].
+    /// Like [`Channel::detach`]. Bytes that were read and not yet handed out are in [`Detached::unread`].
     pub fn detach(&mut self) -> Option<Detached> {
         self.give_back();
         self.channel.detach()
     }
 
-    /// Like [`Channel::replace`]; what was read and not yet handed out goes to the new object.
+    /// Like [`Channel::replace`]. Bytes that were read and not yet handed out go to the new object.
+    ///
+    /// ```
+    /// use asynchat::{AsyncChat, Channel, ChatChannel, Dispatcher, Result};
+    /// use std::io::Write;
+    ///
+    /// /// Any line switches to the echo protocol.
+    /// struct Switch;
+    /// impl AsyncChat for Switch {
+    ///     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result {
+    ///         Ok(())
+    ///     }
+    ///     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+    ///         chat.replace(Echo);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// struct Echo;
+    /// impl Dispatcher for Echo {
+    ///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         Ok(channel.recv_with(Write::write_all)??)
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// let mut peer = asynchat::testing::Harness::chat(Switch, "\r\n");
+    /// peer.feed("UPGRADE echo\r\nhello");
+    /// assert_eq!(peer.output(), b"hello");
+    /// # }
+    /// ```
     pub fn replace(&mut self, d: impl Dispatcher) {
         self.give_back();
         self.channel.replace(d);
@@ -171,7 +243,7 @@ impl<'r> DerefMut for ChatChannel<'r> {
     }
 }
 
-/// The outgoing queue, as for [`Channel`].
+/// Writes into the outgoing queue, as for [`Channel`].
 impl std::io::Write for ChatChannel<'_> {
     #[inline]
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {

@@ -20,18 +20,41 @@ use crate::{
     },
 };
 
-/// So many frames in a row that use no input (`Count(0)` set again and again) end a visit.
+/// A visit ends after this number of frames in a row that use no input (`Count(0)` set again and again).
 const EMPTY_FRAMES: usize = 1000;
 
 /// Makes a [`Dispatcher`] of an [`AsyncChat`].
 ///
 /// ```
-/// # use asynchat::*;
-/// # struct Session; impl AsyncChat for Session {
-/// #     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result { Ok(()) }
-/// #     fn found_terminator(&mut self, _: &mut ChatChannel<'_>) -> Result { Ok(()) } }
-/// let dispatcher = ChatDispatcher::new(Session, "\r\n").max_frame(8 * 1024);
-/// # let _ = dispatcher;
+/// use asynchat::{AsyncChat, ChatChannel, ChatDispatcher, Reactor, Result};
+/// use std::net::{TcpListener, TcpStream};
+///
+/// #[derive(Default)]
+/// struct Session {
+///     frames: u32,
+/// }
+/// impl AsyncChat for Session {
+///     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result {
+///         Ok(())
+///     }
+///     fn found_terminator(&mut self, _: &mut ChatChannel<'_>) -> Result {
+///         self.frames += 1;
+///         Ok(())
+///     }
+/// }
+///
+/// # fn main() -> Result {
+/// # let listener = TcpListener::bind("127.0.0.1:0")?;
+/// # let stream = TcpStream::connect(listener.local_addr()?)?;
+/// let mut reactor = Reactor::new()?;
+/// let dispatcher = ChatDispatcher::new(Session::default(), "\r\n").max_frame(8 * 1024);
+/// assert_eq!(dispatcher.chat().frames, 0);
+/// let id = reactor.register(stream, dispatcher)?;
+/// // From elsewhere, the session is reached by the channel's id.
+/// let frames = reactor.with_chat(id, |session: &mut Session, _chat| session.frames)?;
+/// assert_eq!(frames, 0);
+/// # Ok(())
+/// # }
 /// ```
 pub struct ChatDispatcher<C> {
     chat: C,
@@ -47,22 +70,25 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         }
     }
 
-    /// Limits a frame to `bytes`; a longer one is [`FrameTooLong`] in `handle_error`, once it is, and if that does not
-    /// close, the rest of the frame is skipped.
+    /// Limits a frame to `bytes`.
     ///
-    /// A frame that is a number of bytes is bounded too. Without a terminator there are no frames, and no bound.
+    /// When a frame grows past the limit, `handle_error` gets [`FrameTooLong`] once. If the handler keeps the channel
+    /// open, the rest of that frame is discarded.
+    ///
+    /// The limit also applies to a frame of a given number of bytes. Without a terminator there are no frames, and the
+    /// limit has no effect.
     #[must_use]
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.framer.set_max_frame(Some(bytes));
         self
     }
 
-    /// The user's object.
+    /// The wrapped object. [`Registry::with_chat`] lends it together with its channel.
     pub fn chat(&self) -> &C {
         &self.chat
     }
 
-    /// The user's object.
+    /// The wrapped object.
     pub fn chat_mut(&mut self) -> &mut C {
         &mut self.chat
     }
@@ -83,7 +109,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         result
     }
 
-    /// Hands out what `input`, or the end of file, completes. Gives how much of it is used up.
+    /// Hands out the frames that `input`, or the end of file, completes. Returns the number of bytes used.
     fn hand_out(&mut self, channel: &mut Channel<'_>, input: &[u8], end: bool) -> (usize, Result) {
         let id = channel.id();
         let chat = &mut self.chat;
@@ -109,7 +135,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
     }
 }
 
-/// Calls back until the input is used up, or the channel or its chat wants no more of it.
+/// Calls back until the input is used up, or until the channel or its chat wants no more of it.
 fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Result {
     let mut empty_frames = EmptyFrames::default();
     loop {
@@ -144,7 +170,7 @@ enum Then {
     Stop,
 }
 
-/// Most frames lie whole in what was read.
+/// Hands out frames that lie whole in the input, as most do.
 fn run_whole_frames<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>) -> Result<Then> {
     while let Some(frames) = view.framer.whole_frames() {
         let then = match frames.short {
@@ -204,7 +230,7 @@ fn run_found<C: AsyncChat>(
     Ok(Then::GoOn)
 }
 
-/// Takes a frame that lies across reads, or whatever else there is, one step after the other.
+/// Hands out a frame that lies across reads, and every other case, step by step.
 #[inline(never)]
 fn run_stepwise<C: AsyncChat>(
     chat: &mut C,
@@ -298,10 +324,13 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
 
 /// # Chats
 impl Registry {
-    /// Lends the [`AsyncChat`] behind a channel: [`with`](Self::with) for chats.
+    /// Lends the [`AsyncChat`] behind a channel: [`with`](Self::with) for chats. [`ChatDispatcher`] has an example.
     ///
     /// # Errors
-    /// Like [`with`](Self::with).
+    /// Those of [`with`](Self::with).
+    ///
+    /// # Panics
+    /// If `f` panics.
     pub fn with_chat<C: AsyncChat, R>(
         &mut self,
         id: ChannelId,

@@ -1,9 +1,8 @@
 //! Cuts a stream into frames at a [`Terminator`] (R15–R18).
 //!
-//! Pure: no socket, no clock, no callback. The caller pulls [`Step`]s and runs the callbacks
-//! between two of them, so what a callback changes holds for the very next byte, read already or
-//! not (R16). Between reads nothing of the input is kept, only how many bytes of the terminator
-//! have matched: those bytes are the terminator's own.
+//! Pure: no socket, no clock, no callback. The caller pulls [`Step`]s and runs the callbacks between two of them, so a
+//! change made in a callback applies to the next byte, read already or not (R16). Between reads the framer keeps no
+//! input, only the number of bytes of the terminator that have matched: they are the terminator's own first bytes.
 
 use std::mem;
 
@@ -16,18 +15,17 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-/// What the caller has to do next.
+/// The next action of the caller.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
     /// Hand these bytes, at least one, to `collect_incoming_data`.
     Data(&'a [u8]),
-    /// The same with bytes of an earlier read that looked like the start of the terminator and
-    /// turned out not to be.
+    /// The same with bytes of an earlier read that looked like the start of the terminator and were not.
     Held(Bytes),
     /// The frame is complete: call `found_terminator`.
     Terminator,
-    /// The frame is longer than `max_frame`. Reported once a frame; the rest of its data is skipped
-    /// and its `Terminator` comes as usual, unless [`Framer::discard`] ends the frame before.
+    /// The frame is longer than `max_frame`. Reported once for each frame. The rest of its data is skipped and its
+    /// `Terminator` follows, unless [`Framer::discard`] ends the frame before.
     TooLong,
     /// All input is used up.
     NeedInput,
@@ -35,22 +33,22 @@ pub(crate) enum Step<'a> {
 
 /// The state of one channel's incoming stream.
 ///
-/// The caller takes steps until [`Step::NeedInput`]. Not until the input is empty: a terminator may
-/// fire after that.
+/// The caller takes steps until [`Step::NeedInput`], not until the input is empty: a terminator may follow the last
+/// byte.
 #[derive(Debug)]
 pub(crate) struct Framer {
     mode: Mode,
-    /// What was handed out last is the end of its frame's data.
+    /// Whether the bytes handed out last end the data of their frame.
     ends: bool,
-    /// Counts what [`WholeFrames`] cannot know of.
+    /// Counts the changes that [`WholeFrames`] cannot see.
     changes: u32,
     /// Data bytes of the current frame, or [`TOO_LONG`]. 0 while there is no terminator.
     frame_len: u64,
     max_frame: u64,
-    /// Bytes held under an earlier terminator which the current one has yet to examine. They come
-    /// before the input, and while there are any, the current terminator holds none of its own.
+    /// Bytes held under an earlier terminator which the current one has yet to examine. They come before the input.
+    /// While there are any, the current terminator holds none of its own.
     replay: Option<Box<Bytes>>,
-    /// The long needle in force before, for chats that alternate between it and something else.
+    /// The previous long needle, for chats that alternate between it and another terminator.
     spare: Option<Box<LongNeedle>>,
 }
 
@@ -82,7 +80,7 @@ impl Framer {
         framer
     }
 
-    /// The terminator in force; a [`Terminator::Count`] says how many bytes are still missing.
+    /// The current terminator. A [`Terminator::Count`] is the number of bytes still missing.
     pub(crate) fn terminator(&self) -> Terminator {
         match &self.mode {
             Mode::None => Terminator::None,
@@ -91,11 +89,9 @@ impl Framer {
         }
     }
 
-    /// Applies to every byte not handed out yet, held ones included. To set the same bytes again
-    /// costs a comparison.
+    /// Applies to every byte not handed out yet, held ones included. Setting the same bytes again costs a comparison.
     ///
-    /// Outside a callback, take steps with an empty input afterwards: the new terminator may be
-    /// complete already.
+    /// Outside a callback, take steps with an empty input afterwards: the new terminator may be complete already.
     pub(crate) fn set_terminator(&mut self, terminator: Terminator) {
         let mode = match terminator {
             Terminator::Count(count) => Mode::Count(count),
@@ -120,8 +116,8 @@ impl Framer {
         }
     }
 
-    /// A frame of more data bytes than this is [`Step::TooLong`]. What was handed out of the
-    /// current one counts. Without a terminator there are no frames and no limit.
+    /// A frame of more data bytes than this is [`Step::TooLong`]. Bytes of the current frame that were handed out
+    /// count. Without a terminator there are no frames and no limit.
     pub(crate) fn set_max_frame(&mut self, max: Option<usize>) {
         self.changes = self.changes.wrapping_add(1);
         self.max_frame = max.map_or(NO_LIMIT, |max| NO_LIMIT.min(max as u64));
@@ -138,7 +134,7 @@ impl Framer {
         matches!(self.mode, Mode::Count(0)) || self.replay.is_some()
     }
 
-    /// Input that was read and is held back, because it may be the start of the terminator.
+    /// Input that was read and is held back because it may be the start of the terminator.
     fn held(&self) -> Bytes {
         match (&self.replay, &self.mode) {
             (Some(replay), _) => (**replay).clone(),
@@ -147,7 +143,7 @@ impl Framer {
         }
     }
 
-    /// Gives back what is held.
+    /// Takes the held bytes out.
     pub(crate) fn take_held(&mut self) -> Bytes {
         let held = self.held();
         self.changes = self.changes.wrapping_add(1);
@@ -159,8 +155,8 @@ impl Framer {
         held
     }
 
-    /// Forgets the frame begun: its length and what is held of its terminator. The caller drops the
-    /// rest of the input.
+    /// Forgets the frame begun: its length and the held start of its terminator. The caller drops the rest of the
+    /// input.
     pub(crate) fn discard(&mut self) {
         self.changes = self.changes.wrapping_add(1);
         self.ends = false;
@@ -171,11 +167,10 @@ impl Framer {
         }
     }
 
-    /// The next thing to do with `input`, which is cut down to what is left of it; that has to be
-    /// passed the next time.
+    /// The next step with `input`, which is cut down to the rest; the rest has to be passed the next time.
     ///
-    /// Only a `Count(0)` makes a step that uses nothing up. One set in every `found_terminator`
-    /// gives an endless row of [`Step::Terminator`]: the caller bounds it.
+    /// Only a `Count(0)` makes a step that uses nothing up. If every `found_terminator` sets one, the row of
+    /// [`Step::Terminator`] is endless: the caller bounds it.
     pub(crate) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Step<'a> {
         if self.replay.is_some()
             && let Some(step) = self.next_of_replay()
@@ -185,8 +180,8 @@ impl Framer {
         self.next_of(input)
     }
 
-    /// The fast way to take frames that lie whole in the input, while nothing is out of the ordinary. What it gives
-    /// is good until the framer has [`changed`](Self::has_changed).
+    /// The fast way to take frames that lie whole in the input, if the state of the framer allows it. The answer is
+    /// valid until the framer has [`changed`](Self::has_changed).
     #[inline]
     pub(crate) fn whole_frames(&self) -> Option<WholeFrames> {
         let search = match &self.mode {
@@ -215,8 +210,8 @@ impl Framer {
         self.changes != frames.changes
     }
 
-    /// The data of a whole frame is about to be handed out; its terminator stays in the input, because a callback may
-    /// change it yet.
+    /// The data of a whole frame is about to be handed out. Its terminator stays in the input, because a callback may
+    /// change it.
     #[inline]
     pub(crate) fn begin_frame(&mut self, len: usize) {
         self.frame_len = len as u64;
@@ -230,14 +225,14 @@ impl Framer {
         self.ends = false;
     }
 
-    /// Whether data of so many bytes, just handed out, is all of its frame.
+    /// Whether the `len` bytes just handed out are all data of their frame.
     #[inline]
     pub(crate) fn is_whole(&self, len: usize) -> bool {
         self.ends && self.frame_len == len as u64
     }
 
-    /// At the end of the stream, instead of [`next`](Self::next), until [`Step::NeedInput`]: the
-    /// start of a terminator that will not be completed is data after all, [`Step::Held`].
+    /// At the end of the stream, instead of [`next`](Self::next), until [`Step::NeedInput`]: the held start of a
+    /// terminator that will not be completed is data, [`Step::Held`].
     pub(crate) fn finish(&mut self) -> Step<'static> {
         let step = self.next(&mut &[][..]);
         if step == Step::NeedInput
@@ -344,7 +339,7 @@ impl Framer {
     }
 }
 
-/// What finding whole frames takes, between two changes of their framer.
+/// What is needed to find whole frames, between two changes of their framer.
 #[derive(Clone, Copy)]
 pub(crate) struct WholeFrames {
     pub(crate) short: Option<ShortNeedle>,
@@ -367,7 +362,7 @@ impl WholeFrames {
     }
 }
 
-/// What becomes of data, under `max_frame`.
+/// What happens to data under `max_frame`.
 enum Admit {
     Deliver,
     TooLong,

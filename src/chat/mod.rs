@@ -1,4 +1,4 @@
-//! asynchat: input cut into frames at a terminator, for objects that care about frames and not about reads.
+//! asynchat: input cut into frames at a terminator.
 
 mod channel;
 mod dispatcher;
@@ -16,9 +16,9 @@ use crate::{
 
 /// The callbacks of one channel whose input comes in frames.
 ///
-/// Bytes up to the terminator go to [`collect_incoming_data`](Self::collect_incoming_data), in as many pieces as
-/// they arrive in; then comes [`found_terminator`](Self::found_terminator). Wrap the object in a
-/// [`ChatDispatcher`] to register it.
+/// Bytes up to the terminator go to [`collect_incoming_data`](Self::collect_incoming_data), in as many pieces as they
+/// arrive in. Then [`found_terminator`](Self::found_terminator) is called. A [`ChatDispatcher`] makes a dispatcher of
+/// the object.
 ///
 /// ```
 /// use asynchat::{AsyncChat, ChatChannel, Result};
@@ -42,36 +42,34 @@ use crate::{
 ///         Ok(())
 ///     }
 /// }
-/// # let mut reactor = asynchat::Reactor::new().unwrap();
-/// # let (here, _there) = std::net::TcpListener::bind("127.0.0.1:0").map(|l| {
-/// #     (std::net::TcpStream::connect(l.local_addr().unwrap()).unwrap(), l) }).unwrap();
-/// reactor.register(here, asynchat::ChatDispatcher::new(Lengths::default(), "\r\n")).unwrap();
+/// # #[cfg(feature = "testing")]
+/// asynchat::testing::Harness::chat(Lengths::default(), "\r\n").play("C: hello\nS: 5");
 /// ```
 ///
 /// # Order, errors, re-entrancy
-/// As for [`Dispatcher`](crate::Dispatcher). A failed callback leaves what was read and not yet handed out; it
-/// comes next, if `handle_error` keeps the channel open.
+/// Those of [`Dispatcher`](crate::Dispatcher). If a callback fails and `handle_error` keeps the channel open, the bytes
+/// that were read and not handed out come next.
 #[allow(unused_variables, reason = "defaults keep the documented names")]
 pub trait AsyncChat: 'static {
-    /// Some bytes of the current frame; never none. They are lent: copy what is to be kept.
+    /// Part of the current frame, at least one byte. The bytes are lent: copy those you keep.
     ///
-    /// A frame may come in any number of pieces. Without a terminator everything comes here.
+    /// A frame may come in any number of pieces. Without a terminator all input comes here.
     ///
     /// # Errors
     /// See [`Dispatcher`](crate::Dispatcher#errors).
     fn collect_incoming_data(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) -> Result;
 
-    /// The frame is complete; the terminator itself is not handed out.
+    /// The frame is complete. The terminator itself is not handed out.
     ///
-    /// What is set here (terminator, `max_frame`) applies to the bytes that follow, also to those already read. A
-    /// [`Terminator::Count`] that is used up has become [`Terminator::None`] (R16).
+    /// A terminator or limit set here applies to the bytes that follow, also to those already read. A
+    /// [`Terminator::Count`] that is used up has become [`Terminator::None`].
     ///
     /// # Errors
     /// See [`Dispatcher`](crate::Dispatcher#errors).
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result;
 
-    /// Whether input is wanted. Default: always. Asked after every callback: a chat that stops wanting input in the
-    /// middle of what was read gets the rest when it wants again; see [`Channel::touch`](crate::Channel::touch).
+    /// Whether input is wanted. Default: true. Asked after every callback. If it turns false in the middle of what was
+    /// read, the rest is handed out once it is true again; see [`Channel::touch`](crate::Channel::touch).
     fn readable(&self) -> bool {
         true
     }
@@ -112,7 +110,7 @@ pub trait AsyncChat: 'static {
 
     /// See [`Dispatcher::handle_close`](crate::Dispatcher::handle_close). Default: `close_when_done`.
     ///
-    /// A frame cut short by the end of file has been handed to `collect_incoming_data` before (R17).
+    /// A frame cut short by the end of file has been handed to `collect_incoming_data` before.
     ///
     /// # Errors
     /// See [`Dispatcher`](crate::Dispatcher#errors).
@@ -123,8 +121,8 @@ pub trait AsyncChat: 'static {
 
     /// See [`Dispatcher::handle_error`](crate::Dispatcher::handle_error). Default: log and close.
     ///
-    /// A frame past `max_frame` comes here as [`FrameTooLong`](crate::FrameTooLong). If the channel is kept open the
-    /// rest of that frame is skipped and its `found_terminator` comes as usual.
+    /// A frame longer than `max_frame` comes here as [`FrameTooLong`](crate::FrameTooLong). If the handler keeps the
+    /// channel open, the rest of that frame is discarded and `found_terminator` is called at its end.
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
         defaults::error(chat, &error);
     }

@@ -1,10 +1,10 @@
-//! Where a frame ends: the value `set_terminator` takes.
+//! Where a frame ends: the argument of `set_terminator`.
 
 use bytes::Bytes;
 
-/// Where the frame that is being read ends.
+/// Where the current frame ends.
 ///
-/// Anything that converts into it can be passed to `set_terminator`:
+/// Anything that converts into it can be passed to [`set_terminator`](crate::ChatChannel::set_terminator):
 ///
 /// ```
 /// use asynchat::Terminator;
@@ -16,7 +16,7 @@ use bytes::Bytes;
 /// assert_eq!(Terminator::from(content_length), Terminator::None);
 /// ```
 ///
-/// An empty byte string cannot end anything. It means [`Terminator::None`], as in Python:
+/// An empty byte string ends nothing. It means [`Terminator::None`], as in Python:
 ///
 /// ```
 /// use asynchat::Terminator;
@@ -26,22 +26,19 @@ use bytes::Bytes;
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Terminator {
-    /// The frame ends before this byte string, which is removed from the stream and not delivered.
+    /// The frame ends before this byte string, which is not handed out.
     ///
-    /// Build it with [`From`], which turns an empty string into [`None`](Terminator::None). An
-    /// empty string put in by hand works the same.
+    /// [`From`] turns an empty string into [`None`](Terminator::None). An empty `Bytes` built by hand works the same.
     Bytes(Bytes),
 
     /// The frame ends after this many more bytes.
     ///
-    /// `Count(0)` ends an empty frame at once, without waiting for input: a body whose
-    /// `Content-Length` is 0 is complete. (Python's asynchat never reports it.) When the bytes are
-    /// used up the terminator becomes [`None`](Terminator::None), unless `found_terminator` sets
-    /// another one.
+    /// `Count(0)` ends an empty frame at once, without waiting for input: a body with a `Content-Length` of 0 is
+    /// complete. (Python's asynchat never reports it.) Once the bytes are used up, the terminator is
+    /// [`None`](Terminator::None), unless `found_terminator` sets another one.
     Count(u64),
 
-    /// No frames: everything that arrives is handed over as it comes, and `found_terminator` is
-    /// never called. As there is no frame to be too long, `max_frame` does not apply.
+    /// No frames: all input is handed out as it comes, and `found_terminator` is not called. `max_frame` has no effect.
     #[default]
     None,
 }

@@ -1,4 +1,4 @@
-//! How connections are begun: the options, and the sockets under them.
+//! Beginning connections: the options, and the sockets under them.
 
 use std::{io, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::{
     net::{errno::unsupported, io::Io, socket::Socket},
 };
 
-/// How to connect; see [`Registry::connect_with`](crate::Registry::connect_with).
+/// Options of [`Registry::connect_with`](crate::Registry::connect_with).
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,13 +28,14 @@ impl ConnectOptions {
         Self::default()
     }
 
-    /// How long one attempt to one address may take before the next is tried, or `ConnectFailed(TimedOut)` comes.
+    /// Sets how long one attempt to one address may take. After it the next address is tried, or `handle_expt` gets
+    /// `ConnectFailed` with `TimedOut`.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Whether to switch Nagle's algorithm off. Default: no.
+    /// Whether to switch Nagle's algorithm off (`TCP_NODELAY`). Default: no.
     pub fn nodelay(mut self, on: bool) -> Self {
         self.nodelay = on;
         self
@@ -57,10 +58,33 @@ pub(crate) fn connect(address: &Address) -> io::Result<Io> {
 }
 
 impl Socket {
-    /// Connects a UDP socket: bound to any port, sending to and receiving from `peer` only.
+    /// Makes a UDP socket that sends to and receives from `peer` only, on a port the system chooses.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Reactor, Result, Socket};
+    /// use std::net::UdpSocket;
+    ///
+    /// struct Query;
+    /// impl Dispatcher for Query {
+    ///     fn handle_write(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         channel.send(b"what time is it?")?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result {
+    /// let server = UdpSocket::bind("127.0.0.1:0")?;
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.register(Socket::connected_udp(server.local_addr()?)?, Query)?;
+    /// reactor.turn(None)?;
+    /// let mut buf = [0; 100];
+    /// assert_eq!(server.recv(&mut buf)?, 16);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// What `socket` and `connect` say.
+    /// Those of `socket` and `connect`.
     pub fn connected_udp(peer: std::net::SocketAddr) -> io::Result<Self> {
         let any: std::net::SocketAddr = if peer.is_ipv4() {
             (std::net::Ipv4Addr::UNSPECIFIED, 0).into()

@@ -1,4 +1,4 @@
-//! What the numbers of system errors mean where `std` has no word for them; they differ from system to system.
+//! The meaning of system error numbers for which `std` has no kind; they differ between systems.
 
 use std::io;
 

@@ -36,7 +36,7 @@ pub(crate) enum Io {
     MemoryListener(crate::net::memory::End),
 }
 
-/// What can be done with a socket.
+/// The operations that a socket has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Listener,
@@ -46,7 +46,7 @@ pub(crate) enum Role {
     Fd,
 }
 
-/// Gives `$call` on the socket of whatever kind, `$fd` on another descriptor, `$test` on what has none.
+/// Evaluates `$call` on the socket of any kind, `$fd` on another descriptor, `$test` on a connection in memory.
 macro_rules! on_socket {
     ($io:expr, $s:ident => $call:expr, fd $f:ident => $fd:expr) => {
         on_socket!($io, $s => $call, fd $f => $fd, test _end => Err(io::ErrorKind::Unsupported.into()))
@@ -112,7 +112,7 @@ impl Io {
         return false;
     }
 
-    /// A regular file is always ready, which no poller can say (epoll: EPERM).
+    /// A regular file is always ready, which no poller can report (epoll: EPERM).
     #[cfg(unix)]
     pub(crate) fn check_pollable(&self) -> io::Result<()> {
         let Self::Fd(file) = self else {
@@ -251,8 +251,8 @@ impl Io {
         }
     }
 
-    /// Writes what a file follows at once: on TCP the head of an answer then leaves in one packet with the beginning of
-    /// the file. The kernel waits for that no longer than 200 ms.
+    /// Writes bytes that a file follows at once: on TCP the head of an answer then leaves in one packet with the
+    /// beginning of the file. The kernel waits for the file for 200 ms at most.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn write_before_file(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         const MSG_NOSIGNAL: std::ffi::c_int = 0x4000;
@@ -270,8 +270,8 @@ impl Io {
         self.write_vectored(slices)
     }
 
-    /// Sends from a file without reading it; `Unsupported` where the system cannot, or not without losing count: the
-    /// other systems' calls may both send something and fail, and socket2 then tells of the failure only.
+    /// Sends from a file without reading it. `Unsupported` if the system cannot, or cannot report how much it sent: the
+    /// other systems' calls may both send bytes and fail, and socket2 then reports only the failure.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn send_file(&self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
         let offset = isize::try_from(offset)

@@ -1,4 +1,4 @@
-//! How listeners are made: the options of the socket under them.
+//! Making listeners: the options of the socket under them.
 
 use std::{error::Error, fmt, io, net::SocketAddr};
 
@@ -11,11 +11,19 @@ use crate::{
     net::{errno::unsupported, io::Io},
 };
 
-/// How to listen; see [`Registry::listen_with`](crate::Registry::listen_with).
+/// Options of [`Registry::listen_with`](crate::Registry::listen_with).
 ///
 /// ```
-/// let options = asynchat::ListenOptions::new().backlog(4096).nodelay(true);
-/// # let _ = options;
+/// use asynchat::{Dispatcher, ListenOptions, Reactor};
+///
+/// struct Server;
+/// impl Dispatcher for Server {}
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut reactor = Reactor::new()?;
+/// let options = ListenOptions::new().backlog(4096).nodelay(true);
+/// reactor.listen_with(([127, 0, 0, 1], 0), &options, Server)?;
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until they are passed on"]
@@ -40,40 +48,43 @@ impl Default for ListenOptions {
 }
 
 impl ListenOptions {
-    /// The defaults: backlog 1,024, `SO_REUSEADDR` (not on Windows, where it would let others take the port).
+    /// The defaults: a backlog of 1,024 and `SO_REUSEADDR`, except on Windows, where it would let other programs take
+    /// the port.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Connections the kernel keeps waiting; it may cut this (`net.core.somaxconn`). Default 1,024.
+    /// Sets how many connections the kernel keeps waiting. It may cut the number (`net.core.somaxconn`). Default 1,024.
     pub fn backlog(mut self, connections: u16) -> Self {
         self.backlog = connections.into();
         self
     }
 
-    /// Whether the port can be bound while connections of an earlier listener linger. Default on; Unix only.
+    /// Whether the port can be bound while connections of an earlier listener linger (`SO_REUSEADDR`). Default on; no
+    /// effect on Windows.
     pub fn reuse_addr(mut self, on: bool) -> Self {
         self.reuse_addr = on;
         self
     }
 
-    /// Whether several listeners may share the port. Default off; elsewhere than on Unix an error.
+    /// Whether several listeners may share the port (`SO_REUSEPORT`). Default off. On systems other than Unix it makes
+    /// `listen_with` fail.
     ///
-    /// Linux spreads the connections evenly over all of them, macOS and the BSDs do not. Any other program of the
-    /// same user that sets this option can join silently, and gets its share of the connections.
+    /// Linux spreads the connections evenly over all listeners; macOS and the BSDs do not. Any other program of the
+    /// same user that sets this option can join without notice and gets its share of the connections.
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.reuse_port = on;
         self
     }
 
-    /// Whether an IPv6 listener leaves IPv4 alone. Default: what the system does.
+    /// Whether an IPv6 listener refuses IPv4 (`IPV6_V6ONLY`). Default: that of the system.
     pub fn v6_only(mut self, on: bool) -> Self {
         self.v6_only = Some(on);
         self
     }
 
-    /// Whether accepted streams have Nagle's algorithm off. Default off. Costs nothing per connection where
-    /// streams inherit it from the listener (Linux).
+    /// Whether accepted streams have Nagle's algorithm off (`TCP_NODELAY`). Default off. On Linux streams inherit it
+    /// from the listener, at no cost for each connection.
     pub fn nodelay(mut self, on: bool) -> Self {
         self.nodelay = on;
         self

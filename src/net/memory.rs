@@ -1,4 +1,4 @@
-//! Connections and listeners in memory, with the answers TCP would give (Linux's, where systems differ).
+//! Connections and listeners in memory. They answer as TCP does, as on Linux where systems differ.
 
 use std::{
     cell::RefCell,
@@ -34,13 +34,13 @@ impl<T> Clone for Shared<T> {
     }
 }
 
-/// The reactor's end: what a channel has for a socket.
+/// The reactor's end: the socket of a channel.
 ///
-/// A number, as a descriptor is one: with the kit compiled in, a channel stays as small and as fast as without.
+/// It is a number, like a descriptor: with the kit compiled in, a channel stays as small and as fast as without.
 #[derive(Debug)]
 pub(crate) struct End(u32);
 
-/// What a number names, for the whole process, because a `Stream` may be sent to another thread.
+/// The ends behind the numbers, for the whole process, because a `Stream` may be sent to another thread.
 static ENDS: Mutex<Slab<Kind>> = Mutex::new(Slab::new());
 
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ enum Kind {
     Listener(Shared<Backlog>),
 }
 
-/// Whether the reactor watches, and whether something changed since it was told.
+/// Whether the reactor watches, and whether something changed since the last report to it.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     token: Option<Token>,
@@ -61,7 +61,7 @@ impl Watch {
         self.changed = true;
     }
 
-    /// The channel to be told, once for each change.
+    /// The channel that gets the report, once for each change.
     fn take(&mut self) -> Option<ChannelId> {
         let token = self.token?;
         std::mem::take(&mut self.changed).then(|| ChannelId::from(token))
@@ -71,18 +71,18 @@ impl Watch {
 #[derive(Debug)]
 pub(crate) struct Pipe {
     watch: Watch,
-    /// Which channel it was last; kept when that is closed.
+    /// The channel, also after it is closed.
     pub(crate) id: Option<ChannelId>,
     local: Address,
     pub(crate) peer: Address,
-    /// On its way to the channel.
+    /// Bytes on their way to the channel.
     inbox: VecDeque<u8>,
     /// An end of file follows the inbox.
     ended: bool,
     connecting: bool,
     /// Both directions are gone.
     broken: bool,
-    /// What the next call answers, once.
+    /// The answer of the next call, once.
     error: Option<io::Error>,
     outbox: Vec<u8>,
     window: usize,
@@ -90,9 +90,9 @@ pub(crate) struct Pipe {
     pub(crate) shut: bool,
     /// The channel's end was dropped.
     pub(crate) closed: bool,
-    /// What `handle_error` was last given.
+    /// The last error that `handle_error` got.
     pub(crate) failure: Option<String>,
-    /// It was dropped over unread input, which TCP tells the peer with a reset.
+    /// The channel's end was dropped over unread input; TCP then sends a reset.
     pub(crate) aborted: bool,
 }
 
@@ -446,7 +446,7 @@ impl Net {
         End::new(Kind::Listener(backlog))
     }
 
-    /// A connection from a new peer, waiting on the listener at `to` or, without one, for whoever takes it.
+    /// A connection from a new peer. It waits on the listener at `to`, or without `to` for the caller.
     pub(crate) fn arrive(&self, to: Option<&Address>) -> Option<Shared<Pipe>> {
         let mut lines = self.0.borrow_mut();
         let peer = documentation(2, lines.next_port());

@@ -1,4 +1,4 @@
-//! The operating system: sockets of every kind, their readiness, and what its error numbers mean.
+//! The operating system: sockets of every kind, their readiness, and the meaning of its error numbers.
 
 pub(crate) mod connect;
 pub(crate) mod errno;

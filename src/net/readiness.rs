@@ -1,7 +1,7 @@
 //! Level-triggered readiness for handlers over edge-triggered events (R1).
 //!
-//! Pure: no socket and no clock. Events only set bits; what a system call answered is the only thing that clears
-//! them, so a handler may read once and return and is called again while bytes remain.
+//! Pure: no socket and no clock. Events only set bits; only the answer of a system call clears them. So a handler may
+//! read once and return, and is called again while bytes remain.
 
 /// Whether one short read or write proves that a TCP socket is drained or full.
 ///
@@ -26,13 +26,13 @@ pub(crate) const SHORT_MEANS_DRAINED: bool = cfg!(all(
     )
 ));
 
-/// epoll says nothing of a closed write half that `READ_CLOSED` or `ERROR` does not say as well.
+/// epoll reports no closed write half without `READ_CLOSED` or `ERROR`.
 const EPOLL: bool = cfg!(all(
     not(mio_unsupported_force_poll_poll),
     any(target_os = "android", target_os = "linux")
 ));
 
-/// What one event of the poller said: the bits of [`Readiness`], and one of its own.
+/// One event of the poller: the bits of [`Readiness`], and one of its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct EventBits(u8);
 
@@ -77,7 +77,7 @@ const READ: u8 = 1;
 const WRITE: u8 = 1 << 1;
 /// Sticky: the peer will send no more, so a short read proves nothing; the end of file is still to be read.
 const READ_CLOSED: u8 = 1 << 2;
-/// The poller saw an error nobody has looked at yet.
+/// The poller reported an error that was not looked at yet.
 const ERROR: u8 = 1 << 3;
 /// Out-of-band data was announced and not yet reported.
 const PRIORITY: u8 = 1 << 4;

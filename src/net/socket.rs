@@ -1,4 +1,4 @@
-//! What callers hand in to be registered, and get back when they detach it.
+//! The sockets that callers register, and get back when they detach a channel.
 
 #[cfg(unix)]
 use std::{fs::File, os::fd::OwnedFd};
@@ -14,27 +14,28 @@ use crate::{
     net::{io::Io, stream::Stream},
 };
 
-/// A socket or descriptor to be registered: anything `Into<Socket>`.
+/// A socket or descriptor to be registered. Functions that need one take anything that converts into it.
 ///
-/// Made from `std` and `mio` sockets, from an accepted [`Stream`] and, on Unix, from any pollable descriptor
-/// (`OwnedFd`, `File`, the pipes of a child process; asyncore's `file_dispatcher`). Registering makes it
-/// non-blocking; a descriptor whose open file description is shared (a terminal, an inherited pipe) becomes
-/// non-blocking for its other owners too.
+/// It is made from `std` and `mio` sockets, from an accepted [`Stream`] and, on Unix, from any pollable descriptor
+/// (`OwnedFd`, `File`, the pipes of a child process). Registering makes it non-blocking. If the open file description
+/// is shared (a terminal, an inherited pipe), it becomes non-blocking for its other owners too.
 ///
-/// A listener that the service manager passed on is adopted like any other; the guide has systemd's ways.
+/// A listener passed on by the service manager is registered like any other; the [guide](crate::guide) shows it for
+/// systemd.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
 /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 /// let socket = asynchat::Socket::from(listener);
-/// # let _ = socket; Ok(()) }
+/// println!("bound to {}", socket.local_addr()?);
+/// # Ok(()) }
 /// ```
 #[derive(Debug)]
 pub struct Socket {
     pub(crate) io: Io,
-    /// Made elsewhere: still to be set non-blocking, and perhaps with duplicates that keep a registration alive.
+    /// Made elsewhere: it is still to be set non-blocking, and duplicates of it may keep a registration alive.
     pub(crate) adopted: bool,
-    /// Which accepted stream this was; 0 for all others.
+    /// The serial of the accepted stream it was; 0 for all others.
     pub(crate) serial: u64,
     pub(crate) peer: Option<SocketAddr>,
 }
@@ -74,10 +75,11 @@ impl Socket {
         }
     }
 
-    /// The TCP stream in it, for the standard library; non-blocking.
+    /// The TCP stream in it, for the standard library; non-blocking. [`Channel::detach`](crate::Channel::detach) has an
+    /// example.
     ///
     /// # Errors
-    /// The socket itself, if it is anything else.
+    /// The socket itself, if it is not a TCP stream.
     pub fn into_tcp_stream(self) -> Result<net::TcpStream, Self> {
         match self.io {
             Io::TcpStream(stream) => Ok(stream.into()),
@@ -85,19 +87,19 @@ impl Socket {
         }
     }
 
-    /// The descriptor, whatever it is; non-blocking.
+    /// The descriptor, of any kind of socket; non-blocking.
     ///
     /// # Errors
-    /// Never for a socket that [`Channel::detach`](crate::Channel::detach) gave.
+    /// Never for a socket from [`Channel::detach`](crate::Channel::detach), except one in memory of the testing kit.
     #[cfg(unix)]
     pub fn into_fd(self) -> io::Result<OwnedFd> {
         on_socket!(self.io, s => Ok(s.into()), fd file => Ok(file.into()))
     }
 
-    /// The address the socket is bound to.
+    /// The address the socket is bound to. A descriptor that is no socket has [`Address::Unnamed`].
     ///
     /// # Errors
-    /// What the system says; a descriptor that is no socket is [`Address::Unnamed`].
+    /// Those of `getsockname`.
     pub fn local_addr(&self) -> io::Result<Address> {
         self.io.local_addr()
     }

@@ -1,4 +1,4 @@
-//! What `accept` hands out: a connected stream that belongs to no reactor yet.
+//! The result of `accept`: a connected stream that belongs to no reactor yet.
 
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
@@ -6,9 +6,31 @@ use std::{io, net::SocketAddr};
 
 use crate::{address::Address, net::io::Io};
 
-/// A connected stream as `accept` gives it: not registered anywhere yet, and closed when dropped.
+/// A connected stream from `accept`, not registered anywhere yet. Dropping it closes it.
 ///
-/// It can be registered here, or sent to another thread's reactor through its [`Handle`](crate::Handle).
+/// It can be registered here, or sent to another thread's reactor through its [`Handle`](crate::Handle):
+///
+/// ```
+/// use asynchat::{Address, Channel, Dispatcher, Handle, Result, Stream};
+///
+/// /// Hands each connection to the reactor of a worker thread.
+/// struct Distributor {
+///     worker: Handle,
+/// }
+/// impl Dispatcher for Distributor {
+///     fn handle_accepted(&mut self, _: &mut Channel<'_>, stream: Stream, _: Address) -> Result {
+///         stream.set_nodelay(true)?;
+///         self.worker.call_soon(move |registry| {
+///             registry.register(stream, Session)?;
+///             Ok(())
+///         })?;
+///         Ok(())
+///     }
+/// }
+///
+/// struct Session;
+/// impl Dispatcher for Session {}
+/// ```
 #[derive(Debug)]
 pub struct Stream {
     pub(crate) io: Io,
@@ -20,25 +42,25 @@ impl Stream {
     /// The address of this end.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of `getsockname`.
     pub fn local_addr(&self) -> io::Result<Address> {
         self.io.local_addr()
     }
 
-    /// The address of the other end.
+    /// The address of the peer.
     ///
     /// # Errors
-    /// `NotConnected` when the peer has already reset the connection.
+    /// `NotConnected` if the peer has already reset the connection.
     pub fn peer_addr(&self) -> io::Result<Address> {
         self.io.peer_addr()
     }
 
-    /// Switches Nagle's algorithm off (`true`) or on; nothing for a Unix stream.
+    /// Switches Nagle's algorithm off (`true`) or on. Does nothing for a Unix stream.
     ///
     /// [`ListenOptions::nodelay`](crate::ListenOptions::nodelay) does it once for all accepted streams.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of `setsockopt`.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         match &self.io {
             Io::TcpStream(stream) => stream.set_nodelay(on),

@@ -1,6 +1,6 @@
 //! The open end of one outgoing queue, for the many small pushes of one callback (R12).
 //!
-//! What a callback pushes to its own channel is collected here: one comparison and a copy per push. A channel is corked
+//! Pushes of a callback to its own channel are collected here: one comparison and a copy per push. A channel is corked
 //! only while one of its callbacks runs.
 
 use std::mem;
@@ -9,7 +9,7 @@ use crate::{id::ChannelId, outgoing::Outgoing};
 
 pub(crate) struct Cork {
     id: ChannelId,
-    /// How many bytes may be added before capacity, watermark or bound have to be checked.
+    /// Number of bytes that may be added before capacity, watermark or limit have to be checked.
     room: usize,
     tail: Vec<u8>,
     /// The length of the tail when it was taken from its queue.
@@ -63,7 +63,7 @@ impl Cork {
         self.id != ChannelId::NONE
     }
 
-    /// Ends collecting. Returns the channel, its open end, and how many bytes of it the queue counts already.
+    /// Ends collecting. Returns the channel, its open end, and the number of its bytes that the queue has counted.
     pub(crate) fn close(&mut self) -> (ChannelId, Vec<u8>, usize) {
         let Self {
             id, tail, counted, ..

@@ -1,4 +1,5 @@
-//! A stretch of a regular file, to be sent from where it is ([`Channel::push_file`](crate::Channel::push_file)).
+//! A part of a regular file, sent without being read where the system can
+//! ([`Channel::push_file`](crate::Channel::push_file)).
 
 use std::{
     fs::File,
@@ -6,13 +7,13 @@ use std::{
     ops::{Bound, RangeBounds},
 };
 
-/// A stretch of a regular file that knows its length: for [`Channel::push_file`](crate::Channel::push_file), and as a
-/// reader for [`ReaderProducer`](crate::ReaderProducer) where the bytes are to be changed on their way.
+/// A part of a regular file with a known length, for [`Channel::push_file`](crate::Channel::push_file). It is also a
+/// reader, for a [`ReaderProducer`](crate::ReaderProducer) if the bytes have to be changed on their way.
 ///
-/// It owns the file and keeps it open. The file's own position plays no part and, on Unix, is left alone.
+/// It owns the file and keeps it open. The position of the file is not used and, on Unix, not changed.
 ///
-/// As a reader it gives exactly [`len`](Self::len) bytes: a file that has become shorter meanwhile is an error of kind
-/// [`UnexpectedEof`](ErrorKind::UnexpectedEof), never an early end.
+/// As a reader it gives exactly [`len`](Self::len) bytes. A file that has become shorter meanwhile is an error of kind
+/// [`UnexpectedEof`](ErrorKind::UnexpectedEof), not an early end.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -21,10 +22,12 @@ use std::{
 /// use asynchat::FilePart;
 ///
 /// let mut part = FilePart::new(file, 2..)?;
-/// assert_eq!(part.len(), 8);
+/// assert_eq!((part.offset(), part.len()), (2, 8));
 /// assert_eq!(std::io::read_to_string(&mut part)?, "23456789");
 /// assert!(part.is_empty());
-/// # Ok(()) }
+/// let modified = part.file().metadata()?.modified()?;
+/// drop(part.into_file());
+/// # let _ = modified; Ok(()) }
 /// ```
 #[derive(Debug)]
 pub struct FilePart {
@@ -34,14 +37,14 @@ pub struct FilePart {
 }
 
 impl FilePart {
-    /// The bytes `range` of `file`; `..` is all of it.
+    /// The bytes `range` of `file`; `..` is the whole file.
     ///
-    /// An open end means the size the file has now. A file that calls itself empty because it is made up as it is
-    /// read, as those in `/proc` are, has to be read with a [`ReaderProducer`](crate::ReaderProducer).
+    /// An open end means the present size of the file. Files in `/proc` have size 0, because their content is made when
+    /// it is read: use a [`ReaderProducer`](crate::ReaderProducer).
     ///
     /// # Errors
-    /// `InvalidInput` for anything but a regular file, and for a range that ends before it begins or behind the end of
-    /// the file; else what the system says when asked for the size.
+    /// `InvalidInput` if it is no regular file, and for a range that is reversed or exceeds the file. Otherwise the
+    /// error of the system when asked for the size.
     pub fn new(file: File, range: impl RangeBounds<u64>) -> io::Result<Self> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
@@ -82,7 +85,7 @@ impl FilePart {
         })
     }
 
-    /// How many bytes are left.
+    /// The number of bytes left.
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -92,7 +95,7 @@ impl FilePart {
         self.len == 0
     }
 
-    /// Where in the file they begin.
+    /// The position in the file of the first byte left.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -102,7 +105,7 @@ impl FilePart {
         &self.file
     }
 
-    /// Gives the file back.
+    /// Returns the file.
     pub fn into_file(self) -> File {
         self.file
     }
@@ -112,7 +115,8 @@ impl FilePart {
         self.len -= n;
     }
 
-    /// Puts up to `n` bytes of it behind `buffer`, fewer only where the file fails or ends: the next call tells.
+    /// Appends up to `n` of its bytes to `buffer`. Fewer only if the file fails or ends; the next call then returns the
+    /// error.
     pub(crate) fn append_to(&mut self, buffer: &mut Vec<u8>, n: usize) -> io::Result<usize> {
         let old = buffer.len();
         let n = usize::try_from(self.len).map_or(n, |len| len.min(n));

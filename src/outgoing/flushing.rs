@@ -1,4 +1,4 @@
-//! Sending what is queued: in order, as much as fits in a call, and only what the socket takes (R12, R13).
+//! Sending the queue: in order, as many bytes in a call as fit, and only those that the socket takes (R12, R13).
 
 use std::{
     fs::File,
@@ -12,22 +12,22 @@ use crate::{error::BoxError, producer::Produced};
 
 /// POSIX promises 16 slices to a `writev`, every system here takes 1,024; past 64 the gain is gone.
 pub(super) const SLICES: usize = 64;
-/// How often in a row a producer may answer with no bytes before the other channels get their turn.
+/// The number of empty answers in a row after which a producer gives the other channels their turn.
 pub(super) const EMPTY_ANSWERS: usize = 16;
-/// How much of a file is read at a time where the system cannot send it.
+/// The number of bytes read at a time from a file that the system cannot send.
 pub(super) const FILE_BLOCK: usize = 64 * 1024;
 
-/// Where a flush sends to.
+/// The goal of a flush.
 pub(crate) trait Sink {
     /// `more`: a file follows at once, so a packet that is not full may wait for it.
     fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize>;
 
-    /// Sends up to `len` bytes of a file from where they are. `Ok(0)`, and any error that is not the socket's, means
+    /// Sends up to `len` bytes of a file without reading them. `Ok(0)`, and any error that is not the socket's, means
     /// that they have to be read and written.
     fn send_file(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize>;
 }
 
-/// How a flush ended.
+/// The reason why a flush ended.
 #[derive(Debug)]
 pub(crate) enum Flushed {
     /// Nothing is left.
@@ -90,7 +90,7 @@ impl Outgoing {
         }
     }
 
-    /// Has the system send the file at the head, if that is what comes next.
+    /// Has the system send the file at the head, if that comes next.
     fn send_file(&mut self, most: usize, sink: &mut impl Sink) -> Option<io::Result<usize>> {
         let Some(Segment::File {
             block,
@@ -162,9 +162,9 @@ impl Outgoing {
         sink.write(&slices[..used], false)
     }
 
-    /// Asks the first producer for more if it is due, and drops it when it is done; the same with a file to be read.
+    /// Asks the first producer for more if it is due, and drops it when it is done. Reads a file in the same way.
     ///
-    /// `Err` says why there is nothing to write although the queue is not empty.
+    /// `Err` is the reason why there is nothing to write although the queue is not empty.
     fn fill(&mut self, spare: &mut Spare) -> Result<(), Flushed> {
         let mut empty_answers = 0;
         let mut ahead = 0;
@@ -225,7 +225,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Reads from a file if that is due. True if bytes, or an error, stand in its place now.
+    /// Reads from a file if that is due. True if bytes, or an error, have taken its place.
     fn read_file(&mut self, index: usize, ahead: usize, spare: &mut Spare) -> bool {
         let segment = &mut self.segments[index];
         if segment.uses_sendfile() {
@@ -304,7 +304,7 @@ impl Outgoing {
     }
 }
 
-/// Whether an error of `send_file` can only be the socket's: such a one is not told twice.
+/// Whether an error of `send_file` can only be the socket's: the socket reports such an error only once.
 fn is_the_sockets(error: &io::Error) -> bool {
     use io::ErrorKind as K;
     matches!(

@@ -1,8 +1,7 @@
 //! The outgoing queue of a stream: bytes, producers and files in order (R12, R13).
 //!
-//! Knows no socket: `flush` is given a [`Sink`]. Small pushes and small files are copied into one reused buffer, large
-//! `Bytes` and large files are sent from where they are, and a producer is asked only when everything before it is on
-//! its way.
+//! It knows no socket: `flush` gets a [`Sink`]. Small pushes and small files are copied into one reused buffer, large
+//! `Bytes` and large files are sent without a copy, and a producer is asked only when little stands before it.
 
 pub(crate) mod cork;
 pub(crate) mod file_part;
@@ -22,35 +21,35 @@ pub(crate) use self::{
 };
 use crate::{error::BoxError, outgoing::file_part::FilePart, producer::Producer};
 
-/// Up to this size a push is copied: cheaper than a reference count and a slice of its own.
+/// Up to this size a push is copied: that is cheaper than a reference count and a slice of its own.
 const COPIED_MAX: usize = 2048;
 /// A coalescing buffer is not grown past this, so that it stays worth keeping.
 const BUFFER_MAX: usize = 64 * 1024;
 /// A producer behind this many unsent bytes is not asked yet (R13).
 const NEARLY_SENT: usize = 64 * 1024;
-/// Up to this size a file is read, to leave together with what stands around it; above it is the system's to send.
+/// Up to this size a file is read, so that it leaves together with its neighbours. A larger one is sent by the system.
 const READ_MAX: u64 = 16 * 1024;
 
 #[derive(Default)]
 pub(crate) struct Outgoing {
-    /// The open end, behind all segments: what is copied goes here.
+    /// The open end, behind all segments: copies go here.
     tail: Vec<u8>,
     len: usize,
     /// Bytes of queued files that are not read and not sent.
     in_files: u128,
-    /// How much of the first segment is sent, or of the tail if there is none.
+    /// Number of bytes sent of the first segment, or of the tail if there is none.
     sent: usize,
     segments: VecDeque<Segment>,
     parked: bool,
 }
 
 impl Outgoing {
-    /// Bytes waiting to be sent; what producers still hold does not count.
+    /// Bytes waiting to be sent, without those that producers and files still hold.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The same with what is still in files.
+    /// The same with the bytes still in files.
     pub(crate) fn pending(&self) -> usize {
         usize::try_from(self.in_files)
             .unwrap_or(usize::MAX)
@@ -79,7 +78,7 @@ impl Outgoing {
         self.segments.is_empty() && self.sent == 0
     }
 
-    /// All that is queued, when it is only copies.
+    /// The whole queue, if it is only copies.
     pub(crate) fn copies(&self) -> &[u8] {
         &self.tail
     }
@@ -105,7 +104,7 @@ impl Outgoing {
         self.tail.extend_from_slice(data);
     }
 
-    /// Sees to it that the tail may grow by so much.
+    /// Makes sure that the tail may grow by `added` bytes.
     fn make_room(&mut self, added: usize, spare: &mut Spare) {
         if self.tail.capacity() == 0 {
             self.tail = spare.take(added);
@@ -120,7 +119,7 @@ impl Outgoing {
         std::mem::take(&mut self.tail)
     }
 
-    /// Gets back what `take_tail` gave; `counted` bytes of it were there then.
+    /// Takes back the result of `take_tail`; `counted` bytes of it are counted already.
     pub(crate) fn return_tail(&mut self, tail: Vec<u8>, counted: usize) {
         self.len += tail.len() - counted;
         self.tail = tail;
@@ -133,7 +132,7 @@ impl Outgoing {
         });
     }
 
-    /// What a stretch of a file counts for: bytes in memory, and bytes in the file.
+    /// The weight of a part of a file: bytes in memory, and bytes in the file.
     pub(crate) fn weigh(part: &FilePart) -> (usize, u64) {
         if part.len() <= READ_MAX {
             (part.len() as usize, 0)
@@ -142,7 +141,7 @@ impl Outgoing {
         }
     }
 
-    /// Queues a stretch of a file: reads it if it would be read at the next flush anyway.
+    /// Queues a part of a file. Reads it now if the next flush would.
     pub(crate) fn push_file(&mut self, mut part: FilePart, spare: &mut Spare) {
         if part.len() <= READ_MAX
             && self.len < NEARLY_SENT
@@ -168,7 +167,7 @@ impl Outgoing {
         self.segments.push_back(segment);
     }
 
-    /// Makes a segment of the tail, so that something may stand behind it.
+    /// Makes a segment of the tail, so that something may follow it.
     fn seal(&mut self) {
         if !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail);
@@ -185,7 +184,7 @@ impl Outgoing {
         }
     }
 
-    /// Takes a producer out, to be dropped with care: its owner's code runs.
+    /// Takes a producer out, to be dropped with care, because its drop runs user code.
     pub(crate) fn take_producer(&mut self) -> Option<Box<dyn Producer>> {
         let first = self.first_producer()?;
         match self.segments.remove(first) {

@@ -1,4 +1,4 @@
-//! What stands in an outgoing queue, and what is handed back of it.
+//! The pieces of an outgoing queue, and those handed back.
 
 use std::fmt;
 
@@ -7,15 +7,16 @@ use bytes::Bytes;
 use super::READ_MAX;
 use crate::{error::BoxError, outgoing::file_part::FilePart, producer::Producer};
 
-/// One piece of an outgoing queue, as [`Detached`](crate::Detached) hands it back.
+/// One piece of an outgoing queue, from [`Detached::unsent`](crate::Detached::unsent).
+/// [`Channel::detach`](crate::Channel::detach) has an example.
 pub enum Unsent {
     /// Bytes that were queued and not sent.
     Bytes(Bytes),
-    /// A producer that was not done, without what it gave last (a [`Bytes`](Self::Bytes) before it).
+    /// A producer that is not done, without its last piece, which is the [`Bytes`](Self::Bytes) before it.
     Producer(Box<dyn Producer>),
-    /// What is left of a file, without what was read ahead of it (a [`Bytes`](Self::Bytes) before it).
+    /// The rest of a file, without the bytes read ahead, which are the [`Bytes`](Self::Bytes) before it.
     File(FilePart),
-    /// Where a producer or a file failed ahead of its turn, so that nothing was told yet.
+    /// The place where a producer or a file failed ahead of its turn. No callback got the error.
     Failed(BoxError),
 }
 
@@ -38,13 +39,13 @@ pub(super) enum Segment {
         producer: Box<dyn Producer>,
     },
     File {
-        /// Read from it already.
+        /// Bytes read from it already.
         block: Vec<u8>,
         part: FilePart,
         /// Whether the system would not send it: it is read and written instead.
         sendfile_refused: bool,
     },
-    /// Where a producer or a file failed: reported once everything before it is sent.
+    /// The place where a producer or a file failed. Reported once everything before it is sent.
     Failed(BoxError),
 }
 
@@ -57,12 +58,12 @@ impl Segment {
         }
     }
 
-    /// Whether something has to be done about it, its bytes sent, before what is behind it may leave.
+    /// Whether an action is due after its bytes are sent and before those behind it may leave.
     pub(super) fn is_barrier(&self) -> bool {
         !matches!(self, Self::Copied(_) | Self::Shared(_))
     }
 
-    /// Whether the system is to send a file from here on.
+    /// Whether the system is to send the rest of a file.
     pub(super) fn uses_sendfile(&self) -> bool {
         match self {
             Self::File {

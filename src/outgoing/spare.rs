@@ -5,7 +5,7 @@ use super::BUFFER_MAX;
 const BUFFER_MIN: usize = 1024;
 const SPARE_BUFFERS: usize = 64;
 
-/// Coalescing buffers no queue uses at the moment.
+/// Coalescing buffers that no queue uses at the moment.
 #[derive(Debug, Default)]
 pub(crate) struct Spare(pub(super) Vec<Vec<u8>>);
 

@@ -4,15 +4,13 @@ use std::{collections::VecDeque, fmt, io};
 
 use super::{Produced, Producer};
 
-/// Gives what each of a list of producers gives, one after the other.
+/// Gives the bytes of several producers, one producer after the other.
 ///
-/// To push them one by one sends the same. A chain is for a producer around them all, as when a
-/// [`HookedProducer`](crate::HookedProducer) is to count a whole reply. Each is dropped at its end;
-/// at an error those behind it are dropped unasked.
+/// Pushing them one by one sends the same. A chain is for another producer around them all, such as a
+/// [`HookedProducer`](crate::HookedProducer) that counts a whole reply. Each producer is dropped at its end. At an
+/// error those behind it are dropped unasked.
 ///
-/// *Memory*: that of the producers that are left.
-///
-/// # Example
+/// *Memory*: that of the producers left.
 ///
 /// ```
 /// use asynchat::{ChainProducer, Produced, Producer};
@@ -32,7 +30,7 @@ pub struct ChainProducer {
 }
 
 impl ChainProducer {
-    /// A chain of nothing yet. One of many boxes is collected: `boxes.into_iter().collect()`.
+    /// An empty chain. A list of boxes is collected into one: `boxes.into_iter().collect()`.
     pub fn new() -> Self {
         Self::default()
     }
@@ -42,7 +40,7 @@ impl ChainProducer {
         self.producers.push_back(Box::new(producer));
     }
 
-    /// Adds `producer` at the end, for writing a chain as one expression.
+    /// Adds `producer` at the end and returns the chain.
     pub fn with(mut self, producer: impl Producer + 'static) -> Self {
         self.push(producer);
         self

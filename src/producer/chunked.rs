@@ -9,18 +9,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{BLOCK, Fused, Produced, Producer};
 
-/// Puts each piece that a producer gives into an HTTP/1.1 chunk, for a body of unknown length.
+/// Puts each piece of a producer into an HTTP/1.1 chunk (RFC 9112 §7.1), for a body of unknown length.
 ///
-/// Goes with `Transfer-Encoding: chunked` in the header, and only to a peer that speaks HTTP/1.1.
-/// The wrapped producer's error is passed on and the last chunk is then left out, so that the peer
-/// can tell a body that broke off from one that ended. An empty piece would read as the last chunk;
-/// it is passed on as it is, outside any chunk.
+/// The header has to say `Transfer-Encoding: chunked`, and the peer has to speak HTTP/1.1. If the wrapped producer
+/// fails, its error is passed on and the last chunk is left out, so the peer can tell a broken body from a complete
+/// one. An empty piece is passed on outside any chunk, because a chunk of length 0 would end the body.
 ///
-/// *Memory*: one block for a piece of up to 64 KiB with its framing, used again when the queue has
-/// dropped it; longer pieces are not copied. Each chunk has its own framing: many tiny pieces had better go through a
+/// *Memory*: one block for a piece of up to 64 KiB with its framing, reused when the queue has dropped it. Longer
+/// pieces are not copied. Each piece has its own framing: pass small ones through a
 /// [`CoalescingProducer`](crate::CoalescingProducer) first.
-///
-/// # Example
 ///
 /// ```
 /// use asynchat::{ChunkedProducer, Produced, Producer};
@@ -47,7 +44,7 @@ enum Next {
 }
 
 impl<P: Producer> ChunkedProducer<P> {
-    /// Sends what `producer` gives as chunks.
+    /// Sends the pieces of `producer` as chunks.
     pub fn new(producer: P) -> Self {
         Self {
             inner: Fused::new(producer),
@@ -59,12 +56,11 @@ impl<P: Producer> ChunkedProducer<P> {
 
     /// Adds a trailer field, sent after the last chunk.
     ///
-    /// Fields that frame, route or authenticate a message must not come so late: RFC 9110 §6.5.1.
+    /// Fields that frame, route or authenticate a message must not be trailers (RFC 9110 §6.5.1).
     ///
     /// # Errors
-    ///
-    /// `InvalidInput` if `name` is not a token or `value` has a control character other than tab in
-    /// it: with a line break it could forge whatever follows.
+    /// `InvalidInput` if `name` is not a token (RFC 9110 §5.6.2), or if `value` has a control character other than tab:
+    /// a line break in it could forge further fields.
     pub fn with_trailer(mut self, name: &str, value: &str) -> io::Result<Self> {
         let in_token =
             |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

@@ -1,4 +1,4 @@
-//! [`CoalescingProducer`]: many small pieces made into few large ones. Medusa's globbing producer.
+//! [`CoalescingProducer`]: many small pieces joined into few large ones. Medusa's globbing producer.
 
 use std::{fmt, io};
 
@@ -6,17 +6,14 @@ use bytes::BytesMut;
 
 use super::{BLOCK, Fused, Produced, Producer};
 
-/// Collects the small pieces of a producer into larger ones of up to 64 KiB.
+/// Joins the small pieces of a producer into larger ones of up to 64 KiB.
 ///
-/// Pieces are joined as long as they fit. What has been collected is given at once when the
-/// wrapped producer is [`Pending`](Produced::Pending), gives an empty piece, fails or is done:
-/// nothing waits here for what may never come, and an error comes after the bytes before it. A
-/// piece that fills the limit by itself is passed on uncopied.
+/// Pieces are joined as long as they fit. The bytes collected are given at once when the wrapped producer is
+/// [`Pending`](Produced::Pending), gives an empty piece, fails or is done: nothing waits for bytes that may never come,
+/// and an error follows the bytes before it. A piece that fills the limit alone is passed on uncopied.
 ///
-/// *Memory*: one block of the limit's size, taken when the first piece is collected and used again
-/// when the queue has dropped what was given from it.
-///
-/// # Example
+/// *Memory*: one block of the limit's size, allocated for the first piece collected and reused when the queue has
+/// dropped its bytes.
 ///
 /// ```
 /// use asynchat::{ChainProducer, CoalescingProducer, Produced, Producer};
@@ -33,12 +30,12 @@ pub struct CoalescingProducer<P> {
     inner: Fused<P>,
     limit: usize,
     block: BytesMut,
-    /// What came after the block and did not fit into it: data or an error.
+    /// The answer that followed the block and did not fit into it: data or an error.
     held: Option<io::Result<Produced>>,
 }
 
 impl<P: Producer> CoalescingProducer<P> {
-    /// Collects what `producer` gives into pieces of up to 64 KiB.
+    /// Joins the pieces of `producer` into pieces of up to 64 KiB.
     pub fn new(producer: P) -> Self {
         Self {
             inner: Fused::new(producer),
@@ -48,7 +45,7 @@ impl<P: Producer> CoalescingProducer<P> {
         }
     }
 
-    /// Sets the limit in bytes; 0 is taken as 1, and both pass every piece on as it is.
+    /// Sets the limit in bytes. 0 counts as 1; with both every piece is passed on as it is.
     pub fn with_limit(mut self, bytes: usize) -> Self {
         self.limit = bytes.max(1);
         self

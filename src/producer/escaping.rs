@@ -1,7 +1,7 @@
 //! [`EscapingProducer`]: find and replace in a stream, above all dot-stuffing.
 //!
-//! Between pieces it keeps no text but how much of the needle has matched; those bytes are the
-//! needle's own. The time taken is linear in the text, however that is cut.
+//! Between pieces it keeps no text, only the number of bytes of the needle that have matched: they are the needle's own
+//! first bytes. The time is linear in the length of the text, however it is cut.
 
 mod needle;
 
@@ -13,22 +13,18 @@ use memchr::memchr;
 use self::needle::Needle;
 use super::{BLOCK, Fused, Produced, Producer};
 
-/// Replaces one byte string by another in what a producer gives, across the edges of its pieces.
+/// Replaces one byte string by another in the bytes of a producer, across the borders of its pieces.
 ///
-/// [`new`](Self::new) makes it the dot-stuffing of SMTP, NNTP and POP3: a line that starts with a
-/// dot gets a second one, so that none is taken for the lone dot that ends the text. That dot is
-/// the caller's to push.
+/// [`new`](Self::new) is the dot-stuffing of SMTP (RFC 5321 §4.5.2), NNTP (RFC 3977 §3.1.1) and POP3 (RFC 1939 §3): a
+/// line that starts with a dot gets a second one, so that it is not taken for the lone dot that ends the text. The
+/// caller pushes that lone dot.
 ///
-/// Occurrences are replaced from left to right and do not overlap; the replacement is not searched.
-/// Of a piece that ends within a possible occurrence, the part that is in doubt is held back until
-/// the next piece or the end decides. What needle and replacement begin with alike is never in
-/// doubt, so dot-stuffing holds nothing back.
+/// Occurrences are replaced from left to right and do not overlap; the replacement is not searched. If a piece ends
+/// within a possible occurrence, the undecided part is held back until the next piece or the end. The bytes that needle
+/// and replacement both begin with are never undecided, so dot-stuffing holds nothing back.
 ///
-/// *Memory*: a stretch of up to 64 KiB with nothing to replace is passed on uncopied. Others are
-/// copied into a block of at most 128 KiB and one replacement, used again when the queue has
-/// dropped it.
-///
-/// # Example
+/// *Memory*: a stretch of up to 64 KiB with nothing to replace is passed on uncopied. Others are copied into a block of
+/// at most 128 KiB and one replacement, reused when the queue has dropped it.
 ///
 /// ```
 /// use asynchat::{EscapingProducer, Produced, Producer};
@@ -47,20 +43,20 @@ pub struct EscapingProducer<P> {
     input: Bytes,
     needle: Needle,
     replacement: Bytes,
-    /// How many bytes of the needle the text so far ends with.
+    /// Number of bytes of the needle that the text so far ends with.
     matched: usize,
-    /// How many of those have been given: at most `shared`.
+    /// Number of those that have been given: at most `shared`.
     given: usize,
-    /// How many bytes needle and replacement begin with alike.
+    /// Number of bytes that needle and replacement both begin with.
     shared: usize,
     output: BytesMut,
 }
 
 impl<P: Producer> EscapingProducer<P> {
-    /// Doubles the dot at the start of each line, the first one too, as RFC 5321 §4.5.2 demands.
+    /// Doubles the dot at the start of each line, the first one included (RFC 5321 §4.5.2).
     ///
-    /// Medusa left a dot at the very start alone, which is right only for text that goes on in the
-    /// middle of a line: that is `replacing(producer, "\r\n.", "\r\n..")`.
+    /// Medusa left a dot at the very start alone. That is right only for text that continues in the middle of a line:
+    /// `replacing(producer, "\r\n.", "\r\n..")`.
     pub fn new(producer: P) -> Self {
         // The text starts as if a line break had just been given.
         Self {
@@ -70,7 +66,7 @@ impl<P: Producer> EscapingProducer<P> {
         }
     }
 
-    /// Replaces each `needle` by `replacement`; an empty needle is found nowhere.
+    /// Replaces each `needle` by `replacement`. An empty needle is never found.
     pub fn replacing(producer: P, needle: impl Into<Bytes>, replacement: impl Into<Bytes>) -> Self {
         let (needle, replacement) = (needle.into(), replacement.into());
         let shared = needle
@@ -133,7 +129,7 @@ impl<P: Producer> EscapingProducer<P> {
         escaped
     }
 
-    /// Puts a range of the text into the output; its first `before` bytes are the needle's.
+    /// Copies a range of the text into the output. Its first `before` bytes are the needle's.
     fn copy(&mut self, before: usize, range: Range<usize>) {
         if self.output.is_empty() {
             self.output

@@ -4,18 +4,15 @@ use std::{fmt, io};
 
 use super::{Fused, Produced, Producer};
 
-/// Passes on what a producer gives and calls a function once, with the number of bytes, at its end.
+/// Passes on the bytes of a producer and calls a function once, with their number, at its end.
 ///
-/// The function runs from inside the call of [`more`](Producer::more) that first says
-/// [`Done`](Produced::Done): all bytes have then been given to the queue, the last of them perhaps
-/// not yet to the peer. It gets no channel; what needs one goes through a `Handle`.
+/// The function runs inside the call of [`more`](Producer::more) that first answers [`Done`](Produced::Done): the queue
+/// has all bytes then, but the peer may not. It gets no channel; to reach one, use a [`Handle`](crate::Handle).
 ///
-/// If the producer fails, or is dropped before its end because the channel closed, the function is
-/// **not** called but dropped. Whoever must hear of that too moves a value with a `Drop` into it.
+/// If the producer fails, or is dropped before its end because the channel closed, the function is **not** called but
+/// dropped. To notice that too, move a value with a `Drop` into it.
 ///
 /// *Memory*: that of the wrapped producer; the bytes are not copied.
-///
-/// # Example
 ///
 /// ```
 /// use asynchat::{HookedProducer, Produced, Producer};
@@ -38,7 +35,7 @@ pub struct HookedProducer<P, F> {
 }
 
 impl<P: Producer, F: FnOnce(u64)> HookedProducer<P, F> {
-    /// Calls `hook` with the number of bytes given when `producer` is done.
+    /// Calls `hook` with the number of bytes when `producer` is done.
     pub fn new(producer: P, hook: F) -> Self {
         Self {
             inner: Fused::new(producer),

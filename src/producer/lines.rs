@@ -8,13 +8,11 @@ use super::{BLOCK, Produced, Producer};
 
 /// Gives the lines of an iterator with CRLF after each, 50 lines at a time.
 ///
-/// The lines are made as they are needed: an iterator over a large directory never has more than
-/// one block of its listing in memory. They are taken as they are; a line break inside one is sent.
+/// Lines are taken from the iterator only when they are needed: the listing of a large directory is never in memory as
+/// a whole. They are not changed; a line break inside one is sent.
 ///
-/// *Memory*: one block of 50 lines, or as many as fill 64 KiB if those are fewer. It is used again
-/// when the queue has dropped it.
-///
-/// # Example
+/// *Memory*: one block of 50 lines, or of the lines that fill 64 KiB if those are fewer. It is reused when the queue
+/// has dropped it.
 ///
 /// ```
 /// use asynchat::{LinesProducer, Produced, Producer};
@@ -44,7 +42,7 @@ impl<I: Iterator<Item: AsRef<[u8]>>> LinesProducer<I> {
         }
     }
 
-    /// Sets how many lines are given at a time; 0 is taken as 1.
+    /// Sets the number of lines given at a time. 0 counts as 1.
     pub fn with_lines_per_block(mut self, lines: usize) -> Self {
         self.lines_per_block = lines.max(1);
         self

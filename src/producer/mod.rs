@@ -1,8 +1,8 @@
 //! Producers: bytes that are made only when the outgoing queue is about to need them (R13).
 //!
-//! Here are the trait, plain bytes as producers and [`from_fn`]; each stock producer has a file of
-//! its own. A producer sees neither socket nor channel, so nothing here can re-enter the reactor.
-//! Every one of them is fused: after [`Produced::Done`] or an error it only says `Done`.
+//! This file has the trait, plain bytes as producers and [`from_fn`]; each stock producer has its own. A producer sees
+//! neither socket nor channel, so nothing here can re-enter the reactor. All of them are fused: after
+//! [`Produced::Done`] or an error they only answer `Done`.
 
 mod chain;
 mod chunked;
@@ -23,23 +23,21 @@ pub use self::{
     reader::ReaderProducer, simple::SimpleProducer,
 };
 
-/// The most that a stock producer hands out at a time, unless told otherwise.
+/// The largest piece of a stock producer, unless set otherwise.
 const BLOCK: usize = 64 * 1024;
 
-/// A source of outgoing bytes, asked for more only when what it gave last is nearly sent.
+/// A source of outgoing bytes. It is asked for more only when its last piece is nearly sent.
 ///
-/// That is what keeps memory flat: a 10 GB file goes out through a block or two of 64 KiB, at the
-/// peer's pace. Hand one to `Channel::push_with_producer`. These are producers as they are:
+/// So memory stays flat: a file of 10 GB is sent through one or two blocks of 64 KiB, at the peer's pace.
+/// [`Channel::push_with_producer`](crate::Channel::push_with_producer) takes these:
 ///
-/// - [`Bytes`], `Vec<u8>`, `String`, `&'static str` and `&'static [u8]`, which give all they have
-///   at once and without a copy;
+/// - [`Bytes`], `Vec<u8>`, `String`, `&'static str` and `&'static [u8]`, which give all their bytes at once and without
+///   a copy;
 /// - `Box<dyn Producer>`, for lists of different ones;
-/// - a closure, once it is wrapped by [`from_fn`];
-/// - the stock ones: [`SimpleProducer`], [`ReaderProducer`], [`LinesProducer`], and around others
-///   [`ChainProducer`], [`ChunkedProducer`], [`HookedProducer`], [`EscapingProducer`] and
-///   [`CoalescingProducer`].
-///
-/// # Example
+/// - a closure wrapped by [`from_fn`];
+/// - the stock producers [`SimpleProducer`], [`ReaderProducer`] and [`LinesProducer`], and around others
+///   [`ChainProducer`], [`ChunkedProducer`], [`HookedProducer`], [`EscapingProducer`] and [`CoalescingProducer`];
+/// - types of your own:
 ///
 /// ```
 /// use asynchat::{Produced, Producer};
@@ -69,26 +67,23 @@ const BLOCK: usize = 64 * 1024;
 pub trait Producer {
     /// Gives the next piece.
     ///
-    /// Called from inside the reactor, so it should not wait: a producer that has nothing yet
-    /// answers [`Produced::Pending`].
+    /// The reactor calls it and waits: a producer that has no bytes yet answers [`Produced::Pending`].
     ///
     /// # Errors
-    ///
-    /// An error ends the producer: it reaches the channel's `handle_error`, and `more` is not
-    /// called again.
+    /// An error ends the producer: `handle_error` of the channel gets it, and `more` is not called again.
     fn more(&mut self) -> io::Result<Produced>;
 }
 
-/// What a [`Producer`] answers.
+/// The answer of a [`Producer`].
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Produced {
-    /// The next bytes. None at all is allowed and means "ask again".
+    /// The next bytes. An empty piece is allowed and means "ask again".
     Data(Bytes),
-    /// Nothing yet. The queue stands still, what is behind this producer too, until the channel's
-    /// `touch()` has it asked again.
+    /// Nothing yet. The queue waits, with everything behind this producer, until
+    /// [`Channel::touch`](crate::Channel::touch) makes the reactor ask again.
     Pending,
-    /// There is no more. The producer is dropped.
+    /// The end. The producer is dropped.
     Done,
 }
 
@@ -119,12 +114,10 @@ give_all_at_once! {
     &'static [u8]: Bytes::from_static;
 }
 
-/// Makes a producer out of a closure.
+/// Makes a producer of a closure.
 ///
-/// As with [`std::iter::from_fn`], the closure needs this wrapper: an `impl Producer for F: FnMut`
-/// could not stand beside `impl Producer for Bytes`. It is dropped when it says `Done` or fails.
-///
-/// # Example
+/// As with [`std::iter::from_fn`], the closure needs this wrapper: `impl Producer for F: FnMut` would conflict with
+/// `impl Producer for Bytes`. The closure is dropped when it answers `Done` or fails.
 ///
 /// ```
 /// use asynchat::{Produced, Producer, from_fn};
@@ -173,7 +166,7 @@ impl<F: FnMut() -> io::Result<Produced>> Producer for Closure<F> {
     }
 }
 
-/// Drops a producer at its end and says `Done` from then on: the one place that fuses them.
+/// Drops a producer at its end and answers `Done` from then on: the one place that fuses them.
 struct Fused<P>(Option<P>);
 
 impl<P: Producer> Fused<P> {

@@ -1,7 +1,7 @@
 //! [`ReaderProducer`]: a file or any other reader, block by block.
 //!
-//! The memory of a block is used again once the queue has dropped it, and is zeroed only when it
-//! is new: in the steady state a block costs one `read` and no allocation.
+//! The memory of a block is reused once the queue has dropped it, and is zeroed only when it is new: in steady state a
+//! block costs one `read` and no allocation.
 
 use std::{
     fmt,
@@ -14,21 +14,18 @@ use bytes::{Bytes, BytesMut};
 
 use super::{BLOCK, Produced, Producer};
 
-/// Gives what a reader reads, in blocks of 64 KiB.
+/// Gives the bytes of a reader, in blocks of 64 KiB.
 ///
-/// The reader is dropped, and so a file is closed, when the producer is [`Done`](Produced::Done)
-/// or fails. A reader that answers `WouldBlock` makes the producer [`Pending`](Produced::Pending);
-/// one that blocks (a terminal, a pipe, a slow disk) holds up the whole reactor. An `Interrupted`
-/// read is tried again.
+/// The reader is dropped, and a file closed, when the producer is [`Done`](Produced::Done) or fails. If the reader
+/// fails with `WouldBlock`, the producer is [`Pending`](Produced::Pending). A reader that blocks (a terminal, a pipe, a
+/// slow disk) blocks the whole reactor. An `Interrupted` read is repeated.
 ///
-/// *Memory*: one block, a second one while the first is still in the queue.
-///
-/// # Example
+/// *Memory*: one block, and a second one while the first is in the queue.
 ///
 /// ```
 /// use asynchat::{Produced, Producer, ReaderProducer};
 ///
-/// // Any reader does; bytes 2 to 5 of it, as a range request wants them.
+/// // Bytes 2 to 5 of any reader, as for a range request.
 /// let mut file = std::io::Cursor::new("0123456789");
 /// file.set_position(2);
 /// let mut range = ReaderProducer::new(file).exactly(4).with_block_size(3);
@@ -42,7 +39,7 @@ pub struct ReaderProducer<R> {
     reader: Option<R>,
     block_size: usize,
     limit: Limit,
-    /// Every byte of these is initialised; one that nobody else holds is free to be read into.
+    /// Every byte of these is initialised. A block that nobody else holds is free to be read into.
     blocks: [Bytes; 2],
 }
 
@@ -63,7 +60,7 @@ impl Limit {
 }
 
 impl<R: Read> ReaderProducer<R> {
-    /// Gives all that `reader` reads up to its end, from where it stands.
+    /// Gives the bytes of `reader` from its position to its end.
     pub fn new(reader: R) -> Self {
         let blocks = [Bytes::new(), Bytes::new()];
         Self {
@@ -74,7 +71,7 @@ impl<R: Read> ReaderProducer<R> {
         }
     }
 
-    /// Sets the length of a block in bytes; 0 is taken as 1.
+    /// Sets the length of a block in bytes. 0 counts as 1.
     pub fn with_block_size(mut self, bytes: usize) -> Self {
         self.block_size = bytes.max(1);
         self
@@ -86,11 +83,10 @@ impl<R: Read> ReaderProducer<R> {
         self
     }
 
-    /// Stops after `bytes` bytes; a reader that ends before is an error of kind
-    /// [`UnexpectedEof`](ErrorKind::UnexpectedEof).
+    /// Stops after `bytes` bytes. A reader that ends before fails with [`UnexpectedEof`](ErrorKind::UnexpectedEof).
     ///
-    /// This is the one for a body whose length has been announced: should the file have shrunk
-    /// since, the peer must not take the reply that follows for the rest of it.
+    /// For a body whose length has been announced: if the file has shrunk since, the peer must not take the next reply
+    /// for the rest of the body.
     pub fn exactly(mut self, bytes: u64) -> Self {
         self.limit = Limit::Exactly {
             left: bytes,
@@ -137,10 +133,10 @@ impl<R: Read> ReaderProducer<R> {
 }
 
 impl ReaderProducer<File> {
-    /// Gives what is left of `file` from where it stands.
+    /// Gives the bytes of `file` from its position to its end.
     ///
-    /// This is [`new`](Self::new) with blocks no larger than the file needs, so that ten thousand
-    /// small files under way at once do not take ten thousand blocks of 64 KiB.
+    /// Like [`new`](Self::new), with blocks no larger than the file needs: ten thousand small files being sent do not
+    /// need ten thousand blocks of 64 KiB.
     pub fn file(file: File) -> Self {
         // Files that are made up as they are read, as those in /proc, call themselves empty.
         let size = file.metadata().map_or(0, |metadata| metadata.len());

@@ -8,12 +8,10 @@ use super::{BLOCK, Produced, Producer};
 
 /// Gives one buffer in slices of at most 64 KiB.
 ///
-/// Pushing the bytes themselves sends the same; this is for a buffer whose slices are to be seen
-/// one by one by a producer around it, such as [`ChunkedProducer`](crate::ChunkedProducer).
+/// Pushing the bytes themselves sends the same. This is for a producer around it that handles the slices one by one,
+/// such as [`ChunkedProducer`](crate::ChunkedProducer).
 ///
-/// *Memory*: the buffer and nothing else; the slices share it, and it is freed with the last one.
-///
-/// # Example
+/// *Memory*: only the buffer. The slices share it, and it is freed with the last of them.
 ///
 /// ```
 /// use asynchat::{Produced, Producer, SimpleProducer};
@@ -39,7 +37,7 @@ impl SimpleProducer {
         }
     }
 
-    /// Sets the length of a slice in bytes; 0 is taken as 1.
+    /// Sets the length of a slice in bytes. 0 counts as 1.
     pub fn with_slice_size(mut self, bytes: usize) -> Self {
         self.slice_size = bytes.max(1);
         self

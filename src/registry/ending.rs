@@ -9,18 +9,38 @@ use crate::state::{
 };
 
 /// # Ending
+///
+/// ```
+/// use asynchat::{Dispatcher, Reactor};
+/// use std::time::Duration;
+///
+/// struct Server;
+/// impl Dispatcher for Server {}
+///
+/// # fn main() -> asynchat::Result {
+/// let mut reactor = Reactor::new()?;
+/// reactor.listen(([127, 0, 0, 1], 0), Server)?;
+/// let handle = reactor.handle();
+/// // From a thread that waits for a signal:
+/// std::thread::spawn(move || handle.shutdown(Duration::from_secs(10)));
+/// reactor.run()?;
+/// assert!(reactor.is_idle());
+/// # Ok(())
+/// # }
+/// ```
 impl Registry {
-    /// Makes [`Reactor::run`](crate::Reactor::run) return after the turn in progress; asked before `run`, it
-    /// returns at once. Nothing is closed.
+    /// Makes [`Reactor::run`](crate::Reactor::run) return after the current turn. Called before `run`, it makes `run`
+    /// return at once. Channels and timers stay.
     pub fn stop(&mut self) {
         self.stopping = true;
     }
 
-    /// Ends everything gracefully: listeners and pending connects close now, every other channel, the caller's too,
-    /// gets `close_when_done`, and what is left after `grace` is closed. `run` returns when the last channel is gone,
-    /// timers or not (R22).
+    /// Ends everything gracefully. `run` returns when the last channel is closed, also if timers are left.
     ///
-    /// Push last words before: afterwards they are dropped. What peers have sent and nobody has read is not served.
+    /// Listeners and pending connection attempts are closed now. Every other channel, the caller's included, gets
+    /// `close_when_done`. Channels still open after `grace` are closed. A second call changes the grace of the first.
+    ///
+    /// Push farewells before this call: later pushes are dropped. Input that has arrived and was not read is discarded.
     pub fn shutdown(&mut self, grace: Duration) {
         log::info!(target: "asynchat::reactor", "shutting down: {} channels open, {grace:?} of grace", self.slots.len());
         for id in self.ids() {
@@ -41,14 +61,26 @@ impl Registry {
     }
 
     /// Closes every channel at once, without callbacks. Timers stay.
+    ///
+    /// ```
+    /// # use asynchat::{Dispatcher, Reactor};
+    /// # struct Server;
+    /// # impl Dispatcher for Server {}
+    /// # fn main() -> std::io::Result<()> {
+    /// # let mut reactor = Reactor::new()?;
+    /// reactor.listen(([127, 0, 0, 1], 0), Server)?;
+    /// reactor.close_all();
+    /// assert_eq!(reactor.channels().count(), 0);
+    /// # Ok(()) }
+    /// ```
     pub fn close_all(&mut self) {
         for id in self.ids() {
             self.close(id, "close_all");
         }
     }
 
-    /// Whether `run` would return: no channel, no timer and no [`Hold`](crate::Hold) is left, or after
-    /// [`shutdown`](Self::shutdown) no channel.
+    /// Whether `run` would return: no channel, no timer and no [`Hold`](crate::Hold) is left. During a
+    /// [`shutdown`](Self::shutdown) only channels count.
     pub fn is_idle(&self) -> bool {
         let awaited = || !self.timers.is_empty() || self.mailbox.is_held();
         self.slots.is_empty() && (!matches!(self.life, Life::Running) || !awaited())

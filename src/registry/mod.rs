@@ -1,7 +1,6 @@
-//! Everything that lives in a reactor, and what callbacks may do with it: register, look up, time, stop.
+//! What a program asks of the reactor: open sockets, look channels up, arm timers, end the loop.
 //!
-//! Holds the slab of channels and the queues a turn works through; `reactor.rs` drives it, `visit.rs` calls the
-//! users' objects.
+//! The struct itself is in `state/registry.rs`; `reactor.rs` turns the loop.
 
 mod ending;
 mod timers;
@@ -36,15 +35,66 @@ use crate::{
     stats::{ChannelInfo, Stats},
 };
 
+/// # Opening
+///
+/// ```
+/// use asynchat::{ConnectOptions, Dispatcher, Reactor};
+/// use std::{net::ToSocketAddrs, time::Duration};
+///
+/// struct Server;
+/// impl Dispatcher for Server {}
+/// struct Client;
+/// impl Dispatcher for Client {}
+///
+/// # fn main() -> asynchat::Result {
+/// let mut reactor = Reactor::new()?;
+/// let listener = reactor.listen(([127, 0, 0, 1], 0), Server)?;
+/// let address = reactor.channel(listener).ok_or("closed")?.local_addr()?;
+/// reactor.connect(address, Client)?;
+///
+/// // A host name is resolved first; this blocks. All its addresses are tried in order.
+/// let addresses: Vec<_> = ("localhost", 7).to_socket_addrs()?.collect();
+/// reactor.connect_any(&addresses, Client)?;
+/// let options = ConnectOptions::new().timeout(Duration::from_secs(3)).nodelay(true);
+/// reactor.connect_with(&addresses, &options, Client)?;
+/// # Ok(())
+/// # }
+/// ```
 impl Registry {
     /// Hands a socket and the object that serves it to the reactor.
     ///
-    /// No callback runs from inside; a stream's `handle_connect` comes next turn. A stream is announced to the
-    /// poller after its first visit, and only if it is still open then.
+    /// No callback runs inside this call. `handle_connect` of a stream runs in the next turn. A stream is announced to
+    /// the poller after its first visit, and only if it is still open then.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Result};
+    ///
+    /// struct Acceptor;
+    /// impl Dispatcher for Acceptor {
+    ///     fn handle_accepted(
+    ///         &mut self,
+    ///         channel: &mut Channel<'_>,
+    ///         stream: asynchat::Stream,
+    ///         _: asynchat::Address,
+    ///     ) -> Result {
+    ///         let id = channel.registry().register(stream, Session)?;
+    ///         log::info!("channel {id}");
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// struct Session;
+    /// impl Dispatcher for Session {}
+    /// # #[cfg(feature = "testing")] {
+    /// let mut listener = asynchat::testing::Listener::new(Acceptor);
+    /// let mut peer = listener.connect();
+    /// assert!(!peer.is_closed());
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// When the descriptor cannot be watched (`InvalidInput` for a regular file) or cannot be made non-blocking;
-    /// socket and object are dropped.
+    /// `InvalidInput` for a regular file, which cannot be watched. Otherwise the error of the system if it cannot watch
+    /// the descriptor or make it non-blocking. Socket and object are dropped.
     pub fn register(
         &mut self,
         socket: impl Into<Socket>,
@@ -106,10 +156,10 @@ impl Registry {
         self.listen_with(addr, &ListenOptions::new(), d)
     }
 
-    /// Listens with other than the default options.
+    /// Listens with other options than the defaults; [`ListenOptions`] has an example.
     ///
     /// # Errors
-    /// Like [`listen`](Self::listen).
+    /// Those of [`listen`](Self::listen).
     pub fn listen_with(
         &mut self,
         addr: impl Into<Address>,
@@ -135,12 +185,13 @@ impl Registry {
 
     /// Connects to a TCP address or a Unix path.
     ///
-    /// The outcome comes later, as `handle_connect` or as one `handle_expt(ConnectFailed)`, never from inside this
-    /// call. What is pushed meanwhile is sent once connected. A host name has to be resolved first, with
-    /// `ToSocketAddrs`, which blocks; pass all its addresses to [`connect_any`](Self::connect_any).
+    /// The outcome comes in a later turn: `handle_connect`, or `handle_expt` with
+    /// [`Exceptional::ConnectFailed`](crate::Exceptional::ConnectFailed). Bytes pushed before it are sent once
+    /// connected. A host name has to be resolved first, with `ToSocketAddrs`, which blocks; pass all its addresses to
+    /// [`connect_any`](Self::connect_any).
     ///
     /// # Errors
-    /// Only when there is no descriptor or memory for a socket.
+    /// Only if the system has no descriptor or memory for a socket.
     pub fn connect(
         &mut self,
         addr: impl Into<Address>,
@@ -152,7 +203,7 @@ impl Registry {
     /// Connects to the first of `addrs` that answers, trying them in order.
     ///
     /// # Errors
-    /// `InvalidInput` for an empty list, else like [`connect`](Self::connect).
+    /// `InvalidInput` for an empty list, otherwise those of [`connect`](Self::connect).
     pub fn connect_any(
         &mut self,
         addrs: &[SocketAddr],
@@ -161,10 +212,10 @@ impl Registry {
         self.connect_with(addrs, &ConnectOptions::new(), d)
     }
 
-    /// Connects like [`connect_any`](Self::connect_any), with other than the default options.
+    /// Connects like [`connect_any`](Self::connect_any), with other options than the defaults.
     ///
     /// # Errors
-    /// Like [`connect_any`](Self::connect_any).
+    /// Those of [`connect_any`](Self::connect_any).
     pub fn connect_with(
         &mut self,
         addrs: &[SocketAddr],
@@ -174,8 +225,22 @@ impl Registry {
         let addrs = addrs.iter().copied().map(Address::from).collect();
         self.start_connect(addrs, options, Box::new(d))
     }
+}
 
-    /// The channel named `id`, or `None` once it is closed. O(1).
+/// # Looking up
+impl Registry {
+    /// The channel with this id, or `None` once it is closed. O(1).
+    ///
+    /// ```
+    /// # use asynchat::{ChannelId, Reactor};
+    /// fn broadcast(reactor: &mut Reactor, members: &[ChannelId], line: &'static str) {
+    ///     for &id in members {
+    ///         if let Some(mut member) = reactor.channel(id) {
+    ///             member.push(line);
+    ///         }
+    ///     }
+    /// }
+    /// ```
     pub fn channel(&mut self, id: ChannelId) -> Option<Channel<'_>> {
         self.slot(id)?;
         Some(Channel::new(self, id))
@@ -198,7 +263,10 @@ impl Registry {
     /// ```
     ///
     /// # Errors
-    /// [`VisitError`]: the channel is closed, one of its callbacks is running, or its object is no `D`.
+    /// [`VisitError`] if the channel is closed, if one of its callbacks is running, or if its object is not a `D`.
+    ///
+    /// # Panics
+    /// If `f` panics. The object is back in its channel then.
     pub fn with<D: Dispatcher, R>(
         &mut self,
         id: ChannelId,
@@ -228,11 +296,6 @@ impl Registry {
         result.map_err(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// A way into this reactor from other threads.
-    pub fn handle(&self) -> Handle {
-        Handle::new(Arc::clone(&self.mailbox))
-    }
-
     /// The ids of all open channels, for a loop in whose body channels are closed or pushed to. O(channels).
     ///
     /// ```
@@ -249,7 +312,18 @@ impl Registry {
         self.slots.iter().map(|(_, slot)| slot.id).collect()
     }
 
-    /// A look at every open channel. O(channels).
+    /// Facts about every open channel, for an operator's overview. O(channels).
+    ///
+    /// ```
+    /// # use asynchat::Reactor;
+    /// fn print_overview(reactor: &Reactor) {
+    ///     for channel in reactor.channels() {
+    ///         println!("{} {:?} {} bytes queued", channel.type_name, channel.state, channel.outgoing_len);
+    ///     }
+    ///     let stats = reactor.stats();
+    ///     println!("{} channels, {} accepted, {} errors", stats.channels, stats.accepted, stats.errors);
+    /// }
+    /// ```
     pub fn channels(&self) -> impl Iterator<Item = ChannelInfo> {
         let now = self.now();
         self.slots.iter().map(move |(_, slot)| ChannelInfo {
@@ -271,5 +345,13 @@ impl Registry {
             timers: self.timers.len(),
             ..self.stats
         }
+    }
+}
+
+/// # Other threads
+impl Registry {
+    /// A [`Handle`], which posts work to this reactor from any number of other threads.
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.mailbox))
     }
 }

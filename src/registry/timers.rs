@@ -12,11 +12,32 @@ use crate::{
 };
 
 /// # Timers
+///
+/// ```
+/// use asynchat::Reactor;
+/// use std::time::Duration;
+///
+/// # fn main() -> asynchat::Result {
+/// let mut reactor = Reactor::new()?;
+/// let start = reactor.now();
+/// let tick = reactor.call_every(Duration::from_millis(1), |registry| {
+///     println!("{} channels", registry.stats().channels);
+///     Ok(())
+/// });
+/// reactor.call_later(Duration::from_millis(5), move |registry| {
+///     registry.cancel(tick);
+///     Ok(())
+/// });
+/// reactor.run()?; // returns because no timer is left
+/// assert!(reactor.now() - start >= Duration::from_millis(5));
+/// # Ok(())
+/// # }
+/// ```
 impl Registry {
-    /// Runs `f` once, `delay` from this turn's [`now`](Self::now). O(log n).
+    /// Runs `f` once, `delay` after this turn's [`now`](Self::now). O(log n) in the number of timers.
     ///
-    /// A delay of zero means the next turn. An error or panic of `f` goes to the reactor's error hook
-    /// ([`Builder::on_error`](crate::Builder::on_error)).
+    /// A delay of zero means the next turn. An error or panic of `f` goes to
+    /// [`Builder::on_error`](crate::Builder::on_error). `run` does not return while a timer is pending.
     pub fn call_later(
         &mut self,
         delay: Duration,
@@ -26,10 +47,11 @@ impl Registry {
         self.timers.insert(deadline, Task::Once(Box::new(f)))
     }
 
-    /// Runs `f` every `period`, for the first time one period from now. O(log n).
+    /// Runs `f` every `period`, for the first time one period from now. O(log n) in the number of timers.
     ///
-    /// Runs keep to the grid of the first one; those that could not run in time are skipped, not made up for. A
-    /// period shorter than a millisecond counts as one, the poller's resolution. An error does not end it.
+    /// The runs are multiples of the period after the first one; a run that is late by more than a period is skipped. A
+    /// period below 1 ms counts as 1 ms, the resolution of the poller. An error of `f` goes to
+    /// [`Builder::on_error`](crate::Builder::on_error) and does not end the timer.
     pub fn call_every(
         &mut self,
         period: Duration,
@@ -46,7 +68,7 @@ impl Registry {
         )
     }
 
-    /// Ends a timer; `false` if it has run, or was cancelled, before. O(log n). Works from inside the timer too.
+    /// Ends a timer. Returns false if it has already run or was cancelled. O(log n). A timer may cancel itself.
     pub fn cancel(&mut self, timer: TimerId) -> bool {
         match self.timers.cancel(timer) {
             Cancelled::NotFound => false,
@@ -58,10 +80,10 @@ impl Registry {
         }
     }
 
-    /// Moves a timer: its next run is `delay` from this turn's [`now`](Self::now), after that a
-    /// [`call_every`](Self::call_every) goes on from there. O(log n), and cheaper than a new timer.
+    /// Moves a timer: its next run is `delay` after this turn's [`now`](Self::now). A [`call_every`](Self::call_every)
+    /// goes on from there. O(log n), and cheaper than a new timer.
     ///
-    /// `false` if it has run, was cancelled, or is running at the moment.
+    /// Returns false if the timer has run, was cancelled, or is running at the moment.
     ///
     /// ```
     /// use std::time::Duration;
@@ -77,8 +99,8 @@ impl Registry {
         self.timers.reschedule(timer, deadline)
     }
 
-    /// The time of this turn: read once after the poll, the same for all its callbacks.
-    /// Between turns it is the present.
+    /// The time of this turn: read once after the poll, the same for all its callbacks. Outside a turn every call reads
+    /// the clock.
     pub fn now(&self) -> Instant {
         self.clock.get()
     }

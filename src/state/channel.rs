@@ -1,4 +1,4 @@
-//! A borrow of the registry and the name of one channel in it: what every callback is given.
+//! A borrow of the registry and the id of one channel in it: the argument of every callback.
 
 use std::{fmt, io};
 
@@ -8,10 +8,20 @@ use crate::{
     state::{registry::Registry, slot::Slot},
 };
 
-/// One registered socket: the argument of every callback, and what [`Registry::channel`] finds by id. Own or
-/// foreign makes no difference.
+/// One registered socket with its outgoing queue and its timeouts: the argument of every callback.
 ///
-/// After [`close`](Self::close) every call is harmless: I/O answers `NotConnected`, pushes are dropped.
+/// [`Registry::channel`] finds it by id. It behaves alike whether it is the callback's own channel or one looked up by
+/// id. Its methods are in these sections:
+///
+/// - [Reading](Channel#reading)
+/// - [Sending](Channel#sending), and the [limits of the outgoing queue](Channel#limits-of-the-outgoing-queue)
+/// - [Closing and timeouts](Channel#closing-and-timeouts)
+/// - [Handing over](Channel#handing-over), to another object or out of the reactor
+/// - [Identity and state](Channel#identity-and-state), with the way to the [registry](Self::registry)
+/// - [Interest and socket options](Channel#interest-and-socket-options)
+///
+/// Every call is harmless after [`close`](Self::close): reads and [`send`](Self::send) fail with `NotConnected`, and
+/// pushes are dropped.
 pub struct Channel<'r> {
     pub(crate) registry: &'r mut Registry,
     pub(crate) id: ChannelId,

@@ -1,4 +1,4 @@
-//! The trait a user writes: what can happen to a socket, as callbacks. Mostly documentation.
+//! The trait a user implements: the events of a socket as callbacks. Mostly documentation.
 
 use std::{any::Any, io};
 
@@ -9,75 +9,101 @@ use crate::{
     state::channel::Channel,
 };
 
-/// What [`Dispatcher::handle_expt`] reports.
+/// An event that [`Dispatcher::handle_expt`] reports.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Exceptional {
-    /// The connection attempt failed, with the last address's error (`ConnectionRefused`, `TimedOut`, …). The
+    /// The connection attempt failed, with the error of the last address (`ConnectionRefused`, `TimedOut`, …). The
     /// channel is closed when the callback returns.
     ConnectFailed(io::Error),
     /// The peer sent out-of-band data (`MSG_OOB`). Linux and Android only.
     ///
-    /// Not announced if it came alone before the channel's first visit: the first read steps over it. Whoever needs
-    /// every urgent byte sets `SO_OOBINLINE` ([`Channel::as_fd`]) before registering the stream.
+    /// It is not reported if it came alone before the channel's first visit: the first read skips it. To get every
+    /// urgent byte in the stream, set `SO_OOBINLINE` ([`Channel::as_fd`]) before registering.
     Priority,
 }
 
 /// The callbacks of one channel.
 ///
-/// An object is handed to the reactor together with its socket and lives there until no callback can follow: until the
-/// channel is closed, or everything is sent after `close_when_done`. Every method has a default, so a type implements
-/// only what it cares about:
+/// An object is handed to the reactor together with its socket. The reactor owns it until the channel is closed, or
+/// until the queue is sent after `close_when_done`. Every method has a default, so a type implements only those it
+/// needs:
 ///
 /// ```
-/// use asynchat::{Channel, Dispatcher, Result};
+/// use asynchat::{Address, Channel, Dispatcher, Reactor, Result, Stream};
+/// use std::io::Write;
+///
+/// struct Server;
+/// impl Dispatcher for Server {
+///     fn handle_accepted(&mut self, channel: &mut Channel<'_>, stream: Stream, _: Address) -> Result {
+///         channel.registry().register(stream, Echo)?;
+///         Ok(())
+///     }
+/// }
 ///
 /// struct Echo;
 /// impl Dispatcher for Echo {
 ///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-///         channel.recv_with(|channel, data| channel.push(data.to_vec()))?;
+///         channel.recv_with(Write::write_all)??;
 ///         Ok(())
 ///     }
 /// }
+///
+/// # fn main() -> Result {
+/// let mut reactor = Reactor::new()?;
+/// reactor.listen(([127, 0, 0, 1], 0), Server)?;
+/// # reactor.close_all();
+/// reactor.run()?;
+/// # #[cfg(feature = "testing")] {
+/// # let mut listener = asynchat::testing::Listener::new(Server);
+/// # let mut peer = listener.connect();
+/// # peer.feed("hello");
+/// # assert_eq!(peer.output(), b"hello");
+/// # }
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # Order
-/// One visit calls, in this order and only if due: `handle_connect` or `handle_expt`, `handle_read`,
-/// `handle_close`, then the outgoing queue is flushed, then `handle_write`. `handle_connect` is the first callback
-/// of every stream and comes exactly once. After [`Channel::close`] nothing comes (R4, R6).
+/// One visit calls, in this order and only those that are due: `handle_connect` or `handle_expt`, `handle_read`,
+/// `handle_close`, `handle_drain` if flushing the queue made it fall, `handle_write`. `handle_connect` is the first
+/// callback of every stream and is called exactly once. After [`Channel::close`] none is called.
 ///
 /// # Errors
-/// An `Err` and a panic go to `handle_error` of the same channel and touch no other. Two kinds of
-/// [`io::Error`] are no failure: `WouldBlock` and `Interrupted` mean nothing, and `ConnectionReset`,
-/// `NotConnected`, `ConnectionAborted`, `BrokenPipe` mean that the peer broke the connection, which leads to
-/// `handle_close` (R8, R9). So `?` on [`Channel::recv`] and [`Channel::send`] does the right thing.
+/// An error or a panic of a callback goes to `handle_error` of the same channel and affects no other. Two kinds of
+/// [`io::Error`] are no failure, so `?` on [`Channel::recv`] and [`Channel::send`] is right:
+///
+/// - `WouldBlock` and `Interrupted` are ignored.
+/// - `ConnectionReset`, `NotConnected`, `ConnectionAborted` and `BrokenPipe` mean that the peer broke the connection;
+///   `handle_close` follows.
 ///
 /// # Re-entrancy
-/// While a callback runs its object is out of the registry: everything else in the reactor can be reached through
-/// [`Channel::registry`], the object itself answers [`VisitError::Busy`](crate::VisitError::Busy).
+/// While a callback runs, its object is out of the registry. Everything else in the reactor can be reached through
+/// [`Channel::registry`]. [`Registry::with`](crate::Registry::with) on the object itself fails with
+/// [`VisitError::Busy`](crate::VisitError::Busy).
 #[allow(unused_variables, reason = "defaults keep the documented names")]
 #[diagnostic::on_unimplemented(
     note = "an `AsyncChat` becomes a `Dispatcher` in `ChatDispatcher::new(…, terminator)`, and is reached with `with_chat`"
 )]
 pub trait Dispatcher: Any {
-    /// Whether `handle_read` is wanted. Default: always.
+    /// Whether `handle_read` may be called. Default: true.
     ///
     /// Asked before each `handle_read`, after every callback of this channel, after
-    /// [`Registry::with`](crate::Registry::with) and after [`Channel::touch`]; not polled (R3). While it is false
-    /// input stays in the kernel, the peer is slowed down, and an end of file goes unnoticed; a reset does not.
+    /// [`Registry::with`](crate::Registry::with) and after [`Channel::touch`]; it is not polled. While it is false,
+    /// input stays in the kernel and TCP slows the peer down. An end of file is not noticed then; a reset is.
     fn readable(&self) -> bool {
         true
     }
 
-    /// Whether `handle_write` is wanted. Default: always. Asked like [`readable`](Self::readable).
+    /// Whether `handle_write` may be called. Default: true. Asked like [`readable`](Self::readable).
     ///
-    /// The outgoing queue is flushed whatever this says.
+    /// The outgoing queue is sent whatever it returns.
     fn writable(&self) -> bool {
         true
     }
 
-    /// The connection is established, by `connect` or by the peer. A server greets here. Streams only: a datagram
-    /// socket or a pipe has no such moment.
+    /// The connection is established, by `connect` or by the peer. A server greets here. For streams only: datagram
+    /// sockets and pipes do not get it.
     ///
     /// # Errors
     /// See [Errors](Self#errors).
@@ -85,10 +111,11 @@ pub trait Dispatcher: Any {
         Ok(())
     }
 
-    /// A connection waits on this listener. Default: accept one and pass it to `handle_accepted`.
+    /// A connection waits on this listener. Default: accepts one and passes it to `handle_accepted`.
+    /// [`Channel::accept`] shows an override.
     ///
     /// # Errors
-    /// See [Errors](Self#errors); the listener stays open.
+    /// See [Errors](Self#errors). The listener stays open.
     fn handle_accept(&mut self, channel: &mut Channel<'_>) -> Result {
         match channel.accept() {
             Ok((stream, peer)) => self.handle_accepted(channel, stream, peer),
@@ -97,10 +124,10 @@ pub trait Dispatcher: Any {
         }
     }
 
-    /// A listener accepted `stream`. Default: close it, with a warning in the log.
+    /// A listener accepted `stream`. Default: closes it, with a warning in the log.
     ///
     /// # Errors
-    /// An error closes `stream`, also when it was registered meanwhile; the listener stays open (R9).
+    /// An error closes `stream`, also if it was registered meanwhile. The listener stays open.
     fn handle_accepted(
         &mut self,
         channel: &mut Channel<'_>,
@@ -113,11 +140,12 @@ pub trait Dispatcher: Any {
 
     /// Bytes, an end of file or a datagram can be read.
     ///
-    /// Reading once is enough: while more remains it is called again next turn. There may be nothing after all, in a
-    /// new stream's first visit above all: look at what [`Channel::recv`] gives before acting on it; its `WouldBlock`,
-    /// passed on with `?`, is nothing. Default: nobody reads, so the
-    /// direction is switched off until [`Channel::touch`], with one debug line; once the peer has closed, what it
-    /// sent is thrown away and `handle_close` comes (R3b).
+    /// Reading once is enough: while more remains, it is called again in the next turn. It may be called although
+    /// nothing has arrived, above all in the first visit of a new stream. [`Channel::recv`] then fails with
+    /// `WouldBlock`, and passing that on with `?` is no failure.
+    ///
+    /// Default: the direction is switched off until [`Channel::touch`], with one debug line. Once the peer has closed,
+    /// its input is discarded and `handle_close` is called.
     ///
     /// # Errors
     /// See [Errors](Self#errors).
@@ -128,8 +156,8 @@ pub trait Dispatcher: Any {
 
     /// The socket takes bytes and the outgoing queue is empty.
     ///
-    /// Called every turn while [`writable`](Self::writable) is true. Default: the direction is switched off until
-    /// [`Channel::touch`], with one debug line (R3b).
+    /// Called every turn while [`writable`](Self::writable) is true; [`Channel::send`] has an example. Default: the
+    /// direction is switched off until [`Channel::touch`], with one debug line.
     ///
     /// # Errors
     /// See [Errors](Self#errors).
@@ -138,7 +166,9 @@ pub trait Dispatcher: Any {
         Ok(())
     }
 
-    /// The outgoing queue had grown past the high watermark and has fallen to the low one (R14).
+    /// The outgoing queue had exceeded the high watermark and has fallen to the low one. Called once per fall.
+    /// [`Channel::set_watermarks`] sets the marks; [limits](Channel#limits-of-the-outgoing-queue) has an example.
+    /// Default: nothing.
     ///
     /// # Errors
     /// See [Errors](Self#errors).
@@ -146,7 +176,22 @@ pub trait Dispatcher: Any {
         Ok(())
     }
 
-    /// Something out of the ordinary; see [`Exceptional`]. Default: a line in the log.
+    /// A connection attempt failed, or out-of-band data came; see [`Exceptional`]. Default: a line in the log.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Exceptional, Result};
+    ///
+    /// struct Client;
+    /// impl Dispatcher for Client {
+    ///     fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
+    ///         if let Exceptional::ConnectFailed(error) = what {
+    ///             log::error!("{}: {error}", channel.describe());
+    ///             channel.registry().stop();
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     /// See [Errors](Self#errors).
@@ -157,8 +202,8 @@ pub trait Dispatcher: Any {
 
     /// The idle timeout ran out ([`Channel::set_idle_timeout`]). Default: close.
     ///
-    /// With a last word and `close_when_done` instead, a peer that does not take it is closed, without another
-    /// callback, when the same time has passed once more.
+    /// An override may send a farewell and call `close_when_done`. If the peer does not read it within another timeout
+    /// period, the channel is closed without a second callback.
     ///
     /// # Errors
     /// See [Errors](Self#errors).
@@ -167,11 +212,11 @@ pub trait Dispatcher: Any {
         Ok(())
     }
 
-    /// The peer closed or reset the connection; comes at most once (R7). Default: `close_when_done`.
+    /// The peer closed or reset the connection. Called at most once. Default: `close_when_done`.
     ///
-    /// After an end of file everything that arrived has been delivered and the channel can still send; should the
-    /// peer reset the connection later, the channel is closed without another callback. After a reset
-    /// ([`Channel::is_reset`]) the outgoing queue is gone and the channel is closed when this returns (R8).
+    /// After an end of file everything that arrived has been delivered, and the channel can still send. If the peer
+    /// resets the connection later, the channel is closed without another callback. After a reset
+    /// ([`Channel::is_reset`]) the outgoing queue is gone, and the channel is closed when this callback returns.
     ///
     /// # Errors
     /// See [Errors](Self#errors).
@@ -180,21 +225,37 @@ pub trait Dispatcher: Any {
         Ok(())
     }
 
-    /// A callback of this channel failed or panicked ([`Panicked`](crate::Panicked)), or a limit was passed.
+    /// A callback of this channel failed or panicked ([`Panicked`](crate::Panicked)), a limit was exceeded
+    /// ([`OutgoingFull`](crate::OutgoingFull), [`FrameTooLong`](crate::FrameTooLong)), or a producer or file failed.
     ///
-    /// Default: an error in the log, and the channel is closed, unless it is a listener or a datagram socket: there
-    /// an error belongs to one connection or datagram (R9).
+    /// Default: an error in the log, and the channel is closed. A listener or datagram socket stays open: there an
+    /// error belongs to one connection or datagram.
+    ///
+    /// ```
+    /// use asynchat::{BoxError, Channel, Dispatcher, OutgoingFull};
+    ///
+    /// struct Session;
+    /// impl Dispatcher for Session {
+    ///     fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+    ///         match error.downcast_ref::<OutgoingFull>() {
+    ///             Some(full) => log::warn!("{}: {} bytes queued", channel.describe(), full.queued),
+    ///             None => log::error!("{}: {error}", channel.describe()),
+    ///         }
+    ///         channel.close();
+    ///     }
+    /// }
+    /// ```
     fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
         defaults::error(channel, &error);
     }
 
-    /// The name log lines and [`ChannelInfo`](crate::ChannelInfo) give this object. Default: its type's path.
+    /// The name of this object in log lines and [`ChannelInfo`](crate::ChannelInfo). Default: the path of its type.
     fn type_name(&self) -> &'static str {
         std::any::type_name::<Self>()
     }
 }
 
-/// What the callbacks do that nobody wrote, for [`Dispatcher`] and [`AsyncChat`](crate::AsyncChat) alike.
+/// The default callbacks of [`Dispatcher`] and [`AsyncChat`](crate::AsyncChat).
 pub(crate) mod defaults {
     use super::{BoxError, Channel, Exceptional};
     use crate::state::slot::Slot;

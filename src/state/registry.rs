@@ -1,4 +1,4 @@
-//! Everything that lives in a reactor: the table of channels and the queues a turn works through.
+//! The reactor's data: the table of channels and the queues that a turn works through.
 
 use std::{
     collections::VecDeque,
@@ -29,13 +29,20 @@ pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
 
 pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>;
 
-/// All channels and timers of a reactor: the part callbacks may reach.
+/// All channels and timers of a reactor: the part that callbacks may reach.
 ///
 /// A [`Reactor`](crate::Reactor) dereferences to it, so the same calls set a program up and serve it from inside
-/// callbacks ([`Channel::registry`](crate::Channel::registry)). `run` and `turn` are not on it: a callback cannot start a nested loop.
+/// callbacks ([`Channel::registry`](crate::Channel::registry)). `run` and `turn` are methods of `Reactor` alone: a
+/// callback cannot start a nested loop. The methods are in these sections:
 ///
-/// An id is looked up in O(1). Work asked for a channel while another is being served is done at the end of the
-/// turn: all that was pushed leaves together.
+/// - [Opening](Registry#opening) sockets: register, listen, connect
+/// - [Looking up](Registry#looking-up) channels and counters, and [chats](Registry#chats)
+/// - [Timers](Registry#timers)
+/// - [Ending](Registry#ending) the loop
+/// - [Other threads](Registry#other-threads)
+///
+/// An id is looked up in O(1). If a callback pushes to other channels, the reactor sends their queues at the end of the
+/// turn, each in as few writes as possible.
 pub struct Registry {
     pub(crate) poll: mio::Registry,
     pub(crate) policy: Policy,
@@ -45,9 +52,9 @@ pub struct Registry {
     pub(crate) listeners: usize,
     /// Channels to visit next turn, each at most once.
     pub(crate) ready: Vec<ChannelId>,
-    /// Channels changed from outside their own callbacks, to be looked at when the turn ends.
+    /// Channels changed from outside their own callbacks, to be visited at the end of the turn.
     pub(crate) touched: Vec<ChannelId>,
-    /// The channel whose visit is on, or [`ChannelId::NONE`].
+    /// The channel being visited, or [`ChannelId::NONE`].
     pub(crate) visiting: ChannelId,
     pub(crate) cork: Cork,
     pub(crate) timers: Timers<Task>,
@@ -57,19 +64,19 @@ pub struct Registry {
     pub(crate) pool: Pool,
     /// Listeners that wait for descriptors, for memory or for `max_channels`.
     pub(crate) paused: Vec<ChannelId>,
-    /// Counts all that callbacks do, for the spin detector.
+    /// Counts the effects of callbacks, for the spin detector.
     pub(crate) progress: u64,
-    /// Counts what may part a channel from its object: close, detach, replace. As long as it stands still, the object
-    /// whose callback runs serves its channel, and the channel need not be looked up.
+    /// Counts the calls that may end the service of a channel by its object: close, detach, replace.
     pub(crate) ownership_changes: u64,
-    /// Of the stream accepted last. Starts where no other reactor of the process comes to, because streams change reactors.
+    /// Serial of the stream accepted last. The numbers of two reactors of a process do not overlap, because streams
+    /// change reactors.
     pub(crate) serial: u64,
     /// The accepted stream registered last: its serial and its channel.
     pub(crate) adopted: Option<(u64, ChannelId)>,
     pub(crate) stats: Stats,
     pub(crate) stopping: bool,
     pub(crate) life: Life,
-    /// What it connects to and listens on in a test.
+    /// The network in memory of a test.
     #[cfg(feature = "testing")]
     pub(crate) net: Option<crate::net::memory::Net>,
 }
@@ -113,7 +120,7 @@ impl Registry {
     }
 }
 
-/// Far from that of any other reactor.
+/// Far from the serials of any other reactor.
 fn first_serial() -> u64 {
     // 32 bits, because not every target has wider atomics.
     static REACTORS: AtomicU32 = AtomicU32::new(0);
@@ -140,7 +147,7 @@ pub(crate) enum Task {
     Idle(ChannelId, Duration),
     Connect(ChannelId),
     Linger(ChannelId),
-    /// A listener has rested.
+    /// The pause of a listener is over.
     Rest(ChannelId),
     /// The grace of `shutdown` is over.
     Grace,

@@ -1,4 +1,4 @@
-//! A listener under test, and everybody who connects to it.
+//! A listener under test, and the peers that connect to it.
 
 use std::{
     cell::{RefCell, RefMut},
@@ -55,23 +55,42 @@ impl Listener {
     /// A panic in a callback leaves the call that caused it; see [`with_builder`](Self::with_builder).
     ///
     /// # Panics
-    /// When the system has no descriptor for a poller.
+    /// If the system has no descriptor for a poller.
     pub fn new(d: impl Dispatcher) -> Self {
         Self::with_builder(Reactor::builder().propagate_panics(true), d)
     }
 
-    /// The same with other sizes and policies of the reactor.
+    /// Like [`new`](Self::new), with other sizes and policies of the reactor.
     ///
     /// # Panics
-    /// When the system has no descriptor for a poller.
+    /// If the system has no descriptor for a poller.
     pub fn with_builder(builder: Builder, d: impl Dispatcher) -> Self {
         Self::with_handle(builder, |_| d)
     }
 
-    /// The same for an object that needs the [`Handle`] of its reactor.
+    /// Like [`with_builder`](Self::with_builder), for an object that needs the [`Handle`] of its reactor.
+    ///
+    /// ```
+    /// use asynchat::{testing::Listener, *};
+    ///
+    /// /// Accepts one connection, then ends the loop.
+    /// struct Once(Handle);
+    /// impl Dispatcher for Once {
+    ///     fn handle_accepted(&mut self, channel: &mut Channel<'_>, _: Stream, _: Address) -> Result {
+    ///         self.0.shutdown(std::time::Duration::ZERO);
+    ///         channel.close();
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut listener = Listener::with_handle(Reactor::builder(), Once);
+    /// let mut peer = listener.connect();
+    /// assert!(peer.is_closed());
+    /// assert!(listener.registry().is_idle());
+    /// ```
     ///
     /// # Panics
-    /// When the system has no descriptor for a poller.
+    /// If the system has no descriptor for a poller.
     pub fn with_handle<D: Dispatcher>(builder: Builder, d: impl FnOnce(Handle) -> D) -> Self {
         let mut world = World::new(builder);
         let address = Address::from(documentation(1, 7));
@@ -84,10 +103,10 @@ impl Listener {
         }
     }
 
-    /// A new peer connects. Until the listener accepts it the connection waits in the backlog.
+    /// Connects a new peer. Until the listener accepts the connection, it waits in the backlog.
     ///
     /// # Panics
-    /// When the listener is closed.
+    /// If the listener is closed.
     #[track_caller]
     pub fn connect(&mut self) -> Harness {
         let address = self.address.clone();
@@ -95,17 +114,18 @@ impl Listener {
         arrived.expect("the listener is closed")
     }
 
-    /// The next connection that an object behind this reactor has begun with [`Registry::connect`] and its kin.
+    /// The next connection attempt that an object in this reactor has made; see [`Harness::dialled`].
     pub fn dialled(&mut self) -> Option<Harness> {
         Harness::next_dialled(&self.world)
     }
 
-    /// The channel of the listener.
+    /// The channel id of the listener.
     pub fn id(&self) -> ChannelId {
         self.id
     }
 
-    /// The registry all connections live in. What is done to it takes effect with the next call on the kit.
+    /// The registry that holds all connections. Changes take effect with the next call on the kit; drop the borrow
+    /// before that.
     pub fn registry(&mut self) -> RefMut<'_, Registry> {
         RefMut::map(self.world.borrow_mut(), |world| &mut *world.reactor)
     }

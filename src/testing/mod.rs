@@ -1,8 +1,8 @@
 //! Tests of handlers without ports, threads or sleeps (feature `testing`).
 //!
-//! A [`Harness`] is the peer of one connection: it sends, ends or ownership_changes the connection, and says what came back.
-//! The reactor under it is the real one, with its order of callbacks, its outgoing queue and its timers; only the
-//! socket is memory, and the clock stands still until [`advance`](Harness::advance). Each call returns when the
+//! A [`Harness`] is the peer of one connection: it sends, ends or resets the connection, and gives the bytes that came
+//! back. The reactor under it is the real one, with its order of callbacks, its outgoing queue and its timers. Only the
+//! socket is in memory, and the clock stands still until [`advance`](Harness::advance). Each call returns when the
 //! reactor has nothing left to do, so the same input leads to the same callbacks.
 //!
 //! ```
@@ -42,14 +42,15 @@
 //!
 //! # What it tests
 //! A [`Dispatcher`] or [`ChatDispatcher`] behind one stream ([`Harness::new`], [`Harness::chat`]), one that connects
-//! ([`Harness::connecting`]), or a listener with all its connections ([`Listener`]). What these connect to and listen on
-//! by themselves is in memory too ([`Harness::dialled`]).
+//! ([`Harness::connecting`]), or a listener with all its connections ([`Listener`]). Connections and listeners that
+//! these open themselves are in memory too ([`Harness::dialled`], [`Harness::connect_to`]).
 //!
-//! # What it does not
-//! Datagram sockets and descriptors a handler opens itself are real. An in-memory stream has no descriptor:
-//! [`Channel::as_fd`](crate::Channel::as_fd) and [`Socket::into_fd`](crate::Socket::into_fd) fail, a
-//! [`Stream`](crate::Stream)'s `as_fd` panics. Out-of-band data does not come. Only the reactor's time stands still
-//! ([`Registry::now`]), not that of [`Instant::now`](std::time::Instant::now).
+//! # Limits
+//! - Datagram sockets and descriptors that a handler opens itself are real.
+//! - An in-memory stream has no descriptor: [`Channel::as_fd`](crate::Channel::as_fd) and
+//!   [`Socket::into_fd`](crate::Socket::into_fd) fail, and `as_fd` of a [`Stream`](crate::Stream) panics.
+//! - There is no out-of-band data.
+//! - Only the reactor's time ([`Registry::now`]) stands still, not that of [`Instant::now`](std::time::Instant::now).
 
 mod listener;
 mod script;
@@ -95,10 +96,14 @@ use crate::{
 /// }
 ///
 /// let mut peer = Harness::new(Echo);
-/// peer.feed("hello");
+/// peer.feed_bytewise("hello");
 /// assert_eq!(peer.output(), b"hello");
 /// peer.eof();
 /// assert!(peer.is_closed());
+///
+/// let mut peer = Harness::new(Echo);
+/// peer.reset();
+/// assert!(peer.is_closed() && peer.output().is_empty());
 /// ```
 pub struct Harness {
     world: Rc<RefCell<World>>,
@@ -107,21 +112,35 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Puts `d` behind a stream as accepted, in a reactor of its own, and runs its `handle_connect`.
+    /// Puts `d` behind an accepted stream, in a reactor of its own, and runs its `handle_connect`.
     ///
-    /// A panic in a callback, a failed assertion say, leaves the call that caused it. Where `handle_error` is to have
-    /// it, as in production, use [`with_builder`](Self::with_builder).
+    /// A panic in a callback, such as a failed assertion, leaves the call that caused it. To pass it to `handle_error`
+    /// as in production, use [`with_builder`](Self::with_builder).
     ///
     /// # Panics
-    /// When the system has no descriptor for a poller.
+    /// If the system has no descriptor for a poller.
     pub fn new(d: impl Dispatcher) -> Self {
         Self::with_builder(Reactor::builder().propagate_panics(true), d)
     }
 
-    /// The same with other sizes and policies of the reactor.
+    /// Like [`new`](Self::new), with other sizes and policies of the reactor.
+    ///
+    /// ```
+    /// # use asynchat::{testing::Harness, *};
+    /// struct Broken;
+    /// impl Dispatcher for Broken {
+    ///     fn handle_read(&mut self, _: &mut Channel<'_>) -> Result {
+    ///         panic!("no")
+    ///     }
+    /// }
+    ///
+    /// let mut peer = Harness::with_builder(Reactor::builder(), Broken);
+    /// peer.feed("hello");
+    /// assert!(peer.is_closed()); // by the default `handle_error`
+    /// ```
     ///
     /// # Panics
-    /// When the system has no descriptor for a poller.
+    /// If the system has no descriptor for a poller.
     pub fn with_builder(builder: Builder, d: impl Dispatcher) -> Self {
         let mut world = World::new(builder);
         let pipe = world.net.arrive(None).expect("no listener was asked for");
@@ -135,16 +154,16 @@ impl Harness {
         Self::around(Rc::new(RefCell::new(world)), pipe)
     }
 
-    /// [`new`](Self::new) for a chat in a [`ChatDispatcher`].
+    /// Like [`new`](Self::new), for a chat in a [`ChatDispatcher`].
     ///
     /// # Panics
-    /// When the system has no descriptor for a poller.
+    /// If the system has no descriptor for a poller.
     pub fn chat(chat: impl AsyncChat, terminator: impl Into<Terminator>) -> Self {
         Self::new(ChatDispatcher::new(chat, terminator))
     }
 
-    /// Has `d` connect. The outcome is up to [`connected`](Self::connected),
-    /// [`connect_failed`](Self::connect_failed), or the connection timeout.
+    /// Has `d` connect. [`connected`](Self::connected), [`connect_failed`](Self::connect_failed) or the connection
+    /// timeout decides the outcome.
     ///
     /// ```
     /// use asynchat::{testing::Harness, *};
@@ -169,7 +188,7 @@ impl Harness {
     /// ```
     ///
     /// # Panics
-    /// When the system has no descriptor for a poller.
+    /// If the system has no descriptor for a poller.
     pub fn connecting(d: impl Dispatcher) -> Self {
         let mut world = World::new(Reactor::builder().propagate_panics(true));
         let to = Address::from(documentation(2, 7));
@@ -198,44 +217,44 @@ impl Harness {
         Some(Self::around(Rc::clone(world), pipe))
     }
 
-    /// Sends `bytes` in one piece: one `handle_read` for as much as the read buffer holds. What a closed channel, or
-    /// one after [`eof`](Self::eof), would be sent is lost.
+    /// Sends `bytes` in one piece: `handle_read` is called once for each read buffer full. Bytes for a closed channel,
+    /// and bytes after [`eof`](Self::eof), are lost.
     pub fn feed(&mut self, bytes: impl AsRef<[u8]>) {
         self.act(|pipe| pipe.feed(bytes.as_ref()));
     }
 
-    /// Sends `bytes` one at a time, each with time to be served.
+    /// Sends `bytes` one at a time, and lets the handler read each before the next.
     pub fn feed_bytewise(&mut self, bytes: impl AsRef<[u8]>) {
         for byte in bytes.as_ref() {
             self.feed([*byte]);
         }
     }
 
-    /// Sends the end of file. What comes back still arrives.
+    /// Sends the end of file. The channel can still send.
     pub fn eof(&mut self) {
         self.act(Pipe::end);
     }
 
-    /// Resets the connection; what was fed before and not read is still there to be read.
+    /// Resets the connection. Bytes that were fed and not read can still be read.
     pub fn reset(&mut self) {
         self.act(|pipe| pipe.break_off(io::ErrorKind::ConnectionReset.into()));
     }
 
-    /// The connection that was begun is made.
+    /// Lets the connection attempt succeed.
     ///
     /// # Panics
-    /// When none is being made.
+    /// If no connection attempt is under way.
     #[track_caller]
     pub fn connected(&mut self) {
         self.check_connecting();
         self.act(Pipe::connect);
     }
 
-    /// The connection that was begun fails: `handle_expt` with this error, or the next address is tried, which
-    /// [`dialled`](Self::dialled) then gives.
+    /// Lets the connection attempt fail with this error. `handle_expt` gets it, or the next address is tried;
+    /// [`dialled`](Self::dialled) then gives that attempt.
     ///
     /// # Panics
-    /// When none is being made.
+    /// If no connection attempt is under way.
     #[track_caller]
     pub fn connect_failed(&mut self, error: impl Into<io::Error>) {
         self.check_connecting();
@@ -250,7 +269,7 @@ impl Harness {
         );
     }
 
-    /// What was sent to this peer since the last call.
+    /// The bytes sent to this peer since the last call.
     pub fn output(&mut self) -> Vec<u8> {
         self.world.borrow_mut().settle();
         let output = self.pipe.lock().take_output();
@@ -259,62 +278,129 @@ impl Harness {
         output
     }
 
-    /// How many bytes may wait for [`output`](Self::output) before the channel cannot send any more. Default: no
-    /// limit. With 0 the peer has stopped reading.
+    /// Sets how many bytes may wait for [`output`](Self::output) before the channel's socket is full. Default: no
+    /// limit. With 0 the peer has stopped reading. [`Channel`](crate::Channel#limits-of-the-outgoing-queue) has an
+    /// example.
     pub fn set_window(&mut self, bytes: usize) {
         self.act(|pipe| pipe.set_window(bytes));
     }
 
-    /// Whether the channel's socket is closed. A channel that lingers after `close_when_done` is not, until
-    /// [`eof`](Self::eof) or until the time for it has run out; it [has ended](Self::has_ended).
+    /// Whether the channel's socket is closed. A channel that lingers after `close_when_done` is not closed until
+    /// [`eof`](Self::eof) or the end of its linger time; its output [has ended](Self::has_ended).
     pub fn is_closed(&mut self) -> bool {
         self.act(|pipe| pipe.closed)
     }
 
-    /// Whether this peer sees an end of file after what [`output`](Self::output) gives.
+    /// Whether this peer sees an end of file after the bytes of [`output`](Self::output).
     pub fn has_ended(&mut self) -> bool {
         self.act(|pipe| pipe.shut || pipe.closed)
     }
 
-    /// Whether the channel was closed over input it had not read, which on TCP resets the connection and may destroy
-    /// what was sent last.
+    /// Whether the channel was closed over unread input. On TCP that resets the connection and may destroy the bytes
+    /// sent last.
+    ///
+    /// ```
+    /// # use asynchat::{testing::Harness, *};
+    /// struct Hasty;
+    /// impl Dispatcher for Hasty {
+    ///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         channel.recv(&mut [0])?;
+    ///         channel.close();
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut peer = Harness::new(Hasty);
+    /// peer.feed("hello");
+    /// assert!(peer.was_aborted());
+    /// ```
     pub fn was_aborted(&mut self) -> bool {
         self.act(|pipe| pipe.aborted)
     }
 
-    /// Lets time pass: timers, idle timeouts, connection timeouts and lingering run out, each at its own time and
-    /// without waiting.
+    /// Lets time pass. Timers, idle timeouts, connection timeouts and lingering end, each at its own time, without
+    /// waiting.
+    ///
+    /// ```
+    /// # use asynchat::{testing::Harness, *};
+    /// # struct Idle;
+    /// # impl Dispatcher for Idle {}
+    /// use std::time::Duration;
+    ///
+    /// let mut peer = Harness::new(Idle);
+    /// let id = peer.id();
+    /// let minute = Duration::from_secs(60);
+    /// peer.registry().channel(id).expect("open").set_idle_timeout(Some(minute));
+    /// peer.advance(minute);
+    /// assert!(peer.is_closed());
+    /// ```
     pub fn advance(&mut self, time: Duration) {
         self.world.borrow_mut().advance(time);
     }
 
-    /// The next connection that an object in this reactor has begun with [`Registry::connect`] and its kin.
+    /// The next connection attempt that an object in this reactor has made with [`Registry::connect`] or its variants.
+    /// `None` if there is none.
+    ///
+    /// ```
+    /// # use asynchat::{testing::Harness, *};
+    /// struct Proxy;
+    /// impl Dispatcher for Proxy {
+    ///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         channel.registry().connect(([192, 0, 2, 80], 80), Upstream)?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// struct Upstream;
+    /// impl Dispatcher for Upstream {
+    ///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         channel.push("hello");
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut client = Harness::new(Proxy);
+    /// let mut server = client.dialled().expect("a connection to the server");
+    /// server.connected();
+    /// assert_eq!(server.output(), b"hello");
+    /// ```
     pub fn dialled(&mut self) -> Option<Self> {
         Self::next_dialled(&self.world)
     }
 
-    /// A new peer connects to what listens on `address` in this reactor. `None` if nobody does.
+    /// Connects a new peer to the listener at `address` in this reactor. `None` if there is no such listener.
+    ///
+    /// ```
+    /// # use asynchat::{testing::Harness, *};
+    /// # struct Idle;
+    /// # impl Dispatcher for Idle {}
+    /// let mut first = Harness::new(Idle);
+    /// first.registry().listen(([127, 0, 0, 1], 8007), Idle).expect("in memory");
+    /// let second = first.connect_to(([127, 0, 0, 1], 8007)).expect("a listener");
+    /// assert_ne!(first.address(), second.address());
+    /// assert!(first.connect_to(([127, 0, 0, 1], 9)).is_none());
+    /// ```
     pub fn connect_to(&mut self, address: impl Into<Address>) -> Option<Self> {
         Self::arrive(&self.world, &address.into())
     }
 
-    /// The address of the other end: this peer's.
+    /// The address of this peer, the channel's [`peer_addr`](crate::Channel::peer_addr).
     pub fn address(&self) -> Address {
         self.pipe.lock().peer.clone()
     }
 
-    /// The channel.
+    /// The id of the channel.
     ///
     /// # Panics
-    /// When no channel has been made for the connection.
+    /// If no channel has been made for the connection.
     #[track_caller]
     pub fn id(&self) -> ChannelId {
         let id = self.pipe.lock().id;
         id.expect("the connection has no channel")
     }
 
-    /// The registry the channel lives in. What is done to it takes effect with the next call on the kit; give it back
-    /// before that.
+    /// The registry that holds the channel. Changes take effect with the next call on the kit; drop the borrow before
+    /// that.
     pub fn registry(&mut self) -> RefMut<'_, Registry> {
         RefMut::map(self.world.borrow_mut(), |world| &mut *world.reactor)
     }
@@ -329,7 +415,7 @@ impl Harness {
 }
 
 impl Registry {
-    /// So that a dialogue that goes wrong can tell why.
+    /// Records the error that `handle_error` gets, for the report of a dialogue that fails.
     pub(crate) fn record_error(&self, id: ChannelId, error: &BoxError) {
         if let Some(slot) = self.slot(id)
             && let Io::MemoryStream(end) = &slot.io

@@ -5,23 +5,23 @@ use std::{fmt, time::Duration};
 use super::Harness;
 
 impl Harness {
-    /// Plays a dialogue: sends what `C:` says, and expects exactly what `S:` says in return.
+    /// Plays a dialogue: sends the lines of `C:`, and expects exactly the lines of `S:` in return.
     ///
     /// | a line | means |
     /// |---|---|
     /// | `C: text` | the peer sends this line |
-    /// | `S: text` | the channel has sent this line; `…` stands for any text within it, or none |
+    /// | `S: text` | the channel has sent this line; `…` stands for any text within it, also none |
     /// | `C ends`, `C resets` | [`eof`](Self::eof), [`reset`](Self::reset) |
     /// | `S ends`, `S closes` | [`has_ended`](Self::has_ended), [`is_closed`](Self::is_closed) |
     /// | `wait 30s`, `wait 50ms` | [`advance`](Self::advance) |
-    /// | nothing, `# text` | nothing |
+    /// | an empty line, `# text` | nothing |
     ///
-    /// Lines end with CR LF, or with what [`set_line_end`](Self::set_line_end) says, and without it after a final
-    /// `\` (a prompt). Lines of the same side that follow each other are one block: after it the other side has to
-    /// have said all it had to say, and at the end nothing may be left over.
+    /// Lines end with CR LF, or with the end set by [`set_line_end`](Self::set_line_end). A final `\` stands for a line
+    /// without its end, such as a prompt. Consecutive lines of the same side are one block: after it, the other side
+    /// must have sent its whole block. At the end, no output may be left. [The module](super) has an example.
     ///
     /// # Panics
-    /// When the dialogue goes another way, with the difference; when the script cannot be read.
+    /// If the dialogue differs from the script, with the difference, and if the script cannot be read.
     #[track_caller]
     pub fn play(&mut self, script: &str) {
         if let Err(mismatch) = self.try_play(script) {
@@ -29,7 +29,7 @@ impl Harness {
         }
     }
 
-    /// [`play`](Self::play), with every byte sent on its own.
+    /// Like [`play`](Self::play), with every byte sent on its own.
     ///
     /// # Panics
     /// Like [`play`](Self::play).
@@ -40,22 +40,22 @@ impl Harness {
         }
     }
 
-    /// [`play`](Self::play) for whoever wants to look at the difference.
+    /// Like [`play`](Self::play), and returns the difference. [`Mismatch`] has an example.
     ///
     /// # Errors
-    /// When the dialogue goes another way.
+    /// If the dialogue differs from the script.
     ///
     /// # Panics
-    /// When the script cannot be read.
+    /// If the script cannot be read.
     #[track_caller]
     pub fn try_play(&mut self, script: &str) -> Result<(), Mismatch> {
         self.run(script, false)
     }
 
-    /// What ends a line in [`play`](Self::play). Default: CR LF.
+    /// Sets the end of a line in [`play`](Self::play). Default: CR LF.
     ///
     /// # Panics
-    /// When it is empty.
+    /// If it is empty.
     #[track_caller]
     pub fn set_line_end(&mut self, end: impl AsRef<[u8]>) {
         self.line_end = end.as_ref().to_vec();
@@ -128,7 +128,7 @@ impl Harness {
         }
     }
 
-    /// Compares what has come with the lines of `block`, all of it.
+    /// Compares the output with all lines of `block`.
     fn expect(&mut self, block: &[Step<'_>], told: &mut Vec<String>) -> Result<(), Mismatch> {
         let got = lines(&self.output(), &self.line_end);
         let expected: Vec<_> = block.iter().filter_map(Step::said).collect();
@@ -156,7 +156,7 @@ impl Harness {
     }
 }
 
-/// Where a dialogue went another way than its script.
+/// The place where a dialogue differs from its script; see [`Harness::try_play`].
 ///
 /// ```
 /// # use asynchat::{testing::Harness, *};
@@ -209,7 +209,7 @@ impl fmt::Display for Mismatch {
 impl std::error::Error for Mismatch {}
 
 struct Step<'a> {
-    /// Of its line, from 1.
+    /// The line number, from 1.
     number: usize,
     text: &'a str,
     what: What,
@@ -226,7 +226,7 @@ enum What {
 }
 
 impl Step<'_> {
-    /// Of the peer's.
+    /// Whether the peer does it.
     fn is_act(&self) -> bool {
         matches!(
             self.what,

@@ -1,10 +1,10 @@
-//! A reactor whose connections are in memory and whose clock stands still until it is told to go on.
+//! A reactor whose connections are in memory and whose clock moves only when a test moves it.
 
 use std::time::Duration;
 
 use crate::{builder::Builder, net::memory::Net, reactor::Reactor, state::table::find};
 
-/// More turns than any reaction takes: a handler that is never content is told so, not waited for.
+/// More turns than any reaction takes. A handler that never comes to rest is reported, not waited for.
 const MOST_TURNS: usize = 10_000;
 
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl World {
                 .is_some_and(|deadline| deadline <= registry.now())
     }
 
-    /// Tells the channels what changed, as the poller would. False if nothing did.
+    /// Reports changes to their channels, as the poller would. False if there are none.
     fn announce(&mut self) -> bool {
         let reactor = &mut self.reactor;
         let mut any = false;

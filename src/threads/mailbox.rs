@@ -1,4 +1,4 @@
-//! A post box with a waker for the poller it is read beside, and the holds that keep the loop from ending.
+//! A post box with the waker of its poller, and the holds that keep the loop from ending.
 
 use std::{
     collections::VecDeque,
@@ -32,7 +32,7 @@ impl<J> Mailbox<J> {
         Ok(())
     }
 
-    /// Whether `take` would find something: then there is nothing to sleep for.
+    /// Whether `take` would find a post: then the loop must not sleep.
     pub(crate) fn has_posts(&self) -> bool {
         self.posts.has_posts()
     }

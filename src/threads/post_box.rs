@@ -1,5 +1,5 @@
-//! Where any thread leaves something for the one thread that sleeps in a poller (R21): post first, then wake, and wake
-//! only once. Knows neither reactors nor pollers, so that loom can run it in every order there is (`interleavings`).
+//! Where any thread leaves posts for the one thread that sleeps in a poller (R21): post first, then wake, and wake only
+//! once. It knows neither reactors nor pollers, so loom can run it in every possible order (`interleavings`).
 
 #[cfg(not(all(test, loom)))]
 use std::sync::{
@@ -22,13 +22,13 @@ mod interleavings;
 pub(crate) struct PostBox<T> {
     /// `None` once posts are refused.
     queue: Mutex<Option<VecDeque<T>>>,
-    /// Set from a post until the queue is emptied: whoever sets it wakes the sleeper, the others need not.
+    /// Set from a post until the queue is emptied. The post that sets it wakes the sleeper; the others need not.
     woken: AtomicBool,
 }
 
-/// What a post asks of the thread that made it.
+/// What the thread that posted has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a sleeper that nobody wakes does not find the post"]
+#[must_use = "on `Wake::Needed` the poller must be woken"]
 pub(crate) enum Wake {
     Needed,
     UnderWay,
@@ -61,7 +61,7 @@ impl<T> PostBox<T> {
         })
     }
 
-    /// Whether `take` would look: then there is nothing to sleep for.
+    /// Whether `take` would look: then the loop must not sleep.
     pub(crate) fn has_posts(&self) -> bool {
         self.woken.load(Ordering::Acquire)
     }
@@ -76,7 +76,7 @@ impl<T> PostBox<T> {
         }
     }
 
-    /// From now on posts answer `Stopped`; gives back what nobody will take.
+    /// From now on posts answer `Stopped`. Returns the posts left.
     pub(crate) fn refuse(&self) -> Option<VecDeque<T>> {
         self.lock().take()
     }

@@ -1,4 +1,4 @@
-//! One reading of the clock a turn, and none in a turn that does not ask.
+//! At most one reading of the clock in a turn.
 
 use std::{
     cell::Cell,
@@ -10,7 +10,7 @@ pub(crate) struct Clock {
     origin: Instant,
     in_turn: Cell<bool>,
     reading: Cell<Option<Instant>>,
-    /// Where the time of a test stands.
+    /// The time of a test.
     #[cfg(feature = "testing")]
     stopped: Cell<Option<Instant>>,
 }
@@ -30,7 +30,7 @@ impl Clock {
         }
     }
 
-    /// The time of this turn; between turns, when anything may take long, the time.
+    /// The time read once after the poll of this turn. Outside a turn: reads the clock at every call.
     pub(crate) fn get(&self) -> Instant {
         if let Some(now) = self.reading.get() {
             return now;
@@ -40,7 +40,7 @@ impl Clock {
         now
     }
 
-    /// The time, however long the turn has taken.
+    /// The present, also late in a turn.
     pub(crate) fn present(&self) -> Instant {
         #[cfg(feature = "testing")]
         if let Some(now) = self.stopped.get() {
@@ -58,7 +58,7 @@ impl Clock {
         self.origin + Duration::from_nanos(nanos)
     }
 
-    /// The poll is over: from here on time stands still.
+    /// The poll is over: from here on the time of the turn is fixed.
     pub(crate) fn begin_turn(&self) {
         self.in_turn.set(true);
         self.reading.set(None);
@@ -69,7 +69,7 @@ impl Clock {
         self.reading.set(None);
     }
 
-    /// From here on time passes by `set` alone.
+    /// From here on only `set` changes the time.
     #[cfg(feature = "testing")]
     pub(crate) fn stop(&self) {
         self.set(self.origin);

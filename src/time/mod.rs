@@ -1,4 +1,4 @@
-//! Timers and the clock they go by.
+//! Timers and their clock.
 
 pub(crate) mod clock;
 pub(crate) mod timer;

@@ -1,9 +1,9 @@
-//! Timers in an indexed 4-ary min-heap (R20): inserting, moving and cancelling one costs O(log n),
-//! wherever it stands, and the next deadline O(1).
+//! Timers in an indexed 4-ary min-heap (R20): inserting, moving and cancelling any of them costs O(log n), the next
+//! deadline O(1).
 //!
-//! Nothing here reads a clock or runs user code: the caller passes `now` and gets each payload back
-//! by value. What is armed after a [`Mark`] waits for the next turn (R5), so callbacks that keep
-//! arming timers without delay neither hold up a turn nor starve other timers.
+//! Nothing here reads a clock or runs user code: the caller passes `now` and gets each payload back by value. A timer
+//! armed after a [`Mark`] waits for the next turn (R5), so callbacks that keep arming timers without delay neither hold
+//! up a turn nor starve other timers.
 
 use std::{fmt, num::NonZeroU64, time::Instant};
 
@@ -11,11 +11,10 @@ use slab::Slab;
 
 const ARITY: usize = 4;
 
-/// Names one timer of a reactor, to cancel it.
+/// Names one timer of one reactor, to cancel or reschedule it.
 ///
-/// An id is good for the reactor that gave it and is never reused: once its timer has run out or
-/// was cancelled it stays dead, and never reaches a later timer. A periodic timer keeps its id for
-/// life, so its own callback can cancel it. Ids are ordered only so that they can be keys.
+/// An id is not reused: once its timer has run out or was cancelled, it finds none. A periodic timer keeps its id, so
+/// its own callback can cancel it. Ids are ordered only so that they can be keys.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -62,24 +61,24 @@ impl fmt::Debug for TimerId {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(u64);
 
-/// What [`Timers::cancel`] found under the id.
+/// The timer that [`Timers::cancel`] found under the id.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Cancelled<T> {
-    /// Ran out, finished or cancelled before.
+    /// It ran out, finished or was cancelled before.
     NotFound,
-    /// Was waiting; here is its payload.
+    /// It was waiting; this is its payload.
     Pending(T),
-    /// Its payload is out, and `rearm` will now refuse it.
+    /// Its payload is out; `rearm` will refuse it.
     Firing,
 }
 
-/// The timers of one reactor: pending ones in the heap, and firing ones, which were popped and are
-/// neither re-armed nor finished yet.
+/// The timers of one reactor: pending ones in the heap, and firing ones, which were popped and are neither re-armed nor
+/// finished yet.
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
     heap: Vec<Entry>,
     slots: Slab<Slot<T>>,
-    /// Counts armings: ownership_changes ties, dates marks, and gives each new timer its generation.
+    /// Counts armings. The count breaks ties, dates marks, and is the generation of each new timer.
     next_seq: NonZeroU64,
 }
 
@@ -92,8 +91,8 @@ struct Entry {
 }
 
 impl Entry {
-    /// By deadline, then in arming order. `|` and `&` because a short cut would be a branch that
-    /// cannot be predicted: with `||` and `&&`, popping 100,000 timers takes half as long again.
+    /// By deadline, then in arming order. `|` and `&` because a short cut would be a branch that cannot be predicted:
+    /// with `||` and `&&`, popping 100,000 timers takes 1.5 times as long.
     fn before(&self, other: &Self) -> bool {
         (self.deadline < other.deadline)
             | ((self.deadline == other.deadline) & (self.seq < other.seq))
@@ -114,7 +113,7 @@ struct Pending<T> {
 }
 
 impl<T> Timers<T> {
-    /// `serial` is far from that of any other reactor, so that an id of theirs finds nothing here.
+    /// `serial` is far from that of any other reactor, so an id of another reactor finds nothing here.
     pub(crate) fn new(serial: u64) -> Self {
         Self {
             heap: Vec::new(),
@@ -192,12 +191,11 @@ impl<T> Timers<T> {
         }
     }
 
-    /// Takes the earliest timer due at `now` and armed before `mark`, ties in arming order, and its
-    /// deadline. It is firing until `rearm`, `finish` or `cancel`.
+    /// Takes the earliest timer due at `now` and armed before `mark`, ties in arming order, and its deadline. It is
+    /// firing until `rearm`, `finish` or `cancel`.
     ///
-    /// Callers arm no deadline before the turn's `now`; so what is armed after the mark sorts
-    /// behind all that is older and due, and cannot hide it. A deadline in the past would: such a
-    /// timer is moved to `now`, once.
+    /// Callers arm no deadline before the turn's `now`, so a timer armed after the mark sorts behind all older ones
+    /// that are due, and cannot hide them. A deadline in the past would: such a timer is moved to `now`, once.
     pub(crate) fn pop_due(&mut self, now: Instant, mark: Mark) -> Option<(TimerId, Instant, T)> {
         loop {
             let first = *self.heap.first().filter(|first| first.deadline <= now)?;
@@ -212,8 +210,7 @@ impl<T> Timers<T> {
         }
     }
 
-    /// Arms a firing timer again under its id. False, and the payload dropped, if it was cancelled
-    /// meanwhile.
+    /// Arms a firing timer again under its id. False, and the payload dropped, if it was cancelled meanwhile.
     pub(crate) fn rearm(&mut self, id: TimerId, deadline: Instant, payload: T) -> bool {
         let position = self.heap.len();
         let Some(slot) = self.live(id).filter(|slot| slot.pending.is_none()) else {
@@ -271,7 +268,7 @@ impl<T> Timers<T> {
         }
     }
 
-    /// Puts `entry` where it belongs, from the hole at `position`; what stood there is gone.
+    /// Puts `entry` into its place, from the hole at `position`.
     fn settle(&mut self, position: usize, entry: Entry) {
         let mut hole = position;
         while let Some(parent) = hole.checked_sub(1).map(|below| below / ARITY)

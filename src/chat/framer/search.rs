@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use memchr::{memchr, memmem};
 
-/// What the front of the input is.
+/// The meaning of the front of the input.
 pub(super) enum Cut {
-    /// So many bytes of data.
+    /// This many bytes of data.
     Data(usize),
-    /// Nothing yet: so many of the bytes held before it are data.
+    /// This many of the bytes held before the input are data.
     Held(usize),
-    /// So many bytes which, with those held before, are the terminator.
+    /// This many bytes which, with those held before, are the terminator.
     Terminator(usize),
     /// All of it, if any, is held.
     Everything,
@@ -193,7 +193,8 @@ impl Search {
     }
 }
 
-/// So many first bytes without the second, and a search that does not stop at each is worth setting up.
+/// After this number of first bytes without the second, a search that does not stop at each of them is worth setting
+/// up.
 const CANDIDATES: usize = 8;
 
 /// A needle of one or two bytes: nothing to prepare.
@@ -257,7 +258,7 @@ impl ShortNeedle {
         self.second.is_none() || self.second == input.get(at + 1).copied()
     }
 
-    /// How many bytes are data, and whether the needle follows them or just what may become one.
+    /// The number of bytes that are data, and whether the needle follows them or only a possible start of it.
     fn find(self, input: &[u8]) -> (usize, bool) {
         match self.find_whole(input) {
             Some(at) => (at, true),
@@ -293,7 +294,7 @@ fn find_in_short(byte: u8, input: &[u8]) -> Option<usize> {
     })
 }
 
-/// What single bytes are lent from.
+/// Single bytes with a static lifetime.
 static EVERY_BYTE: [u8; 256] = {
     let mut bytes = [0; 256];
     let mut byte = 0;

@@ -20,8 +20,8 @@ impl Needle {
         needle
     }
 
-    /// How much of the needle a text ends with after `byte`, when before it ended with `matched`
-    /// bytes of it, less than the whole. Over a text the steps back are at most the steps on.
+    /// The number of bytes of the needle that a text ends with after `byte`, if it ended with `matched` bytes, less
+    /// than the whole, before it. Over a text the steps back are at most as many as the steps on.
     pub(super) fn step(&self, mut matched: usize, byte: u8) -> usize {
         while self.bytes[matched] != byte {
             if matched == 0 {

@@ -26,7 +26,7 @@ type Post = (usize, usize);
 struct Poller {
     pending: Mutex<bool>,
     arrived: Condvar,
-    /// Not loom's, as this is the test's and no part of what is tried.
+    /// Not loom's, because it belongs to the test and not to what loom tries.
     wakes: AtomicUsize,
 }
 
@@ -67,7 +67,7 @@ impl Ends {
         Ok(())
     }
 
-    /// A thread that makes so many posts; it gives back which of them were refused.
+    /// A thread that makes `count` posts and returns those that were refused.
     fn poster(&self, who: usize, count: usize) -> JoinHandle<Vec<Post>> {
         let ends = self.clone();
         thread::spawn(move || {

@@ -33,10 +33,6 @@ impl Page {
         let text = repository::text(name);
         let comments = text.lines().map(|line| {
             let line = line.trim_start();
-            // A fence that depends on a feature opens once, whatever is chosen.
-            if line.starts_with("#![cfg_attr(feature") && line.contains("doc = \"```\"") {
-                return "```";
-            }
             let comment = line.strip_prefix("//!").or(line.strip_prefix("///"));
             comment.map_or("", |text| text.strip_prefix(' ').unwrap_or(text))
         });
