@@ -50,12 +50,6 @@ mod source {
     }
 }
 
-// What their unit tests look for.
-#[cfg(test)]
-#[allow(dead_code, reason = "the unit tests run elsewhere")]
-#[path = "../src/properties.rs"]
-mod properties;
-
 #[cfg(unix)]
 #[path = "micro/dispatch.rs"]
 mod dispatch;

@@ -114,8 +114,6 @@ mod id;
 mod net;
 mod outgoing;
 mod producer;
-#[cfg(test)]
-mod properties;
 mod reactor;
 mod registry;
 mod state;

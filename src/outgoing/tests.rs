@@ -11,7 +11,8 @@ use std::{
 use proptest::{collection::vec, prelude::*};
 
 use super::{flushing::*, *};
-use crate::{producer::Produced, properties::config};
+use crate::producer::Produced;
+use util::properties::config;
 
 /// What a producer answers when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,7 +102,7 @@ mod tests {
         },
         *,
     };
-    use crate::properties::config;
+    use util::properties::config;
 
     fn coalescing(limit: usize, steps: Vec<io::Result<Produced>>) -> Vec<String> {
         answers(CoalescingProducer::new(script(steps)).with_limit(limit))

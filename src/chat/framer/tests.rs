@@ -703,7 +703,7 @@ mod model {
     };
 
     use super::{Call, Chat, Frames, Terminator, take};
-    use crate::properties::config;
+    use util::properties::config;
 
     /// asynchat's own loop, written for clarity: keeps all it has not handed out, searches it anew.
     struct Naive {

@@ -4,7 +4,7 @@ use super::{
     super::tests::{answers, collect, data, failure, pending, script},
     *,
 };
-use crate::properties::config;
+use util::properties::config;
 
 fn pieces(pieces: &[&[u8]]) -> impl Producer + use<> {
     script(

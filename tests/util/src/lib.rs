@@ -6,6 +6,7 @@ pub mod files;
 pub mod heap;
 pub mod peer;
 pub mod process;
+pub mod properties;
 
 use std::{
     cell::RefCell,

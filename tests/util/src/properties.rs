@@ -1,8 +1,8 @@
-//! How the unit tests' properties are tried: alike, and on a small scale under Miri.
+//! How properties are tried in unit tests: alike, and on a small scale under Miri.
 
 use proptest::test_runner::{Config, RngAlgorithm};
 
-pub(crate) fn config(cases: u32, cases_under_miri: u32) -> Config {
+pub fn config(cases: u32, cases_under_miri: u32) -> Config {
     let mut config = Config {
         cases,
         failure_persistence: None,
