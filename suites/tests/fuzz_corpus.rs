@@ -102,11 +102,6 @@ fn answers_have_the_same_body_and_outcome_however_they_are_cut() {
 }
 
 #[test]
-fn urls_and_locations_are_fit_for_a_request_and_mean_what_the_rfc_says() {
-    run("url_and_location", targets::url_and_location::fuzz);
-}
-
-#[test]
 fn no_path_leads_out_of_the_root_and_each_finds_what_the_tree_holds() {
     run("paths", targets::paths::fuzz);
 }

@@ -4,7 +4,6 @@ pub mod framer;
 pub mod paths;
 pub mod request_head;
 pub mod response;
-pub mod url_and_location;
 
 use std::{collections::VecDeque, time::Duration};
 

@@ -141,7 +141,7 @@ fn only_http_urls_are_supported() {
         ("127.0.0.1/", "only supports http"),
         ("localhost:8000", "no scheme: only supports http"),
         ("http://me:secret@127.0.0.1/", "not supported"),
-        ("http://127.0.0.1:99999/", "is no port"),
+        ("http://127.0.0.1:99999/", "invalid port number"),
     ] {
         assert_fails(&fetch(&[url]), url, why);
     }

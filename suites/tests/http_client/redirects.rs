@@ -105,7 +105,7 @@ fn redirects_that_lead_nowhere_are_errors() {
         ),
         ("/mail", "only supports http, not mailto", 1),
         ("/closed", "connection failed: Connection refused", 1),
-        ("/nowhere", "the URL names no host", 1),
+        ("/nowhere", "redirected to http:///: empty host", 1),
         ("/1", "more than 10 redirects", 11),
     ] {
         let url = server.url(target);
