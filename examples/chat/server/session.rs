@@ -49,8 +49,8 @@ impl Session {
     }
 
     fn answer(&mut self, chat: &mut ChatChannel<'_>, answer: &str) {
-        let right = digest::hmac(self.password.as_bytes(), self.challenge.as_bytes());
-        if digest::same(answer.to_ascii_lowercase().as_bytes(), right.as_bytes()) {
+        let (password, challenge) = (self.password.as_bytes(), self.challenge.as_bytes());
+        if digest::is_hmac(password, challenge, answer) {
             log::info!("{}: the operator is in", chat.describe());
             self.is_in = true;
             chat.set_idle_timeout(Some(SILENT));
