@@ -69,7 +69,7 @@ impl HttpChannel {
             chat.push("<html><body><pre>\r\n");
             // What was asked for must not run as a script in the browser of who asked.
             let text = String::from_utf8_lossy(text);
-            chat.push(escape::Html(&text).to_string());
+            chat.push(escape::html(&text).into_owned());
             chat.push("</pre></body></html>\r\n");
         }
         chat.close_when_done();

@@ -22,7 +22,7 @@ fn keyed(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
 /// The bytes that hexadecimal digits in either case stand for.
 fn bytes(hex: &str) -> Option<Vec<u8>> {
     // A sign is a digit to `from_str_radix`.
-    if hex.len() % 2 != 0 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+    if !hex.len().is_multiple_of(2) || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }
     let pairs = (0..hex.len()).step_by(2);

@@ -10,7 +10,7 @@ use std::{
 
 use shared::http::{
     date::DateText,
-    escape::{self, Html},
+    escape::{self, html},
     paths::Root,
 };
 
@@ -171,7 +171,7 @@ impl Display for Crumbs<'_> {
         {
             write!(href, "{}/", escape::segment(name))?;
             let name = String::from_utf8_lossy(name);
-            write!(f, "<a href=\"{href}\">{}</a>/", Html(&name))?;
+            write!(f, "<a href=\"{href}\">{}</a>/", html(&name))?;
         }
         Ok(())
     }
@@ -206,7 +206,7 @@ impl Display for Table<'_> {
                 f,
                 "<tr><td class=\"name\"><a href=\"./{}{slash}\">{}{slash}</a></td>",
                 escape::segment(entry.name.as_encoded_bytes()),
-                Html(&name),
+                html(&name),
             )?;
             if entry.directory {
                 f.write_str("<td class=\"n soft\">–</td>")?;
@@ -268,7 +268,7 @@ mod tests {
         let root = Root::new(dir.path(), false).expect("a root");
         let page = page(&root, dir.path(), b"/x <y>/\xff/", Order::of_query("")).expect("a page");
         for expected in [
-            "href=\"./%3Cb%3E%26%22%27\">&lt;b&gt;&amp;&quot;&#39;</a>",
+            "href=\"./%3Cb%3E%26%22%27\">&lt;b&gt;&amp;&quot;&#x27;</a>",
             "href=\"./javascript%3Aalert%281%29\"",
             "href=\"./50%25%20%23%20%3F\"",
             "href=\"./%C3%BC\">ü</a>",

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use shared::http::escape::Html;
+use shared::http::escape::html;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--line:#d9dce1;--soft:#5d6673;--link:#0b57d0;--hover:#f1f4f9;--back:#fff;--text:#1b1f24}
@@ -42,7 +42,7 @@ pub(crate) fn document(
          <title>{}</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{STYLE}</style>\n{head}</head>\n<body>\n\
          <header><h1>{header}</h1></header>\n<main>\n{main}</main>\n\
          <footer>{}</footer>\n</body>\n</html>\n",
-        Html(title),
+        html(title),
         crate::request::reply::SERVER,
     )
 }
@@ -52,8 +52,8 @@ pub(crate) fn error(status: u16, reason: &str, detail: &str) -> String {
     document(
         &format!("{status} {reason}"),
         "",
-        format_args!("{status} {}", Html(reason)),
-        format_args!("<p>{}</p>\n", Html(detail)),
+        format_args!("{status} {}", html(reason)),
+        format_args!("<p>{}</p>\n", html(detail)),
     )
 }
 

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use asynchat::ChannelInfo;
 
-use shared::http::escape::Html;
+use shared::http::escape::html;
 
 use self::{
     board::{Board, Snapshot},
@@ -170,9 +170,9 @@ fn row_of(f: &mut fmt::Formatter<'_>, channel: &ChannelInfo) -> fmt::Result {
         "<td>{}</td><td>{}</td><td>{:?}</td><td>{}</td><td class=\"n\">{}:{:02}</td><td class=\"n\">{}</td>\
          <td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
         channel.id,
-        Html(name),
+        html(name),
         channel.state,
-        Html(&peer),
+        html(&peer),
         age / 60,
         age % 60,
         Size(channel.bytes_in),

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt};
 
+/// Text in HTML, element or quoted attribute.
+pub use html_escape::encode_quoted_attribute as html;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
 /// Everything but the characters that mean themselves in every part of a URL (RFC 3986, 2.3).
@@ -27,27 +29,6 @@ pub fn decode(text: &[u8]) -> Option<Cow<'_, [u8]>> {
         rest = &rest[at + 3..];
     }
     Some(percent_decode(text).into())
-}
-
-/// Text in HTML, element or quoted attribute.
-pub struct Html<'a>(pub &'a str);
-
-impl fmt::Display for Html<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = self.0;
-        while let Some(at) = rest.find(['<', '>', '&', '"', '\'']) {
-            f.write_str(&rest[..at])?;
-            f.write_str(match rest.as_bytes()[at] {
-                b'<' => "&lt;",
-                b'>' => "&gt;",
-                b'&' => "&amp;",
-                b'"' => "&quot;",
-                _ => "&#39;",
-            })?;
-            rest = &rest[at + 1..];
-        }
-        f.write_str(rest)
-    }
 }
 
 #[cfg(test)]
@@ -76,10 +57,9 @@ mod tests {
 
     #[test]
     fn html_has_no_markup_left() {
-        let text = Html("<a href=\"x\">it's & all</a>").to_string();
         assert_eq!(
-            text,
-            "&lt;a href=&quot;x&quot;&gt;it&#39;s &amp; all&lt;/a&gt;"
+            html("<a href=\"x\">it's & all</a>"),
+            "&lt;a href=&quot;x&quot;&gt;it&#x27;s &amp; all&lt;/a&gt;"
         );
     }
 }
