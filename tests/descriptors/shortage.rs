@@ -11,9 +11,7 @@ use std::{
 
 use asynchat::{Address, Channel, Dispatcher, Reactor, Result, State};
 use util::{
-    DEADLINE, Log, Recorder, Trace, address_of,
-    process::{open_descriptors, with_descriptors},
-    serve, turn_until,
+    DEADLINE, Log, Recorder, Trace, address_of, process::with_descriptors, serve, turn_until,
 };
 
 use crate::alone;
@@ -227,7 +225,7 @@ fn without_descriptors_connect_is_an_error_of_the_call() {
 fn a_device_that_cannot_be_watched_is_an_error_and_leaves_nothing_behind() {
     let _alone = alone();
     let mut reactor = util::reactor();
-    let before = open_descriptors();
+    let before = util::process::open_descriptors();
     assert!(
         reactor
             .register(
@@ -237,5 +235,5 @@ fn a_device_that_cannot_be_watched_is_an_error_and_leaves_nothing_behind() {
             .is_err()
     );
     assert!(reactor.is_idle());
-    assert_eq!(open_descriptors(), before);
+    assert_eq!(util::process::open_descriptors(), before);
 }

@@ -6,15 +6,21 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixListener,
     rc::Rc,
-    time::Duration,
 };
 
-use asynchat::{Channel, ConnectOptions, Dispatcher, Exceptional, Result, State, VisitError};
+use asynchat::{Channel, Dispatcher, Exceptional, Result, State, VisitError};
 use util::{
     Log, Recorder, Trace,
-    peer::{read_while, refusing, reset, turns, unanswering},
+    peer::{read_while, refusing, reset},
     reactor, settle, turn_until,
 };
+
+#[cfg(target_os = "linux")]
+use asynchat::ConnectOptions;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
+#[cfg(target_os = "linux")]
+use util::peer::{turns, unanswering};
 
 fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -10,16 +10,16 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{
-    AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, FilePart, Reactor,
-    Result, Unsent,
-};
+use asynchat::{Channel, ChannelId, Dispatcher, FilePart, Reactor, Result, Unsent};
 use util::{
     Recorder, Trace,
     files::{content, file, hole, whole},
     peer::{narrow_tcp_pair, narrow_unix_pair, read_to_end, read_while, reset, tcp_pair},
     reactor, settle, turn_until,
 };
+
+#[cfg(target_os = "linux")]
+use asynchat::{AsyncChat, ChatChannel, ChatDispatcher};
 
 const SMALL: usize = 1_000;
 const LARGE: usize = 300_000;
@@ -161,6 +161,7 @@ fn a_range_is_sent_whatever_the_position_of_the_file_and_that_stays() {
 }
 
 /// A stream of which each system call that sends is a packet, and the other end of it.
+#[cfg(target_os = "linux")]
 fn packets() -> (UnixStream, UnixStream) {
     use std::os::fd::OwnedFd;
     let (ours, theirs) =

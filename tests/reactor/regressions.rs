@@ -10,19 +10,26 @@ use std::{
         unix::net::UnixStream,
     },
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use asynchat::{Address, Channel, ChannelId, Dispatcher, Reactor, Result, Socket, State};
-use socket2::{Domain, SockRef, Type};
+use socket2::SockRef;
 use util::{
     Recorder, Trace, address_of,
     peer::{read_to_end, refusing, reset, tcp_pair, turns},
     reactor, settle, turn_until,
+};
+
+#[cfg(target_os = "linux")]
+use socket2::{Domain, Type};
+#[cfg(target_os = "linux")]
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 /// A recorder that reads `size` bytes at a time (0: the reactor's buffer), and what it has received.
