@@ -1,18 +1,23 @@
 //! Connecting (R4): one outcome, never from inside the call, with a timeout and the next address on failure.
 
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 use std::{
     cell::Cell,
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixListener,
     rc::Rc,
-    time::Duration,
 };
 
-use asynchat::{Channel, ConnectOptions, Dispatcher, Exceptional, Result, State, VisitError};
+#[cfg(target_os = "linux")]
+use asynchat::ConnectOptions;
+use asynchat::{Channel, Dispatcher, Exceptional, Result, State, VisitError};
+#[cfg(target_os = "linux")]
+use util::peer::{turns, unanswering};
 use util::{
     Log, Recorder, Trace,
-    peer::{read_while, refusing, reset, turns, unanswering},
+    peer::{read_while, refusing, reset},
     reactor, settle, turn_until,
 };
 

@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{
-    AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, FilePart, Reactor,
-    Result, Unsent,
-};
+use asynchat::{Channel, ChannelId, Dispatcher, FilePart, Reactor, Result, Unsent};
 use util::{
     Recorder, Trace,
     files::{content, file, hole, whole},
@@ -161,6 +158,7 @@ fn a_range_is_sent_whatever_the_position_of_the_file_and_that_stays() {
 }
 
 /// A stream of which each system call that sends is a packet, and the other end of it.
+#[cfg(target_os = "linux")]
 fn packets() -> (UnixStream, UnixStream) {
     use std::os::fd::OwnedFd;
     let (ours, theirs) =
@@ -278,6 +276,7 @@ fn files_stay_open_while_they_wait_and_are_closed_when_they_are_sent_or_dropped(
 #[test]
 #[cfg(target_os = "linux")]
 fn discarded_output_and_what_a_reset_leaves_close_their_files() {
+    use asynchat::{AsyncChat, ChatChannel, ChatDispatcher};
     struct Talker;
     impl AsyncChat for Talker {
         fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result {
