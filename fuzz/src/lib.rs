@@ -1,3 +1,4 @@
-//! What the fuzz targets of `fuzz_targets/` run, so that a plain test can run it too.
+//! What the fuzz targets of `fuzz_targets/` run, so that a plain test can run it too. Unix only.
+#![cfg(unix)]
 
 pub mod targets;

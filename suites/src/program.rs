@@ -119,9 +119,16 @@ impl Program {
         Ended { code, out, err }
     }
 
-    /// A memory figure of `/proc/PID/status` in KiB: `VmRSS`, or `VmHWM`, which is the most there ever was.
-    #[cfg(target_os = "linux")]
+    /// A memory figure of `/proc/PID/status` in KiB: `VmRSS`, or `VmHWM`, which is the most there ever was. Other systems
+    /// know only how much it is now.
     pub fn memory(&self, what: &str) -> u64 {
+        if !cfg!(any(target_os = "linux", target_os = "android")) {
+            let pid = self.pid().to_string();
+            let mut ps = Command::new("ps");
+            let output = ps.args(["-o", "rss=", "-p", &pid]).output().unwrap();
+            let figure = String::from_utf8(output.stdout).unwrap();
+            return figure.trim().parse().unwrap();
+        }
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with(what)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()

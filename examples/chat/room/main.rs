@@ -32,6 +32,7 @@ const MAX_LINE: usize = 1024;
 /// How much is read of one member at a time, and kept of what it says too fast.
 const READ: usize = 8 * 1024;
 /// How much the system may hold for a member that does not read, which it would let grow to megabytes.
+#[cfg(unix)]
 const SEND_BUFFER: usize = 64 * 1024;
 /// How long a connection may stay without a word of who it is.
 const NAME_WITHIN: Duration = Duration::from_secs(120);

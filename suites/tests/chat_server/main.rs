@@ -4,13 +4,17 @@
 #![cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
+#[cfg(target_os = "linux")]
+use std::io::Read;
 use std::{
-    io::{Read, Write},
+    io::Write,
     net::{Shutdown, TcpStream},
 };
 
 use socket2::{Domain, Socket, Type};
-use suites::program::{DEADLINE, ends_well_when_terminated, run, serve};
+#[cfg(target_os = "linux")]
+use suites::program::DEADLINE;
+use suites::program::{ends_well_when_terminated, run, serve};
 use user::User;
 
 mod monitor;

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use suites::web_server::{Client, serve};
+#[cfg(target_os = "linux")]
+use suites::web_server::Client;
+use suites::web_server::serve;
 
 const GET: &str = "GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";
 
