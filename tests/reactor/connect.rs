@@ -1,7 +1,5 @@
 //! Connecting (R4): one outcome, never from inside the call, with a timeout and the next address on failure.
 
-#[cfg(target_os = "linux")]
-use std::time::Duration;
 use std::{
     cell::Cell,
     io::{ErrorKind, Read, Write},

@@ -279,7 +279,6 @@ fn files_stay_open_while_they_wait_and_are_closed_when_they_are_sent_or_dropped(
 #[test]
 #[cfg(target_os = "linux")]
 fn discarded_output_and_what_a_reset_leaves_close_their_files() {
-    use asynchat::{AsyncChat, ChatChannel, ChatDispatcher};
     struct Talker;
     impl AsyncChat for Talker {
         fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result {

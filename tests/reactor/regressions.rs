@@ -526,14 +526,6 @@ fn a_request_that_ends_with_a_half_close_gets_its_response() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_signal_while_waiting_ends_the_turn_with_nothing_done() {
-    use std::{
-        sync::{
-            Arc,
-            atomic::{AtomicBool, Ordering},
-        },
-        time::Instant,
-    };
-
     let caught = Arc::new(AtomicBool::new(false));
     let signal = signal_hook::consts::SIGUSR2;
     let handler = signal_hook::flag::register(signal, caught.clone()).unwrap();
@@ -800,8 +792,6 @@ fn urgent_data_in_the_middle_does_not_stall_the_rest() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stream_that_was_never_connected_closes_by_itself() {
-    use socket2::{Domain, Type};
-
     let mut reactor = reactor();
     let trace = Trace::new();
     let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
