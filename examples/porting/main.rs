@@ -111,7 +111,7 @@ fn reply(chat: &mut ChatChannel<'_>, text: &str) {
 }
 
 fn main() -> Result {
-    // By itself env_logger shows no warnings, and without a logger nobody sees what went wrong.
+    // By itself env_logger shows no warnings, and without a logger no error is shown.
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("warn"));
     let port: u16 = std::env::args().nth(1).ok_or("which port?")?.parse()?;
     let mut reactor = Reactor::new()?;

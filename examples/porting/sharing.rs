@@ -14,7 +14,7 @@ struct Room {
 impl Room {
     // region 28
     fn broadcast(&mut self, registry: &mut Registry, from: ChannelId, line: &str) {
-        self.members.retain(|&id| registry.channel(id).is_some()); // whoever has left
+        self.members.retain(|&id| registry.channel(id).is_some()); // those that are left
         for &id in self.members.iter().filter(|&&id| id != from) {
             if let Some(mut member) = registry.channel(id) {
                 member.push(line.to_owned());
