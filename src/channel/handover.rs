@@ -93,6 +93,11 @@ impl Channel<'_> {
             return None;
         }
         let (mut slot, queue) = self.registry.remove(self.id, "detached", true)?;
+        // If it is registered again, it is still the stream that a failing `handle_accepted` was given.
+        let serial = match self.registry.adopted {
+            Some((serial, id)) if id == self.id => serial,
+            _ => 0,
+        };
         if let Some(dispatcher) = slot.dispatcher.take() {
             self.registry.discard(dispatcher);
         }
@@ -102,7 +107,7 @@ impl Channel<'_> {
             socket: Socket {
                 io: slot.io,
                 adopted: slot.flags.is_adopted(),
-                serial: 0,
+                serial,
                 peer: slot.peer.get(),
             },
             unsent,

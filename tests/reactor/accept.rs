@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{Address, Channel, ChannelId, Dispatcher, Reactor, Result, State, Stream};
+use asynchat::{Address, Channel, ChannelId, Dispatcher, Reactor, Result, Socket, State, Stream};
 use util::{
     Acceptor, Log, Recorder, Trace, address_of,
     peer::{read_to_end, reset, turns},
@@ -225,7 +225,8 @@ fn two_full_listeners_both_go_on_when_there_is_room() {
 /// Fails for every second stream, before it is registered or after.
 struct Fails {
     how: fn() -> Result,
-    registered: bool,
+    /// How often the stream is registered before the failure; between two times it is detached.
+    registered: usize,
     trace: Trace,
     count: usize,
 }
@@ -239,10 +240,15 @@ impl Dispatcher for Fails {
                 .register(stream, Recorder::new(&self.trace))?;
             return Ok(());
         }
-        if self.registered {
-            channel
-                .registry()
-                .register(stream, Recorder::named(&self.trace, "failed"))?;
+        let mut socket = Socket::from(stream);
+        for left in (0..self.registered).rev() {
+            let registry = channel.registry();
+            let id = registry.register(socket, Recorder::named(&self.trace, "failed"))?;
+            if left == 0 {
+                break;
+            }
+            let detached = registry.channel(id).and_then(|mut stream| stream.detach());
+            socket = detached.unwrap().socket;
         }
         (self.how)()
     }
@@ -264,7 +270,9 @@ fn an_error_for_one_stream_closes_that_stream_and_never_the_listener() {
             None,
         ),
     ];
-    for ((how, report), registered) in ways.into_iter().flat_map(|way| [(way, false), (way, true)])
+    for ((how, report), registered) in ways
+        .into_iter()
+        .flat_map(|way| [(way, 0), (way, 1), (way, 2)])
     {
         let mut reactor = Reactor::new().unwrap();
         let trace = Trace::new();

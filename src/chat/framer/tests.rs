@@ -618,12 +618,6 @@ mod cost {
         bare_newlines(1 << 20);
     }
 
-    #[test]
-    #[cfg_attr(debug_assertions, ignore = "slow without optimisation")]
-    fn sixty_four_mebibytes_of_newlines_take_one_step_each() {
-        bare_newlines(64 << 20);
-    }
-
     /// Steps and comparisons for `len` bytes of `a`, with a `b` in the end, under a^k b.
     fn run_of_a(k: usize, len: usize, chunk: usize) -> (u64, u64) {
         let needle = [vec![b'a'; k], vec![b'b']].concat();
