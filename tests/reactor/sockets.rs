@@ -83,7 +83,7 @@ fn tcp_over_ipv4_echoes() {
 #[test]
 fn tcp_over_ipv6_echoes() {
     if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
-        eprintln!("skipped: no IPv6 on loopback");
+        util::skip(format_args!("no IPv6 on loopback"));
         return;
     }
     let (server, client) = echoes_on((Ipv6Addr::LOCALHOST, 0), reactor());
@@ -298,7 +298,7 @@ fn a_child_process_is_talked_to_through_its_pipes() {
 #[test]
 fn a_terminal_is_served() {
     let Ok(terminal) = File::options().read(true).write(true).open("/dev/ptmx") else {
-        eprintln!("skipped: no /dev/ptmx");
+        util::skip(format_args!("no /dev/ptmx"));
         return;
     };
     let mut reactor = reactor();
@@ -393,7 +393,7 @@ fn the_backlog_is_the_one_asked_for() {
         let port = address_of(&mut reactor, id).port();
         let filter = format!("sport = :{port}");
         let Ok(output) = Command::new("ss").args(["-Hltn", &filter]).output() else {
-            eprintln!("skipped: no `ss` to ask the kernel with");
+            util::skip(format_args!("no `ss` to ask the kernel with"));
             return;
         };
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -446,7 +446,7 @@ fn an_ipv6_listener_takes_ipv4_clients_unless_v6_only() {
         let options = ListenOptions::new().v6_only(only);
         let acceptor = Acceptor(move |_: &Address| Recorder::new(&server));
         let Ok(id) = reactor.listen_with((Ipv6Addr::UNSPECIFIED, 0), &options, acceptor) else {
-            eprintln!("skipped: no IPv6");
+            util::skip(format_args!("no IPv6"));
             return;
         };
         let port = address_of(&mut reactor, id).port();

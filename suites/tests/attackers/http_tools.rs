@@ -18,7 +18,7 @@ fn tool(name: &str) -> Option<Command> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&paths).find(|path| path.join(name).is_file());
     if found.is_none() {
-        eprintln!("skipped: no {name}");
+        suites::skip(format_args!("no {name}"));
     }
     let mut command = Command::new(found?.join(name));
     command

@@ -20,7 +20,7 @@ fn tool(name: &str) -> Option<Command> {
         .stderr(Stdio::null())
         .status();
     if found.is_err() {
-        eprintln!("skipped: {name} is not installed");
+        suites::skip(format_args!("{name} is not installed"));
         return None;
     }
     Some(Command::new(name))

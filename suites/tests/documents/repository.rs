@@ -12,7 +12,7 @@ use crate::{markdown::Page, root};
 /// says so, where this is not the repository.
 pub fn files(endings: &[&str]) -> Option<Vec<String>> {
     if !root().join(".ci/run").exists() {
-        eprintln!("skipped: this is not the whole repository");
+        suites::skip(format_args!("this is not the whole repository"));
         return None;
     }
     let mut files = listed().unwrap_or_else(|| {

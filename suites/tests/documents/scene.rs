@@ -97,7 +97,9 @@ pub fn play(commands: &[Command]) {
                 if let Place::Port(port) = place
                     && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err()
                 {
-                    eprintln!("skipped: the rest of the page, because port {port} is in use");
+                    suites::skip(format_args!(
+                        "the rest of the page, because port {port} is in use"
+                    ));
                     break;
                 }
                 let program = start(name, command, sockets.path());
@@ -210,7 +212,7 @@ fn is_there(tool: &str) -> bool {
         .status();
     let found = found.unwrap().success();
     if !found {
-        eprintln!("skipped: no {tool}");
+        suites::skip(format_args!("no {tool}"));
     }
     found
 }

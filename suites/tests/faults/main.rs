@@ -436,8 +436,7 @@ fn seed() -> u64 {
 fn can_trace() -> bool {
     let missing = strace::missing();
     if let Some(why) = &missing {
-        println!("-- skipped: faults at the system-call border: {why}");
-        eprintln!("-- skipped: faults at the system-call border: {why}");
+        suites::skip(format_args!("faults at the system-call border: {why}"));
     }
     missing.is_none()
 }
@@ -734,8 +733,7 @@ fn one_byte_io(folder: &Path) -> Option<std::path::PathBuf> {
             Some(library)
         }
         Err(error) => {
-            println!("-- skipped: one byte a call: cc: {error}");
-            eprintln!("-- skipped: one byte a call: cc: {error}");
+            suites::skip(format_args!("one byte a call: cc: {error}"));
             None
         }
     }

@@ -283,7 +283,7 @@ fn a_terminal_gets_a_progress_bar_and_a_file_does_not() {
         .stdin(Stdio::null())
         .output()
     else {
-        eprintln!("skipped: no python3 to open a terminal with");
+        suites::skip(format_args!("no python3 to open a terminal with"));
         return;
     };
     let shown = String::from_utf8_lossy(&output.stdout);

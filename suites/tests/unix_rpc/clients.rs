@@ -178,7 +178,7 @@ print("understood")
     let mut python = Command::new("python3");
     python.args(["-c", CLIENT]).arg(place.socket());
     let Ok(output) = python.stderr(Stdio::inherit()).output() else {
-        eprintln!("skipped: no python3");
+        suites::skip(format_args!("no python3"));
         return;
     };
     assert_eq!(String::from_utf8_lossy(&output.stdout), "understood\n");

@@ -216,7 +216,7 @@ fn a_directory_that_cannot_be_locked_is_named_as_the_reason() {
     let output = match started {
         Ok(output) => output,
         Err(error) => {
-            eprintln!("skipped: nobody may not run the program: {error}");
+            suites::skip(format_args!("nobody may not run the program: {error}"));
             return;
         }
     };
