@@ -22,11 +22,8 @@ impl Dispatcher for Echo {
 
 fn main() -> Result {
     env_logger::init();
-    let address: Address = std::env::args()
-        .nth(1)
-        .as_deref()
-        .unwrap_or("127.0.0.1:8007")
-        .parse()?;
+    let argument = std::env::args().nth(1);
+    let address: Address = argument.as_deref().unwrap_or("127.0.0.1:8007").parse()?;
     let mut reactor = Reactor::new()?;
     reactor.listen(&address, EchoServer)?;
     println!("echoing on {address}");

@@ -93,7 +93,7 @@ impl Reactor {
     /// # Errors
     /// Only if the poller fails. Errors of callbacks go to their channels.
     pub fn run(&mut self) -> io::Result<()> {
-        self.registry.begin_life();
+        self.registry.forget_ended_shutdown();
         loop {
             if std::mem::take(&mut self.registry.stopping) {
                 break;
@@ -105,7 +105,7 @@ impl Reactor {
             self.pass(None)?;
         }
         self.registry.note_end();
-        self.registry.begin_life();
+        self.registry.forget_ended_shutdown();
         Ok(())
     }
 
@@ -132,7 +132,7 @@ impl Reactor {
     /// # Errors
     /// Only if the poller fails.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
-        self.registry.begin_life();
+        self.registry.forget_ended_shutdown();
         self.pass(max_wait)
     }
 

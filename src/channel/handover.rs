@@ -101,7 +101,7 @@ impl Channel<'_> {
         if let Some(dispatcher) = slot.dispatcher.take() {
             self.registry.discard(dispatcher);
         }
-        self.registry.wake_listeners();
+        self.registry.resume_listeners();
         let unsent = queue.map_or_else(Vec::new, |queue| queue.into_unsent());
         Some(Detached {
             socket: Socket {
@@ -127,7 +127,7 @@ impl Channel<'_> {
             return;
         }
         slot.type_name = type_name;
-        slot.flags.replaced();
+        slot.flags.note_replaced();
         let old = slot.dispatcher.replace(object);
         self.registry.progress += 1;
         self.registry.ownership_changes += 1;

@@ -14,7 +14,7 @@ use crate::{
     net::io::Role,
     state::{
         channel::Channel,
-        flags::{Peer, Sending},
+        flags::Peer,
         phase::Phase,
         registry::{Registry, Task},
         slot::Slot,
@@ -235,8 +235,7 @@ impl Channel<'_> {
         };
         if slot.io.role() != Role::Stream {
             log::debug!(target: "asynchat::channel", "channel {id}: shutdown_write of what is no stream ignored");
-        } else if slot.flags.sending() == Sending::Open {
-            slot.flags.end_sending();
+        } else if slot.flags.begin_ending() {
             self.registry.progress += 1;
             self.registry.touch_later(self.id);
         }
@@ -257,7 +256,7 @@ impl Channel<'_> {
         }
         slot.active_at = now;
         if let Some(timer) = slot.timer.take() {
-            self.registry.cancel(timer);
+            self.registry.cancel_timer(timer);
         }
         if let (Some(after), Some(deadline)) = (after, deadline) {
             let timer = self.registry.timers.insert(deadline, Task::Idle(id, after));

@@ -1,6 +1,6 @@
 //! Accepting (R19): a budget per visit, errors by class, rest when descriptors or memory run out.
 
-use std::{io, time::Duration};
+use std::{io, mem, time::Duration};
 
 use crate::{
     address::Address,
@@ -53,7 +53,7 @@ impl Registry {
     }
 
     pub(crate) fn accept(&mut self, id: ChannelId) -> io::Result<(Stream, Address)> {
-        self.hold_if_full(id);
+        self.pause_if_full(id);
         for _ in 0..self.policy.accept_budget {
             let slot = self.slot_mut(id).ok_or_else(closed)?;
             let Phase::Listening(accepting) = &slot.phase else {
@@ -146,38 +146,46 @@ impl Registry {
         }
     }
 
-    /// Has a paused listener accept again.
-    pub(crate) fn resume(&mut self, id: ChannelId) {
-        if let Some(accepting) = self.accepting(id)
-            && let Pause::Resting(timer) = std::mem::take(&mut accepting.pause)
-        {
-            self.cancel(timer);
-        }
+    /// The rest of a listener is over.
+    pub(crate) fn end_rest(&mut self, id: ChannelId) {
         self.paused.retain(|&paused| paused != id);
-        self.enqueue(id);
+        self.resume(id);
     }
 
     /// A channel is gone: there may be a descriptor, memory or a place for another.
-    pub(crate) fn wake_listeners(&mut self) {
-        if self.paused.is_empty() {
-            return;
-        }
+    pub(crate) fn resume_listeners(&mut self) {
         let max = self.policy.max_channels;
-        let has_room = self.connections() <= max - (max / 16).max(1);
-        for id in std::mem::take(&mut self.paused) {
-            match self.accepting(id).map(|accepting| accepting.pause) {
-                Some(Pause::Full) if !has_room => self.paused.push(id),
-                Some(Pause::Full) => {
-                    log::info!(target: "asynchat::accept", "channel {id}: accepting again, {} channels open", self.connections());
-                    self.resume(id);
-                }
-                Some(Pause::Resting(_)) => self.resume(id),
-                Some(Pause::No) | None => {}
+        let mut at = 0;
+        while let Some(&id) = self.paused.get(at) {
+            let full = matches!(
+                self.accepting(id),
+                Some(Accepting {
+                    pause: Pause::Full,
+                    ..
+                })
+            );
+            if full && self.connections() > max - (max / 16).max(1) {
+                at += 1;
+                continue;
             }
+            if full {
+                log::info!(target: "asynchat::accept", "channel {id}: accepting again, {} channels open", self.connections());
+            }
+            self.paused.swap_remove(at);
+            self.resume(id);
         }
     }
 
-    fn hold_if_full(&mut self, id: ChannelId) {
+    fn resume(&mut self, id: ChannelId) {
+        if let Some(accepting) = self.accepting(id)
+            && let Pause::Resting(timer) = mem::take(&mut accepting.pause)
+        {
+            self.cancel_timer(timer);
+        }
+        self.enqueue(id);
+    }
+
+    fn pause_if_full(&mut self, id: ChannelId) {
         let max = self.policy.max_channels;
         if self.connections() < max {
             return;

@@ -13,10 +13,33 @@ use crate::{
         phase::Phase,
         registry::{Registry, Task},
     },
-    time::{SHORTEST, timer::TimerId},
+    time::{
+        SHORTEST,
+        timer::{Cancelled, TimerId},
+    },
 };
 
 impl Registry {
+    /// The deadline `delay` from the time of this turn.
+    pub(crate) fn after(&self, delay: Duration) -> Instant {
+        let now = self.clock.get();
+        // `Instant` would overflow: the deadline is capped at 30 years.
+        now.checked_add(delay)
+            .unwrap_or_else(|| now + Duration::from_secs(60 * 60 * 24 * 365 * 30))
+    }
+
+    /// Ends a timer. False if it has run or was cancelled before.
+    pub(crate) fn cancel_timer(&mut self, timer: TimerId) -> bool {
+        match self.timers.cancel(timer) {
+            Cancelled::NotFound => false,
+            Cancelled::Pending(task) => {
+                self.discard(task);
+                true
+            }
+            Cancelled::Firing => true,
+        }
+    }
+
     /// Runs a timer's or a handle's closure; its error or panic goes to the error hook.
     pub(crate) fn run_job(&mut self, source: ErrorSource, job: impl FnOnce(&mut Self) -> Result) {
         self.stats.callbacks += 1;
@@ -51,7 +74,7 @@ impl Registry {
                 log::trace!(target: "asynchat::timer", "{timer} fires");
                 self.run_job(ErrorSource::Timer, |registry| f(registry));
                 // Missed runs are skipped, and the next one keeps to the grid.
-                let now = self.now();
+                let now = self.clock.get();
                 let late = now.saturating_duration_since(deadline);
                 let skipped = u32::try_from(late.as_nanos() / period.as_nanos()).unwrap_or(0);
                 let next = deadline + period * skipped.saturating_add(1);
@@ -78,18 +101,18 @@ impl Registry {
             }
             Task::Rest(id) => {
                 self.timers.finish(timer);
-                self.resume(id);
+                self.end_rest(id);
             }
             Task::Grace => {
                 self.timers.finish(timer);
-                self.close_all();
+                self.close_each("close_all");
             }
         }
     }
 
     /// The idle timer is armed once per timeout, not once per read: it looks when the last traffic was (R20).
     fn check_idle(&mut self, timer: TimerId, id: ChannelId, after: Duration) {
-        let now = self.now();
+        let now = self.clock.get();
         let Some(slot) = self.slot(id) else {
             self.timers.finish(timer);
             return;

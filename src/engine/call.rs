@@ -98,14 +98,13 @@ impl Registry {
         let channel = &mut Channel::new(self, id);
         let outcome = guard(channel.registry.policy.propagate_panics, || {
             ran = wants(&*object);
-            if ran {
-                f(&mut *object, channel)
-            } else {
-                Ok(())
+            if !ran {
+                return Ok(());
             }
+            channel.registry.stats.callbacks += 1;
+            f(&mut *object, channel)
         });
         self.uncork();
-        self.stats.callbacks += u64::from(ran);
         Lent {
             object,
             outcome,
@@ -120,25 +119,25 @@ impl Registry {
         self.conclude(id, lent.outcome)
     }
 
-    /// The same after `handle_read`, and after a flush that met `failure`.
+    /// Takes an object back after `handle_read` and a flush that met `failure`; `input` is the slot's from before.
     #[inline(never)]
     pub(crate) fn take_back_reader(
         &mut self,
         id: ChannelId,
         lent: Lent,
+        input: (u64, usize),
         failure: Option<io::Error>,
     ) -> bool {
         let (ran, progress) = (lent.ran, lent.progress);
-        let idle = ran && self.progress == progress;
         self.put_back(id, lent.object);
         if let Some(error) = failure {
             self.sending_failed(id, error);
         }
         let fine = self.conclude(id, lent.outcome);
         // What arrived before a reset is waited for only as long as it is read.
-        if idle
-            && let Some(slot) = self.slot_mut(id)
+        if let Some(slot) = self.slot_mut(id)
             && slot.flags.peer() == Peer::Reset
+            && slot.input_state() == input
         {
             slot.readiness.read_blocked();
             slot.unread = None;
@@ -194,7 +193,7 @@ impl Registry {
             Meaning::Nothing => {}
             Meaning::Reset => match self.slot_mut(id) {
                 Some(slot) if matches!(slot.io.role(), Role::Stream | Role::Fd) => {
-                    slot.flags.peer_reset();
+                    slot.flags.note_reset();
                 }
                 Some(_) => log::debug!(target: "asynchat::channel", "channel {id}: {error}"),
                 None => {}
@@ -255,6 +254,17 @@ impl Registry {
     pub(crate) fn discard<T>(&self, object: T) {
         if let Err(panic) = guard(self.policy.propagate_panics, || drop(object)) {
             log::error!(target: "asynchat::reactor", "dropping a {}: {}", std::any::type_name::<T>(), Panicked::new(&*panic));
+        }
+    }
+
+    /// Records the error that `handle_error` gets, for the report of a dialogue that fails.
+    #[cfg(feature = "testing")]
+    fn record_error(&self, id: ChannelId, error: &BoxError) {
+        if let Some(slot) = self.slot(id)
+            && let crate::net::io::Io::MemoryStream(end) = &slot.io
+            && let Some(pipe) = end.pipe()
+        {
+            pipe.lock().failure = Some(error.to_string());
         }
     }
 }

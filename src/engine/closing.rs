@@ -26,7 +26,7 @@ impl Registry {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        let first = slot.flags.report_close();
+        let first = slot.flags.note_close_reported();
         if reset && let Some(queue) = self.take_queue(id) {
             self.discard_queue(queue);
         }
@@ -56,7 +56,7 @@ impl Registry {
             slot.flags.shut_down();
             if let Err(error) = slot.io.shutdown_write() {
                 log::debug!(target: "asynchat::channel", "channel {id}: shutdown: {error}");
-                slot.flags.peer_reset();
+                slot.flags.note_reset();
                 self.report_close(id);
                 return;
             }
@@ -71,14 +71,14 @@ impl Registry {
         let deadline = self.after(slot.limits(&self.policy).linger_time);
         let timer = self.timers.insert(deadline, Task::Linger(id));
         let Some(slot) = self.slot_mut(id) else {
-            self.cancel(timer);
+            self.cancel_timer(timer);
             return;
         };
         slot.phase = Phase::Lingering { discarded: 0 };
         let idle = slot.timer.replace(timer);
         let object = slot.dispatcher.take();
         if let Some(idle) = idle {
-            self.cancel(idle);
+            self.cancel_timer(idle);
         }
         if let Some(object) = object {
             self.discard(object);

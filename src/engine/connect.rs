@@ -126,7 +126,7 @@ impl Registry {
                     }
                     slot.phase = Phase::Greeting;
                     if let Some(timer) = timer {
-                        self.cancel(timer);
+                        self.cancel_timer(timer);
                     }
                     return;
                 }
@@ -150,7 +150,7 @@ impl Registry {
             let tried = attempt.addresses.pop_front();
             let next = attempt.addresses.front().cloned();
             if let Some(timer) = timer {
-                self.cancel(timer);
+                self.cancel_timer(timer);
             }
             if let Some(tried) = tried {
                 log::debug!(target: "asynchat::channel", "channel {id}: connecting to {tried}: {failure}");
@@ -175,14 +175,14 @@ impl Registry {
         let Some((slot, poll)) = self.slot_and_poll(id) else {
             return Ok(());
         };
-        if slot.flags.deregistered()
+        if slot.flags.note_deregistered()
             && let Err(error) = slot.io.deregister(poll)
         {
             log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
         }
         io.register(poll, id.into())?;
         slot.io = io;
-        slot.flags.registered();
+        slot.flags.note_registered();
         slot.readiness = Readiness::default();
         slot.peer = peer.inet().into();
         Ok(())

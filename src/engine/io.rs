@@ -72,7 +72,7 @@ impl Registry {
             Ok(_) if nothing_asked || slot.io.role() == Role::Datagram => self.progress += 1,
             Ok(_) => {
                 slot.readiness.read_blocked();
-                slot.flags.peer_finished();
+                slot.flags.note_finished();
                 self.progress += 1;
                 self.touch_later(id);
             }
@@ -138,7 +138,7 @@ impl Registry {
                 if meaning_of_io(&error) == Meaning::Failure
                     && let Some(slot) = self.slot_mut(id)
                 {
-                    slot.flags.peer_reset();
+                    slot.flags.note_reset();
                 }
                 0
             }
@@ -194,7 +194,7 @@ impl Slot {
             }
             (Meaning::Reset, Role::Stream | Role::Fd) => {
                 self.readiness.read_blocked();
-                self.flags.peer_reset();
+                self.flags.note_reset();
             }
             // The write end of a pipe: there will never be anything to read.
             (Meaning::Failure, Role::Fd) => self.readiness.read_blocked(),
@@ -204,7 +204,7 @@ impl Slot {
 
     /// What arrived before the connection broke may still be unread: one more look.
     pub(crate) fn broken_while_sending(&mut self) {
-        if self.flags.peer_reset() {
+        if self.flags.note_reset() {
             self.readiness.read_again();
         }
     }

@@ -31,7 +31,7 @@ impl Registry {
         slot.id = id;
         if watch {
             slot.io.register(&self.poll, id.into())?;
-            slot.flags.registered();
+            slot.flags.note_registered();
         }
         if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
             log::debug!(target: "asynchat::channel", "adding channel {}", describe(id, &slot));
@@ -79,7 +79,7 @@ impl Registry {
             Phase::Greeting | Phase::Open | Phase::Lingering { .. } => None,
         };
         for timer in [phase_timer, slot.timer].into_iter().flatten() {
-            self.cancel(timer);
+            self.cancel_timer(timer);
         }
         if slot.io.role() == Role::Listener {
             self.listeners -= 1;
@@ -98,9 +98,16 @@ impl Registry {
         }
         // The descriptor first: a listener that waits for one may have it at once.
         drop(slot);
-        self.wake_listeners();
+        self.resume_listeners();
         if let Some(dispatcher) = dispatcher {
             self.discard(dispatcher);
+        }
+    }
+
+    pub(crate) fn close_each(&mut self, why: &str) {
+        let ids: Vec<_> = self.slots.iter().map(|(_, slot)| slot.id).collect();
+        for id in ids {
+            self.close(id, why);
         }
     }
 

@@ -32,7 +32,8 @@ impl Registry {
             && let Some(object) = slot.dispatcher.take()
         {
             let may_read = slot.readiness.can_read();
-            self.fast_visit(id, object, may_read)
+            let bytes_in = slot.bytes_in;
+            self.fast_visit(id, object, may_read, bytes_in)
         } else {
             self.full_visit(id);
             false
@@ -76,7 +77,13 @@ impl Registry {
     /// slot is not looked up again for each step. Goes on as a full visit once something else is due. True if
     /// `settle` has nothing left to do.
     #[inline]
-    fn fast_visit(&mut self, id: ChannelId, object: Box<dyn Dispatcher>, may_read: bool) -> bool {
+    fn fast_visit(
+        &mut self,
+        id: ChannelId,
+        object: Box<dyn Dispatcher>,
+        may_read: bool,
+        bytes_in: u64,
+    ) -> bool {
         // Taken apart, so that the fields stay in registers.
         let Lent {
             object,
@@ -134,7 +141,7 @@ impl Registry {
             progress,
             ran,
         };
-        let fine = self.take_back_reader(id, lent, failure);
+        let fine = self.take_back_reader(id, lent, (bytes_in, 0), failure);
         if fine
             || self
                 .slot(id)
@@ -224,10 +231,11 @@ impl Registry {
         } else if slot.may_read()
             && let Some(object) = slot.dispatcher.take()
         {
+            let input = slot.input_state();
             let lent = self.lend(id, object, Dispatcher::readable, |object, channel| {
                 object.handle_read(channel)
             });
-            self.take_back_reader(id, lent, None);
+            self.take_back_reader(id, lent, input, None);
         }
     }
 
@@ -278,7 +286,7 @@ impl Registry {
             return;
         };
         match slot.io.register(poll, id.into()) {
-            Ok(()) => slot.flags.registered(),
+            Ok(()) => slot.flags.note_registered(),
             Err(error) => self.cannot_watch(id, error),
         }
     }

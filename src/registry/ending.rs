@@ -57,7 +57,11 @@ impl Registry {
         {
             return;
         }
-        self.life = Life::Ending(self.timers.insert(deadline, Task::Grace));
+        let grace = self.timers.insert(deadline, Task::Grace);
+        self.life = match self.life {
+            Life::Ended(_) => Life::Ended(grace),
+            Life::Running | Life::Ending(_) => Life::Ending(grace),
+        };
     }
 
     /// Closes every channel at once, without callbacks. Timers stay.
@@ -74,9 +78,7 @@ impl Registry {
     /// # Ok(()) }
     /// ```
     pub fn close_all(&mut self) {
-        for id in self.ids() {
-            self.close(id, "close_all");
-        }
+        self.close_each("close_all");
     }
 
     /// Whether `run` would return: no channel, no timer and no [`Hold`](crate::Hold) is left. During a
@@ -86,7 +88,7 @@ impl Registry {
         self.slots.is_empty() && (!matches!(self.life, Life::Running) || !awaited())
     }
 
-    /// A shutdown has ended if no channel is left when a turn ends.
+    /// Called when a turn ends: a shutdown has ended if no channel is left, and goes on if there is one again.
     pub(crate) fn note_end(&mut self) {
         self.life = match (self.life, self.slots.is_empty()) {
             (Life::Ending(grace), true) => Life::Ended(grace),
@@ -96,9 +98,9 @@ impl Registry {
     }
 
     /// What comes after a shutdown is a new life: timers count again.
-    pub(crate) fn begin_life(&mut self) {
+    pub(crate) fn forget_ended_shutdown(&mut self) {
         if let Life::Ended(grace) = self.life {
-            self.cancel(grace);
+            self.cancel_timer(grace);
             self.life = Life::Running;
         }
     }

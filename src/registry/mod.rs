@@ -114,7 +114,7 @@ impl Registry {
         let serial = socket.serial;
         let mut slot = Slot::new(socket.io, Box::new(d), phase, self.clock.stamp());
         if socket.adopted {
-            slot.flags.adopted();
+            slot.flags.note_adopted();
         }
         slot.peer = socket.peer.into();
         slot.readiness = match role {

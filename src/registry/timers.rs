@@ -5,10 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     error::Result,
     state::registry::{Registry, Task},
-    time::{
-        SHORTEST,
-        timer::{Cancelled, TimerId},
-    },
+    time::{SHORTEST, timer::TimerId},
 };
 
 /// # Timers
@@ -70,14 +67,7 @@ impl Registry {
 
     /// Ends a timer. Returns false if it has already run or was cancelled. O(log n). A timer may cancel itself.
     pub fn cancel(&mut self, timer: TimerId) -> bool {
-        match self.timers.cancel(timer) {
-            Cancelled::NotFound => false,
-            Cancelled::Pending(task) => {
-                self.discard(task);
-                true
-            }
-            Cancelled::Firing => true,
-        }
+        self.cancel_timer(timer)
     }
 
     /// Moves a timer: its next run is `delay` after this turn's [`now`](Self::now). A [`call_every`](Self::call_every)
@@ -103,12 +93,5 @@ impl Registry {
     /// the clock.
     pub fn now(&self) -> Instant {
         self.clock.get()
-    }
-
-    pub(crate) fn after(&self, delay: Duration) -> Instant {
-        let now = self.now();
-        // A delay past the end of time is one nobody will see the end of.
-        now.checked_add(delay)
-            .unwrap_or_else(|| now + Duration::from_secs(60 * 60 * 24 * 365 * 30))
     }
 }

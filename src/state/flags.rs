@@ -119,12 +119,12 @@ impl Flags {
         self.has(REGISTERED)
     }
 
-    pub(crate) fn registered(&mut self) {
+    pub(crate) fn note_registered(&mut self) {
         self.set(REGISTERED);
     }
 
     /// True if it was registered.
-    pub(crate) fn deregistered(&mut self) -> bool {
+    pub(crate) fn note_deregistered(&mut self) -> bool {
         self.take(REGISTERED)
     }
 
@@ -132,7 +132,7 @@ impl Flags {
         self.has(ADOPTED)
     }
 
-    pub(crate) fn adopted(&mut self) {
+    pub(crate) fn note_adopted(&mut self) {
         self.set(ADOPTED);
     }
 
@@ -154,19 +154,19 @@ impl Flags {
     }
 
     /// What looks like an end of file after a reset is none.
-    pub(crate) fn peer_finished(&mut self) {
+    pub(crate) fn note_finished(&mut self) {
         if !self.has(RESET) {
             self.set(FINISHED);
         }
     }
 
     /// False if the connection was broken before.
-    pub(crate) fn peer_reset(&mut self) -> bool {
+    pub(crate) fn note_reset(&mut self) -> bool {
         self.raise(RESET)
     }
 
     /// False if `handle_close` was called before.
-    pub(crate) fn report_close(&mut self) -> bool {
+    pub(crate) fn note_close_reported(&mut self) -> bool {
         self.raise(CLOSE_REPORTED)
     }
 
@@ -197,10 +197,9 @@ impl Flags {
         }
     }
 
-    pub(crate) fn end_sending(&mut self) {
-        if !self.has(SHUT) {
-            self.set(ENDING);
-        }
+    /// False if sending was ended before.
+    pub(crate) fn begin_ending(&mut self) -> bool {
+        !self.has(SHUT) && self.raise(ENDING)
     }
 
     pub(crate) fn shut_down(&mut self) {
@@ -250,7 +249,7 @@ impl Flags {
     }
 
     /// Another object is behind the channel: what the last one did not handle or asked for is not its own.
-    pub(crate) fn replaced(&mut self) {
+    pub(crate) fn note_replaced(&mut self) {
         self.switch_on();
         self.clear(READ_REQUESTED);
     }
@@ -306,25 +305,25 @@ mod tests {
     #[test]
     fn a_reset_may_follow_an_end_of_file_and_no_end_of_file_a_reset() {
         let mut flags = Flags::default();
-        flags.peer_finished();
+        flags.note_finished();
         assert_eq!(flags.peer(), Peer::Finished);
-        assert!(flags.peer_reset());
+        assert!(flags.note_reset());
         assert_eq!(flags.peer(), Peer::Reset);
         assert!(flags.is_finished(), "the end of file was read all the same");
 
         let mut flags = Flags::default();
-        assert!(flags.peer_reset() && !flags.peer_reset());
-        flags.peer_finished();
+        assert!(flags.note_reset() && !flags.note_reset());
+        flags.note_finished();
         assert!(!flags.is_finished());
     }
 
     #[test]
     fn sending_ends_once_and_is_not_reopened() {
         let mut flags = Flags::default();
-        flags.end_sending();
+        assert!(flags.begin_ending() && !flags.begin_ending());
         assert_eq!(flags.sending(), Sending::Ending);
         flags.shut_down();
-        flags.end_sending();
+        assert!(!flags.begin_ending());
         assert_eq!(flags.sending(), Sending::Shut);
         assert!(flags.is_output_ended() && !flags.may_send());
     }
@@ -333,13 +332,13 @@ mod tests {
     fn an_end_of_file_is_reported_once_and_not_while_closing() {
         let mut flags = Flags::default();
         assert!(!flags.must_report_eof());
-        flags.peer_finished();
+        flags.note_finished();
         assert!(flags.must_report_eof());
         let mut closing = flags;
         closing.begin_closing();
         assert!(!closing.must_report_eof());
-        assert!(flags.report_close());
-        assert!(!flags.must_report_eof() && !flags.report_close());
+        assert!(flags.note_close_reported());
+        assert!(!flags.must_report_eof() && !flags.note_close_reported());
     }
 
     #[test]
@@ -347,10 +346,10 @@ mod tests {
         let fresh = Flags::default();
         assert!(!fresh.only_io_due());
         let mut plain = fresh;
-        plain.registered();
+        plain.note_registered();
         plain.enqueue();
         plain.touch();
-        plain.adopted();
+        plain.note_adopted();
         plain.leave_write_unhandled();
         plain.warn();
         assert!(plain.only_io_due());
@@ -360,9 +359,9 @@ mod tests {
             |flags| flags.congest(),
             |flags| flags.refuse_push(),
             |flags| flags.request_read(),
-            |flags| flags.peer_finished(),
-            |flags| assert!(flags.peer_reset()),
-            |flags| flags.end_sending(),
+            |flags| flags.note_finished(),
+            |flags| assert!(flags.note_reset()),
+            |flags| assert!(flags.begin_ending()),
             |flags| flags.shut_down(),
         ];
         for (index, set) in due.into_iter().enumerate() {

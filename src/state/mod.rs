@@ -6,7 +6,6 @@ pub(crate) mod flags;
 pub(crate) mod phase;
 pub(crate) mod policy;
 pub(crate) mod pool;
-mod queue;
 pub(crate) mod registry;
 pub(crate) mod slot;
 pub(crate) mod table;

@@ -1,5 +1,7 @@
 //! What the registry keeps for one channel: the socket, its readiness, the user's object, the outgoing queue.
 
+mod queue;
+
 use std::{fmt, io};
 
 use bytes::Bytes;
@@ -34,8 +36,8 @@ pub(crate) struct Slot {
     pub(crate) io: Io,
     /// Absent while one of its callbacks runs, and once none can follow.
     pub(crate) dispatcher: Option<Box<dyn Dispatcher>>,
-    /// Reached through `state/queue.rs` only.
-    pub(super) outgoing: Option<Box<Outgoing>>,
+    /// Private, so that the ways in `slot/queue.rs` are the only ones.
+    outgoing: Option<Box<Outgoing>>,
     /// Bytes that were read and given back, to be read again before the socket.
     pub(crate) unread: Option<Box<Bytes>>,
     pub(crate) phase: Phase,
@@ -97,12 +99,6 @@ impl Slot {
         !self.flags.is_output_ended() && matches!(self.io.role(), Role::Stream | Role::Fd)
     }
 
-    pub(crate) fn has_outgoing(&self) -> bool {
-        self.outgoing
-            .as_ref()
-            .is_some_and(|queue| !queue.is_empty())
-    }
-
     /// Whether nothing but a read, a write or a flush can be due: no news, nothing ending.
     #[inline]
     pub(crate) fn only_io_due(&self) -> bool {
@@ -112,17 +108,12 @@ impl Slot {
             && !self.readiness.has_news()
     }
 
-    /// Whether the slot has a queue, perhaps an empty one.
-    #[inline]
-    pub(crate) fn holds_queue(&self) -> bool {
-        self.outgoing.is_some()
-    }
-
-    /// Whether the queue has something to send, or a producer to ask, if only the socket took it.
-    pub(crate) fn awaits_peer(&self) -> bool {
-        self.outgoing
-            .as_ref()
-            .is_some_and(|queue| queue.can_flush())
+    /// Changes whenever input is used up.
+    pub(crate) fn input_state(&self) -> (u64, usize) {
+        (
+            self.bytes_in,
+            self.unread.as_ref().map_or(0, |bytes| bytes.len()),
+        )
     }
 
     pub(crate) fn limits(&self, policy: &Policy) -> Limits {
@@ -138,12 +129,6 @@ impl Slot {
     /// Whether an error concerns one of many peers, and not this socket.
     pub(crate) fn outlives_errors(&self) -> bool {
         matches!(self.io.role(), Role::Listener | Role::Datagram)
-    }
-
-    /// Whether `handle_drain` is due.
-    pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
-        let pending = self.outgoing.as_ref().map_or(0, |queue| queue.pending());
-        self.flags.is_congested() && pending <= limits.low
     }
 
     /// Whether a flush would do anything.

@@ -71,7 +71,6 @@ use crate::{
     address::Address,
     builder::Builder,
     chat::{AsyncChat, ChatDispatcher, Terminator},
-    error::BoxError,
     id::ChannelId,
     net::{
         io::Io,
@@ -411,18 +410,6 @@ impl Harness {
         let result = f(&mut self.pipe.lock());
         world.settle();
         result
-    }
-}
-
-impl Registry {
-    /// Records the error that `handle_error` gets, for the report of a dialogue that fails.
-    pub(crate) fn record_error(&self, id: ChannelId, error: &BoxError) {
-        if let Some(slot) = self.slot(id)
-            && let Io::MemoryStream(end) = &slot.io
-            && let Some(pipe) = end.pipe()
-        {
-            pipe.lock().failure = Some(error.to_string());
-        }
     }
 }
 

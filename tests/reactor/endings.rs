@@ -8,7 +8,7 @@ use std::{
     rc::Rc,
 };
 
-use asynchat::{BoxError, Channel, Dispatcher, Reactor, Result, State};
+use asynchat::{BoxError, Channel, Dispatcher, Reactor, Result, State, testing::Harness};
 use util::{
     Recorder, Trace,
     peer::{narrow_tcp_pair, read_to_end, read_while, reset, settled, tcp_pair, turns},
@@ -578,4 +578,149 @@ fn a_send_after_ones_own_shutdown_write_is_no_reset() {
     assert!(!trace.has("reset:true"), "{:?}", trace.lines());
     assert!(!trace.has("close"), "{:?}", trace.lines());
     assert!(reactor.channel(id).is_some());
+}
+
+// ---- what is still read and sent around a reset
+
+type Act = fn(&mut Channel<'_>, usize, &Trace) -> Result;
+
+/// Calls `act` in each `handle_read` once there is something to read, with the number of the call.
+struct Acts {
+    trace: Trace,
+    reads: Rc<RefCell<Option<usize>>>,
+    act: Act,
+}
+
+impl Dispatcher for Acts {
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        let nth = match &mut *self.reads.borrow_mut() {
+            Some(reads) => {
+                *reads += 1;
+                *reads
+            }
+            None => return Ok(channel.recv(&mut [0; 8]).map(drop)?),
+        };
+        (self.act)(channel, nth, &self.trace)
+    }
+
+    fn writable(&self) -> bool {
+        false
+    }
+
+    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.trace.add("close");
+        channel.close();
+        Ok(())
+    }
+}
+
+fn broken() -> Result {
+    Err(ErrorKind::BrokenPipe.into_boxed())
+}
+
+#[test]
+fn a_callback_that_declares_the_connection_broken_reads_what_is_left_but_nothing_leaves() {
+    fn read(channel: &mut Channel<'_>, trace: &Trace) -> Result {
+        let text = channel.recv_with(|_, data| String::from_utf8_lossy(data).into_owned())?;
+        trace.add(text);
+        Ok(())
+    }
+    let cases: [(&str, Act, &[&str]); 3] = [
+        (
+            "takes nothing, though it does something else",
+            |channel, nth, trace| {
+                trace.add("read");
+                channel.touch();
+                if nth == 1 { broken() } else { Ok(()) }
+            },
+            &["read", "close"],
+        ),
+        (
+            "gives bytes back first",
+            |channel, nth, trace| {
+                if nth > 1 {
+                    return read(channel, trace);
+                }
+                channel.unread("held back");
+                broken()
+            },
+            &["held back", "rest", "close"],
+        ),
+        (
+            "pushes first",
+            |channel, nth, trace| {
+                if nth > 1 {
+                    return read(channel, trace);
+                }
+                channel.push("last words");
+                broken()
+            },
+            &["close"],
+        ),
+    ];
+    // Bytes given back from outside make a full visit of a fast one.
+    for ((what, act, expected), full) in cases
+        .into_iter()
+        .flat_map(|case| [(case, false), (case, true)])
+    {
+        let trace = Trace::new();
+        let reads = Rc::new(RefCell::new(None));
+        let mut peer = Harness::new(Acts {
+            trace: trace.clone(),
+            reads: Rc::clone(&reads),
+            act,
+        });
+        *reads.borrow_mut() = Some(0);
+        if full {
+            let id = peer.id();
+            let mut registry = peer.registry();
+            registry.channel(id).unwrap().unread("rest");
+            drop(registry);
+            peer.advance(std::time::Duration::ZERO);
+        } else {
+            peer.feed("rest");
+        }
+        // Bytes given back twice are read in one piece.
+        let lines = trace.joined().replace("backrest", "back rest");
+        assert_eq!(lines, expected.join(" "), "{what}, full visit {full}");
+        assert_eq!(peer.output(), b"", "{what}, full visit {full}");
+        assert!(peer.is_closed(), "{what}, full visit {full}");
+    }
+}
+
+#[test]
+fn what_a_paused_reader_left_is_not_read_in_handle_close_after_a_reset() {
+    struct Paused(Trace);
+    impl Dispatcher for Paused {
+        fn readable(&self) -> bool {
+            false
+        }
+        fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+            let left = channel.recv(&mut [0; 8]).map_err(|error| error.kind());
+            self.0.add(format!("{left:?}"));
+            Ok(())
+        }
+    }
+    let trace = Trace::new();
+    let mut peer = Harness::new(Paused(trace.clone()));
+    peer.feed("left");
+    let id = peer.id();
+    peer.registry().channel(id).unwrap().push("x");
+    peer.reset();
+    assert_eq!(trace.lines(), ["Err(WouldBlock)"]);
+}
+
+#[test]
+fn a_callback_counts_itself_in_the_statistics() {
+    struct Counts(Trace);
+    impl Dispatcher for Counts {
+        fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+            let callbacks = channel.registry().stats().callbacks;
+            self.0.add(callbacks.to_string());
+            Ok(())
+        }
+    }
+    let trace = Trace::new();
+    drop(Harness::new(Counts(trace.clone())));
+    assert_eq!(trace.lines(), ["1"]);
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{Channel, Dispatcher, Handle, Reactor, Result, State, Turn};
+use asynchat::{Channel, Dispatcher, Handle, Reactor, Result, State, Turn, testing::Harness};
 use util::{
     DEADLINE, Recorder, Trace,
     peer::{narrow_tcp_pair, read_to_end, settled, tcp_pair, turns, unanswering},
@@ -506,4 +506,23 @@ fn a_dropped_reactor_closes_its_sockets() {
     assert_eq!(theirs.read(&mut [0]).unwrap(), 0);
     let refused = TcpStream::connect(address).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_second_shutdown_behind_the_grace_of_the_first_spares_what_comes_after_it() {
+    let trace = Trace::new();
+    let mut peer = Harness::new(Recorder::new(&trace));
+    peer.set_window(0);
+    let id = peer.id();
+    peer.registry().channel(id).unwrap().push("never taken");
+    peer.registry().shutdown(MS);
+    peer.advance(MS);
+    assert!(peer.is_closed());
+    peer.registry().shutdown(MS);
+    let listener = peer
+        .registry()
+        .listen(([127, 0, 0, 1], 0), Recorder::new(&trace))
+        .unwrap();
+    peer.advance(10 * MS);
+    assert!(peer.registry().channel(listener).is_some());
 }

@@ -1,5 +1,5 @@
-//! The ways to the outgoing queue of a channel. Each of them uncorks first, so that nothing sees a queue without its open
-//! end. Here a push is bounded (R14).
+//! The ways to the outgoing queue of a channel. Those of the registry uncork first, so that nothing sees a queue without
+//! its open end. Here a push is bounded (R14).
 
 use crate::{
     id::ChannelId,
@@ -115,11 +115,36 @@ impl Registry {
     }
 }
 
+/// Questions about the queue of a channel none of whose callbacks is running, so that it is not corked.
 impl Slot {
-    /// Takes a queue in which nothing stands but copies, none of them sent. No callback of the channel is running, so it
-    /// is not corked.
+    /// Takes a queue in which nothing stands but copies, none of them sent.
     #[inline]
     pub(crate) fn take_copies(&mut self) -> Option<Box<Outgoing>> {
         self.outgoing.take_if(|queue| queue.is_only_copies())
+    }
+
+    pub(crate) fn has_outgoing(&self) -> bool {
+        self.outgoing
+            .as_ref()
+            .is_some_and(|queue| !queue.is_empty())
+    }
+
+    /// Whether the slot has a queue, perhaps an empty one.
+    #[inline]
+    pub(crate) fn holds_queue(&self) -> bool {
+        self.outgoing.is_some()
+    }
+
+    /// Whether the queue has something that only waits for room in the socket: bytes, or a producer to ask.
+    pub(crate) fn awaits_peer(&self) -> bool {
+        self.outgoing
+            .as_ref()
+            .is_some_and(|queue| queue.can_flush())
+    }
+
+    /// Whether `handle_drain` is due.
+    pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
+        let pending = self.outgoing.as_ref().map_or(0, |queue| queue.pending());
+        self.flags.is_congested() && pending <= limits.low
     }
 }
