@@ -26,7 +26,7 @@ const LARGEST_READ_BUFFER: usize = 1 << 30;
 /// | [`linger`](Self::linger) | 5 s, 1 MiB | wait of `close_when_done` for the end of file |
 /// | [`connect_timeout`](Self::connect_timeout) | 30 s | one attempt to one address |
 /// | [`read_buffer`](Self::read_buffer) | 64 KiB | most bytes of one `recv_with` |
-/// | [`write_budget`](Self::write_budget) | 1 MiB | one channel's output in one visit |
+/// | [`write_budget`](Self::write_budget) | 1 MiB | one channel's output in one turn |
 /// | [`accept_budget`](Self::accept_budget) | 64 | one listener's connections in one visit |
 /// | [`events`](Self::events) | 1,024 | events of one poll, at first |
 /// | [`propagate_panics`](Self::propagate_panics) | off | whether a panic leaves the loop |
@@ -88,8 +88,9 @@ impl Builder {
         self
     }
 
-    /// Sets how many bytes one channel may send in one visit before the others get their turn. Default 1 MiB. 0 counts
-    /// as 1.
+    /// Sets how many bytes one channel may send in one turn before the others get theirs. Default 1 MiB. 0 counts as 1.
+    ///
+    /// Calls count too: a system call as at least 8 KiB, and each answer of a producer as 256 bytes.
     pub fn write_budget(mut self, bytes: usize) -> Self {
         self.policy.write_budget = bytes.max(1);
         self
@@ -124,7 +125,7 @@ impl Builder {
     }
 
     /// Sets the largest length of an outgoing queue in bytes. A push past it is dropped and reported as
-    /// [`OutgoingFull`](crate::OutgoingFull). Default 64 MiB.
+    /// [`OutgoingFull`](crate::OutgoingFull). A producer or file that waits counts as 512 bytes. Default 64 MiB.
     pub fn max_outgoing(mut self, bytes: usize) -> Self {
         self.policy.limits.max = bytes;
         self

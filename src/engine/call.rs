@@ -141,7 +141,7 @@ impl Registry {
             && slot.flags.peer() == Peer::Reset
         {
             slot.readiness.read_blocked();
-            slot.unread = None;
+            self.discard_unread(id);
         }
         if ran {
             self.watch_for_spin(id, progress);

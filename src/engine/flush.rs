@@ -13,7 +13,7 @@ use crate::{
         io::{Io, Role},
         readiness::Readiness,
     },
-    outgoing::{Flushed, Outgoing, Sink, Spare},
+    outgoing::{Flushed, Outgoing, Sink},
     state::{dispatcher::Dispatcher, phase::Phase, registry::Registry, slot::Slot, table::find},
 };
 
@@ -24,11 +24,10 @@ impl Registry {
             return;
         };
         if slot.flags.take_push_refused() {
-            let limit = slot.limits(&self.policy).max;
             let error = OutgoingFull {
                 channel: id,
-                queued: self.outgoing_len(id),
-                limit,
+                queued: slot.outgoing_weight(),
+                limit: slot.limits(&self.policy).max,
             };
             self.fail_with(id, error.into());
         }
@@ -92,35 +91,13 @@ impl Registry {
     }
 
     fn flush(&mut self, id: ChannelId) {
-        let budget = self.policy.write_budget;
         let Some(mut queue) = self.take_queue(id) else {
             return;
         };
-        let mut written = 0;
-        let flushed = loop {
-            let Some(slot) = find(&mut self.slots, id) else {
-                return;
-            };
-            match flush_queue(&mut queue, budget, slot, &mut self.pool.tails, &mut written) {
-                Ok(outcome) => break outcome,
-                Err(panic) if self.policy.propagate_panics => {
-                    self.return_queue(id, queue);
-                    std::panic::resume_unwind(panic);
-                }
-                // What stands before the producer is sent first.
-                Err(panic) => {
-                    let producer = queue.fail_producer(Panicked::new(&*panic).into());
-                    self.discard(producer);
-                }
-            }
+        let Some(flushed) = self.send_queue(id, &mut queue, true) else {
+            return;
         };
         self.return_queue(id, queue);
-        if written > 0
-            && let Some(slot) = find(&mut self.slots, id)
-        {
-            slot.note_sent(written, &self.clock, &mut self.stats);
-            self.progress += 1;
-        }
         if matches!(flushed, Flushed::Blocked)
             && let Some((slot, poll)) = self.slot_and_poll(id)
             && slot.io.role() == Role::Fd
@@ -131,6 +108,71 @@ impl Registry {
             Flushed::Empty | Flushed::Blocked | Flushed::Parked | Flushed::Paused => {}
             Flushed::ProducerFailed(error) => self.fail_with(id, error),
             Flushed::Failed(error) => self.sending_failed(id, error),
+        }
+    }
+
+    /// Sends as much of a queue as its channel may in this turn. A producer that panics fails; a `Drop` that panics is a
+    /// line in the log.
+    fn send_queue(
+        &mut self,
+        id: ChannelId,
+        queue: &mut Box<Outgoing>,
+        may_ask: bool,
+    ) -> Option<Flushed> {
+        let total = self.policy.write_budget;
+        let slot = find(&mut self.slots, id)?;
+        let mut budget = slot.budget_left(total);
+        if !may_ask {
+            budget = budget.max(1);
+        }
+        let before = budget;
+        let mut written = 0;
+        let flushed = loop {
+            let slot = find(&mut self.slots, id)?;
+            let mut wire = Wire {
+                role: slot.io.role(),
+                io: &slot.io,
+                readiness: &mut slot.readiness,
+                written: &mut written,
+            };
+            let tails = &mut self.pool.tails;
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                queue.flush(&mut budget, may_ask, tails, &mut wire)
+            }));
+            match outcome {
+                Ok(flushed) => break flushed,
+                Err(panic) if self.policy.propagate_panics => {
+                    self.return_queue(id, std::mem::take(queue));
+                    std::panic::resume_unwind(panic);
+                }
+                // What stands before the producer is sent first.
+                Err(panic) if queue.has_panicked() => {
+                    let producer = queue.fail_producer(Panicked::new(&*panic).into());
+                    self.discard(producer);
+                }
+                Err(panic) => {
+                    log::error!(target: "asynchat::reactor", "dropping what channel {id} has sent: {}", Panicked::new(&*panic));
+                }
+            }
+        };
+        if let Some(slot) = find(&mut self.slots, id) {
+            if slot.spend(before - budget) {
+                self.spenders.push(id);
+            }
+            if written > 0 {
+                slot.note_sent(written, &self.clock, &mut self.stats);
+                self.progress += 1;
+            }
+        }
+        Some(flushed)
+    }
+
+    /// The turn is over: everybody has the whole write budget again.
+    pub(crate) fn renew_budgets(&mut self) {
+        for id in self.spenders.drain(..) {
+            if let Some(slot) = find(&mut self.slots, id) {
+                slot.spent = 0;
+            }
         }
     }
 
@@ -148,8 +190,6 @@ impl Registry {
         self.fail(id, error.into());
     }
 }
-
-type Caught<T> = std::thread::Result<T>;
 
 /// The socket of a channel, with the rules for what its answers mean (R1).
 struct Wire<'a> {
@@ -206,26 +246,5 @@ impl Sink for Wire<'_> {
             Err(error) => self.note_error(error),
         }
         result
-    }
-}
-
-/// Flushes, catching the panic of a producer: the only code of the user's that runs here.
-fn flush_queue(
-    queue: &mut Outgoing,
-    budget: usize,
-    slot: &mut Slot,
-    spare: &mut Spare,
-    written: &mut usize,
-) -> Caught<Flushed> {
-    let mut wire = Wire {
-        role: slot.io.role(),
-        io: &slot.io,
-        readiness: &mut slot.readiness,
-        written,
-    };
-    if queue.has_producer() {
-        catch_unwind(AssertUnwindSafe(|| queue.flush(budget, spare, &mut wire).1))
-    } else {
-        Ok(queue.flush(budget, spare, &mut wire).1)
     }
 }

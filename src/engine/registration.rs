@@ -3,6 +3,7 @@
 use std::{fmt::Write, io};
 
 use crate::{
+    error::{Panicked, guard},
     id::ChannelId,
     net::{
         io::{Io, Role},
@@ -96,9 +97,11 @@ impl Registry {
         if let Some(queue) = queue {
             self.discard_queue(queue);
         }
+        let unread = slot.unread.take();
         // The descriptor first: a listener that waits for one may have it at once.
         drop(slot);
         self.wake_listeners();
+        self.discard(unread);
         if let Some(dispatcher) = dispatcher {
             self.discard(dispatcher);
         }
@@ -106,11 +109,18 @@ impl Registry {
 
     /// Drops what is queued, and keeps the queue for another channel.
     pub(crate) fn discard_queue(&mut self, mut queue: Box<Outgoing>) {
-        while let Some(producer) = queue.take_producer() {
-            self.discard(producer);
+        let tails = &mut self.pool.tails;
+        // Producers and owners of bytes: each may panic when dropped.
+        while let Err(panic) = guard(self.policy.propagate_panics, || queue.clear(tails)) {
+            log::error!(target: "asynchat::reactor", "dropping what was queued: {}", Panicked::new(&*panic));
         }
-        queue.clear(&mut self.pool.tails);
         self.pool.give_queue(queue);
+    }
+
+    /// Drops the input that was read and not used: bytes of the user's, whose owner may panic when dropped.
+    pub(crate) fn discard_unread(&mut self, id: ChannelId) {
+        let unread = self.slot_mut(id).and_then(|slot| slot.unread.take());
+        self.discard(unread);
     }
 }
 

@@ -31,8 +31,8 @@ impl Registry {
         let (queued, pending) = slot
             .outgoing
             .as_ref()
-            .map_or((0, 0), |queue| (queue.len(), queue.pending()));
-        let len = queued + bytes;
+            .map_or((0, 0), |queue| (queue.weight(), queue.pending()));
+        let len = queued.saturating_add(bytes);
         let in_files =
             (pending - queued).saturating_add(usize::try_from(in_file).unwrap_or(usize::MAX));
         let congested = len.saturating_add(in_files) > high;

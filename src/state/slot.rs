@@ -11,7 +11,7 @@ use crate::{
         io::{Io, Role},
         readiness::Readiness,
     },
-    outgoing::Outgoing,
+    outgoing::{CALL_COST, Outgoing},
     state::{
         dispatcher::Dispatcher,
         flags::{Flags, Peer},
@@ -31,6 +31,8 @@ pub(crate) struct Slot {
     pub(crate) readiness: Readiness,
     /// Callbacks in a row that did nothing (R3b).
     pub(crate) idle_calls: u16,
+    /// What its flushes of this turn have cost, in units of [`CALL_COST`].
+    pub(crate) spent: u16,
     pub(crate) io: Io,
     /// Absent while one of its callbacks runs, and once none can follow.
     pub(crate) dispatcher: Option<Box<dyn Dispatcher>>,
@@ -64,6 +66,7 @@ impl Slot {
             unread: None,
             readiness: Readiness::default(),
             idle_calls: 0,
+            spent: 0,
             active_at: now,
             timer: None,
             bytes_in: 0,
@@ -142,8 +145,32 @@ impl Slot {
 
     /// Whether `handle_drain` is due.
     pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
-        let pending = self.outgoing.as_ref().map_or(0, |queue| queue.pending());
-        self.flags.is_congested() && pending <= limits.low
+        self.flags.is_congested() && !self.is_past(limits.low)
+    }
+
+    /// Whether more is queued than a watermark allows.
+    pub(crate) fn is_past(&self, mark: usize) -> bool {
+        self.outgoing
+            .as_ref()
+            .is_some_and(|queue| queue.pending() > mark)
+    }
+
+    /// What counts for the bound of the queue.
+    pub(crate) fn outgoing_weight(&self) -> usize {
+        self.outgoing.as_ref().map_or(0, |queue| queue.weight())
+    }
+
+    /// What is left in this turn of the write budget.
+    pub(crate) fn budget_left(&self, budget: usize) -> usize {
+        budget.saturating_sub(usize::from(self.spent).saturating_mul(CALL_COST))
+    }
+
+    /// Counts what a flush has cost. True if that is the first in this turn.
+    pub(crate) fn spend(&mut self, cost: usize) -> bool {
+        let first = self.spent == 0;
+        let units = u16::try_from(cost.div_ceil(CALL_COST)).unwrap_or(u16::MAX);
+        self.spent = self.spent.saturating_add(units);
+        first && cost > 0
     }
 
     /// Whether a flush would do anything.

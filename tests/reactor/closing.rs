@@ -12,7 +12,7 @@ use std::{
 };
 
 use asynchat::{
-    BoxError, Channel, ChannelId, Dispatcher, Produced, Producer, Reactor, Result, State,
+    BoxError, Bytes, Channel, ChannelId, Dispatcher, Produced, Producer, Reactor, Result, State,
     VisitError, from_fn,
 };
 use util::{
@@ -143,6 +143,30 @@ fn close_is_immediate_and_idempotent() {
         assert_eq!(trace.lines(), before);
         assert!(!inside || before == ["connect"], "{before:?}");
     }
+}
+
+/// One by one from the front: to look for each from the start, and to shift what is behind it, took minutes.
+#[test]
+fn a_queue_of_many_small_parts_is_dropped_in_one_pass() {
+    let mut reactor = reactor();
+    let (ours, _theirs) = narrow_tcp_pair();
+    let id = reactor
+        .register(ours, Recorder::new(&Trace::new()))
+        .unwrap();
+    let alive = Rc::new(());
+    let mut channel = reactor.channel(id).unwrap();
+    channel.set_max_outgoing(usize::MAX);
+    for _ in 0..200_000 {
+        let owned = alive.clone();
+        channel.push("ok");
+        channel.push_with_producer(from_fn(move || {
+            let _ = &owned;
+            Ok(Produced::Pending)
+        }));
+    }
+    assert_eq!(Rc::strong_count(&alive), 200_001);
+    channel.close();
+    assert_eq!(Rc::strong_count(&alive), 1);
 }
 
 #[test]
@@ -677,6 +701,139 @@ fn two_producers_that_panic_when_dropped_harm_nobody() {
         let (_, mut other) = settled(&mut reactor, Recorder::named(&trace, "after"));
         other.write_all(b"x").unwrap();
         turn_until(&mut reactor, |_| trace.has("after.read:1"));
+    }
+}
+
+/// Owns bytes as a mapped file does, and objects when it is dropped.
+struct BombOf(&'static [u8], &'static str);
+
+impl AsRef<[u8]> for BombOf {
+    fn as_ref(&self) -> &[u8] {
+        self.0
+    }
+}
+
+impl Drop for BombOf {
+    fn drop(&mut self) {
+        panic!("{}", self.1);
+    }
+}
+
+#[test]
+fn bytes_whose_owner_panics_when_dropped_harm_nobody() {
+    static LONG: [u8; 5000] = [b'x'; 5000];
+    type End = fn(&mut Reactor, ChannelId, TcpStream);
+    /// Keeps the second byte string, so that it is not shared with a buffer.
+    fn bomb(message: &'static str) -> Bytes {
+        Bytes::from_owner(BombOf(&LONG, message))
+    }
+    let ends: [(&str, usize, End); 7] = [
+        ("owner under a flush", 2, |reactor, id, mut theirs| {
+            let mut channel = reactor.channel(id).unwrap();
+            channel.push(bomb("owner under a flush"));
+            channel.push("between");
+            channel.push(bomb("owner under a flush"));
+            channel.push("behind");
+            settle(reactor);
+            let mut received = [0; 10_013];
+            theirs.read_exact(&mut received).unwrap();
+            assert!(received.ends_with(b"behind"));
+            assert!(reactor.channel(id).is_some(), "the channel goes on");
+        }),
+        ("owner of a piece", 2, |reactor, id, mut theirs| {
+            let mut left = 2;
+            let mut channel = reactor.channel(id).unwrap();
+            channel.push_with_producer(from_fn(move || {
+                if left == 0 {
+                    return Ok(Produced::Done);
+                }
+                left -= 1;
+                Ok(Produced::Data(bomb("owner of a piece")))
+            }));
+            channel.push("behind");
+            settle(reactor);
+            let mut received = [0; 10_006];
+            theirs.read_exact(&mut received).unwrap();
+            assert!(received.ends_with(b"behind"));
+            assert!(reactor.channel(id).is_some(), "the channel goes on");
+        }),
+        ("owner under close", 2, |reactor, id, _| {
+            let mut channel = reactor.channel(id).unwrap();
+            channel.push_with_producer(from_fn(|| Ok(Produced::Pending)));
+            channel.push(bomb("owner under close"));
+            channel.push(bomb("owner under close"));
+            channel.close();
+        }),
+        ("owner under reset", 1, |reactor, id, theirs| {
+            let mut channel = reactor.channel(id).unwrap();
+            channel.push_with_producer(from_fn(|| Ok(Produced::Pending)));
+            channel.push(bomb("owner under reset"));
+            reset(theirs);
+            turn_until(reactor, |reactor| reactor.channel(id).is_none());
+        }),
+        ("owner of unread under close", 1, |reactor, id, _| {
+            let mut channel = reactor.channel(id).unwrap();
+            channel.unread(bomb("owner of unread under close"));
+            channel.close();
+        }),
+        (
+            "owner of unread under close_when_done",
+            1,
+            |reactor, id, _| {
+                let mut channel = reactor.channel(id).unwrap();
+                channel.unread(bomb("owner of unread under close_when_done"));
+                channel.close_when_done();
+            },
+        ),
+        ("owner of unread under recv", 1, |reactor, id, _| {
+            let mut channel = reactor.channel(id).unwrap();
+            channel.unread(bomb("owner of unread under recv"));
+            assert_eq!(channel.recv(&mut [0; 5000]).unwrap(), 5000);
+        }),
+    ];
+    for (message, panics, end) in ends {
+        let log = Log::start();
+        let mut reactor = Reactor::new().unwrap();
+        let trace = Trace::new();
+        let (id, theirs) = settled(&mut reactor, Recorder::new(&trace));
+        end(&mut reactor, id, theirs);
+        let lines = log.lines(message);
+        assert_eq!(lines.len(), panics, "{message}: {lines:?}");
+        let (_, mut other) = settled(&mut reactor, Recorder::named(&trace, "after"));
+        other.write_all(b"x").unwrap();
+        turn_until(&mut reactor, |_| trace.has("after.read:1"));
+    }
+}
+
+/// At its end, unlike one that is thrown away.
+#[test]
+fn a_producer_that_panics_when_dropped_at_its_end_leaves_the_next_one_alone() {
+    struct Ending(Bomb, bool);
+    impl Producer for Ending {
+        fn more(&mut self) -> io::Result<Produced> {
+            let _ = &self.0;
+            if std::mem::replace(&mut self.1, true) {
+                return Ok(Produced::Done);
+            }
+            Ok(Produced::Data("a".into()))
+        }
+    }
+    for (message, followed) in [("bomb at its end", true), ("last bomb at its end", false)] {
+        let log = Log::start();
+        let mut reactor = Reactor::new().unwrap();
+        let trace = Trace::new();
+        let (id, mut theirs) = settled(&mut reactor, Recorder::new(&trace));
+        let mut channel = reactor.channel(id).unwrap();
+        channel.push_with_producer(Ending(Bomb(message), false));
+        if followed {
+            channel.push_with_producer("b");
+            channel.push("c");
+        }
+        channel.close_when_done();
+        let expected: &[u8] = if followed { b"abc" } else { b"a" };
+        assert_eq!(read_to_end(&mut reactor, &mut theirs), expected);
+        assert_eq!(log.lines(message).len(), 1);
+        assert!(!trace.has("error"), "{}", trace.joined());
     }
 }
 
