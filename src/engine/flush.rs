@@ -14,7 +14,10 @@ use crate::{
         readiness::Readiness,
     },
     outgoing::{Flushed, Outgoing, Sink},
-    state::{dispatcher::Dispatcher, phase::Phase, registry::Registry, slot::Slot, table::find},
+    state::{
+        dispatcher::Dispatcher, flags::Peer, phase::Phase, registry::Registry, slot::Slot,
+        table::find,
+    },
 };
 
 impl Registry {
@@ -109,6 +112,28 @@ impl Registry {
             Flushed::ProducerFailed(error) => self.fail_with(id, error),
             Flushed::Failed(error) => self.sending_failed(id, error),
         }
+    }
+
+    /// What was queued is tried once before its channel is closed: the push would have sent it, had it not been
+    /// collected. Whatever comes of the attempt, nobody is called: no producer is asked, and no error told.
+    pub(crate) fn send_before_close(&mut self, id: ChannelId) {
+        let due = self.uncorked(id).is_some_and(|slot| {
+            slot.can_flush()
+                && slot.flags.peer() != Peer::Reset
+                && matches!(slot.phase, Phase::Greeting | Phase::Open)
+        });
+        if !due {
+            return;
+        }
+        let Some(mut queue) = self.take_queue(id) else {
+            return;
+        };
+        if !queue.has_hole()
+            && let Some(Flushed::Failed(error)) = self.send_queue(id, &mut queue, false)
+        {
+            log::debug!(target: "asynchat::channel", "channel {id}: sending before the close: {error}");
+        }
+        self.return_queue(id, queue);
     }
 
     /// Sends as much of a queue as its channel may in this turn. A producer that panics fails; a `Drop` that panics is a

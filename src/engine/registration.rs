@@ -89,7 +89,9 @@ impl Registry {
         Some((slot, queue))
     }
 
+    /// Closes a channel, after one attempt to send what is queued.
     pub(crate) fn close(&mut self, id: ChannelId, why: &str) {
+        self.send_before_close(id);
         let Some((mut slot, queue)) = self.remove(id, why, false) else {
             return;
         };

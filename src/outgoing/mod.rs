@@ -212,6 +212,11 @@ impl Outgoing {
         }
     }
 
+    /// Whether what stands at the head must not leave unless the channel goes on: bytes before it are missing.
+    pub(crate) fn has_hole(&self) -> bool {
+        self.has_hole
+    }
+
     /// Whether it is small enough to be kept for the next channel.
     pub(crate) fn is_worth_keeping(&self) -> bool {
         self.segments.capacity() <= SLICES && self.tail.capacity() <= 2 * BUFFER_MAX

@@ -424,7 +424,7 @@ fn a_push_after_the_end_is_dropped_with_a_debug_line() {
             .all(|line| line.starts_with("DEBUG asynchat::channel: ")),
         "{lines:?}"
     );
-    assert_eq!(read_to_end(&mut reactor, &mut theirs), b"");
+    assert_eq!(read_to_end(&mut reactor, &mut theirs), b"said");
 }
 
 #[test]
