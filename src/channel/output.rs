@@ -209,6 +209,9 @@ impl Channel<'_> {
     /// Sets this channel's watermarks in bytes. A `low` above `high` counts as `high`. Default:
     /// [`Builder::watermarks`].
     ///
+    /// They hold for what is queued already: past the new `high` the channel is congested, and at the new `low`
+    /// `handle_drain` is due.
+    ///
     /// [`Builder::watermarks`]: crate::Builder::watermarks
     pub fn set_watermarks(&mut self, low: usize, high: usize) {
         self.set_limits(|limits| {

@@ -204,15 +204,22 @@ impl Registry {
     /// Whatever the reason, the stream has a hole now: nothing more can be sent.
     #[cold]
     pub(crate) fn sending_failed(&mut self, id: ChannelId, error: io::Error) {
-        if meaning_of_io(&error) == Meaning::Reset
-            && let Some(slot) = self.slot_mut(id)
-        {
+        let reset = meaning_of_io(&error) == Meaning::Reset;
+        if reset && let Some(slot) = self.slot_mut(id) {
             slot.broken_while_sending();
         }
+        self.drop_queue(id, reset);
+        self.fail(id, error.into());
+    }
+
+    /// Drops what is queued. After a reset nobody waits for it to drain.
+    pub(crate) fn drop_queue(&mut self, id: ChannelId, reset: bool) {
         if let Some(queue) = self.take_queue(id) {
             self.discard_queue(queue);
         }
-        self.fail(id, error.into());
+        if reset && let Some(slot) = self.slot_mut(id) {
+            slot.flags.drain();
+        }
     }
 }
 

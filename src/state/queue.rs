@@ -62,8 +62,18 @@ impl Registry {
     /// Changes the limits of one channel. What its callback pushes is checked against them from now on.
     pub(crate) fn change_limits(&mut self, id: ChannelId, change: impl FnOnce(&mut Limits)) {
         self.uncork();
-        if let Some(slot) = find(&mut self.slots, id) {
-            change(slot.own_limits(&self.policy));
+        let Some(slot) = find(&mut self.slots, id) else {
+            return;
+        };
+        let limits = slot.own_limits(&self.policy);
+        change(limits);
+        let limits = *limits;
+        // What is queued already may be past the new high mark, or at the new low one.
+        if slot.is_past(limits.high) {
+            slot.flags.congest();
+        }
+        if slot.has_drained(&limits) {
+            self.touch_later(id);
         }
     }
 

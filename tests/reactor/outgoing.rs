@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{Channel, ChannelId, Dispatcher, Produced, Producer, Reactor, State, from_fn};
+use asynchat::{
+    Channel, ChannelId, Dispatcher, Produced, Producer, Reactor, Result, State, from_fn,
+};
 use bytes::Bytes;
 use util::{
     Log, Recorder, Trace,
@@ -794,6 +796,69 @@ fn above_the_high_mark_a_channel_is_congested_and_drains_once() {
     read_while(&mut reactor, &mut theirs, |got| got.len() == 60_000);
     settle(&mut reactor);
     assert_eq!(trace.count("drain"), 2);
+}
+
+#[test]
+fn watermarks_set_from_outside_hold_for_what_is_queued_already() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (ours, _theirs) = narrow_unix_pair();
+    let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
+    let mut channel = reactor.channel(id).unwrap();
+    channel.set_watermarks(0, 10);
+    channel.push(vec![0; 1 << 20]);
+    settle(&mut reactor);
+    assert!(reactor.channel(id).unwrap().is_congested());
+    reactor
+        .channel(id)
+        .unwrap()
+        .set_watermarks(1 << 20, 2 << 20);
+    settle(&mut reactor);
+    assert_eq!(trace.count("drain"), 1);
+    let mut channel = reactor.channel(id).unwrap();
+    assert!(!channel.is_congested());
+    channel.set_watermarks(0, 10);
+    assert!(channel.is_congested());
+}
+
+/// What was to drain is gone, and nothing can take its place.
+#[test]
+fn a_queue_dropped_by_a_reset_does_not_drain() {
+    /// Reads so little at a time that input is left when a write finds the connection broken.
+    struct Sipping(Trace);
+    impl Dispatcher for Sipping {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            if channel.recv(&mut [0; 1])? > 0 {
+                self.0.add("read");
+            }
+            Ok(())
+        }
+        fn handle_drain(&mut self, _: &mut Channel<'_>) -> Result {
+            self.0.add("drain");
+            Ok(())
+        }
+        fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+            assert!(channel.is_reset() && !channel.is_congested());
+            self.0.add("close");
+            Ok(())
+        }
+    }
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (ours, mut theirs) = narrow_tcp_pair();
+    let id = reactor.register(ours, Sipping(trace.clone())).unwrap();
+    settle(&mut reactor);
+    let mut channel = reactor.channel(id).unwrap();
+    channel.set_watermarks(100, 1000);
+    channel.push(vec![0; 1 << 20]);
+    settle(&mut reactor);
+    assert!(reactor.channel(id).unwrap().is_congested());
+    theirs.write_all(&[b'x'; 100]).unwrap();
+    reset(theirs);
+    turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
+    assert_eq!(trace.count("drain"), 0, "{}", trace.joined());
+    assert_eq!(trace.count("read"), 100);
+    assert_eq!(trace.count("close"), 1);
 }
 
 #[test]
