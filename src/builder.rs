@@ -11,6 +11,11 @@ use crate::{
     },
 };
 
+/// A poll takes no more events than this, and a reader no more bytes at once: both are allocated when the reactor is
+/// made.
+const MOST_EVENTS: usize = 1 << 20;
+const LARGEST_READ_BUFFER: usize = 1 << 30;
+
 /// Makes a [`Reactor`] with other sizes and policies than the defaults.
 ///
 /// | | default | |
@@ -21,7 +26,7 @@ use crate::{
 /// | [`linger`](Self::linger) | 5 s, 1 MiB | wait of `close_when_done` for the end of file |
 /// | [`connect_timeout`](Self::connect_timeout) | 30 s | one attempt to one address |
 /// | [`read_buffer`](Self::read_buffer) | 64 KiB | most bytes of one `recv_with` |
-/// | [`write_budget`](Self::write_budget) | 1 MiB | one channel's output in one visit |
+/// | [`write_budget`](Self::write_budget) | 1 MiB | one channel's output in one turn |
 /// | [`accept_budget`](Self::accept_budget) | 64 | one listener's connections in one visit |
 /// | [`events`](Self::events) | 1,024 | events of one poll, at first |
 /// | [`propagate_panics`](Self::propagate_panics) | off | whether a panic leaves the loop |
@@ -70,21 +75,22 @@ impl Builder {
     }
 
     /// Sets the number of events taken from the poller at once, at first; it doubles when a poll fills it. Default
-    /// 1,024. 0 counts as 1.
+    /// 1,024. 0 counts as 1; the most is 1,048,576.
     pub fn events(mut self, events: usize) -> Self {
         self.policy.events = events.max(1);
         self
     }
 
     /// Sets the size in bytes of the buffer lent by [`Channel::recv_with`](crate::Channel::recv_with). Default 64 KiB.
-    /// 0 counts as 1.
+    /// 0 counts as 1; the most is 1 GiB.
     pub fn read_buffer(mut self, bytes: usize) -> Self {
         self.policy.read_buffer = bytes.max(1);
         self
     }
 
-    /// Sets how many bytes one channel may send in one visit before the others get their turn. Default 1 MiB. 0 counts
-    /// as 1.
+    /// Sets how many bytes one channel may send in one turn before the others get theirs. Default 1 MiB. 0 counts as 1.
+    ///
+    /// Calls count too: a system call as at least 8 KiB, and each answer of a producer as 256 bytes.
     pub fn write_budget(mut self, bytes: usize) -> Self {
         self.policy.write_budget = bytes.max(1);
         self
@@ -119,7 +125,7 @@ impl Builder {
     }
 
     /// Sets the largest length of an outgoing queue in bytes. A push past it is dropped and reported as
-    /// [`OutgoingFull`](crate::OutgoingFull). Default 64 MiB.
+    /// [`OutgoingFull`](crate::OutgoingFull). A producer or file that waits counts as 512 bytes. Default 64 MiB.
     pub fn max_outgoing(mut self, bytes: usize) -> Self {
         self.policy.limits.max = bytes;
         self
@@ -157,8 +163,23 @@ impl Builder {
     /// Makes the reactor.
     ///
     /// # Errors
-    /// If the system has no descriptor or memory for a poller.
+    /// `InvalidInput` if `events` or `read_buffer` is above its most; the message says which. Otherwise if the system
+    /// has no descriptor or memory for a poller.
     pub fn build(self) -> io::Result<Reactor> {
+        let Policy {
+            events,
+            read_buffer,
+            ..
+        } = self.policy;
+        for (name, size, most) in [
+            ("events", events, MOST_EVENTS),
+            ("read_buffer", read_buffer, LARGEST_READ_BUFFER),
+        ] {
+            if size > most {
+                let what = format!("Builder::{name}: {size} is more than {most}");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+        }
         Reactor::with_policy(self.policy, self.on_error)
     }
 }
@@ -181,5 +202,38 @@ impl Reactor {
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_beyond_any_memory_are_invalid_and_named_and_all_others_are_taken() {
+        let most = usize::MAX;
+        let refused = [
+            ("events", Builder::new().events(most)),
+            ("events", Builder::new().events(MOST_EVENTS + 1)),
+            ("read_buffer", Builder::new().read_buffer(most)),
+            (
+                "read_buffer",
+                Builder::new().read_buffer(LARGEST_READ_BUFFER + 1),
+            ),
+        ];
+        for (name, builder) in refused {
+            let error = builder.build().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        let unbounded = Builder::new()
+            .write_budget(most)
+            .accept_budget(most)
+            .max_channels(most)
+            .max_outgoing(most)
+            .watermarks(most, most)
+            .linger(Duration::MAX, most)
+            .connect_timeout(Duration::MAX);
+        unbounded.build().unwrap();
     }
 }

@@ -83,7 +83,7 @@ impl Error for Panicked {}
 pub struct OutgoingFull {
     /// The channel whose queue is full.
     pub channel: ChannelId,
-    /// Bytes queued when the push was dropped.
+    /// Bytes queued when the push was dropped; a producer or file that waits counts as 512.
     pub queued: usize,
     /// The limit in bytes.
     pub limit: usize,

@@ -146,6 +146,7 @@ impl Reactor {
         let timers = self.run_timers(mark);
         self.run_jobs();
         self.revisit_touched();
+        self.registry.renew_budgets();
         self.registry.clock.end_turn();
         self.registry.note_end();
         let stats = &mut self.registry.stats;

@@ -67,9 +67,10 @@ impl Channel<'_> {
     /// `WouldBlock` if nothing has arrived. If the error means that the connection is broken, the reactor records it:
     /// `handle_close` runs after the current callback, whether or not the handler returns the error.
     pub fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if let Some(n) = self.slot_mut()?.read_unread(buf) {
+        if let Some((n, used_up)) = self.slot_mut()?.read_unread(buf) {
             self.registry.progress += 1;
             self.registry.touch_later(self.id);
+            self.registry.discard(used_up);
             return Ok(n);
         }
         self.registry.read(self.id, buf)
@@ -227,9 +228,7 @@ impl Channel<'_> {
     }
 
     pub(crate) fn discard_unread(&mut self) {
-        if let Ok(slot) = self.slot_mut() {
-            slot.unread = None;
-        }
+        self.registry.discard_unread(self.id);
     }
 
     /// Whether the object whose callback is running is still the channel's, and input may still come.

@@ -140,7 +140,7 @@ impl<'r> Channel<'r> {
 ///
 /// | | sends the queue | waits for the peer | further callbacks |
 /// |---|---|---|---|
-/// | [`close`](Self::close) | no | no | none |
+/// | [`close`](Self::close) | what the socket takes at once | no | none |
 /// | [`close_when_done`](Self::close_when_done) | yes | up to the linger limits | `handle_close` after a reset, `handle_error` |
 /// | [`shutdown_write`](Self::shutdown_write) | yes | the channel stays open | all |
 ///
@@ -193,15 +193,22 @@ impl Channel<'_> {
         match slot.io.role() {
             Role::Listener | Role::Datagram => self.close(),
             Role::Stream | Role::Fd => {
-                slot.unread = None;
                 self.registry.progress += 1;
                 self.registry.ownership_changes += 1;
                 self.registry.touch_later(id);
+                self.registry.discard_unread(id);
             }
         }
     }
 
-    /// Closes now: drops the queue and the unread input. No callback of this channel runs after the current one.
+    /// Closes now. No callback of this channel runs after the current one.
+    ///
+    /// What is queued is tried once, as the pushes would have been if they were not collected: bytes and files leave as
+    /// far as the socket takes them without waiting, and within the write budget. Producers are not asked. The rest of
+    /// the queue and the unread input are dropped. To deliver all of it use
+    /// [`close_when_done`](Self::close_when_done).
+    ///
+    /// The default `handle_error` and every other close of the reactor's do the same.
     pub fn close(&mut self) {
         self.registry.close(self.id, "close");
     }

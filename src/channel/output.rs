@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     address::Address,
-    outgoing::{Outgoing, file_part::FilePart},
+    outgoing::{Outgoing, WAITING_WEIGHT, file_part::FilePart},
     producer::Producer,
     state::{channel::Channel, policy::Limits},
 };
@@ -96,20 +96,21 @@ impl Channel<'_> {
     /// [`max_outgoing`](crate::Builder::max_outgoing), they are dropped and `handle_error` gets
     /// [`OutgoingFull`](crate::OutgoingFull).
     pub fn push(&mut self, data: impl Into<Bytes>) {
-        let data = data.into();
+        let mut data = data.into();
         if !data.is_empty() {
             self.registry.push(self.id, data.len(), 0, |queue, spare| {
-                queue.push(data, spare);
+                queue.push(&mut data, spare);
             });
         }
     }
 
     /// Queues a source of bytes that is asked for more only as fast as the peer takes them.
     ///
-    /// Bytes that a producer has not given yet count for no watermark and no limit. If peers can request producers,
-    /// bound their number.
+    /// Bytes that a producer has not given yet count for no watermark and no limit; the producer itself counts as 512
+    /// bytes. If peers can request producers, stop while [`is_congested`](Self::is_congested). One that does not fit
+    /// under `max_outgoing` is dropped, as the bytes of a [`push`](Self::push) are.
     pub fn push_with_producer(&mut self, producer: impl Producer + 'static) {
-        self.registry.push(self.id, 0, 0, |queue, _| {
+        self.registry.push(self.id, WAITING_WEIGHT, 0, |queue, _| {
             queue.push_producer(Box::new(producer));
         });
     }
@@ -121,8 +122,8 @@ impl Channel<'_> {
     /// of 64 KiB. Neither allocates in steady state. For bytes that have to be changed on their way there is
     /// [`ReaderProducer`](crate::ReaderProducer).
     ///
-    /// - Bytes not read yet count for the watermarks, but not for [`outgoing_len`](Self::outgoing_len) and
-    ///   `max_outgoing`.
+    /// - Bytes not read yet count for the watermarks, but not for [`outgoing_len`](Self::outgoing_len). For
+    ///   `max_outgoing` a waiting file counts as 512 bytes.
     /// - A queued file keeps its descriptor open. If peers can request files, stop while
     ///   [`is_congested`](Self::is_congested).
     /// - Reading waits for the disk, and the whole reactor waits with it.
@@ -207,6 +208,9 @@ impl Channel<'_> {
 
     /// Sets this channel's watermarks in bytes. A `low` above `high` counts as `high`. Default:
     /// [`Builder::watermarks`].
+    ///
+    /// They hold for what is queued already: past the new `high` the channel is congested, and at the new `low`
+    /// `handle_drain` is due.
     ///
     /// [`Builder::watermarks`]: crate::Builder::watermarks
     pub fn set_watermarks(&mut self, low: usize, high: usize) {

@@ -140,7 +140,7 @@ impl Registry {
             && slot.input_state() == input
         {
             slot.readiness.read_blocked();
-            slot.unread = None;
+            self.discard_unread(id);
         }
         if ran {
             self.watch_for_spin(id, progress);

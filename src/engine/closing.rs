@@ -27,8 +27,8 @@ impl Registry {
             return;
         };
         let first = slot.flags.note_close_reported();
-        if reset && let Some(queue) = self.take_queue(id) {
-            self.discard_queue(queue);
+        if reset {
+            self.drop_queue(id, true);
         }
         if first {
             self.call(id, Dispatcher::handle_close);

@@ -13,8 +13,11 @@ use crate::{
         io::{Io, Role},
         readiness::Readiness,
     },
-    outgoing::{Flushed, Outgoing, Sink, Spare},
-    state::{dispatcher::Dispatcher, phase::Phase, registry::Registry, slot::Slot, table::find},
+    outgoing::{Flushed, Outgoing, Sink},
+    state::{
+        dispatcher::Dispatcher, flags::Peer, phase::Phase, registry::Registry, slot::Slot,
+        table::find,
+    },
 };
 
 impl Registry {
@@ -24,11 +27,10 @@ impl Registry {
             return;
         };
         if slot.flags.take_push_refused() {
-            let limit = slot.limits(&self.policy).max;
             let error = OutgoingFull {
                 channel: id,
-                queued: self.outgoing_len(id),
-                limit,
+                queued: slot.outgoing_weight(),
+                limit: slot.limits(&self.policy).max,
             };
             self.fail_with(id, error.into());
         }
@@ -92,35 +94,13 @@ impl Registry {
     }
 
     fn flush(&mut self, id: ChannelId) {
-        let budget = self.policy.write_budget;
         let Some(mut queue) = self.take_queue(id) else {
             return;
         };
-        let mut written = 0;
-        let flushed = loop {
-            let Some(slot) = find(&mut self.slots, id) else {
-                return;
-            };
-            match flush_queue(&mut queue, budget, slot, &mut self.pool.tails, &mut written) {
-                Ok(outcome) => break outcome,
-                Err(panic) if self.policy.propagate_panics => {
-                    self.return_queue(id, queue);
-                    std::panic::resume_unwind(panic);
-                }
-                // What stands before the producer is sent first.
-                Err(panic) => {
-                    let producer = queue.fail_producer(Panicked::new(&*panic).into());
-                    self.discard(producer);
-                }
-            }
+        let Some(flushed) = self.send_queue(id, &mut queue, true) else {
+            return;
         };
         self.return_queue(id, queue);
-        if written > 0
-            && let Some(slot) = find(&mut self.slots, id)
-        {
-            slot.note_sent(written, &self.clock, &mut self.stats);
-            self.progress += 1;
-        }
         if matches!(flushed, Flushed::Blocked)
             && let Some((slot, poll)) = self.slot_and_poll(id)
             && slot.io.role() == Role::Fd
@@ -134,22 +114,114 @@ impl Registry {
         }
     }
 
+    /// What was queued is tried once before its channel is closed: the push would have sent it, had it not been
+    /// collected. Whatever comes of the attempt, nobody is called: no producer is asked, and no error told.
+    pub(crate) fn send_before_close(&mut self, id: ChannelId) {
+        let due = self.uncorked(id).is_some_and(|slot| {
+            slot.can_flush()
+                && slot.flags.peer() != Peer::Reset
+                && matches!(slot.phase, Phase::Greeting | Phase::Open)
+        });
+        if !due {
+            return;
+        }
+        let Some(mut queue) = self.take_queue(id) else {
+            return;
+        };
+        if !queue.has_hole()
+            && let Some(Flushed::Failed(error)) = self.send_queue(id, &mut queue, false)
+        {
+            log::debug!(target: "asynchat::channel", "channel {id}: sending before the close: {error}");
+        }
+        self.return_queue(id, queue);
+    }
+
+    /// Sends as much of a queue as its channel may in this turn. A producer that panics fails; a `Drop` that panics is a
+    /// line in the log.
+    fn send_queue(
+        &mut self,
+        id: ChannelId,
+        queue: &mut Box<Outgoing>,
+        may_ask: bool,
+    ) -> Option<Flushed> {
+        let total = self.policy.write_budget;
+        let slot = find(&mut self.slots, id)?;
+        let mut budget = slot.budget_left(total);
+        if !may_ask {
+            budget = budget.max(1);
+        }
+        let before = budget;
+        let mut written = 0;
+        let flushed = loop {
+            let slot = find(&mut self.slots, id)?;
+            let mut wire = Wire {
+                role: slot.io.role(),
+                io: &slot.io,
+                readiness: &mut slot.readiness,
+                written: &mut written,
+            };
+            let tails = &mut self.pool.tails;
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                queue.flush(&mut budget, may_ask, tails, &mut wire)
+            }));
+            match outcome {
+                Ok(flushed) => break flushed,
+                Err(panic) if self.policy.propagate_panics => {
+                    self.return_queue(id, std::mem::take(queue));
+                    std::panic::resume_unwind(panic);
+                }
+                // What stands before the producer is sent first.
+                Err(panic) if queue.has_panicked() => {
+                    let producer = queue.fail_producer(Panicked::new(&*panic).into());
+                    self.discard(producer);
+                }
+                Err(panic) => {
+                    log::error!(target: "asynchat::reactor", "dropping what channel {id} has sent: {}", Panicked::new(&*panic));
+                }
+            }
+        };
+        if let Some(slot) = find(&mut self.slots, id) {
+            if slot.spend(before - budget) {
+                self.spenders.push(id);
+            }
+            if written > 0 {
+                slot.note_sent(written, &self.clock, &mut self.stats);
+                self.progress += 1;
+            }
+        }
+        Some(flushed)
+    }
+
+    /// The turn is over: everybody has the whole write budget again.
+    pub(crate) fn renew_budgets(&mut self) {
+        for id in self.spenders.drain(..) {
+            if let Some(slot) = find(&mut self.slots, id) {
+                slot.spent = 0;
+            }
+        }
+    }
+
     /// Whatever the reason, the stream has a hole now: nothing more can be sent.
     #[cold]
     pub(crate) fn sending_failed(&mut self, id: ChannelId, error: io::Error) {
-        if meaning_of_io(&error) == Meaning::Reset
-            && let Some(slot) = self.slot_mut(id)
-        {
+        let reset = meaning_of_io(&error) == Meaning::Reset;
+        if reset && let Some(slot) = self.slot_mut(id) {
             slot.broken_while_sending();
         }
+        self.drop_queue(id, reset);
+        self.fail(id, error.into());
+    }
+
+    /// Drops what is queued. After a reset nobody waits for it to drain.
+    pub(crate) fn drop_queue(&mut self, id: ChannelId, reset: bool) {
         if let Some(queue) = self.take_queue(id) {
             self.discard_queue(queue);
         }
-        self.fail(id, error.into());
+        if reset && let Some(slot) = self.slot_mut(id) {
+            slot.flags.drain();
+        }
     }
 }
-
-type Caught<T> = std::thread::Result<T>;
 
 /// The socket of a channel, with the rules for what its answers mean (R1).
 struct Wire<'a> {
@@ -206,26 +278,5 @@ impl Sink for Wire<'_> {
             Err(error) => self.note_error(error),
         }
         result
-    }
-}
-
-/// Flushes, catching the panic of a producer: the only code of the user's that runs here.
-fn flush_queue(
-    queue: &mut Outgoing,
-    budget: usize,
-    slot: &mut Slot,
-    spare: &mut Spare,
-    written: &mut usize,
-) -> Caught<Flushed> {
-    let mut wire = Wire {
-        role: slot.io.role(),
-        io: &slot.io,
-        readiness: &mut slot.readiness,
-        written,
-    };
-    if queue.has_producer() {
-        catch_unwind(AssertUnwindSafe(|| queue.flush(budget, spare, &mut wire).1))
-    } else {
-        Ok(queue.flush(budget, spare, &mut wire).1)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::{
     address::Address,
@@ -132,7 +132,11 @@ impl Registry {
                 self.pool.give_buffer(buffer);
                 n
             }
-            Ok(Filled::Unread(unread)) => unread.len(),
+            Ok(Filled::Unread(unread)) => {
+                let n = unread.len();
+                self.discard(unread);
+                n
+            }
             Ok(Filled::Nothing) => 0,
             Err(error) => {
                 if meaning_of_io(&error) == Meaning::Failure
@@ -225,13 +229,18 @@ impl Slot {
         }
     }
 
-    /// Reads what was given back, if anything was.
-    pub(crate) fn read_unread(&mut self, buf: &mut [u8]) -> Option<usize> {
+    /// Reads what was given back, if anything was. Hands that out again once it is used up, because its drop runs user
+    /// code.
+    pub(crate) fn read_unread(&mut self, buf: &mut [u8]) -> Option<(usize, Option<Box<Bytes>>)> {
         let mut bytes = self.unread.take()?;
         let n = bytes.len().min(buf.len());
-        buf[..n].copy_from_slice(&bytes.split_to(n));
-        self.unread = Some(bytes).filter(|bytes| !bytes.is_empty());
-        Some(n)
+        buf[..n].copy_from_slice(&bytes[..n]);
+        if n == bytes.len() {
+            return Some((n, Some(bytes)));
+        }
+        bytes.advance(n);
+        self.unread = Some(bytes);
+        Some((n, None))
     }
 
     /// Keeps what was read and not used, behind what was given back meanwhile.

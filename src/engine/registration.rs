@@ -3,6 +3,7 @@
 use std::{fmt::Write, io};
 
 use crate::{
+    error::{Panicked, guard},
     id::ChannelId,
     net::{
         io::{Io, Role},
@@ -88,7 +89,9 @@ impl Registry {
         Some((slot, queue))
     }
 
+    /// Closes a channel, after one attempt to send what is queued.
     pub(crate) fn close(&mut self, id: ChannelId, why: &str) {
+        self.send_before_close(id);
         let Some((mut slot, queue)) = self.remove(id, why, false) else {
             return;
         };
@@ -96,9 +99,11 @@ impl Registry {
         if let Some(queue) = queue {
             self.discard_queue(queue);
         }
+        let unread = slot.unread.take();
         // The descriptor first: a listener that waits for one may have it at once.
         drop(slot);
         self.resume_listeners();
+        self.discard(unread);
         if let Some(dispatcher) = dispatcher {
             self.discard(dispatcher);
         }
@@ -113,11 +118,18 @@ impl Registry {
 
     /// Drops what is queued, and keeps the queue for another channel.
     pub(crate) fn discard_queue(&mut self, mut queue: Box<Outgoing>) {
-        while let Some(producer) = queue.take_producer() {
-            self.discard(producer);
+        let tails = &mut self.pool.tails;
+        // Producers and owners of bytes: each may panic when dropped.
+        while let Err(panic) = guard(self.policy.propagate_panics, || queue.clear(tails)) {
+            log::error!(target: "asynchat::reactor", "dropping what was queued: {}", Panicked::new(&*panic));
         }
-        queue.clear(&mut self.pool.tails);
         self.pool.give_queue(queue);
+    }
+
+    /// Drops the input that was read and not used: bytes of the user's, whose owner may panic when dropped.
+    pub(crate) fn discard_unread(&mut self, id: ChannelId) {
+        let unread = self.slot_mut(id).and_then(|slot| slot.unread.take());
+        self.discard(unread);
     }
 }
 

@@ -26,9 +26,9 @@ impl Cork {
         }
     }
 
-    /// Takes the open end of the queue of channel `id`, which may grow to `bound` bytes.
+    /// Takes the open end of the queue of channel `id`, whose weight may grow to `bound`.
     pub(crate) fn open(&mut self, id: ChannelId, queue: &mut Outgoing, bound: usize) {
-        let room = bound.saturating_sub(queue.len());
+        let room = bound.saturating_sub(queue.weight());
         let tail = queue.take_tail();
         *self = Self {
             id,

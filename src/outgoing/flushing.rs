@@ -1,13 +1,15 @@
 //! Sending the queue: in order, as many bytes in a call as fit, and only those that the socket takes (R12, R13).
+//!
+//! Code of the user's runs here: producers, and the `Drop` of producers and of the owners of `Bytes`. Each of these
+//! calls may unwind. So the queue is in order before each of them, and `flush` may be called again afterwards.
 
 use std::{
     fs::File,
     io::{self, IoSlice},
+    mem,
 };
 
-use bytes::Bytes;
-
-use super::{NEARLY_SENT, Outgoing, READ_MAX, Segment, Spare};
+use super::{BUFFER_MAX, NEARLY_SENT, Outgoing, READ_MAX, Segment, Spare};
 use crate::{error::BoxError, producer::Produced};
 
 /// POSIX promises 16 slices to a `writev`, every system here takes 1,024; past 64 the gain is gone.
@@ -16,6 +18,13 @@ pub(super) const SLICES: usize = 64;
 pub(super) const EMPTY_ANSWERS: usize = 16;
 /// The number of bytes read at a time from a file that the system cannot send.
 pub(super) const FILE_BLOCK: usize = 64 * 1024;
+
+/// A system call counts as this many bytes of the write budget, if it moves fewer: it takes about as long.
+pub(crate) const CALL_COST: usize = 8 * 1024;
+/// An answer of a producer counts as this many bytes of the write budget.
+pub(super) const ANSWER_COST: usize = 256;
+/// A producer's piece of up to this size is gathered with its next ones: to copy it costs less than a write of its own.
+pub(super) const GATHERED_MAX: usize = CALL_COST;
 
 /// The goal of a flush.
 pub(crate) trait Sink {
@@ -45,47 +54,45 @@ pub(crate) enum Flushed {
 }
 
 impl Outgoing {
-    /// Writes until the queue is empty, `write` would block, or about `budget` bytes are gone.
-    ///
-    /// Returns the number of bytes written with the reason for stopping.
+    /// Writes until the queue is empty, `write` would block, or the budget is used up: about `budget` bytes are gone, or
+    /// the calls that it took count as many. Producers are asked only if `may_ask`; without that the first of them
+    /// that is due ends the flush, as if it had nothing yet.
     pub(crate) fn flush(
         &mut self,
-        budget: usize,
+        budget: &mut usize,
+        may_ask: bool,
         spare: &mut Spare,
         sink: &mut impl Sink,
-    ) -> (usize, Flushed) {
-        let mut written = 0;
+    ) -> Flushed {
+        // The last flush may have unwound.
+        self.drop_sent(spare);
+        self.has_hole &= !may_ask;
         loop {
-            if let Err(stop) = self.fill(spare) {
-                return (written, stop);
+            // Looked at before, so that what a producer was asked for with the last of it is written.
+            let used_up = *budget == 0;
+            if let Err(stop) = self.fill(budget, may_ask, spare) {
+                return stop;
             }
             if self.is_empty() {
-                return (written, Flushed::Empty);
+                return Flushed::Empty;
             }
-            if written >= budget {
-                return (written, Flushed::Paused);
+            if used_up {
+                return Flushed::Paused;
             }
-            if let Some(sent) = self.send_file(budget - written, sink) {
-                match sent {
-                    Ok(n) => written += n,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        return (written, Flushed::Blocked);
-                    }
-                    Err(error) => return (written, Flushed::Failed(error)),
-                }
-                continue;
-            }
-            match self.write_once(sink) {
-                Ok(0) => return (written, Flushed::Blocked),
-                Ok(n) => {
-                    written += n;
-                    self.advance(n, spare);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return (written, Flushed::Blocked);
-                }
+            let sent = self.send_file(*budget, sink);
+            let (by_system, sent) = match sent {
+                Some(sent) => (true, sent),
+                None => (false, self.write_once(sink)),
+            };
+            let n = *sent.as_ref().unwrap_or(&0);
+            *budget = budget.saturating_sub(n.max(CALL_COST));
+            match sent {
+                Ok(_) if by_system => {}
+                Ok(0) => return Flushed::Blocked,
+                Ok(n) => self.advance(n, spare),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (written, Flushed::Failed(error)),
+                Err(error) => return Flushed::Failed(error),
             }
         }
     }
@@ -114,6 +121,7 @@ impl Outgoing {
                 self.in_files -= n as u128;
                 if part.is_empty() {
                     self.segments.pop_front();
+                    self.waiting -= 1;
                 }
                 Some(Ok(n))
             }
@@ -165,20 +173,29 @@ impl Outgoing {
     /// Asks the first producer for more if it is due, and drops it when it is done. Reads a file in the same way.
     ///
     /// `Err` is the reason why there is nothing to write although the queue is not empty.
-    fn fill(&mut self, spare: &mut Spare) -> Result<(), Flushed> {
+    fn fill(
+        &mut self,
+        budget: &mut usize,
+        may_ask: bool,
+        spare: &mut Spare,
+    ) -> Result<(), Flushed> {
         let mut empty_answers = 0;
+        let mut worked = false;
         let mut ahead = 0;
         let mut index = 0;
         while index < self.segments.len().min(SLICES) {
             let skipped = if index == 0 { self.sent } else { 0 };
+            // Once is always allowed, so that the end is found with the budget used up to the byte.
+            let used_up = worked && ahead >= *budget;
             let (current, producer) = match &mut self.segments[index] {
                 Segment::Produced { current, producer } => (current, producer),
                 Segment::Failed(_) if ahead > 0 => return Ok(()),
                 Segment::Failed(_) => return Err(self.take_failure(index)),
                 Segment::File { .. } => {
-                    if !self.read_file(index, ahead, spare) {
+                    if used_up || !self.read_file(index, ahead, budget, spare) {
                         return Ok(());
                     }
+                    worked = true;
                     continue;
                 }
                 segment => {
@@ -190,16 +207,29 @@ impl Outgoing {
             if !current.is_empty() || ahead >= NEARLY_SENT {
                 return Ok(());
             }
-            let stop = if self.parked {
+            let stop = if self.parked || !may_ask {
                 Flushed::Parked
+            } else if used_up {
+                Flushed::Paused
             } else {
-                match producer.more() {
+                worked = true;
+                *budget = budget.saturating_sub(ANSWER_COST);
+                self.asking = true;
+                let answer = producer.more();
+                self.asking = false;
+                match answer {
                     Ok(Produced::Data(data)) if data.is_empty() => {
                         empty_answers += 1;
                         if empty_answers < EMPTY_ANSWERS {
                             continue;
                         }
                         Flushed::Paused
+                    }
+                    Ok(Produced::Data(data)) if data.len() <= GATHERED_MAX => {
+                        empty_answers = 0;
+                        ahead += data.len();
+                        index = self.gather(index, &data, spare);
+                        continue;
                     }
                     Ok(Produced::Data(data)) => {
                         self.len += data.len();
@@ -211,11 +241,14 @@ impl Outgoing {
                         Flushed::Parked
                     }
                     Ok(Produced::Done) => {
-                        self.segments.remove(index);
+                        self.waiting -= 1;
+                        drop(self.segments.remove(index));
                         continue;
                     }
                     Err(error) => {
-                        self.segments[index] = Segment::Failed(error.into());
+                        let failed = Segment::Failed(error.into());
+                        self.waiting -= 1;
+                        drop(mem::replace(&mut self.segments[index], failed));
                         continue;
                     }
                 }
@@ -225,8 +258,30 @@ impl Outgoing {
         Ok(())
     }
 
+    /// Copies a piece of the producer at `index` behind the bytes before it. Returns where the producer stands now.
+    fn gather(&mut self, index: usize, piece: &[u8], spare: &mut Spare) -> usize {
+        self.len += piece.len();
+        if let Some(before) = index.checked_sub(1)
+            && let Segment::Copied(buffer) = &mut self.segments[before]
+            && buffer.len() + piece.len() <= BUFFER_MAX
+        {
+            buffer.extend_from_slice(piece);
+            return index;
+        }
+        let mut buffer = spare.take(piece.len());
+        buffer.extend_from_slice(piece);
+        self.segments.insert(index, Segment::Copied(buffer));
+        index + 1
+    }
+
     /// Reads from a file if that is due. True if bytes, or an error, have taken its place.
-    fn read_file(&mut self, index: usize, ahead: usize, spare: &mut Spare) -> bool {
+    fn read_file(
+        &mut self,
+        index: usize,
+        ahead: usize,
+        budget: &mut usize,
+        spare: &mut Spare,
+    ) -> bool {
         let segment = &mut self.segments[index];
         if segment.uses_sendfile() {
             return false;
@@ -241,62 +296,69 @@ impl Outgoing {
             let len = usize::try_from(part.len()).unwrap_or(FILE_BLOCK);
             *block = spare.take(len.min(FILE_BLOCK));
         }
-        match part.append_to(block, FILE_BLOCK) {
+        let read = part.append_to(block, FILE_BLOCK);
+        // The bytes themselves count when they are written.
+        let n = *read.as_ref().unwrap_or(&0);
+        *budget = budget.saturating_sub(CALL_COST.saturating_sub(n));
+        match read {
             Ok(n) => {
                 self.len += n;
                 self.in_files -= n as u128;
             }
             Err(error) => {
                 self.in_files -= u128::from(part.len());
-                spare.give(std::mem::take(block));
+                self.waiting -= 1;
+                spare.give(mem::take(block));
                 *segment = Segment::Failed(error.into());
                 return true;
             }
         }
         let whole = part.is_empty();
         if whole {
-            *segment = Segment::Copied(std::mem::take(block));
+            *segment = Segment::Copied(mem::take(block));
+            self.waiting -= 1;
         }
         whole
     }
 
     fn take_failure(&mut self, index: usize) -> Flushed {
         match self.segments.remove(index) {
-            Some(Segment::Failed(error)) => Flushed::ProducerFailed(error),
+            Some(Segment::Failed(error)) => {
+                self.has_hole = !self.is_empty();
+                Flushed::ProducerFailed(error)
+            }
             _ => Flushed::Paused,
         }
     }
 
-    pub(crate) fn advance(&mut self, mut n: usize, spare: &mut Spare) {
+    pub(crate) fn advance(&mut self, n: usize, spare: &mut Spare) {
         self.len -= n;
+        self.sent += n;
+        self.drop_sent(spare);
+    }
+
+    /// Drops what is sent. Its length is forgotten first, as each drop may unwind.
+    fn drop_sent(&mut self, spare: &mut Spare) {
         while let Some(segment) = self.segments.front_mut() {
-            let left = segment.bytes().len() - self.sent;
-            if n < left {
-                self.sent += n;
+            let len = segment.bytes().len();
+            if self.sent < len {
                 return;
             }
-            n -= left;
-            self.sent = 0;
+            self.sent -= len;
             match segment {
                 Segment::Produced { current, .. } => {
-                    // Dropped before the producer is asked again, so that it can reuse the memory.
-                    *current = Bytes::new();
+                    // Before the producer is asked again, so that it can reuse the memory.
+                    drop(mem::take(current));
                     return;
                 }
-                Segment::File { block, .. } => {
-                    block.clear();
-                    return;
-                }
-                _ => {}
+                Segment::File { block, .. } => return block.clear(),
+                Segment::Failed(_) => return,
+                Segment::Copied(_) | Segment::Shared(_) => {}
             }
             if let Some(Segment::Copied(buffer)) = self.segments.pop_front() {
                 spare.give(buffer);
             }
-            if n == 0 {
-                return;
-            }
         }
-        self.sent += n;
         if self.sent == self.tail.len() {
             self.sent = 0;
             self.tail.clear();

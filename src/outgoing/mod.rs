@@ -16,7 +16,7 @@ use bytes::Bytes;
 pub use self::segment::Unsent;
 use self::{flushing::SLICES, segment::Segment};
 pub(crate) use self::{
-    flushing::{Flushed, Sink},
+    flushing::{CALL_COST, Flushed, Sink},
     spare::Spare,
 };
 use crate::{error::BoxError, outgoing::file_part::FilePart, producer::Producer};
@@ -29,6 +29,9 @@ const BUFFER_MAX: usize = 64 * 1024;
 const NEARLY_SENT: usize = 64 * 1024;
 /// Up to this size a file is read, so that it leaves together with its neighbours. A larger one is sent by the system.
 const READ_MAX: u64 = 16 * 1024;
+/// A waiting producer or file counts as this many bytes for watermarks and bound: about the memory of its place in the
+/// queue, of the producer, and of the buffer that has to end before it.
+pub(crate) const WAITING_WEIGHT: usize = 512;
 
 #[derive(Default)]
 pub(crate) struct Outgoing {
@@ -40,7 +43,13 @@ pub(crate) struct Outgoing {
     /// Number of bytes sent of the first segment, or of the tail if there is none.
     sent: usize,
     segments: VecDeque<Segment>,
+    /// Number of producers and files among the segments.
+    waiting: usize,
     parked: bool,
+    /// A producer is running, or has panicked.
+    asking: bool,
+    /// A producer or a file failed, and nobody has said that what is behind it may leave.
+    has_hole: bool,
 }
 
 impl Outgoing {
@@ -49,11 +58,17 @@ impl Outgoing {
         self.len
     }
 
-    /// The same with the bytes still in files.
+    /// What counts for the bound: the bytes, and something for everything that waits.
+    pub(crate) fn weight(&self) -> usize {
+        self.len
+            .saturating_add(self.waiting.saturating_mul(WAITING_WEIGHT))
+    }
+
+    /// What counts for the watermarks: the same, and the bytes still in files.
     pub(crate) fn pending(&self) -> usize {
         usize::try_from(self.in_files)
             .unwrap_or(usize::MAX)
-            .saturating_add(self.len)
+            .saturating_add(self.weight())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -89,12 +104,13 @@ impl Outgoing {
         self.tail.clear();
     }
 
-    pub(crate) fn push(&mut self, bytes: Bytes, spare: &mut Spare) {
+    /// Leaves bytes that were copied, because their drop may run code of the user's.
+    pub(crate) fn push(&mut self, bytes: &mut Bytes, spare: &mut Spare) {
         if bytes.len() <= COPIED_MAX {
-            self.copy(&bytes, spare);
+            self.copy(bytes, spare);
         } else {
             self.len += bytes.len();
-            self.push_segment(Segment::Shared(bytes));
+            self.push_segment(Segment::Shared(std::mem::take(bytes)));
         }
     }
 
@@ -126,6 +142,7 @@ impl Outgoing {
     }
 
     pub(crate) fn push_producer(&mut self, producer: Box<dyn Producer>) {
+        self.waiting += 1;
         self.push_segment(Segment::Produced {
             current: Bytes::new(),
             producer,
@@ -137,7 +154,7 @@ impl Outgoing {
         if part.len() <= READ_MAX {
             (part.len() as usize, 0)
         } else {
-            (0, part.len())
+            (WAITING_WEIGHT, part.len())
         }
     }
 
@@ -154,6 +171,7 @@ impl Outgoing {
         }
         if !part.is_empty() {
             self.in_files += u128::from(part.len());
+            self.waiting += 1;
             self.push_segment(Segment::File {
                 block: Vec::new(),
                 part,
@@ -175,32 +193,28 @@ impl Outgoing {
         }
     }
 
-    /// Puts an error in the place of the first producer: it panicked.
+    /// Whether the code that unwound out of a flush was a producer's, not a `Drop`.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.asking
+    }
+
+    /// Puts an error in the place of the producer that panicked, and gives it out, because its drop runs user code.
     pub(crate) fn fail_producer(&mut self, error: BoxError) -> Option<Box<dyn Producer>> {
-        let first = self.first_producer()?;
+        self.asking = false;
+        let first = self
+            .segments
+            .iter()
+            .position(|segment| matches!(segment, Segment::Produced { .. }))?;
+        self.waiting -= 1;
         match std::mem::replace(&mut self.segments[first], Segment::Failed(error)) {
             Segment::Produced { producer, .. } => Some(producer),
             _ => None,
         }
     }
 
-    /// Takes a producer out, to be dropped with care, because its drop runs user code.
-    pub(crate) fn take_producer(&mut self) -> Option<Box<dyn Producer>> {
-        let first = self.first_producer()?;
-        match self.segments.remove(first) {
-            Some(Segment::Produced { producer, .. }) => Some(producer),
-            _ => None,
-        }
-    }
-
-    fn first_producer(&self) -> Option<usize> {
-        self.segments
-            .iter()
-            .position(|segment| matches!(segment, Segment::Produced { .. }))
-    }
-
-    pub(crate) fn has_producer(&self) -> bool {
-        self.first_producer().is_some()
+    /// Whether what stands at the head must not leave unless the channel goes on: bytes before it are missing.
+    pub(crate) fn has_hole(&self) -> bool {
+        self.has_hole
     }
 
     /// Whether it is small enough to be kept for the next channel.
@@ -208,18 +222,22 @@ impl Outgoing {
         self.segments.capacity() <= SLICES && self.tail.capacity() <= 2 * BUFFER_MAX
     }
 
-    /// Empties the queue, keeping its buffers for others.
+    /// Empties the queue, keeping its buffers for others. If a drop of the user's unwinds, the rest is left for the next
+    /// call.
     pub(crate) fn clear(&mut self, spare: &mut Spare) {
-        self.tail.clear();
-        for segment in self.segments.drain(..) {
+        while let Some(segment) = self.segments.pop_front() {
             if let Segment::Copied(buffer) | Segment::File { block: buffer, .. } = segment {
                 spare.give(buffer);
             }
         }
+        self.tail.clear();
         self.sent = 0;
         self.in_files = 0;
+        self.waiting = 0;
         self.len = 0;
         self.parked = false;
+        self.asking = false;
+        self.has_hole = false;
     }
 
     pub(crate) fn into_unsent(mut self) -> Vec<Unsent> {

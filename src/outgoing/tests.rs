@@ -69,6 +69,8 @@ struct Model {
     taken: Vec<Taken>,
     accepted: usize,
     budget: usize,
+    /// What the calls of the flush count for, in bytes of its budget.
+    cost: usize,
     producers: usize,
     dropped: Vec<usize>,
 }
@@ -81,6 +83,33 @@ impl<F: FnMut(&[IoSlice<'_>]) -> io::Result<usize>> Sink for F {
 
     fn send_file(&mut self, _: &File, _: u64, _: usize) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl Outgoing {
+    /// Flushes with a budget of its own. Returns the number of bytes taken with the reason for stopping.
+    fn flush_all(
+        &mut self,
+        mut budget: usize,
+        spare: &mut Spare,
+        sink: &mut impl Sink,
+    ) -> (usize, Flushed) {
+        let mut counting = Counted(sink, 0);
+        let flushed = self.flush(&mut budget, true, spare, &mut counting);
+        (counting.1, flushed)
+    }
+}
+
+/// Counts the bytes that a sink takes.
+struct Counted<'a, S>(&'a mut S, usize);
+
+impl<S: Sink> Sink for Counted<'_, S> {
+    fn write(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        self.0.write(slices, more).inspect(|n| self.1 += n)
+    }
+
+    fn send_file(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
+        self.0.send_file(file, offset, len).inspect(|n| self.1 += n)
     }
 }
 
@@ -104,11 +133,6 @@ impl Model {
 
     fn len(&self) -> usize {
         self.items.iter().map(|item| item.bytes().len()).sum()
-    }
-
-    fn first_producer(&self) -> Option<usize> {
-        let is_producer = |item: &Item| matches!(item, Item::Producer { .. });
-        self.items.iter().position(is_producer)
     }
 
     /// The first item that something has to be done about before what is behind it can be sent.
@@ -152,6 +176,10 @@ impl Item {
         }
     }
 
+    fn is_producer(&self) -> bool {
+        matches!(self, Self::Producer { .. })
+    }
+
     fn bytes_mut(&mut self) -> &mut Vec<u8> {
         match self {
             Self::Bytes(bytes) | Self::Producer { current: bytes, .. } | Self::Failed(bytes) => {
@@ -182,10 +210,15 @@ impl Producer for Scripted {
         assert!(ahead <= NEARLY_SENT, "asked {ahead} bytes too early");
         let answer = self.answers.next().unwrap_or(Answer::Done);
         model.asked.push(answer);
+        model.cost += ANSWER_COST;
         match answer {
             Answer::Data(len) => {
                 let data = model.make(len);
-                *model.items[at].bytes_mut() = data.clone();
+                if len <= GATHERED_MAX {
+                    model.items.insert(at, Item::Bytes(data.clone()));
+                } else {
+                    *model.items[at].bytes_mut() = data.clone();
+                }
                 Ok(Produced::Data(data.into()))
             }
             Answer::Empty => Ok(Produced::Data(Bytes::new())),
@@ -235,7 +268,7 @@ impl Rig {
         match op {
             Op::Push(len) => {
                 let bytes = self.add(*len);
-                self.queue.push(bytes.into(), &mut self.spare);
+                self.queue.push(&mut bytes.into(), &mut self.spare);
             }
             Op::Copy(len) => {
                 let bytes = self.add(*len);
@@ -284,12 +317,13 @@ impl Rig {
             model.asked.clear();
             model.taken.clear();
             model.accepted = 0;
+            model.cost = 0;
             model.budget = budget;
         }
         let mut taken = taken.iter().copied();
         let queue = &mut self.queue;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            queue.flush(
+            queue.flush_all(
                 budget,
                 &mut self.spare,
                 &mut socket(|slices| write(&model, slices, taken.next().unwrap_or(then))),
@@ -325,7 +359,9 @@ impl Rig {
             Some(Item::Producer { current, .. }) => !current.is_empty() || !model.parked,
         };
         assert_eq!(self.queue.can_flush(), can_flush);
-        assert_eq!(self.queue.has_producer(), model.first_producer().is_some());
+        let producers = model.items.iter().filter(|item| item.is_producer()).count();
+        let weight = model.len() + producers * WAITING_WEIGHT;
+        assert_eq!(self.queue.weight(), weight);
         let queued = |&id: &usize| {
             let is_it =
                 |item: &Item| matches!(item, Item::Producer { id: other, .. } if *other == id);
@@ -360,6 +396,7 @@ fn write(model: &Shared, slices: &[IoSlice<'_>], taken: Taken) -> io::Result<usi
     let model = &mut *model.borrow_mut();
     model.taken.push(taken);
     assert!(model.accepted < model.budget, "the budget is used up");
+    model.cost += CALL_COST;
     assert!((1..=SLICES).contains(&slices.len()));
     assert!(slices.iter().all(|slice| !slice.is_empty()));
     let offered = slices.iter().map(|s| &**s).collect::<Vec<_>>().concat();
@@ -376,6 +413,7 @@ fn write(model: &Shared, slices: &[IoSlice<'_>], taken: Taken) -> io::Result<usi
         Taken::Broken => return Err(io::ErrorKind::BrokenPipe.into()),
     };
     model.accept(n);
+    model.cost += n.saturating_sub(CALL_COST);
     Ok(n)
 }
 
@@ -398,9 +436,10 @@ fn explain(model: &Model, flushed: &Flushed) {
             let row = model.asked.iter().rev().take_while(idle_calls);
             let empty = row.filter(|answer| **answer == Answer::Empty).count();
             assert!(
-                model.accepted >= model.budget || empty >= EMPTY_ANSWERS,
-                "paused after {} of {} bytes and {empty} answers without any",
+                model.cost >= model.budget || empty >= EMPTY_ANSWERS,
+                "paused after {} bytes, a cost of {} of {}, and {empty} answers without any",
                 model.accepted,
+                model.cost,
                 model.budget
             );
         }
@@ -536,7 +575,7 @@ proptest! {
         }
         let total: usize = sizes.iter().map(|(size, _)| size).sum();
         let mut writes = Vec::new();
-        let (written, flushed) = rig.queue.flush(1 << 20, &mut rig.spare, &mut socket(|slices| {
+        let (written, flushed) = rig.queue.flush_all(1 << 20, &mut rig.spare, &mut socket(|slices| {
             writes.push(slices.iter().map(|slice| slice.len()).collect::<Vec<_>>());
             Ok(slices.iter().map(|slice| slice.len()).sum())
         }));
@@ -549,7 +588,7 @@ proptest! {
 /// The slices of each write, when the socket takes everything.
 fn writes(queue: &mut Outgoing) -> Vec<Vec<usize>> {
     let mut writes = Vec::new();
-    let (_, flushed) = queue.flush(
+    let (_, flushed) = queue.flush_all(
         usize::MAX,
         &mut Spare::default(),
         &mut socket(|slices| {
@@ -562,7 +601,7 @@ fn writes(queue: &mut Outgoing) -> Vec<Vec<usize>> {
 }
 
 fn push(queue: &mut Outgoing, len: usize) {
-    queue.push(vec![b'x'; len].into(), &mut Spare::default());
+    queue.push(&mut vec![b'x'; len].into(), &mut Spare::default());
 }
 
 #[test]
@@ -593,7 +632,11 @@ fn what_a_producer_gave_leaves_with_the_bytes_before_it() {
     push(&mut queue, 7);
     queue.push_producer(Box::new(Bytes::from(vec![b'y'; 500])));
     push(&mut queue, 9);
-    assert_eq!(writes(&mut queue), [vec![7, 500], vec![9]]);
+    assert_eq!(writes(&mut queue), [[7 + 500, 9]]);
+    push(&mut queue, 7);
+    queue.push_producer(Box::new(Bytes::from(vec![b'y'; GATHERED_MAX + 1])));
+    push(&mut queue, 9);
+    assert_eq!(writes(&mut queue), [vec![7, GATHERED_MAX + 1], vec![9]]);
 }
 
 #[test]
@@ -617,8 +660,8 @@ fn large_bytes_are_sent_from_where_they_are_and_small_ones_from_a_copy() {
     for (len, shared) in [(COPIED_MAX, false), (COPIED_MAX + 1, true)] {
         let mut queue = Outgoing::default();
         let bytes = Bytes::from(vec![b'x'; len]);
-        queue.push(bytes.clone(), &mut Spare::default());
-        queue.flush(
+        queue.push(&mut bytes.clone(), &mut Spare::default());
+        queue.flush_all(
             1,
             &mut Spare::default(),
             &mut socket(|slices| {
@@ -639,7 +682,7 @@ fn a_cleared_queue_keeps_its_buffer_and_gives_others_the_rest() {
     queue.copy(b"other bytes", &mut spare);
     assert_eq!(queue.copies().as_ptr(), address);
     // Large bytes begin a segment of their own, and close the buffer before them.
-    queue.push(Bytes::from(vec![b'x'; COPIED_MAX + 1]), &mut spare);
+    queue.push(&mut Bytes::from(vec![b'x'; COPIED_MAX + 1]), &mut spare);
     assert!(spare.0.is_empty());
     queue.clear(&mut spare);
     let mut other = Outgoing::default();
@@ -650,24 +693,27 @@ fn a_cleared_queue_keeps_its_buffer_and_gives_others_the_rest() {
 #[test]
 fn a_producer_whose_piece_is_sent_has_let_go_of_it_when_it_is_asked_again() {
     /// Can reuse its memory only if nobody else holds it.
-    struct Reusing(Option<Bytes>, usize);
+    struct Reusing(usize, Option<Bytes>, usize);
     impl Producer for Reusing {
         fn more(&mut self) -> io::Result<Produced> {
-            if let Some(last) = self.0.take() {
+            if let Some(last) = self.1.take() {
                 assert!(last.is_unique(), "the queue still holds the last piece");
             }
-            self.1 += 1;
-            if self.1 > 3 {
+            self.2 += 1;
+            if self.2 > 3 {
                 return Ok(Produced::Done);
             }
-            let piece = Bytes::from(vec![b'x'; 100]);
-            self.0 = Some(piece.clone());
+            let piece = Bytes::from(vec![b'x'; self.0]);
+            self.1 = Some(piece.clone());
             Ok(Produced::Data(piece))
         }
     }
-    let mut queue = Outgoing::default();
-    queue.push_producer(Box::new(Reusing(None, 0)));
-    assert_eq!(writes(&mut queue), [[100], [100], [100]]);
+    let large = GATHERED_MAX + 1;
+    for (len, expected) in [(100, vec![vec![300]]), (large, vec![vec![large]; 3])] {
+        let mut queue = Outgoing::default();
+        queue.push_producer(Box::new(Reusing(len, None, 0)));
+        assert_eq!(writes(&mut queue), expected);
+    }
 }
 
 #[test]
@@ -683,8 +729,11 @@ fn a_producer_of_nothing_but_empty_pieces_does_not_hold_up_the_loop() {
     let mut queue = Outgoing::default();
     queue.push_producer(Box::new(Nothing(Rc::clone(&asked))));
     let mut spare = Spare::default();
-    let (written, flushed) =
-        queue.flush(1, &mut spare, &mut socket(|_| panic!("nothing to write")));
+    let (written, flushed) = queue.flush_all(
+        1 << 20,
+        &mut spare,
+        &mut socket(|_| panic!("nothing to write")),
+    );
     assert_eq!(written, 0);
     assert!(matches!(flushed, Flushed::Paused));
     assert_eq!(asked.get(), EMPTY_ANSWERS);
@@ -766,7 +815,7 @@ fn a_file_of_up_to_sixteen_kib_is_read_and_a_larger_one_sent_from_where_it_is() 
     push_file(&mut queue, &vec![b'f'; LARGE]);
     push_file(&mut queue, b"small");
     push(&mut queue, 9);
-    let (written, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    let (written, flushed) = queue.flush_all(usize::MAX, &mut Spare::default(), &mut sink);
     assert!(matches!(flushed, Flushed::Empty));
     assert_eq!(written, 7 + LARGE - 1 + LARGE + 5 + 9);
     let read = (7 + LARGE - 1, None);
@@ -797,10 +846,10 @@ fn a_small_file_behind_many_bytes_is_read_when_they_are_nearly_sent() {
     push_file(&mut queue, b"small");
     let mut spare = Spare::default();
     let mut sink = Sending::new(vec![Taken::UpTo(1_000), Taken::WouldBlock]);
-    queue.flush(usize::MAX, &mut spare, &mut sink);
+    queue.flush_all(usize::MAX, &mut spare, &mut sink);
     assert_eq!(queue.len(), NEARLY_SENT);
     let mut sink = Sending::new(vec![Taken::UpTo(1), Taken::WouldBlock]);
-    queue.flush(usize::MAX, &mut spare, &mut sink);
+    queue.flush_all(usize::MAX, &mut spare, &mut sink);
     assert_eq!(queue.len(), NEARLY_SENT - 1 + 5);
 }
 
@@ -814,11 +863,11 @@ fn the_block_of_a_file_is_kept_for_others_however_the_file_ends() {
         queue.push_file(FilePart::new(file, ..).unwrap(), &mut spare);
         let answers = vec![Taken::UpTo(1_000), Taken::WouldBlock];
         let mut sink = Refusing(Sending::new(answers), io::ErrorKind::Unsupported, 0);
-        queue.flush(usize::MAX, &mut spare, &mut sink);
+        queue.flush_all(usize::MAX, &mut spare, &mut sink);
         assert!(spare.0.is_empty());
         if cut {
             twin.set_len(0).unwrap();
-            queue.flush(usize::MAX, &mut spare, &mut sink);
+            queue.flush_all(usize::MAX, &mut spare, &mut sink);
         } else {
             queue.clear(&mut spare);
         }
@@ -835,12 +884,12 @@ fn a_write_is_told_whether_a_file_follows_at_once() {
         push_file(&mut queue, &vec![b'f'; if small { 9 } else { LARGE }]);
     }
     push(&mut queue, 5000);
-    queue.push_producer(Box::new("produced"));
+    queue.push_producer(Box::new(vec![b'p'; GATHERED_MAX + 1]));
     push_file(&mut queue, &[b'f'; LARGE]);
     push(&mut queue, 5000);
     push(&mut queue, 5000);
     push_file(&mut queue, &[b'f'; LARGE]);
-    let (_, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    let (_, flushed) = queue.flush_all(usize::MAX, &mut Spare::default(), &mut sink);
     assert!(matches!(flushed, Flushed::Empty));
     let writes: Vec<_> = sink.calls.iter().filter(|call| call.1.is_none()).collect();
     assert_eq!(writes.len(), 3);
@@ -850,7 +899,7 @@ fn a_write_is_told_whether_a_file_follows_at_once() {
     push(&mut queue, 7);
     push_file(&mut queue, &[b'f'; LARGE]);
     let mut sink = Refusing(Sending::new(Vec::new()), io::ErrorKind::Unsupported, 0);
-    queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    queue.flush_all(usize::MAX, &mut Spare::default(), &mut sink);
     assert_eq!(sink.0.more, [true, false]);
 }
 
@@ -859,12 +908,14 @@ fn what_is_sent_of_a_file_is_cut_to_the_budget() {
     let mut queue = Outgoing::default();
     push(&mut queue, 10);
     push_file(&mut queue, &vec![b'f'; 10 * LARGE]);
+    // The write counts as a whole call, and so does what little the file lets go first.
+    let budget = LARGE + 2 * CALL_COST;
     let mut sink = Sending::new(vec![Taken::All, Taken::UpTo(100)]);
-    let (written, flushed) = queue.flush(LARGE, &mut Spare::default(), &mut sink);
+    let (written, flushed) = queue.flush_all(budget, &mut Spare::default(), &mut sink);
     assert!(matches!(flushed, Flushed::Paused), "{flushed:?}");
-    assert_eq!(written, LARGE);
-    let rest = LARGE - 10;
-    let expected = [(10, None), (rest, Some(0)), (rest - 100, Some(100))];
+    assert_eq!(written, 10 + 100 + LARGE);
+    let first = LARGE + CALL_COST;
+    let expected = [(10, None), (first, Some(0)), (LARGE, Some(100))];
     assert_eq!(sink.calls, expected);
     assert!(queue.can_flush() && !queue.is_empty());
 }
@@ -875,7 +926,7 @@ fn the_end_of_a_file_is_not_left_over_for_a_few_bytes_of_budget() {
         let mut queue = Outgoing::default();
         push_file(&mut queue, &vec![b'f'; LARGE + over]);
         let mut sink = Sending::new(Vec::new());
-        let (written, _) = queue.flush(LARGE, &mut Spare::default(), &mut sink);
+        let (written, _) = queue.flush_all(LARGE, &mut Spare::default(), &mut sink);
         assert_eq!(written, LARGE + over - rest);
         assert_eq!(sink.calls.len(), 1);
     }
@@ -887,7 +938,7 @@ fn a_short_answer_is_followed_by_another_call_until_the_socket_would_block() {
     push_file(&mut queue, &vec![b'f'; 3 * LARGE]);
     let answers = vec![Taken::Interrupted, Taken::UpTo(500), Taken::WouldBlock];
     let mut sink = Sending::new(answers);
-    let (written, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    let (written, flushed) = queue.flush_all(usize::MAX, &mut Spare::default(), &mut sink);
     assert!(matches!(flushed, Flushed::Blocked), "{flushed:?}");
     assert_eq!(written, 500);
     let offsets: Vec<_> = sink.calls.iter().map(|call| call.1).collect();
@@ -899,7 +950,7 @@ fn a_socket_that_breaks_under_a_file_fails_the_flush() {
     let mut queue = Outgoing::default();
     push_file(&mut queue, &vec![b'f'; LARGE]);
     let mut sink = Sending::new(vec![Taken::Broken]);
-    let (_, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    let (_, flushed) = queue.flush_all(usize::MAX, &mut Spare::default(), &mut sink);
     let Flushed::Failed(error) = flushed else {
         panic!("{flushed:?}");
     };
@@ -940,7 +991,7 @@ fn a_file_the_system_does_not_send_is_read_in_blocks_from_where_it_got_to() {
             push_file(&mut queue, &bytes);
             push(&mut queue, 3);
             let mut sink = Refusing(Sending::new(Vec::new()), kind, first);
-            let (_, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+            let (_, flushed) = queue.flush_all(usize::MAX, &mut Spare::default(), &mut sink);
             assert!(matches!(flushed, Flushed::Empty), "{flushed:?}");
             let rest = bytes.len() - first - 2 * FILE_BLOCK;
             assert!(sink.0.received == [&bytes[..], b"xxx"].concat());
@@ -972,7 +1023,7 @@ fn a_file_that_ends_early_fails_in_its_place_without_spinning() {
         let sending = Sending::new(Vec::new());
         let kind = io::ErrorKind::Unsupported;
         let mut sink = Refusing(sending, kind, if by_system { usize::MAX } else { 0 });
-        let (written, flushed) = queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+        let (written, flushed) = queue.flush_all(usize::MAX, &mut Spare::default(), &mut sink);
         assert_eq!(written, 53);
         let Flushed::ProducerFailed(error) = flushed else {
             panic!("{flushed:?}");
@@ -994,7 +1045,7 @@ fn what_is_left_of_a_file_is_handed_back_behind_what_was_read_of_it() {
     push(&mut queue, 3);
     let answers = vec![Taken::UpTo(1_000), Taken::WouldBlock];
     let mut sink = Refusing(Sending::new(answers), io::ErrorKind::Unsupported, 0);
-    queue.flush(usize::MAX, &mut Spare::default(), &mut sink);
+    queue.flush_all(usize::MAX, &mut Spare::default(), &mut sink);
     let mut unsent = queue.into_unsent();
     assert_eq!(unsent.len(), 3);
     let mut rest = Vec::new();
@@ -1048,7 +1099,7 @@ proptest! {
             let from = expected.len() as u32;
             let bytes: Vec<u8> = (from..from + len as u32).map(|n| (n / 3) as u8 ^ (n >> 8) as u8).collect();
             match piece {
-                Piece::Push(_) => queue.push(bytes.clone().into(), &mut spare),
+                Piece::Push(_) => queue.push(&mut bytes.clone().into(), &mut spare),
                 Piece::Copy(_) => queue.copy(&bytes, &mut spare),
                 Piece::Producer(_) => queue.push_producer(Box::new(bytes.clone())),
                 Piece::File(_) => push_file(&mut queue, &bytes),
@@ -1062,7 +1113,7 @@ proptest! {
             prop_assert!(queue.can_flush());
             sink.2 = if by_system { usize::MAX } else { 0 };
             let before = sink.0.received.len();
-            let (written, flushed) = queue.flush(budget, &mut spare, &mut sink);
+            let (written, flushed) = queue.flush_all(budget, &mut spare, &mut sink);
             prop_assert_eq!(written, sink.0.received.len() - before);
             prop_assert!(
                 matches!(flushed, Flushed::Empty | Flushed::Blocked | Flushed::Paused),

@@ -1,6 +1,6 @@
 //! [`ChainProducer`]: several producers in turn.
 
-use std::{collections::VecDeque, fmt, io};
+use std::{any::Any, collections::VecDeque, fmt, io, mem};
 
 use super::{Produced, Producer};
 
@@ -9,6 +9,9 @@ use super::{Produced, Producer};
 /// Pushing them one by one sends the same. A chain is for another producer around them all, such as a
 /// [`HookedProducer`](crate::HookedProducer) that counts a whole reply. Each producer is dropped at its end. At an
 /// error those behind it are dropped unasked.
+///
+/// A chain that is added to a chain is taken apart: however deep chains are nested, they are one list. Every other
+/// producer around a producer is a call within a call, so a nesting of some ten thousand exhausts the stack.
 ///
 /// *Memory*: that of the producers left.
 ///
@@ -36,8 +39,22 @@ impl ChainProducer {
     }
 
     /// Adds `producer` at the end.
-    pub fn push(&mut self, producer: impl Producer + 'static) {
-        self.producers.push_back(Box::new(producer));
+    pub fn push<P: Producer + 'static>(&mut self, producer: P) {
+        let mut producer = Some(producer);
+        if let Some(Some(chain)) = (&mut producer as &mut dyn Any).downcast_mut::<Option<Self>>() {
+            let mut added = mem::take(&mut chain.producers);
+            // The shorter list is moved, so that building a chain from either end is linear.
+            if self.producers.len() < added.len() {
+                while let Some(first) = self.producers.pop_back() {
+                    added.push_front(first);
+                }
+                self.producers = added;
+            } else {
+                self.producers.append(&mut added);
+            }
+        } else if let Some(producer) = producer {
+            self.producers.push_back(Box::new(producer));
+        }
     }
 
     /// Adds `producer` at the end and returns the chain.
@@ -128,6 +145,28 @@ mod tests {
             .with(script([data("a"), failure()]))
             .with("never");
         assert_eq!(answers(chain), ["a", "|broken"]);
+    }
+
+    /// The test's thread has a stack of 2 MiB.
+    #[test]
+    fn chains_in_chains_are_one_list_whichever_way_they_are_nested() {
+        const DEPTH: usize = if cfg!(miri) { 100 } else { 100_000 };
+        let nestings: [fn(ChainProducer) -> ChainProducer; 2] = [
+            |inner| ChainProducer::new().with(inner).with("x"),
+            |inner| ChainProducer::new().with("x").with(inner),
+        ];
+        for nest in nestings {
+            let deep = || (0..DEPTH).fold(ChainProducer::new(), |inner, _| nest(inner));
+            drop(deep());
+            let mut chain = deep();
+            for _ in 0..DEPTH {
+                assert_eq!(chain.more().unwrap(), Produced::Data("x".into()));
+            }
+            assert_eq!(chain.more().unwrap(), Produced::Done);
+        }
+        let inner = ChainProducer::new().with("b").with("c");
+        let chain = ChainProducer::new().with("a").with(inner).with("d");
+        assert_eq!(answers(chain), ["a", "b", "c", "d", "."]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use bytes::BytesMut;
 
-use super::{BLOCK, Fused, Produced, Producer};
+use super::{BLOCK, Fused, LARGEST_BLOCK, Produced, Producer};
 
 /// Joins the small pieces of a producer into larger ones of up to 64 KiB.
 ///
@@ -45,9 +45,10 @@ impl<P: Producer> CoalescingProducer<P> {
         }
     }
 
-    /// Sets the limit in bytes. 0 counts as 1; with both every piece is passed on as it is.
+    /// Sets the limit in bytes. 0 counts as 1; with both every piece is passed on as it is. More than 16 MiB counts as
+    /// 16 MiB.
     pub fn with_limit(mut self, bytes: usize) -> Self {
-        self.limit = bytes.max(1);
+        self.limit = bytes.clamp(1, LARGEST_BLOCK);
         self
     }
 
@@ -112,6 +113,12 @@ mod tests {
     fn pieces_are_joined_as_long_as_they_fit() {
         let pieces = ["ab", "cd", "ef", "ghij", "k", "l"].map(data).into();
         assert_eq!(coalescing(5, pieces), ["abcd", "ef", "ghijk", "l", "."]);
+    }
+
+    #[test]
+    fn a_limit_beyond_any_memory_counts_as_the_largest_block() {
+        let steps = vec![data("a"), data("b")];
+        assert_eq!(coalescing(usize::MAX, steps), ["ab", "."]);
     }
 
     #[test]

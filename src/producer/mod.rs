@@ -25,10 +25,17 @@ pub use self::{
 
 /// The largest piece of a stock producer, unless set otherwise.
 const BLOCK: usize = 64 * 1024;
+/// The largest block that can be set: a larger one only makes the others wait.
+const LARGEST_BLOCK: usize = 16 * 1024 * 1024;
 
 /// A source of outgoing bytes. It is asked for more only when its last piece is nearly sent.
 ///
-/// So memory stays flat: a file of 10 GB is sent through one or two blocks of 64 KiB, at the peer's pace.
+/// So memory stays flat: a file of 10 GB is sent through one or two blocks of 64 KiB, at the peer's pace. Pieces of up
+/// to 8 KiB are copied into one buffer, of up to 64 KiB, and leave together.
+///
+/// A producer around another one is a call within a call, and its drop is a drop within a drop: do not nest thousands of
+/// them. A [`ChainProducer`] in a [`ChainProducer`] is no nesting.
+///
 /// [`Channel::push_with_producer`](crate::Channel::push_with_producer) takes these:
 ///
 /// - [`Bytes`], `Vec<u8>`, `String`, `&'static str` and `&'static [u8]`, which give all their bytes at once and without

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use super::{BLOCK, Produced, Producer};
+use super::{BLOCK, LARGEST_BLOCK, Produced, Producer};
 
 /// Gives the bytes of a reader, in blocks of 64 KiB.
 ///
@@ -71,9 +71,9 @@ impl<R: Read> ReaderProducer<R> {
         }
     }
 
-    /// Sets the length of a block in bytes. 0 counts as 1.
+    /// Sets the length of a block in bytes. 0 counts as 1, and more than 16 MiB as 16 MiB.
     pub fn with_block_size(mut self, bytes: usize) -> Self {
-        self.block_size = bytes.max(1);
+        self.block_size = bytes.clamp(1, LARGEST_BLOCK);
         self
     }
 

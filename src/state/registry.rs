@@ -54,6 +54,8 @@ pub struct Registry {
     pub(crate) ready: Vec<ChannelId>,
     /// Channels changed from outside their own callbacks, to be visited at the end of the turn.
     pub(crate) touched: Vec<ChannelId>,
+    /// Channels that have used some of their write budget in this turn.
+    pub(crate) spenders: Vec<ChannelId>,
     /// The channel being visited, or [`ChannelId::NONE`].
     pub(crate) visiting: ChannelId,
     pub(crate) cork: Cork,
@@ -99,6 +101,7 @@ impl Registry {
             listeners: 0,
             ready: Vec::new(),
             touched: Vec::new(),
+            spenders: Vec::new(),
             visiting: ChannelId::NONE,
             cork: Cork::none(),
             timers: Timers::new(serial),

@@ -13,7 +13,7 @@ use crate::{
         io::{Io, Role},
         readiness::Readiness,
     },
-    outgoing::Outgoing,
+    outgoing::{CALL_COST, Outgoing},
     state::{
         dispatcher::Dispatcher,
         flags::{Flags, Peer},
@@ -33,6 +33,8 @@ pub(crate) struct Slot {
     pub(crate) readiness: Readiness,
     /// Callbacks in a row that did nothing (R3b).
     pub(crate) idle_calls: u16,
+    /// What its flushes of this turn have cost, in units of [`CALL_COST`].
+    pub(crate) spent: u16,
     pub(crate) io: Io,
     /// Absent while one of its callbacks runs, and once none can follow.
     pub(crate) dispatcher: Option<Box<dyn Dispatcher>>,
@@ -66,6 +68,7 @@ impl Slot {
             unread: None,
             readiness: Readiness::default(),
             idle_calls: 0,
+            spent: 0,
             active_at: now,
             timer: None,
             bytes_in: 0,
@@ -129,6 +132,19 @@ impl Slot {
     /// Whether an error concerns one of many peers, and not this socket.
     pub(crate) fn outlives_errors(&self) -> bool {
         matches!(self.io.role(), Role::Listener | Role::Datagram)
+    }
+
+    /// What is left in this turn of the write budget.
+    pub(crate) fn budget_left(&self, budget: usize) -> usize {
+        budget.saturating_sub(usize::from(self.spent).saturating_mul(CALL_COST))
+    }
+
+    /// Counts what a flush has cost. True if that is the first in this turn.
+    pub(crate) fn spend(&mut self, cost: usize) -> bool {
+        let first = self.spent == 0;
+        let units = u16::try_from(cost.div_ceil(CALL_COST)).unwrap_or(u16::MAX);
+        self.spent = self.spent.saturating_add(units);
+        first && cost > 0
     }
 
     /// Whether a flush would do anything.

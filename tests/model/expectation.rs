@@ -31,6 +31,9 @@ pub fn take() -> Model {
     MODEL.take().expect("a case is running")
 }
 
+/// What a producer in the queue counts for, as the documentation of `push_with_producer` says.
+const PRODUCER_WEIGHT: usize = 512;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     In,
@@ -118,6 +121,8 @@ pub struct Link {
     /// Bytes written by earlier channels of this socket.
     pub base_out: usize,
     pub producers: usize,
+    /// Those of them that `detach` gave out and that are not queued again.
+    pub handed_out: usize,
     pub parked: bool,
     /// Errors of producers that `handle_error` has not been given.
     failures: Vec<(String, usize)>,
@@ -163,6 +168,7 @@ impl Link {
             left_with_socket: None,
             base_out: 0,
             producers: 0,
+            handed_out: 0,
             parked: false,
             failures: Vec::new(),
             congested: false,
@@ -223,6 +229,11 @@ impl Link {
         self.spec.reads == Reads::Deaf
     }
 
+    /// What the queue counts for against watermarks and bound.
+    pub fn weight(&self, view: View) -> usize {
+        view.outgoing + (self.producers - self.handed_out) * PRODUCER_WEIGHT
+    }
+
     /// The socket was given to a new channel.
     pub fn start_again(&mut self, id: ChannelId, born: usize, written: usize) {
         if self.is_attempt() {
@@ -239,6 +250,7 @@ impl Link {
         self.idle = false;
         self.congested = false;
         self.overflown = false;
+        self.handed_out = self.producers;
         self.this_turn.clear();
         self.left_with_socket = None;
     }
@@ -606,14 +618,14 @@ impl Model {
 
     // ---- bytes
 
-    /// A push of `n` bytes, the queue having `before`: whether it is taken.
-    pub fn takes(&mut self, link: usize, n: usize, view: View) -> bool {
+    /// A push of `n` bytes and of `producers`, onto what `view` shows: whether it is taken.
+    pub fn takes(&mut self, link: usize, n: usize, producers: usize, view: View) -> bool {
         let (high, max) = (self.setup.high, self.setup.max_outgoing);
         let l = &mut self.links[link];
         if l.closed || l.closing || l.shut || view.reset || l.is_listener() {
             return false;
         }
-        let len = view.outgoing + n;
+        let len = l.weight(view) + n + producers * PRODUCER_WEIGHT;
         if len > max || l.overflown {
             l.overflown = true;
             return false;
@@ -1003,7 +1015,7 @@ impl Model {
             if l.overflown {
                 owes("OutgoingFull was not told".into());
             }
-            if l.congested && !l.closing && view.outgoing <= self.setup.low {
+            if l.congested && !l.closing && l.weight(view) <= self.setup.low {
                 owes("handle_drain has not come".into());
             }
             if l.parked && self.finishing {

@@ -637,7 +637,7 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
     match what {
         What::Push(n) | What::Write(n) => {
             let from = model(|m| m.links[link].expected);
-            let taken = model(|m| m.takes(link, *n, view));
+            let taken = model(|m| m.takes(link, *n, 0, view));
             let data = bytes(link, Direction::Out, from, *n);
             if matches!(what, What::Push(_)) {
                 channel.push(data);
@@ -853,13 +853,16 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
                 Unsent::Bytes(bytes) => {
                     // They were counted when they were pushed first.
                     model(|m| {
-                        m.takes(link, bytes.len(), view);
+                        m.takes(link, bytes.len(), 0, view);
                         m.links[link].expected -= bytes.len();
                     });
                     channel.push(bytes);
                 }
                 Unsent::Producer(producer) => {
-                    model(|m| m.takes(link, 0, view));
+                    model(|m| {
+                        m.takes(link, 0, 1, view);
+                        m.links[link].handed_out -= 1;
+                    });
                     channel.push_with_producer(producer);
                 }
                 Unsent::File(_) => unreachable!("no file is pushed"),
@@ -972,7 +975,7 @@ impl Producer for Made {
 }
 
 fn push_producer(channel: &mut Channel<'_>, link: usize, plan: &Plan, view: View) {
-    let taken = model(|m| m.takes(link, 0, view));
+    let taken = model(|m| m.takes(link, 0, 1, view));
     let (at, before) = model(|m| {
         let l = &mut m.links[link];
         let at = l.expected;

@@ -238,6 +238,7 @@ impl Chaos {
                     model.high = self.random.next(20_000) as usize;
                     model.low = model.high / 2;
                     channel.set_watermarks(model.low, model.high);
+                    model.congested |= model.queued > model.high;
                 }
                 8 => {
                     model.max = 3000 + self.random.next(60_000) as usize;

@@ -205,15 +205,25 @@ fn a_small_file_behind_a_producer_leaves_with_what_follows() {
         .unwrap();
     settle(&mut reactor);
     let mut channel = reactor.channel(id).unwrap();
-    channel.push_with_producer("produced");
+    // Too long to be gathered.
+    let produced = vec![b'p'; 10_000];
+    channel.push_with_producer(produced.clone());
     channel.push_file(whole(file(b"file")));
     channel.push(" pushed");
     settle(&mut reactor);
-    let mut received = [0; 100];
+    let mut received = [0; 20_000];
     let n = theirs.read(&mut received).unwrap();
-    assert_eq!(received[..n], b"produced"[..]);
+    assert!(received[..n] == produced);
     let n = theirs.read(&mut received).unwrap();
     assert_eq!(received[..n], b"file pushed"[..]);
+
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push_with_producer("produced ");
+    channel.push_file(whole(file(b"file")));
+    channel.push(" pushed");
+    settle(&mut reactor);
+    let n = theirs.read(&mut received).unwrap();
+    assert_eq!(received[..n], b"produced file pushed"[..]);
 }
 
 #[test]
@@ -518,15 +528,16 @@ fn a_file_pushed_after_close_when_done_is_dropped_and_an_empty_one_is_nothing() 
 
 /// Whoever queues files at the peer's request can stop while there are enough of them.
 #[test]
-fn what_is_left_in_files_counts_for_the_watermarks_and_for_nothing_else() {
+fn what_is_left_in_files_counts_for_the_watermarks_and_for_the_bound_only_that_they_wait() {
+    const WAITING: usize = 512;
     let mut reactor = reactor();
     let (ours, mut theirs) = tcp_pair();
     let trace = Trace::new();
     let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
     settle(&mut reactor);
     let mut channel = reactor.channel(id).unwrap();
-    channel.set_watermarks(LARGE, 2 * LARGE);
-    channel.set_max_outgoing(1024);
+    channel.set_watermarks(LARGE, 2 * (LARGE + WAITING));
+    channel.set_max_outgoing(2 * WAITING + 1);
     let bytes = content(5, LARGE);
     channel.push_file(whole(file(&bytes)));
     channel.push_file(whole(file(&bytes)));

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{Channel, ChannelId, Dispatcher, Produced, Producer, Reactor, State, from_fn};
+use asynchat::{
+    Channel, ChannelId, Dispatcher, Produced, Producer, Reactor, Result, State, from_fn,
+};
 use bytes::Bytes;
 use util::{
     Log, Recorder, Trace,
@@ -188,6 +190,110 @@ fn many_pushes_of_one_visit_are_one_system_call() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn small_pieces_of_a_producer_leave_in_as_few_writes_as_large_ones() {
+    if write_calls().is_none() {
+        eprintln!("skipped: this kernel does not count system calls");
+        return;
+    }
+    let mut reactor = reactor();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut source = Recorder::new(&Trace::new());
+    source.readable = false;
+    let id = reactor.register(writer, source).unwrap();
+    settle(&mut reactor);
+    let pieces = (0..1000).map(|_| Ok(Produced::Data(vec![b'x'; 20].into())));
+    let (script, _) = Script::new(pieces.collect());
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push("before ");
+    channel.push_with_producer(script);
+    channel.push(" after");
+    let before = write_calls();
+    turns(&mut reactor, 3);
+    assert_eq!(write_calls(), before.map(|calls| calls + 1));
+    let mut buf = vec![0; 1 << 16];
+    assert_eq!(reader.read(&mut buf).unwrap(), 7 + 20_000 + 6);
+}
+
+/// A call takes its time, however little comes of it: the others wait for it all the same.
+#[test]
+fn the_write_budget_counts_calls_as_well_as_bytes() {
+    for (size, most) in [(1, 4 * 1024), (20, 20 * 4 * 1024), (9_000, 128 * 9_000)] {
+        let mut reactor = reactor();
+        // TCP joins what is written in small pieces, so the socket is not what stops.
+        let (ours, mut theirs) = tcp_pair();
+        let id = reactor
+            .register(ours, Recorder::new(&Trace::new()))
+            .unwrap();
+        settle(&mut reactor);
+        let given = Rc::new(Cell::new(0));
+        reactor.channel(id).unwrap().push_with_producer(Endless {
+            size,
+            given: given.clone(),
+        });
+        theirs.set_nonblocking(true).unwrap();
+        let mut buf = vec![0; 1 << 20];
+        for turn in 1..5 {
+            reactor.turn(Some(Duration::ZERO)).unwrap();
+            // One answer more finds the end of the producer in the turn of its last byte.
+            let most = turn * (most + size);
+            assert!(given.get() <= most, "{size}: {} of {most}", given.get());
+            while theirs.read(&mut buf).is_ok() {}
+        }
+        assert!(given.get() > 0);
+    }
+}
+
+#[test]
+fn a_turn_sends_one_write_budget_however_often_it_flushes() {
+    const BUDGET: usize = 16 * 1024;
+    let mut reactor = Reactor::builder()
+        .write_budget(BUDGET)
+        .watermarks(0, 10)
+        .propagate_panics(true)
+        .build()
+        .unwrap();
+    let trace = Trace::new();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut recorder = Recorder::new(&trace);
+    let mut drains = 0;
+    recorder.on_drain = Some(Box::new(move |channel: &mut Channel<'_>| {
+        drains += 1;
+        if drains == 1 {
+            channel.push(vec![b'd'; BUDGET]);
+        }
+        Ok(())
+    }));
+    let id = reactor.register(ours, recorder).unwrap();
+    settle(&mut reactor);
+    let push = |reactor: &mut Reactor| {
+        reactor.channel(id).unwrap().push(vec![b'x'; BUDGET]);
+    };
+    // Its own visit flushes, then drains; what a timer pushes is flushed when the turn ends.
+    push(&mut reactor);
+    theirs.write_all(b"!").unwrap();
+    reactor.call_later(Duration::ZERO, move |registry| {
+        registry
+            .channel(id)
+            .ok_or("closed")?
+            .push(vec![b't'; BUDGET]);
+        Ok(())
+    });
+    reactor.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(trace.count("read:1"), 1);
+    assert_eq!(trace.count("drain"), 1);
+    assert_eq!(reactor.stats().bytes_out, BUDGET as u64);
+    reactor.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(reactor.stats().bytes_out, 3 * BUDGET as u64);
+    let mut received = vec![0; 3 * BUDGET];
+    theirs.read_exact(&mut received).unwrap();
+    // The whole budget is there again in the next turn.
+    push(&mut reactor);
+    reactor.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(reactor.stats().bytes_out, 4 * BUDGET as u64);
+}
+
 #[test]
 fn an_empty_push_is_nothing() {
     let mut reactor = reactor();
@@ -320,7 +426,7 @@ fn a_push_after_the_end_is_dropped_with_a_debug_line() {
             .all(|line| line.starts_with("DEBUG asynchat::channel: ")),
         "{lines:?}"
     );
-    assert_eq!(read_to_end(&mut reactor, &mut theirs), b"");
+    assert_eq!(read_to_end(&mut reactor, &mut theirs), b"said");
 }
 
 #[test]
@@ -693,6 +799,69 @@ fn above_the_high_mark_a_channel_is_congested_and_drains_once() {
 }
 
 #[test]
+fn watermarks_set_from_outside_hold_for_what_is_queued_already() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (ours, _theirs) = narrow_unix_pair();
+    let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
+    let mut channel = reactor.channel(id).unwrap();
+    channel.set_watermarks(0, 10);
+    channel.push(vec![0; 1 << 20]);
+    settle(&mut reactor);
+    assert!(reactor.channel(id).unwrap().is_congested());
+    reactor
+        .channel(id)
+        .unwrap()
+        .set_watermarks(1 << 20, 2 << 20);
+    settle(&mut reactor);
+    assert_eq!(trace.count("drain"), 1);
+    let mut channel = reactor.channel(id).unwrap();
+    assert!(!channel.is_congested());
+    channel.set_watermarks(0, 10);
+    assert!(channel.is_congested());
+}
+
+/// What was to drain is gone, and nothing can take its place.
+#[test]
+fn a_queue_dropped_by_a_reset_does_not_drain() {
+    /// Reads so little at a time that input is left when a write finds the connection broken.
+    struct Sipping(Trace);
+    impl Dispatcher for Sipping {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            if channel.recv(&mut [0; 1])? > 0 {
+                self.0.add("read");
+            }
+            Ok(())
+        }
+        fn handle_drain(&mut self, _: &mut Channel<'_>) -> Result {
+            self.0.add("drain");
+            Ok(())
+        }
+        fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+            assert!(channel.is_reset() && !channel.is_congested());
+            self.0.add("close");
+            Ok(())
+        }
+    }
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (ours, mut theirs) = narrow_tcp_pair();
+    let id = reactor.register(ours, Sipping(trace.clone())).unwrap();
+    settle(&mut reactor);
+    let mut channel = reactor.channel(id).unwrap();
+    channel.set_watermarks(100, 1000);
+    channel.push(vec![0; 1 << 20]);
+    settle(&mut reactor);
+    assert!(reactor.channel(id).unwrap().is_congested());
+    theirs.write_all(&[b'x'; 100]).unwrap();
+    reset(theirs);
+    turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
+    assert_eq!(trace.count("drain"), 0, "{}", trace.joined());
+    assert_eq!(trace.count("read"), 100);
+    assert_eq!(trace.count("close"), 1);
+}
+
+#[test]
 fn below_the_high_mark_nothing_drains() {
     let mut reactor = reactor();
     let trace = Trace::new();
@@ -784,6 +953,39 @@ fn by_default_a_full_queue_closes_the_channel() {
     reactor.channel(id).unwrap().push(vec![0; 100_001]);
     turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
     assert_eq!(reactor.stats().errors, 1);
+}
+
+#[test]
+fn waiting_producers_count_for_the_watermarks_and_for_max_outgoing() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (id, mut theirs) = talker(&mut reactor, &trace);
+    let mut channel = reactor.channel(id).unwrap();
+    channel.set_watermarks(512, 2 * 512);
+    channel.set_max_outgoing(3 * 512);
+    let answers = || vec![Ok(Produced::Pending), data("x")];
+    channel.push_with_producer(Script::new(answers()).0);
+    channel.push_with_producer(Script::new(answers()).0);
+    assert!(!channel.is_congested(), "up to the high mark");
+    channel.push_with_producer(Script::new(answers()).0);
+    assert!(channel.is_congested());
+    assert_eq!(channel.outgoing_len(), 0);
+    for _ in 0..3 {
+        assert_eq!(trace.count("drain"), 0);
+        reactor.channel(id).unwrap().touch();
+        settle(&mut reactor);
+    }
+    assert_eq!(trace.joined(), "drain");
+    let mut received = [0; 10];
+    assert_eq!(theirs.read(&mut received).unwrap(), 2);
+
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push_with_producer(Script::new(answers()).0);
+    channel.push_with_producer(Script::new(answers()).0);
+    channel.push_with_producer(Script::new(answers()).0);
+    channel.push("x");
+    settle(&mut reactor);
+    assert_eq!(refusals(&trace), 1);
 }
 
 /// A producer cannot be throttled by `max_outgoing`, and need not be: it is asked as the peer reads.

@@ -160,3 +160,9 @@ fn a_file_is_sent_from_where_it_stands_with_blocks_of_its_size() {
     assert_eq!(producer.block_size, BLOCK);
     assert_eq!(collect(producer).unwrap().len(), 1 << 20);
 }
+
+#[test]
+fn a_block_beyond_any_memory_counts_as_the_largest_one() {
+    let producer = ReaderProducer::new(&b"abc"[..]).with_block_size(usize::MAX);
+    assert_eq!(answers(producer), ["abc", "."]);
+}

@@ -31,8 +31,8 @@ impl Registry {
         let (queued, pending) = slot
             .outgoing
             .as_ref()
-            .map_or((0, 0), |queue| (queue.len(), queue.pending()));
-        let len = queued + bytes;
+            .map_or((0, 0), |queue| (queue.weight(), queue.pending()));
+        let len = queued.saturating_add(bytes);
         let in_files =
             (pending - queued).saturating_add(usize::try_from(in_file).unwrap_or(usize::MAX));
         let congested = len.saturating_add(in_files) > high;
@@ -62,8 +62,18 @@ impl Registry {
     /// Changes the limits of one channel. What its callback pushes is checked against them from now on.
     pub(crate) fn change_limits(&mut self, id: ChannelId, change: impl FnOnce(&mut Limits)) {
         self.uncork();
-        if let Some(slot) = find(&mut self.slots, id) {
-            change(slot.own_limits(&self.policy));
+        let Some(slot) = find(&mut self.slots, id) else {
+            return;
+        };
+        let limits = slot.own_limits(&self.policy);
+        change(limits);
+        let limits = *limits;
+        // What is queued already may be past the new high mark, or at the new low one.
+        if slot.is_past(limits.high) {
+            slot.flags.congest();
+        }
+        if slot.has_drained(&limits) {
+            self.touch_later(id);
         }
     }
 
@@ -144,7 +154,18 @@ impl Slot {
 
     /// Whether `handle_drain` is due.
     pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
-        let pending = self.outgoing.as_ref().map_or(0, |queue| queue.pending());
-        self.flags.is_congested() && pending <= limits.low
+        self.flags.is_congested() && !self.is_past(limits.low)
+    }
+
+    /// Whether more is queued than a watermark allows.
+    pub(crate) fn is_past(&self, mark: usize) -> bool {
+        self.outgoing
+            .as_ref()
+            .is_some_and(|queue| queue.pending() > mark)
+    }
+
+    /// What counts for the bound of the queue.
+    pub(crate) fn outgoing_weight(&self) -> usize {
+        self.outgoing.as_ref().map_or(0, |queue| queue.weight())
     }
 }
