@@ -27,7 +27,7 @@ const WAKE: Token = Token(usize::MAX);
 const MOST_EVENTS: usize = 64 * 1024;
 /// Posted calls that run in one turn, so that a flood of them does not starve the channels.
 const JOBS_PER_TURN: usize = 1024;
-/// Pollers count milliseconds in 32 bits, and some take a longer wait for no limit.
+/// Pollers count milliseconds in 32 bits. Some take a longer wait for no limit, others for none at all (mio before 1.2).
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 
 /// The event loop with its channels and timers.
@@ -112,7 +112,7 @@ impl Reactor {
     /// Runs one turn, waiting at most `max_wait` for something to happen; `None` is no limit.
     ///
     /// The wait is shorter if a timer is due earlier, and zero while a channel has something to do. The poller rounds
-    /// it up to milliseconds. For a loop of your own, beside a game or a user interface:
+    /// it up to milliseconds, and a wait of more than a day ends after a day. For a loop of your own, beside a game or a user interface:
     ///
     /// ```
     /// use std::time::Duration;
@@ -173,6 +173,7 @@ impl Reactor {
         {
             return Some(Duration::ZERO);
         }
+        let max_wait = max_wait.map(|wait| wait.min(LONGEST_WAIT));
         let Some(deadline) = registry.timers.next_deadline() else {
             return max_wait;
         };
@@ -294,5 +295,24 @@ impl Drop for Reactor {
 impl fmt::Debug for Reactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.registry.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_wait_is_longer_than_pollers_can_count() {
+        let mut reactor = Reactor::new().unwrap();
+        let long = [Duration::from_millis(1 << 32), Duration::MAX];
+        for wait in long {
+            assert_eq!(reactor.wait(Some(wait)), Some(LONGEST_WAIT));
+        }
+        assert_eq!(reactor.wait(None), None);
+        reactor.call_later(Duration::MAX, |_| Ok(()));
+        for wait in [None, Some(long[0]), Some(long[1])] {
+            assert_eq!(reactor.wait(wait), Some(LONGEST_WAIT));
+        }
     }
 }

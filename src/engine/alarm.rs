@@ -13,7 +13,7 @@ use crate::{
         phase::Phase,
         registry::{Registry, Task},
     },
-    time::{SHORTEST, timer::TimerId},
+    time::{SHORTEST, later, timer::TimerId},
 };
 
 impl Registry {
@@ -50,7 +50,8 @@ impl Registry {
             Task::Every { period, mut f } => {
                 log::trace!(target: "asynchat::timer", "{timer} fires");
                 self.run_job(ErrorSource::Timer, |registry| f(registry));
-                // Missed runs are skipped, and the next one keeps to the grid.
+                // Missed runs are skipped, and the next one keeps to the grid. No sum can overflow: `call_every` bounds the
+                // period, and the runs that were skipped are no longer than the delay.
                 let now = self.now();
                 let late = now.saturating_duration_since(deadline);
                 let skipped = u32::try_from(late.as_nanos() / period.as_nanos()).unwrap_or(0);
@@ -94,11 +95,11 @@ impl Registry {
             self.timers.finish(timer);
             return;
         };
-        let due = self.clock.instant(slot.active_at) + after;
+        let due = later(self.clock.instant(slot.active_at), after);
         let next = if due > now {
             due
         } else {
-            now + after.max(SHORTEST)
+            later(now, after.max(SHORTEST))
         };
         // A stream's first callback is `handle_connect`, however long that takes.
         let greeted = matches!(slot.phase, Phase::Open);

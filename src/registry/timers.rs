@@ -6,7 +6,7 @@ use crate::{
     error::Result,
     state::registry::{Registry, Task},
     time::{
-        SHORTEST,
+        LONGEST, SHORTEST, later,
         timer::{Cancelled, TimerId},
     },
 };
@@ -36,7 +36,7 @@ use crate::{
 impl Registry {
     /// Runs `f` once, `delay` after this turn's [`now`](Self::now). O(log n) in the number of timers.
     ///
-    /// A delay of zero means the next turn. An error or panic of `f` goes to
+    /// A delay of zero means the next turn; one of more than 30 years counts as 30 years. An error or panic of `f` goes to
     /// [`Builder::on_error`](crate::Builder::on_error). `run` does not return while a timer is pending.
     pub fn call_later(
         &mut self,
@@ -57,7 +57,7 @@ impl Registry {
         period: Duration,
         f: impl FnMut(&mut Registry) -> Result + 'static,
     ) -> TimerId {
-        let period = period.max(SHORTEST);
+        let period = period.clamp(SHORTEST, LONGEST);
         let deadline = self.after(period);
         self.timers.insert(
             deadline,
@@ -106,9 +106,6 @@ impl Registry {
     }
 
     pub(crate) fn after(&self, delay: Duration) -> Instant {
-        let now = self.now();
-        // A delay past the end of time is one nobody will see the end of.
-        now.checked_add(delay)
-            .unwrap_or_else(|| now + Duration::from_secs(60 * 60 * 24 * 365 * 30))
+        later(self.now(), delay)
     }
 }
