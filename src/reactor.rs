@@ -94,15 +94,10 @@ impl Reactor {
     /// Only if the poller fails. Errors of callbacks go to their channels.
     pub fn run(&mut self) -> io::Result<()> {
         self.registry.begin_life();
-        loop {
-            if std::mem::take(&mut self.registry.stopping) {
-                break;
-            }
-            // In this order: what is posted before a hold is dropped has then arrived too.
-            if self.is_idle() && !self.has_jobs() {
-                break;
-            }
-            self.pass(None)?;
+        let mut stopped = std::mem::take(&mut self.registry.stopping);
+        // In this order: what is posted before a hold is dropped has then arrived too.
+        while !stopped && !(self.is_idle() && !self.has_jobs()) {
+            stopped = self.pass(None)?.stopped;
         }
         self.registry.note_end();
         self.registry.begin_life();
@@ -123,11 +118,16 @@ impl Reactor {
     /// while !reactor.is_idle() {
     ///     let turn = reactor.turn(Some(Duration::from_millis(16)))?;
     ///     println!("{} events, {} callbacks", turn.events, turn.callbacks);
+    ///     if turn.stopped {
+    ///         break; // somebody called `stop`
+    ///     }
     ///     // Draw a frame.
     /// }
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// [`stop`](Registry::stop), called in the turn or before it, shows as [`Turn::stopped`], once.
     ///
     /// # Errors
     /// Only if the poller fails.
@@ -157,11 +157,13 @@ impl Reactor {
             events,
             callbacks,
             timers,
+            stopped: std::mem::take(&mut self.registry.stopping),
         })
     }
 
     fn has_jobs(&self) -> bool {
-        !self.registry.jobs.is_empty() || self.registry.mailbox.has_posts()
+        let Registry { jobs, mailbox, .. } = &self.registry;
+        !jobs.is_empty() || mailbox.has_posts() || mailbox.is_stopping()
     }
 
     fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
@@ -239,11 +241,11 @@ impl Reactor {
 
     fn run_jobs(&mut self) {
         let registry = &mut self.registry;
-        registry.mailbox.take(&mut registry.jobs);
-        for _ in 0..JOBS_PER_TURN {
-            let Some(job) = registry.jobs.pop_front() else {
-                return;
-            };
+        // In this order: what a thread posted before it called `stop` is there to be taken.
+        registry.stopping |= registry.mailbox.take_stop();
+        let most = JOBS_PER_TURN.saturating_sub(registry.jobs.len());
+        registry.mailbox.take(most, &mut registry.jobs);
+        while let Some(job) = registry.jobs.pop_front() {
             registry.run_job(ErrorSource::Handle, job);
         }
     }

@@ -168,6 +168,97 @@ fn wake_ups_coalesce() {
 }
 
 #[test]
+fn posted_tells_how_many_calls_wait() {
+    let mut reactor = reactor();
+    let handle = reactor.handle();
+    for _ in 0..3000 {
+        handle.call_soon(|_| Ok(())).unwrap();
+    }
+    let mut waiting = vec![handle.posted()];
+    while handle.posted() > 0 {
+        reactor.turn(None).unwrap();
+        waiting.push(handle.posted());
+    }
+    assert_eq!(waiting, [3000, 1976, 952, 0]);
+    handle.call_soon(|_| Ok(())).unwrap();
+    drop(reactor);
+    assert_eq!(handle.posted(), 0);
+}
+
+#[test]
+fn stop_does_not_wait_behind_posted_calls() {
+    for from_outside in [true, false] {
+        let mut reactor = waiting();
+        let handle = reactor.handle();
+        let ran = Arc::new(AtomicUsize::new(0));
+        for n in 0..5000 {
+            let (ran, other) = (ran.clone(), handle.clone());
+            handle
+                .call_soon(move |_| {
+                    ran.fetch_add(1, Ordering::Relaxed);
+                    if n == 0 && !from_outside {
+                        other.stop();
+                    }
+                    Ok(())
+                })
+                .unwrap();
+        }
+        if from_outside {
+            handle.stop();
+        }
+        reactor.run().unwrap();
+        // Within the turn that noticed it: the one in progress had looked already.
+        let turns = if from_outside { 1 } else { 2 };
+        assert_eq!(ran.load(Ordering::Relaxed), turns * 1024);
+        assert_eq!(handle.posted(), 5000 - turns * 1024);
+        handle
+            .call_soon(|registry| {
+                registry.stop();
+                Ok(())
+            })
+            .unwrap();
+        reactor.run().unwrap();
+        assert_eq!(ran.load(Ordering::Relaxed), 5000, "nothing is lost");
+    }
+}
+
+#[test]
+fn what_a_thread_posted_before_it_called_stop_runs_first() {
+    let mut reactor = waiting();
+    for n in 0..if cfg!(miri) { 20 } else { 2000 } {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let (handle, count) = (reactor.handle(), ran.clone());
+        let poster = thread::spawn(move || {
+            handle
+                .call_soon(move |_| {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    Ok(())
+                })
+                .unwrap();
+            handle.stop();
+        });
+        reactor.run().unwrap();
+        assert_eq!(ran.load(Ordering::Relaxed), 1, "round {n}");
+        poster.join().unwrap();
+    }
+}
+
+#[test]
+fn a_stop_of_an_idle_reactor_is_not_kept_for_its_next_run() {
+    let mut reactor = reactor();
+    reactor.handle().stop();
+    run(&mut reactor);
+    let ran = Rc::new(RefCell::new(false));
+    let done = ran.clone();
+    reactor.call_later(Duration::from_millis(5), move |_| {
+        *done.borrow_mut() = true;
+        Ok(())
+    });
+    run(&mut reactor);
+    assert!(*ran.borrow());
+}
+
+#[test]
 fn what_a_posted_call_posts_waits_for_the_next_turn() {
     let mut reactor = reactor();
     let handle = reactor.handle();
@@ -448,7 +539,7 @@ fn posted_calls_that_never_ran_are_dropped_with_the_reactor() {
     let mut reactor = reactor();
     let handle = reactor.handle();
     let token = Arc::new(());
-    // Of these one turn runs 1,024; the rest has left the shared queue already.
+    // Of these one turn runs 1,024.
     for _ in 0..2000 {
         let held = token.clone();
         handle
@@ -460,7 +551,6 @@ fn posted_calls_that_never_ran_are_dropped_with_the_reactor() {
     }
     reactor.turn(None).unwrap();
     assert_eq!(Arc::strong_count(&token), 1 + 2000 - 1024);
-    // And this one has not.
     let held = token.clone();
     handle
         .call_soon(move |_| {

@@ -60,6 +60,7 @@ pub struct Registry {
     pub(crate) timers: Timers<Task>,
     pub(crate) clock: Clock,
     pub(crate) mailbox: Arc<Mailbox<Job>>,
+    /// Posted calls of this turn.
     pub(crate) jobs: VecDeque<Job>,
     pub(crate) pool: Pool,
     /// Listeners that wait for descriptors, for memory or for `max_channels`.
