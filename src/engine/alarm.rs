@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    error::{ErrorSource, Panicked, Result, guard},
+    error::{ErrorSource, Panicked, Result, Shown, guard},
     id::ChannelId,
     state::{
         dispatcher::Dispatcher,
@@ -24,7 +24,7 @@ impl Registry {
         let error = match outcome {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error,
-            Err(panic) => Panicked::new(&*panic).into(),
+            Err(panic) => Panicked::new(panic).into(),
         };
         self.stats.errors += 1;
         let Some(mut hook) = self.on_error.take() else {
@@ -32,8 +32,8 @@ impl Registry {
                 ErrorSource::Timer => "asynchat::timer",
                 ErrorSource::Handle => "asynchat::reactor",
             };
-            log::error!(target: target, "{source:?} callback: {error}");
-            return;
+            log::error!(target: target, "{source:?} callback: {}", Shown(&error));
+            return self.discard(error);
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| hook(self, source, error)));
         self.on_error = Some(hook);
@@ -41,7 +41,8 @@ impl Registry {
             if self.policy.propagate_panics {
                 std::panic::resume_unwind(panic);
             }
-            log::error!(target: "asynchat::reactor", "the error hook {}", Panicked::new(&*panic));
+            let panic = Panicked::new(panic);
+            log::error!(target: "asynchat::reactor", "the error hook {panic}");
         }
     }
 

@@ -109,7 +109,7 @@ impl Registry {
                 }
                 // What stands before the producer is sent first.
                 Err(panic) => {
-                    let producer = queue.fail_producer(Panicked::new(&*panic).into());
+                    let producer = queue.fail_producer(Panicked::new(panic).into());
                     self.discard(producer);
                 }
             }

@@ -154,6 +154,16 @@ pub(crate) enum Task {
     Grace,
 }
 
+impl Task {
+    /// The channel whose task it is.
+    pub(crate) fn channel(&self) -> Option<ChannelId> {
+        match self {
+            Self::Idle(id, _) | Self::Connect(id) | Self::Linger(id) | Self::Rest(id) => Some(*id),
+            Self::Once(_) | Self::Every { .. } | Self::Grace => None,
+        }
+    }
+}
+
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")

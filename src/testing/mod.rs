@@ -71,7 +71,7 @@ use crate::{
     address::Address,
     builder::Builder,
     chat::{AsyncChat, ChatDispatcher, Terminator},
-    error::BoxError,
+    error::{BoxError, Shown},
     id::ChannelId,
     net::{
         io::Io,
@@ -421,7 +421,7 @@ impl Registry {
             && let Io::MemoryStream(end) = &slot.io
             && let Some(pipe) = end.pipe()
         {
-            pipe.lock().failure = Some(error.to_string());
+            pipe.lock().failure = Some(Shown(error).to_string());
         }
     }
 }

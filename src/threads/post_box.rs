@@ -78,7 +78,8 @@ impl<T> PostBox<T> {
             let most = most.min(queue.len());
             posts.extend(queue.drain(..most));
             if !queue.is_empty() {
-                self.woken.store(true, Ordering::Release);
+                // A swap like all changes of it: with a store among them a wake-up is lost, loom says.
+                self.woken.swap(true, Ordering::AcqRel);
             } else if queue.capacity() > KEPT {
                 *queue = VecDeque::new();
             }
