@@ -146,6 +146,8 @@ impl Builder {
     }
 
     /// Lets a callback's panic leave `turn` and `run` instead of passing it to `handle_error`. For tests. Default off.
+    ///
+    /// The channel, timer or posted call that panicked has ended then. All others are served by the next turn.
     pub fn propagate_panics(mut self, on: bool) -> Self {
         self.policy.propagate_panics = on;
         self

@@ -1,8 +1,9 @@
 //! Error types, and the one place that classifies an error of a callback (R8, R9).
 
 use std::{
+    any::Any,
     error::Error,
-    fmt, io,
+    fmt, io, mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
@@ -40,6 +41,7 @@ impl Error for VisitError {}
 
 /// The reactor of a [`Handle`](crate::Handle) is dropped; the posted call will not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stopped;
 
 impl fmt::Display for Stopped {
@@ -50,6 +52,29 @@ impl fmt::Display for Stopped {
 
 impl Error for Stopped {}
 
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// Drops the payload of a panic, whose own `Drop` may panic.
+pub(crate) fn drop_payload(payload: Payload) {
+    if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        // The payload of that may panic as well, and so on without end.
+        mem::forget(next);
+    }
+}
+
+/// An error of the user's for a log line: its `Display` may panic.
+pub(crate) struct Shown<'a>(pub(crate) &'a BoxError);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match catch_unwind(AssertUnwindSafe(|| self.0.to_string())) {
+            Ok(text) => f.write_str(&text),
+            Err(panic) => write!(f, "an error whose Display {}", Panicked::new(panic)),
+        }
+    }
+}
+
 /// A callback panicked. Passed to that channel's `handle_error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -59,12 +84,15 @@ pub struct Panicked {
 }
 
 impl Panicked {
-    pub(crate) fn new(payload: &(dyn std::any::Any + Send)) -> Self {
+    /// Not to be called among the arguments of a log line: if nobody logs they are not evaluated, and the payload is dropped
+    /// without a guard.
+    pub(crate) fn new(payload: Payload) -> Self {
         let message = payload
             .downcast_ref::<&str>()
             .map(ToString::to_string)
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "a panic without a message".into());
+        drop_payload(payload);
         Self { message }
     }
 }
@@ -192,7 +220,7 @@ pub(crate) fn closed() -> io::Error {
 
 /// Runs code of the user's and returns its panic, unless panics are to leave the loop.
 #[inline(always)]
-pub(crate) fn guard<R>(propagate: bool, f: impl FnOnce() -> R) -> std::thread::Result<R> {
+pub(crate) fn guard<R>(propagate: bool, f: impl FnOnce() -> R) -> Result<R, Payload> {
     match catch_unwind(AssertUnwindSafe(f)) {
         Err(panic) if propagate => resume_unwind(panic),
         outcome => outcome,
@@ -230,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_panic_keeps_its_message() {
-        let of = |payload: Box<dyn std::any::Any + Send>| Panicked::new(&*payload).message;
+        let of = |payload: Payload| Panicked::new(payload).message;
         assert_eq!(of(Box::new("static")), "static");
         assert_eq!(of(Box::new(String::from("owned"))), "owned");
         assert_eq!(of(Box::new(7)), "a panic without a message");

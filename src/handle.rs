@@ -51,14 +51,44 @@ impl Handle {
         self.mailbox.post(Box::new(f))
     }
 
-    /// Makes `run` return after the current turn; see [`Registry::stop`]. Does nothing once the reactor is dropped.
+    /// The number of posted calls that wait, without those that the current turn has taken. 0 once the reactor is
+    /// dropped. For a thread that posts faster than the loop runs; the box has no bound.
+    ///
+    /// ```
+    /// # fn main() -> asynchat::Result {
+    /// let mut reactor = asynchat::Reactor::new()?;
+    /// let handle = reactor.handle();
+    /// handle.call_soon(|_| Ok(()))?;
+    /// assert_eq!(handle.posted(), 1);
+    /// reactor.turn(None)?;
+    /// assert_eq!(handle.posted(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn posted(&self) -> usize {
+        self.mailbox.len()
+    }
+
+    /// Makes `run` return after the current turn; see [`Registry::stop`]. If the loop waits, it takes one more turn. Does
+    /// nothing once the reactor is dropped.
+    ///
+    /// It does not wait behind posted calls: those that are not among the 1,024 of that turn stay posted, for the next
+    /// `run` or `turn`. To stop behind them, post a call that calls [`Registry::stop`].
     pub fn stop(&self) {
-        self.post_or_ignore(Registry::stop);
+        if self.mailbox.stop() == Err(Stopped) {
+            ignored();
+        }
     }
 
     /// Ends everything gracefully; see [`Registry::shutdown`]. Does nothing once the reactor is dropped.
     pub fn shutdown(&self, grace: Duration) {
-        self.post_or_ignore(move |registry| registry.shutdown(grace));
+        let posted = self.call_soon(move |registry| {
+            registry.shutdown(grace);
+            Ok(())
+        });
+        if posted == Err(Stopped) {
+            ignored();
+        }
     }
 
     /// Keeps [`Reactor::run`](crate::Reactor::run) from returning for lack of channels and timers, until the last hold
@@ -96,19 +126,13 @@ impl Handle {
         }
     }
 
-    fn post_or_ignore(&self, f: impl FnOnce(&mut Registry) + Send + 'static) {
-        let posted = self.call_soon(|registry| {
-            f(registry);
-            Ok(())
-        });
-        if posted == Err(Stopped) {
-            log::debug!(target: "asynchat::reactor", "stop or shutdown of a reactor that is gone");
-        }
-    }
-
     pub(crate) fn new(mailbox: Arc<Mailbox<Job>>) -> Self {
         Self { mailbox }
     }
+}
+
+fn ignored() {
+    log::debug!(target: "asynchat::reactor", "stop or shutdown of a reactor that is gone");
 }
 
 impl fmt::Debug for Handle {

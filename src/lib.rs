@@ -87,7 +87,7 @@
 //!
 //! | target | lines |
 //! |---|---|
-//! | `asynchat::reactor` | failed wake-ups, spinning handlers, objects that panic when dropped, shutdown |
+//! | `asynchat::reactor` | failed wake-ups, spinning handlers, objects that panic when dropped, panics outside of callbacks, shutdown |
 //! | `asynchat::channel` | channels added, and closed with the reason (debug); failed connections; unhandled errors |
 //! | `asynchat::accept` | listeners that pause, with the reason, and continue |
 //! | `asynchat::timer` | timers that fire (trace), errors in them |

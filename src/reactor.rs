@@ -1,8 +1,9 @@
 //! The loop: one turn after another until nothing is left (R5, R22).
 
 use std::{
-    fmt, io,
+    fmt, io, mem,
     ops::{Deref, DerefMut},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -27,7 +28,7 @@ const WAKE: Token = Token(usize::MAX);
 const MOST_EVENTS: usize = 64 * 1024;
 /// Posted calls that run in one turn, so that a flood of them does not starve the channels.
 const JOBS_PER_TURN: usize = 1024;
-/// Pollers count milliseconds in 32 bits, and some take a longer wait for no limit.
+/// Pollers count milliseconds in 32 bits. Some take a longer wait for no limit, others for none at all (mio before 1.2).
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 
 /// The event loop with its channels and timers.
@@ -94,15 +95,10 @@ impl Reactor {
     /// Only if the poller fails. Errors of callbacks go to their channels.
     pub fn run(&mut self) -> io::Result<()> {
         self.registry.forget_ended_shutdown();
-        loop {
-            if std::mem::take(&mut self.registry.stopping) {
-                break;
-            }
-            // In this order: what is posted before a hold is dropped has then arrived too.
-            if self.is_idle() && !self.has_jobs() {
-                break;
-            }
-            self.pass(None)?;
+        let mut stopped = mem::take(&mut self.registry.stopping);
+        // In this order: what is posted before a hold is dropped has then arrived too.
+        while !stopped && (!self.is_idle() || self.has_jobs()) {
+            stopped = self.pass(None)?.stopped;
         }
         self.registry.note_end();
         self.registry.forget_ended_shutdown();
@@ -112,7 +108,7 @@ impl Reactor {
     /// Runs one turn, waiting at most `max_wait` for something to happen; `None` is no limit.
     ///
     /// The wait is shorter if a timer is due earlier, and zero while a channel has something to do. The poller rounds
-    /// it up to milliseconds. For a loop of your own, beside a game or a user interface:
+    /// it up to milliseconds, and a wait of more than a day ends after a day. For a loop of your own, beside a game or a user interface:
     ///
     /// ```
     /// use std::time::Duration;
@@ -123,11 +119,16 @@ impl Reactor {
     /// while !reactor.is_idle() {
     ///     let turn = reactor.turn(Some(Duration::from_millis(16)))?;
     ///     println!("{} events, {} callbacks", turn.events, turn.callbacks);
+    ///     if turn.stopped {
+    ///         break; // somebody called `stop`
+    ///     }
     ///     // Draw a frame.
     /// }
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// [`stop`](Registry::stop), called in the turn or before it, shows as [`Turn::stopped`], once.
     ///
     /// # Errors
     /// Only if the poller fails.
@@ -158,11 +159,13 @@ impl Reactor {
             events,
             callbacks,
             timers,
+            stopped: mem::take(&mut self.registry.stopping),
         })
     }
 
     fn has_jobs(&self) -> bool {
-        !self.registry.jobs.is_empty() || self.registry.mailbox.has_posts()
+        let Registry { jobs, mailbox, .. } = &self.registry;
+        !jobs.is_empty() || mailbox.has_posts() || mailbox.is_stopping()
     }
 
     fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
@@ -174,6 +177,7 @@ impl Reactor {
         {
             return Some(Duration::ZERO);
         }
+        let max_wait = max_wait.map(|wait| wait.min(LONGEST_WAIT));
         let Some(deadline) = registry.timers.next_deadline() else {
             return max_wait;
         };
@@ -216,10 +220,38 @@ impl Reactor {
     }
 
     fn visit_ready(&mut self) {
-        self.batch.clear();
-        std::mem::swap(&mut self.batch, &mut self.registry.ready);
-        for &id in &self.batch {
-            self.registry.visit(id);
+        self.serve(|registry| &mut registry.ready, Registry::visit);
+    }
+
+    fn revisit_touched(&mut self) {
+        self.serve(|registry| &mut registry.touched, Registry::revisit);
+    }
+
+    /// Swaps a list out and serves each channel of it. One guard for all of them costs a visit next to nothing.
+    #[inline(always)]
+    fn serve(
+        &mut self,
+        list: impl Fn(&mut Registry) -> &mut Vec<ChannelId>,
+        visit: impl Fn(&mut Registry, ChannelId),
+    ) {
+        let Self {
+            registry, batch, ..
+        } = self;
+        batch.clear();
+        mem::swap(batch, list(registry));
+        let mut next = 0;
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+            while let Some(&id) = batch.get(next) {
+                next += 1;
+                visit(registry, id);
+            }
+        })) {
+            let id = batch[next - 1];
+            if registry.policy.propagate_panics {
+                // Their flags say that they are in the list, so nothing else would put them there.
+                list(registry).splice(..0, batch.drain(next..));
+            }
+            registry.end_after_panic(Some(id), panic);
         }
     }
 
@@ -230,29 +262,35 @@ impl Reactor {
         }
         let mut fired = 0;
         let now = registry.now();
-        while let Some((timer, deadline, task)) = registry.timers.pop_due(now, mark) {
-            fired += 1;
-            registry.fire(timer, deadline, task);
+        let mut firing = None;
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+            while let Some((timer, deadline, task)) = registry.timers.pop_due(now, mark) {
+                fired += 1;
+                firing = Some((timer, task.channel()));
+                registry.fire(timer, deadline, task);
+            }
+        })) {
+            let (timer, channel) = firing.unzip();
+            if let Some(timer) = timer {
+                registry.timers.finish(timer);
+            }
+            registry.end_after_panic(channel.flatten(), panic);
         }
         fired
     }
 
     fn run_jobs(&mut self) {
         let registry = &mut self.registry;
-        registry.mailbox.take(&mut registry.jobs);
-        for _ in 0..JOBS_PER_TURN {
-            let Some(job) = registry.jobs.pop_front() else {
-                return;
-            };
-            registry.run_job(ErrorSource::Handle, job);
-        }
-    }
-
-    fn revisit_touched(&mut self) {
-        self.batch.clear();
-        std::mem::swap(&mut self.batch, &mut self.registry.touched);
-        for &id in &self.batch {
-            self.registry.revisit(id);
+        // In this order: what a thread posted before it called `stop` is there to be taken.
+        registry.stopping |= registry.mailbox.take_stop();
+        let most = JOBS_PER_TURN.saturating_sub(registry.jobs.len());
+        registry.mailbox.take(most, &mut registry.jobs);
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+            while let Some(job) = registry.jobs.pop_front() {
+                registry.run_job(ErrorSource::Handle, job);
+            }
+        })) {
+            registry.end_after_panic(None, panic);
         }
     }
 }
@@ -280,7 +318,7 @@ impl Drop for Reactor {
     fn drop(&mut self) {
         let registry = &mut self.registry;
         let posted = registry.mailbox.refuse().unwrap_or_default();
-        let jobs = std::mem::take(&mut registry.jobs);
+        let jobs = mem::take(&mut registry.jobs);
         registry.close_all();
         // One by one: each may panic when dropped.
         for job in jobs.into_iter().chain(posted) {
@@ -295,5 +333,24 @@ impl Drop for Reactor {
 impl fmt::Debug for Reactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.registry.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_wait_is_longer_than_pollers_can_count() {
+        let mut reactor = Reactor::new().unwrap();
+        let long = [Duration::from_millis(1 << 32), Duration::MAX];
+        for wait in long {
+            assert_eq!(reactor.wait(Some(wait)), Some(LONGEST_WAIT));
+        }
+        assert_eq!(reactor.wait(None), None);
+        reactor.call_later(Duration::MAX, |_| Ok(()));
+        for wait in [None, Some(long[0]), Some(long[1])] {
+            assert_eq!(reactor.wait(wait), Some(LONGEST_WAIT));
+        }
     }
 }

@@ -30,6 +30,8 @@ pub struct Turn {
     pub callbacks: usize,
     /// Timers that fired.
     pub timers: usize,
+    /// Whether [`stop`](crate::Registry::stop) was called, in this turn or since the last one. A loop of turns ends here.
+    pub stopped: bool,
 }
 
 /// Counters of a reactor since it was made; see [`Registry::stats`](crate::Registry::stats).

@@ -33,6 +33,12 @@ fn waiting() -> Reactor {
     reactor
 }
 
+/// The answer of a reactor that is gone.
+fn stopped() -> Stopped {
+    let handle = Reactor::new().unwrap().handle();
+    handle.call_soon(|_| Ok(())).unwrap_err()
+}
+
 /// Runs `f` on a thread of its own and fails if it does not come back: what is tested may hang.
 fn within_deadline<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
@@ -165,6 +171,97 @@ fn wake_ups_coalesce() {
     assert_eq!((turn.events, turn.callbacks), (1, 100));
     let turn = reactor.turn(Some(Duration::ZERO)).unwrap();
     assert_eq!((turn.events, turn.callbacks), (0, 0));
+}
+
+#[test]
+fn posted_tells_how_many_calls_wait() {
+    let mut reactor = reactor();
+    let handle = reactor.handle();
+    for _ in 0..3000 {
+        handle.call_soon(|_| Ok(())).unwrap();
+    }
+    let mut waiting = vec![handle.posted()];
+    while handle.posted() > 0 {
+        reactor.turn(None).unwrap();
+        waiting.push(handle.posted());
+    }
+    assert_eq!(waiting, [3000, 1976, 952, 0]);
+    handle.call_soon(|_| Ok(())).unwrap();
+    drop(reactor);
+    assert_eq!(handle.posted(), 0);
+}
+
+#[test]
+fn stop_does_not_wait_behind_posted_calls() {
+    for from_outside in [true, false] {
+        let mut reactor = waiting();
+        let handle = reactor.handle();
+        let ran = Arc::new(AtomicUsize::new(0));
+        for n in 0..5000 {
+            let (ran, other) = (ran.clone(), handle.clone());
+            handle
+                .call_soon(move |_| {
+                    ran.fetch_add(1, Ordering::Relaxed);
+                    if n == 0 && !from_outside {
+                        other.stop();
+                    }
+                    Ok(())
+                })
+                .unwrap();
+        }
+        if from_outside {
+            handle.stop();
+        }
+        reactor.run().unwrap();
+        // Within the turn that noticed it: the one in progress had looked already.
+        let turns = if from_outside { 1 } else { 2 };
+        assert_eq!(ran.load(Ordering::Relaxed), turns * 1024);
+        assert_eq!(handle.posted(), 5000 - turns * 1024);
+        handle
+            .call_soon(|registry| {
+                registry.stop();
+                Ok(())
+            })
+            .unwrap();
+        reactor.run().unwrap();
+        assert_eq!(ran.load(Ordering::Relaxed), 5000, "nothing is lost");
+    }
+}
+
+#[test]
+fn what_a_thread_posted_before_it_called_stop_runs_first() {
+    let mut reactor = waiting();
+    for n in 0..if cfg!(miri) { 20 } else { 2000 } {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let (handle, count) = (reactor.handle(), ran.clone());
+        let poster = thread::spawn(move || {
+            handle
+                .call_soon(move |_| {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    Ok(())
+                })
+                .unwrap();
+            handle.stop();
+        });
+        reactor.run().unwrap();
+        assert_eq!(ran.load(Ordering::Relaxed), 1, "round {n}");
+        poster.join().unwrap();
+    }
+}
+
+#[test]
+fn a_stop_of_an_idle_reactor_is_not_kept_for_its_next_run() {
+    let mut reactor = reactor();
+    reactor.handle().stop();
+    run(&mut reactor);
+    let ran = Rc::new(RefCell::new(false));
+    let done = ran.clone();
+    reactor.call_later(Duration::from_millis(5), move |_| {
+        *done.borrow_mut() = true;
+        Ok(())
+    });
+    run(&mut reactor);
+    assert!(*ran.borrow());
 }
 
 #[test]
@@ -431,7 +528,7 @@ fn after_the_reactor_is_gone_a_handle_says_so_and_drops_what_it_is_given() {
         drop(held);
         unreachable!("nobody runs this");
     });
-    assert_eq!(posted, Err(Stopped));
+    assert_eq!(posted, Err(stopped()));
     assert_eq!(Arc::strong_count(&token), 1);
     copy.stop();
     copy.shutdown(DEADLINE);
@@ -439,7 +536,7 @@ fn after_the_reactor_is_gone_a_handle_says_so_and_drops_what_it_is_given() {
         thread::spawn(move || copy.call_soon(|_| Ok(())))
             .join()
             .unwrap(),
-        Err(Stopped)
+        Err(stopped())
     );
 }
 
@@ -448,7 +545,7 @@ fn posted_calls_that_never_ran_are_dropped_with_the_reactor() {
     let mut reactor = reactor();
     let handle = reactor.handle();
     let token = Arc::new(());
-    // Of these one turn runs 1,024; the rest has left the shared queue already.
+    // Of these one turn runs 1,024.
     for _ in 0..2000 {
         let held = token.clone();
         handle
@@ -460,7 +557,6 @@ fn posted_calls_that_never_ran_are_dropped_with_the_reactor() {
     }
     reactor.turn(None).unwrap();
     assert_eq!(Arc::strong_count(&token), 1 + 2000 - 1024);
-    // And this one has not.
     let held = token.clone();
     handle
         .call_soon(move |_| {
@@ -502,9 +598,9 @@ fn a_posted_call_whose_drop_posts_does_not_deadlock() {
         // Dropped with the reactor, then refused.
         give(&handle).unwrap();
         drop(reactor);
-        assert_eq!(told.recv(), Ok(Err(Stopped)));
-        assert_eq!(give(&handle), Err(Stopped));
-        assert_eq!(told.recv(), Ok(Err(Stopped)));
+        assert_eq!(told.recv(), Ok(Err(stopped())));
+        assert_eq!(give(&handle), Err(stopped()));
+        assert_eq!(told.recv(), Ok(Err(stopped())));
     });
 }
 
@@ -526,7 +622,7 @@ fn objects_of_a_reactor_being_dropped_may_use_its_handle() {
         drop(reactor);
         assert_eq!(
             (told.recv(), told.recv()),
-            (Ok(Err(Stopped)), Ok(Err(Stopped)))
+            (Ok(Err(stopped())), Ok(Err(stopped())))
         );
     });
 }

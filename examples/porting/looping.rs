@@ -127,7 +127,9 @@ fn within_ten_seconds(reactor: &mut Reactor) -> Result {
         if left.is_zero() {
             return Err("no answer within 10 s".into());
         }
-        reactor.turn(Some(left))?;
+        if reactor.turn(Some(left))?.stopped {
+            break;
+        }
     }
     // end
     Ok(())

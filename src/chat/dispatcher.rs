@@ -125,7 +125,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
             Ok(outcome) => outcome,
             Err(panic) if view.registry().policy.propagate_panics => resume_unwind(panic),
             // As an error, so that what was not handed out is kept.
-            Err(panic) => Err(Panicked::new(&*panic).into()),
+            Err(panic) => Err(Panicked::new(panic).into()),
         };
         let used = input.len() - view.rest.len();
         if self.framer.is_due() && channel.is_served() {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    error::{ErrorSource, Panicked, Result, guard},
+    error::{ErrorSource, Panicked, Result, Shown, guard},
     id::ChannelId,
     state::{
         dispatcher::Dispatcher,
@@ -14,7 +14,7 @@ use crate::{
         registry::{Registry, Task},
     },
     time::{
-        SHORTEST,
+        SHORTEST, later,
         timer::{Cancelled, TimerId},
     },
 };
@@ -22,10 +22,7 @@ use crate::{
 impl Registry {
     /// The deadline `delay` from the time of this turn.
     pub(crate) fn after(&self, delay: Duration) -> Instant {
-        let now = self.clock.get();
-        // `Instant` would overflow: the deadline is capped at 30 years.
-        now.checked_add(delay)
-            .unwrap_or_else(|| now + Duration::from_secs(60 * 60 * 24 * 365 * 30))
+        later(self.clock.get(), delay)
     }
 
     /// Ends a timer. False if it has run or was cancelled before.
@@ -47,7 +44,7 @@ impl Registry {
         let error = match outcome {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error,
-            Err(panic) => Panicked::new(&*panic).into(),
+            Err(panic) => Panicked::new(panic).into(),
         };
         self.stats.errors += 1;
         let Some(mut hook) = self.on_error.take() else {
@@ -55,8 +52,8 @@ impl Registry {
                 ErrorSource::Timer => "asynchat::timer",
                 ErrorSource::Handle => "asynchat::reactor",
             };
-            log::error!(target: target, "{source:?} callback: {error}");
-            return;
+            log::error!(target: target, "{source:?} callback: {}", Shown(&error));
+            return self.discard(error);
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| hook(self, source, error)));
         self.on_error = Some(hook);
@@ -64,7 +61,8 @@ impl Registry {
             if self.policy.propagate_panics {
                 std::panic::resume_unwind(panic);
             }
-            log::error!(target: "asynchat::reactor", "the error hook {}", Panicked::new(&*panic));
+            let panic = Panicked::new(panic);
+            log::error!(target: "asynchat::reactor", "the error hook {panic}");
         }
     }
 
@@ -73,7 +71,8 @@ impl Registry {
             Task::Every { period, mut f } => {
                 log::trace!(target: "asynchat::timer", "{timer} fires");
                 self.run_job(ErrorSource::Timer, |registry| f(registry));
-                // Missed runs are skipped, and the next one keeps to the grid.
+                // Missed runs are skipped, and the next one keeps to the grid. No sum can overflow: `call_every` bounds the
+                // period, and the runs that were skipped are no longer than the delay.
                 let now = self.clock.get();
                 let late = now.saturating_duration_since(deadline);
                 let skipped = u32::try_from(late.as_nanos() / period.as_nanos()).unwrap_or(0);
@@ -117,11 +116,11 @@ impl Registry {
             self.timers.finish(timer);
             return;
         };
-        let due = self.clock.instant(slot.active_at) + after;
+        let due = later(self.clock.instant(slot.active_at), after);
         let next = if due > now {
             due
         } else {
-            now + after.max(SHORTEST)
+            later(now, after.max(SHORTEST))
         };
         // A stream's first callback is `handle_connect`, however long that takes.
         let greeted = matches!(slot.phase, Phase::Open);

@@ -1,9 +1,12 @@
 //! Calling the users' objects, and what the outcome of a callback means (R8, R9, R3b).
 
-use std::{io, thread};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+};
 
 use crate::{
-    error::{BoxError, Meaning, Panicked, Result, guard, meaning},
+    error::{BoxError, Meaning, Panicked, Payload, Result, Shown, drop_payload, guard, meaning},
     id::ChannelId,
     net::io::Role,
     state::{
@@ -18,7 +21,7 @@ const SPIN_LIMIT: u16 = 1000;
 /// An object out of its slot, and what came of calling it.
 pub(crate) struct Lent {
     pub(crate) object: Box<dyn Dispatcher>,
-    pub(crate) outcome: thread::Result<Result>,
+    pub(crate) outcome: Result<Result, Payload>,
     /// [`Registry::progress`] before the call.
     pub(crate) progress: u64,
     /// Whether the object wanted the call.
@@ -34,7 +37,7 @@ impl Registry {
         match guard(self.policy.propagate_panics, || f(object)) {
             Ok(answer) => answer,
             Err(panic) => {
-                self.fail(id, Panicked::new(&*panic).into());
+                self.fail(id, Panicked::new(panic).into());
                 false
             }
         }
@@ -150,7 +153,7 @@ impl Registry {
 
     /// Deals with what a callback answered. False if it failed.
     #[inline]
-    pub(crate) fn conclude(&mut self, id: ChannelId, outcome: thread::Result<Result>) -> bool {
+    pub(crate) fn conclude(&mut self, id: ChannelId, outcome: Result<Result, Payload>) -> bool {
         match outcome {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
@@ -159,7 +162,7 @@ impl Registry {
                 !failed
             }
             Err(panic) => {
-                self.fail(id, Panicked::new(&*panic).into());
+                self.fail(id, Panicked::new(panic).into());
                 false
             }
         }
@@ -195,26 +198,29 @@ impl Registry {
                 Some(slot) if matches!(slot.io.role(), Role::Stream | Role::Fd) => {
                     slot.flags.note_reset();
                 }
-                Some(_) => log::debug!(target: "asynchat::channel", "channel {id}: {error}"),
+                Some(_) => {
+                    log::debug!(target: "asynchat::channel", "channel {id}: {}", Shown(&error));
+                }
                 None => {}
             },
-            Meaning::Failure => self.fail_with(id, error),
+            Meaning::Failure => return self.fail_with(id, error),
         }
+        self.discard(error);
     }
 
     /// Hands a failure to `handle_error`, whatever kind it is.
     pub(crate) fn fail_with(&mut self, id: ChannelId, error: BoxError) {
         self.stats.errors += 1;
         if self.slot(id).is_none() {
-            log::debug!(target: "asynchat::channel", "channel {id}: error after close: {error}");
-            return;
+            log::debug!(target: "asynchat::channel", "channel {id}: error after close: {}", Shown(&error));
+            return self.discard(error);
         }
         self.call_error(id, error);
     }
 
     pub(crate) fn call_error(&mut self, id: ChannelId, error: BoxError) {
         let Some(object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
-            return;
+            return self.discard(error);
         };
         #[cfg(feature = "testing")]
         self.record_error(id, &error);
@@ -229,7 +235,8 @@ impl Registry {
         );
         self.put_back(id, lent.object);
         if let Err(panic) = lent.outcome {
-            log::error!(target: "asynchat::channel", "channel {id}: handle_error {}", Panicked::new(&*panic));
+            let panic = Panicked::new(panic);
+            log::error!(target: "asynchat::channel", "channel {id}: handle_error {panic}");
             if !self.slot(id).is_some_and(Slot::outlives_errors) {
                 self.close(id, "handle_error panicked");
             }
@@ -253,7 +260,8 @@ impl Registry {
     /// Drops something of the user's, whose `Drop` may panic.
     pub(crate) fn discard<T>(&self, object: T) {
         if let Err(panic) = guard(self.policy.propagate_panics, || drop(object)) {
-            log::error!(target: "asynchat::reactor", "dropping a {}: {}", std::any::type_name::<T>(), Panicked::new(&*panic));
+            let panic = Panicked::new(panic);
+            log::error!(target: "asynchat::reactor", "dropping a {}: {panic}", std::any::type_name::<T>());
         }
     }
 
@@ -264,7 +272,32 @@ impl Registry {
             && let crate::net::io::Io::MemoryStream(end) = &slot.io
             && let Some(pipe) = end.pipe()
         {
-            pipe.lock().failure = Some(error.to_string());
+            pipe.lock().failure = Some(Shown(error).to_string());
         }
+    }
+
+    /// A panic that left the guards of single callbacks: user code ran outside of them. The channel that it came from, if
+    /// any, is ended, and nothing else.
+    #[cold]
+    pub(crate) fn end_after_panic(&mut self, id: Option<ChannelId>, panic: Payload) {
+        self.visiting = ChannelId::NONE;
+        self.uncork();
+        if let Some(id) = id
+            && !self
+                .slot(id)
+                .is_some_and(|slot| slot.outlives_errors() && slot.dispatcher.is_some())
+            // The rest of what the channel holds may panic as well.
+            && let Err(next) = catch_unwind(AssertUnwindSafe(|| self.close(id, "panic")))
+        {
+            drop_payload(next);
+        }
+        if self.policy.propagate_panics {
+            self.clock.end_turn();
+            resume_unwind(panic);
+        }
+        self.stats.errors += 1;
+        let whose = id.map_or_else(String::new, |id| format!("channel {id}: "));
+        let panic = Panicked::new(panic);
+        log::error!(target: "asynchat::reactor", "{whose}outside a callback: {panic}");
     }
 }

@@ -17,6 +17,7 @@ use crate::{
         registry::{Registry, Task},
         slot::Slot,
     },
+    time::later,
 };
 
 impl Registry {
@@ -82,10 +83,7 @@ impl Registry {
             return;
         };
         // Not the turn's time: a name lookup may have taken long before this.
-        let now = self.clock.present();
-        let deadline = now
-            .checked_add(timeout)
-            .unwrap_or_else(|| self.after(timeout));
+        let deadline = later(self.clock.present(), timeout);
         let timer = self.timers.insert(deadline, Task::Connect(id));
         if let Some(attempt) = self.attempt(id) {
             attempt.timer = Some(timer);

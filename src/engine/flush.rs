@@ -172,11 +172,11 @@ impl Registry {
                 }
                 // What stands before the producer is sent first.
                 Err(panic) if queue.has_panicked() => {
-                    let producer = queue.fail_producer(Panicked::new(&*panic).into());
+                    let producer = queue.fail_producer(Panicked::new(panic).into());
                     self.discard(producer);
                 }
                 Err(panic) => {
-                    log::error!(target: "asynchat::reactor", "dropping what channel {id} has sent: {}", Panicked::new(&*panic));
+                    log::error!(target: "asynchat::reactor", "dropping what channel {id} has sent: {}", Panicked::new(panic));
                 }
             }
         };

@@ -30,7 +30,8 @@ use crate::state::{
 /// ```
 impl Registry {
     /// Makes [`Reactor::run`](crate::Reactor::run) return after the current turn. Called before `run`, it makes `run`
-    /// return at once. Channels and timers stay.
+    /// return at once. A [`turn`](crate::Reactor::turn) does not wait then, and reports it as
+    /// [`Turn::stopped`](crate::Turn::stopped). Channels and timers stay.
     pub fn stop(&mut self) {
         self.stopping = true;
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     error::Result,
     state::registry::{Registry, Task},
-    time::{SHORTEST, timer::TimerId},
+    time::{LONGEST, SHORTEST, timer::TimerId},
 };
 
 /// # Timers
@@ -33,7 +33,7 @@ use crate::{
 impl Registry {
     /// Runs `f` once, `delay` after this turn's [`now`](Self::now). O(log n) in the number of timers.
     ///
-    /// A delay of zero means the next turn. An error or panic of `f` goes to
+    /// A delay of zero means the next turn; one of more than 30 years counts as 30 years. An error or panic of `f` goes to
     /// [`Builder::on_error`](crate::Builder::on_error). `run` does not return while a timer is pending.
     pub fn call_later(
         &mut self,
@@ -54,7 +54,7 @@ impl Registry {
         period: Duration,
         f: impl FnMut(&mut Registry) -> Result + 'static,
     ) -> TimerId {
-        let period = period.max(SHORTEST);
+        let period = period.clamp(SHORTEST, LONGEST);
         let deadline = self.after(period);
         self.timers.insert(
             deadline,

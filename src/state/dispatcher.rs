@@ -77,6 +77,8 @@ pub enum Exceptional {
 /// - `ConnectionReset`, `NotConnected`, `ConnectionAborted` and `BrokenPipe` mean that the peer broke the connection;
 ///   `handle_close` follows.
 ///
+/// Containing a panic takes unwinding. A program that is built with `panic = "abort"` ends at the first panic.
+///
 /// # Re-entrancy
 /// While a callback runs, its object is out of the registry. Everything else in the reactor can be reached through
 /// [`Channel::registry`]. [`Registry::with`](crate::Registry::with) on the object itself fails with
@@ -258,7 +260,7 @@ pub trait Dispatcher: Any {
 /// The default callbacks of [`Dispatcher`] and [`AsyncChat`](crate::AsyncChat).
 pub(crate) mod defaults {
     use super::{BoxError, Channel, Exceptional};
-    use crate::state::slot::Slot;
+    use crate::{error::Shown, state::slot::Slot};
 
     pub(crate) fn expt(channel: &Channel<'_>, what: &Exceptional) {
         let name = channel.describe();
@@ -278,7 +280,7 @@ pub(crate) mod defaults {
     }
 
     pub(crate) fn error(channel: &mut Channel<'_>, error: &BoxError) {
-        log::error!(target: "asynchat::channel", "{}: {error}", channel.describe());
+        log::error!(target: "asynchat::channel", "{}: {}", channel.describe(), Shown(error));
         if !channel.slot().is_ok_and(Slot::outlives_errors) {
             channel.close();
         }

@@ -62,6 +62,7 @@ pub struct Registry {
     pub(crate) timers: Timers<Task>,
     pub(crate) clock: Clock,
     pub(crate) mailbox: Arc<Mailbox<Job>>,
+    /// Posted calls of this turn.
     pub(crate) jobs: VecDeque<Job>,
     pub(crate) pool: Pool,
     /// Listeners that wait for descriptors, for memory or for `max_channels`.
@@ -154,6 +155,16 @@ pub(crate) enum Task {
     Rest(ChannelId),
     /// The grace of `shutdown` is over.
     Grace,
+}
+
+impl Task {
+    /// The channel whose task it is.
+    pub(crate) fn channel(&self) -> Option<ChannelId> {
+        match self {
+            Self::Idle(id, _) | Self::Connect(id) | Self::Linger(id) | Self::Rest(id) => Some(*id),
+            Self::Once(_) | Self::Every { .. } | Self::Grace => None,
+        }
+    }
 }
 
 impl fmt::Debug for Registry {

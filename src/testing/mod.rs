@@ -318,7 +318,7 @@ impl Harness {
     }
 
     /// Lets time pass. Timers, idle timeouts, connection timeouts and lingering end, each at its own time, without
-    /// waiting.
+    /// waiting. More than 30 years count as 30 years.
     ///
     /// ```
     /// # use asynchat::{testing::Harness, *};

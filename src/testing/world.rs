@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{builder::Builder, net::memory::Net, reactor::Reactor, state::table::find};
+use crate::{
+    builder::Builder, net::memory::Net, reactor::Reactor, state::table::find, time::later,
+};
 
 /// More turns than any reaction takes. A handler that never comes to rest is reported, not waited for.
 const MOST_TURNS: usize = 10_000;
@@ -39,7 +41,7 @@ impl World {
     /// Lets time pass, from one timer to the next, so that each runs at its own time.
     pub(crate) fn advance(&mut self, time: Duration) {
         self.settle();
-        let until = self.reactor.now() + time;
+        let until = later(self.reactor.now(), time);
         while let Some(deadline) = self.reactor.timers.next_deadline()
             && deadline <= until
         {

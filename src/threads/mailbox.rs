@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use crate::{
@@ -13,6 +13,8 @@ use crate::{
 pub(crate) struct Mailbox<J> {
     posts: PostBox<J>,
     holds: AtomicUsize,
+    /// The loop is to stop. No post, because it does not wait behind posts.
+    stop: AtomicBool,
     waker: mio::Waker,
 }
 
@@ -21,6 +23,7 @@ impl<J> Mailbox<J> {
         Self {
             posts: PostBox::new(),
             holds: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
             waker,
         }
     }
@@ -37,9 +40,33 @@ impl<J> Mailbox<J> {
         self.posts.has_posts()
     }
 
-    /// Moves what was posted to the end of `jobs`.
-    pub(crate) fn take(&self, jobs: &mut VecDeque<J>) {
-        self.posts.take(jobs);
+    /// Moves the first `most` of what was posted to the end of `jobs`.
+    pub(crate) fn take(&self, most: usize, jobs: &mut VecDeque<J>) {
+        self.posts.take(most, jobs);
+    }
+
+    /// The number of posts that wait to be taken.
+    pub(crate) fn len(&self) -> usize {
+        self.posts.len()
+    }
+
+    pub(crate) fn stop(&self) -> Result<(), Stopped> {
+        if !self.posts.is_open() {
+            return Err(Stopped);
+        }
+        self.stop.store(true, Ordering::Release);
+        self.wake();
+        Ok(())
+    }
+
+    /// Whether `stop` was called and `take_stop` was not since.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take_stop(&self) -> bool {
+        // The load costs no bus lock, and this is asked every turn.
+        self.is_stopping() && self.stop.swap(false, Ordering::AcqRel)
     }
 
     /// From now on posts answer `Stopped`. Returns the jobs that will not run.

@@ -19,10 +19,13 @@ use crate::error::Stopped;
 #[cfg(all(test, loom))]
 mod interleavings;
 
+/// An empty box with room for more posts than this gives its memory back.
+const KEPT: usize = 4096;
+
 pub(crate) struct PostBox<T> {
     /// `None` once posts are refused.
     queue: Mutex<Option<VecDeque<T>>>,
-    /// Set from a post until the queue is emptied. The post that sets it wakes the sleeper; the others need not.
+    /// Set from a post until somebody looks for it, and while posts are left. The post that sets it wakes the sleeper; the others need not.
     woken: AtomicBool,
 }
 
@@ -66,14 +69,30 @@ impl<T> PostBox<T> {
         self.woken.load(Ordering::Acquire)
     }
 
-    /// Moves what was posted to the end of `posts`.
-    pub(crate) fn take(&self, posts: &mut VecDeque<T>) {
+    /// Moves the first `most` of the posts to the end of `posts`. What is left needs no wake-up.
+    pub(crate) fn take(&self, most: usize, posts: &mut VecDeque<T>) {
         // Cleared before looking: a post that comes later asks for another wake-up.
         if self.woken.swap(false, Ordering::AcqRel)
             && let Some(queue) = &mut *self.lock()
         {
-            posts.append(queue);
+            let most = most.min(queue.len());
+            posts.extend(queue.drain(..most));
+            if !queue.is_empty() {
+                // A swap like all changes of it: with a store among them a wake-up is lost, loom says.
+                self.woken.swap(true, Ordering::AcqRel);
+            } else if queue.capacity() > KEPT {
+                *queue = VecDeque::new();
+            }
         }
+    }
+
+    /// The number of posts that wait to be taken.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().as_ref().map_or(0, VecDeque::len)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().is_some()
     }
 
     /// From now on posts answer `Stopped`. Returns the posts left.

@@ -5,6 +5,7 @@
 
 mod chat;
 mod files;
+mod posts;
 mod producers;
 
 #[global_allocator]

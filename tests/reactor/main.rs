@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod accept;
+mod bombs;
 mod callbacks;
 mod closing;
 mod connect;

@@ -182,6 +182,38 @@ fn stop_asked_before_run_makes_it_return_at_once_and_only_once() {
     assert!(ran.get());
 }
 
+/// The turn that a `stop` from outside falls into, or that comes next, does not wait and says so; the one after it waits
+/// again.
+#[test]
+fn a_turn_reports_a_stop_once() {
+    let stops: [fn(&mut Reactor); 3] = [
+        |reactor| reactor.stop(),
+        |reactor| reactor.handle().stop(),
+        |reactor| {
+            reactor.call_later(Duration::ZERO, |registry| {
+                registry.stop();
+                Ok(())
+            });
+        },
+    ];
+    for stop in stops {
+        let mut reactor = reactor();
+        serve(&mut reactor, |_| Recorder::new(&Trace::new()));
+        assert!(!reactor.turn(Some(Duration::ZERO)).unwrap().stopped);
+        stop(&mut reactor);
+        // It would wait for ever.
+        assert!(reactor.turn(None).unwrap().stopped);
+        // It waits for the timer.
+        reactor.call_later(MS, |_| Ok(()));
+        let mut turns = 0;
+        while reactor.stats().timers > 0 {
+            assert!(!reactor.turn(None).unwrap().stopped);
+            turns += 1;
+        }
+        assert!(turns <= 3, "{turns} turns within a millisecond");
+    }
+}
+
 #[test]
 fn stop_in_a_callback_lets_the_turn_finish_and_closes_nothing() {
     let mut reactor = reactor();

@@ -12,7 +12,7 @@ use std::{
 
 use asynchat::{
     BoxError, Channel, Dispatcher, ErrorSource, Produced, Reactor, Registry, Result, State,
-    TimerId, from_fn,
+    TimerId, from_fn, testing::Harness,
 };
 use util::{
     Log, Recorder, Trace,
@@ -158,6 +158,46 @@ fn a_delay_past_the_end_of_time_is_no_error() {
     let turn = reactor.turn(Some(MS)).unwrap();
     assert_eq!(turn.timers, 0);
     assert!(reactor.cancel(timer) && reactor.cancel(every));
+}
+
+/// Its next run is as far away as the first was.
+#[test]
+fn a_period_past_the_end_of_time_goes_on_after_its_timer_was_moved() {
+    for period in [
+        Duration::MAX,
+        Duration::MAX / 2,
+        Duration::from_secs(1 << 62),
+    ] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let ticks = trace.clone();
+        let every = reactor.call_every(period, move |_| {
+            ticks.add("tick");
+            Ok(())
+        });
+        for runs in 1..=2 {
+            assert!(reactor.reschedule(every, Duration::ZERO));
+            turn_until(&mut reactor, |_| trace.count("tick") == runs);
+        }
+        assert!(reactor.cancel(every), "it goes on: {period:?}");
+    }
+}
+
+#[test]
+fn an_idle_timeout_past_the_end_of_time_is_no_error() {
+    for after in [Duration::MAX, Duration::from_secs(1 << 62)] {
+        let trace = Trace::new();
+        let mut peer = Harness::new(Recorder::new(&trace));
+        let id = peer.id();
+        let mut registry = peer.registry();
+        registry.channel(id).unwrap().set_idle_timeout(Some(after));
+        drop(registry);
+        peer.advance(HOUR);
+        peer.feed("x");
+        // The timer is due after 30 years, and armed anew for the hour that the peer was heard of later.
+        peer.advance(Duration::MAX);
+        assert_eq!(trace.joined(), "connect read!WouldBlock read:1 timeout");
+    }
 }
 
 #[test]

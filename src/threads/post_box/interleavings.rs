@@ -77,9 +77,9 @@ impl Ends {
     }
 
     /// The reactor's turn, as far as it is about posts.
-    fn turn(&self, taken: &mut VecDeque<Post>) {
+    fn turn(&self, most: usize, taken: &mut VecDeque<Post>) {
         self.poller.poll(!self.posts.has_posts());
-        self.posts.take(taken);
+        self.posts.take(most, taken);
     }
 }
 
@@ -96,14 +96,14 @@ fn try_orders(most_interruptions: Option<usize>, run: impl Fn() + Send + Sync + 
     model.check(run);
 }
 
-/// The loop sleeps whenever it may, until it has all posts.
-fn all_arrive(counts: [usize; 2]) {
+/// The loop sleeps whenever it may, until it has all posts; it takes `most` a turn.
+fn all_arrive(counts: [usize; 2], most: usize) {
     let ends = Ends::new();
     let posters = [0, 1].map(|who| ends.poster(who, counts[who]));
     let mut taken = VecDeque::new();
     let mut turns = 0;
     while taken.len() < counts.iter().sum() {
-        ends.turn(&mut taken);
+        ends.turn(most, &mut taken);
         turns += 1;
     }
     for poster in posters {
@@ -118,12 +118,18 @@ fn all_arrive(counts: [usize; 2]) {
 
 #[test]
 fn no_post_is_lost() {
-    try_orders(None, || all_arrive([1, 1]));
+    try_orders(None, || all_arrive([1, 1], 2));
 }
 
 #[test]
 fn no_post_overtakes_another_of_its_thread_and_no_turn_is_woken_for_twice() {
-    try_orders(Some(3), || all_arrive([2, 2]));
+    try_orders(Some(3), || all_arrive([2, 2], 4));
+}
+
+#[test]
+fn what_a_turn_leaves_is_taken_without_another_wake_up() {
+    try_orders(None, || all_arrive([1, 1], 1));
+    try_orders(Some(3), || all_arrive([2, 2], 1));
 }
 
 /// What is posted while the loop takes, and then refuses, ends in one way only.
@@ -131,7 +137,7 @@ fn end_while_posting(count: usize) {
     let ends = Ends::new();
     let posters = [0, 1].map(|who| ends.poster(who, count));
     let mut accepted = VecDeque::new();
-    ends.posts.take(&mut accepted);
+    ends.posts.take(usize::MAX, &mut accepted);
     accepted.extend(ends.posts.refuse().expect("refused once"));
     assert_eq!(ends.post((2, 0)), Err(Stopped));
     for (who, poster) in posters.into_iter().enumerate() {
@@ -142,7 +148,7 @@ fn end_while_posting(count: usize) {
         assert_eq!(outcome, Vec::from_iter(0..count));
     }
     let mut late = VecDeque::new();
-    ends.posts.take(&mut late);
+    ends.posts.take(usize::MAX, &mut late);
     assert_eq!((ends.posts.refuse(), late), (None, VecDeque::new()));
 }
 
