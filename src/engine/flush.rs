@@ -115,7 +115,7 @@ impl Registry {
     }
 
     /// What was queued is tried once before its channel is closed: the push would have sent it, had it not been
-    /// collected. Whatever comes of the attempt, nobody is called: no producer is asked, and no error told.
+    /// collected. Whatever comes of the attempt, nobody is called: no producer is asked, and no error is reported.
     pub(crate) fn send_before_close(&mut self, id: ChannelId) {
         let due = self.uncorked(id).is_some_and(|slot| {
             slot.can_flush()
@@ -128,10 +128,15 @@ impl Registry {
         let Some(mut queue) = self.take_queue(id) else {
             return;
         };
-        if !queue.has_hole()
-            && let Some(Flushed::Failed(error)) = self.send_queue(id, &mut queue, false)
-        {
-            log::debug!(target: "asynchat::channel", "channel {id}: sending before the close: {error}");
+        if !queue.has_hole() {
+            match self.send_queue(id, &mut queue, false) {
+                Some(Flushed::Failed(error)) => {
+                    log::debug!(target: "asynchat::channel", "channel {id}: sending before the close: {error}");
+                }
+                // A producer's, met when it was asked ahead of its turn.
+                Some(Flushed::ProducerFailed(error)) => self.discard(error),
+                _ => {}
+            }
         }
         self.return_queue(id, queue);
     }

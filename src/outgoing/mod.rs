@@ -64,11 +64,14 @@ impl Outgoing {
             .saturating_add(self.waiting.saturating_mul(WAITING_WEIGHT))
     }
 
-    /// What counts for the watermarks: the same, and the bytes still in files.
+    /// Bytes of queued files that are not read and not sent.
+    pub(crate) fn in_files(&self) -> usize {
+        usize::try_from(self.in_files).unwrap_or(usize::MAX)
+    }
+
+    /// What counts for the watermarks: the weight, and the bytes still in files.
     pub(crate) fn pending(&self) -> usize {
-        usize::try_from(self.in_files)
-            .unwrap_or(usize::MAX)
-            .saturating_add(self.weight())
+        self.in_files().saturating_add(self.weight())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -28,13 +28,12 @@ impl Registry {
             return;
         }
         let Limits { high, max, .. } = slot.limits(&self.policy);
-        let (queued, pending) = slot
+        let (queued, in_files) = slot
             .outgoing
             .as_ref()
-            .map_or((0, 0), |queue| (queue.weight(), queue.pending()));
+            .map_or((0, 0), |queue| (queue.weight(), queue.in_files()));
         let len = queued.saturating_add(bytes);
-        let in_files =
-            (pending - queued).saturating_add(usize::try_from(in_file).unwrap_or(usize::MAX));
+        let in_files = in_files.saturating_add(usize::try_from(in_file).unwrap_or(usize::MAX));
         let congested = len.saturating_add(in_files) > high;
         // After a refusal everything is refused until `handle_error` has been called: the stream has no hole.
         let fits = len <= max && !slot.flags.is_push_refused();
