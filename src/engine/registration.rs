@@ -121,7 +121,8 @@ impl Registry {
         let tails = &mut self.pool.tails;
         // Producers and owners of bytes: each may panic when dropped.
         while let Err(panic) = guard(self.policy.propagate_panics, || queue.clear(tails)) {
-            log::error!(target: "asynchat::reactor", "dropping what was queued: {}", Panicked::new(panic));
+            let panic = Panicked::new(panic);
+            log::error!(target: "asynchat::reactor", "dropping what was queued: {panic}");
         }
         self.pool.give_queue(queue);
     }
