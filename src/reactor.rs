@@ -69,8 +69,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// with [`Stopped`](crate::Stopped).
 pub struct Reactor {
     registry: Registry,
-    poll: Poll,
-    events: Events,
     /// The channels being visited this turn; kept for its memory.
     batch: Vec<ChannelId>,
 }
@@ -79,12 +77,8 @@ impl Reactor {
     pub(crate) fn with_policy(policy: Policy, on_error: Option<ErrorHook>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKE)?));
-        let events = Events::with_capacity(policy.events);
-        let registry = Registry::new(poll.registry().try_clone()?, mailbox, policy, on_error);
         Ok(Self {
-            registry,
-            poll,
-            events,
+            registry: Registry::new(poll, mailbox, policy, on_error),
             batch: Vec::new(),
         })
     }
@@ -139,22 +133,27 @@ impl Reactor {
 
     /// A turn within one life of the reactor: after a shutdown, `run` finishes its work without starting a new one.
     fn pass(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
+        if self.registry.turning {
+            self.registry.recover();
+        }
         let callbacks = self.registry.stats.callbacks;
         let mark = self.registry.timers.mark();
         let wait = self.wait(max_wait);
         let events = self.poll(wait)?;
+        self.registry.turning = true;
         self.visit_ready();
         let timers = self.run_timers(mark);
         self.run_jobs();
         self.revisit_touched();
         self.registry.renew_budgets();
         self.registry.clock.end_turn();
+        self.registry.turning = false;
         self.registry.note_end();
         let stats = &mut self.registry.stats;
         stats.turns += 1;
         stats.events += events as u64;
         #[allow(clippy::cast_possible_truncation, reason = "one turn's callbacks fit")]
-        let callbacks = (stats.callbacks - callbacks) as usize;
+        let callbacks = stats.callbacks.saturating_sub(callbacks) as usize;
         Ok(Turn {
             events,
             callbacks,
@@ -188,33 +187,41 @@ impl Reactor {
     }
 
     fn poll(&mut self, wait: Option<Duration>) -> io::Result<usize> {
-        let mut polled = self.poll.poll(&mut self.events, wait);
+        let Registry {
+            poll,
+            events,
+            clock,
+            slots,
+            ready,
+            ..
+        } = &mut self.registry;
+        let mut polled = poll.poll(events, wait);
         if is_interrupted(&polled) {
             // Perhaps the process was stopped for long: what arrived meanwhile comes before timers that are due.
-            polled = self.poll.poll(&mut self.events, Some(Duration::ZERO));
+            polled = poll.poll(events, Some(Duration::ZERO));
         }
-        self.registry.clock.begin_turn();
+        clock.begin_turn();
         if is_interrupted(&polled) {
             return Ok(0);
         }
         polled?;
         let mut count = 0;
-        for event in &self.events {
+        for event in &*events {
             count += 1;
             if event.token() == WAKE {
                 continue;
             }
             let id = ChannelId::from(event.token());
             // The slot may have been given away since the event was queued: then the generation differs (R6).
-            if let Some(slot) = find(&mut self.registry.slots, id) {
+            if let Some(slot) = find(slots, id) {
                 slot.readiness.absorb(EventBits::from(event));
                 if slot.flags.enqueue() {
-                    self.registry.ready.push(id);
+                    ready.push(id);
                 }
             }
         }
-        if count == self.events.capacity() && count < MOST_EVENTS {
-            self.events = Events::with_capacity(count * 2);
+        if count == events.capacity() && count < MOST_EVENTS {
+            *events = Events::with_capacity(count * 2);
         }
         Ok(count)
     }
@@ -246,12 +253,7 @@ impl Reactor {
                 visit(registry, id);
             }
         })) {
-            let id = batch[next - 1];
-            if registry.policy.propagate_panics {
-                // Their flags say that they are in the list, so nothing else would put them there.
-                list(registry).splice(..0, batch.drain(next..));
-            }
-            registry.end_after_panic(Some(id), panic);
+            registry.end_after_panic(Some(batch[next - 1]), panic);
         }
     }
 

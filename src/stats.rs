@@ -50,7 +50,8 @@ pub struct Stats {
     pub timers: usize,
     /// Connections accepted.
     pub accepted: u64,
-    /// Times a listener stopped accepting because descriptors or memory ran out or `max_channels` was reached.
+    /// Times a listener stopped accepting because `max_channels` was reached, and episodes in which `accept` kept failing,
+    /// for lack of descriptors or memory above all.
     pub accept_pauses: u64,
     /// Callbacks that failed or panicked.
     pub errors: u64,

@@ -97,8 +97,10 @@ impl Link {
 }
 
 impl Dispatcher for Link {
-    fn handle_expt(&mut self, channel: &mut Channel<'_>, _: Exceptional) -> Result {
-        self.dial_again(channel.registry()); // the attempt failed
+    fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
+        if let Exceptional::ConnectFailed(_) = what {
+            self.dial_again(channel.registry());
+        }
         Ok(())
     }
 

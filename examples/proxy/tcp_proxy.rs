@@ -109,7 +109,7 @@ struct Half {
     held: bool,
     /// The end of file has come and was passed on.
     ended: bool,
-    /// It was reset before its end of file.
+    /// It was reset, perhaps after its end of file.
     broken: bool,
     idle_timeout: Duration,
     handle: Handle,
@@ -177,8 +177,12 @@ impl Dispatcher for Half {
     }
 
     fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
-        if let Exceptional::ConnectFailed(error) = what {
-            log::warn!("{}: connection failed: {error}", channel.describe());
+        match what {
+            Exceptional::ConnectFailed(error) => {
+                log::warn!("{}: connection failed: {error}", channel.describe());
+            }
+            Exceptional::Reset => self.broken = true,
+            _ => {}
         }
         Ok(())
     }
@@ -338,6 +342,27 @@ mod tests {
         let (_proxy, mut client, mut server) = pair();
         client.reset();
         assert!(client.is_closed() && server.is_closed());
+    }
+
+    /// The partner may be paused, or have a queue that nobody reads: neither keeps it.
+    #[test]
+    fn a_reset_after_an_end_of_file_ends_both_at_once() {
+        for stalled in [false, true] {
+            let (mut proxy, mut client, mut server) = pair();
+            if stalled {
+                server.set_window(0);
+                client.feed(vec![b'x'; 2 * HIGH]);
+                client.set_window(0);
+                server.feed(vec![b'x'; 2 * HIGH]);
+                server.feed("waits in the kernel");
+            }
+            let open = proxy.registry().stats().channels;
+            client.eof();
+            assert!(!client.is_closed() && !server.is_closed());
+            client.reset();
+            assert!(client.is_closed() && server.is_closed());
+            assert_eq!(proxy.registry().stats().channels, open - 2);
+        }
     }
 
     #[test]

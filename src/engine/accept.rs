@@ -19,6 +19,8 @@ use crate::{
 };
 
 const FIRST_REST: Duration = Duration::from_millis(50);
+/// So many connections may break in a row while they wait; more is an error that stays.
+const MOST_TRANSIENT: u32 = 64;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
 impl Registry {
@@ -56,7 +58,7 @@ impl Registry {
         self.pause_if_full(id);
         for _ in 0..self.policy.accept_budget {
             let slot = self.slot_mut(id).ok_or_else(closed)?;
-            let Phase::Listening(accepting) = &slot.phase else {
+            let Phase::Listening(accepting) = &mut slot.phase else {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
                     "not a listener",
@@ -67,6 +69,7 @@ impl Registry {
             }
             match slot.io.accept() {
                 Ok((io, peer)) => {
+                    accepting.transient = 0;
                     #[cfg(not(any(target_os = "linux", target_os = "android")))]
                     if accepting.nodelay
                         && let Io::TcpStream(stream) = &io
@@ -77,16 +80,20 @@ impl Registry {
                     return Ok((self.number(io, &peer), peer));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    accepting.transient = 0;
                     slot.readiness.read_blocked();
+                    // No spin: another event has to come.
+                    self.progress += 1;
                     self.end_episode(id);
                     break;
                 }
-                Err(error) if out_of_resources(&error) => {
+                Err(error) if is_transient(&error) && accepting.transient < MOST_TRANSIENT => {
+                    accepting.transient += 1;
+                    log::debug!(target: "asynchat::accept", "channel {id}: a waiting connection is gone: {error}");
+                }
+                Err(error) if is_transient(&error) || out_of_resources(&error) => {
                     self.rest(id, &error);
                     break;
-                }
-                Err(error) if is_transient(&error) => {
-                    log::debug!(target: "asynchat::accept", "channel {id}: a waiting connection is gone: {error}");
                 }
                 // Nothing known: whatever waits is tried again later, for no event need follow.
                 Err(error) => {
@@ -109,8 +116,8 @@ impl Registry {
         }
     }
 
-    /// Out of descriptors or memory: the waiting connections stay in the backlog, the listener tries again later,
-    /// or at once when a channel closes.
+    /// Out of descriptors or memory, or not allowed to accept: the waiting connections stay in the backlog, the listener
+    /// tries again later, or at once when a channel closes.
     fn rest(&mut self, id: ChannelId, error: &io::Error) {
         let Some(accepting) = self.accepting(id) else {
             return;
@@ -121,11 +128,12 @@ impl Registry {
             .min(LONGEST_REST);
         if rests == 0 {
             self.stats.accept_pauses += 1;
-            log::warn!(
-                target: "asynchat::accept",
-                "channel {id}: not accepting for a while: {error}; \
-                 close channels, raise the descriptor limit, or set Builder::max_channels below it"
-            );
+            let advice = if out_of_resources(error) {
+                "; close channels, raise the descriptor limit, or set Builder::max_channels below it"
+            } else {
+                ""
+            };
+            log::warn!(target: "asynchat::accept", "channel {id}: not accepting for a while: {error}{advice}");
         }
         let deadline = self.after(pause);
         let timer = self.timers.insert(deadline, Task::Rest(id));
@@ -133,16 +141,23 @@ impl Registry {
             accepting.pause = Pause::Resting(timer);
             accepting.rests = rests.saturating_add(1);
         }
-        self.paused.push(id);
+        self.pause(id);
     }
 
-    /// Nothing waits any more: the next shortage is a new episode, with a log line of its own.
+    /// Without this the calls in which a listener learns that it has to wait would pass for a spin.
+    fn pause(&mut self, id: ChannelId) {
+        self.paused.push(id);
+        self.progress += 1;
+    }
+
+    /// Nothing waits any more: the next shortage or flood is a new episode, with log lines of its own.
     fn end_episode(&mut self, id: ChannelId) {
         if let Some(accepting) = self.accepting(id)
-            && accepting.rests > 0
+            && (accepting.rests > 0 || accepting.full_pauses > 0)
         {
-            log::info!(target: "asynchat::accept", "channel {id}: accepting again, after {} pauses", accepting.rests);
-            accepting.rests = 0;
+            let pauses = accepting.rests.saturating_add(accepting.full_pauses);
+            (accepting.rests, accepting.full_pauses) = (0, 0);
+            log::info!(target: "asynchat::accept", "channel {id}: accepting again, after {pauses} pauses");
         }
     }
 
@@ -168,9 +183,6 @@ impl Registry {
                 at += 1;
                 continue;
             }
-            if full {
-                log::info!(target: "asynchat::accept", "channel {id}: accepting again, {} channels open", self.connections());
-            }
             self.paused.swap_remove(at);
             self.resume(id);
         }
@@ -194,12 +206,15 @@ impl Registry {
             && matches!(accepting.pause, Pause::No)
         {
             accepting.pause = Pause::Full;
-            self.paused.push(id);
+            accepting.full_pauses = accepting.full_pauses.saturating_add(1);
+            if accepting.full_pauses == 1 {
+                log::warn!(
+                    target: "asynchat::accept",
+                    "channel {id}: not accepting, {max} channels are open (Builder::max_channels)"
+                );
+            }
             self.stats.accept_pauses += 1;
-            log::warn!(
-                target: "asynchat::accept",
-                "channel {id}: not accepting, {max} channels are open (Builder::max_channels)"
-            );
+            self.pause(id);
         }
     }
 

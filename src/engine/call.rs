@@ -1,7 +1,7 @@
 //! Calling the users' objects, and what the outcome of a callback means (R8, R9, R3b).
 
 use std::{
-    io,
+    fmt, io,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
@@ -17,6 +17,36 @@ use crate::{
 
 /// After this number of callbacks in a row that did nothing comes a warning (R3b).
 const SPIN_LIMIT: u16 = 1000;
+
+/// What keeps a channel busy with nothing.
+#[derive(Clone, Copy)]
+pub(crate) enum Spin {
+    Callback,
+    /// It gives no bytes, but does not say `Pending`.
+    Producer,
+    /// `handle_error(OutgoingFull)` pushes.
+    FullQueue,
+}
+
+impl fmt::Display for Spin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, advice) = match self {
+            Self::Callback => (
+                "callbacks in a row without any effect",
+                "have readable() or writable() answer false while there is nothing to do, or read what is there",
+            ),
+            Self::Producer => (
+                "turns in a row in which its producer gave no bytes",
+                "have it answer Pending, and call touch() once it has some",
+            ),
+            Self::FullQueue => (
+                "times in a row handle_error pushed more into a full queue",
+                "on OutgoingFull close the channel, or raise its limit first",
+            ),
+        };
+        write!(f, "{SPIN_LIMIT} {what}; {advice}")
+    }
+}
 
 /// An object out of its slot, and what came of calling it.
 pub(crate) struct Lent {
@@ -170,22 +200,22 @@ impl Registry {
 
     /// Counts callbacks that did nothing; `progress` is that from before the callback (R3b).
     pub(crate) fn watch_for_spin(&mut self, id: ChannelId, progress: u64) {
-        let idle = self.progress == progress;
+        if self.progress == progress {
+            self.spun(id, Spin::Callback);
+        } else if let Some(slot) = self.slot_mut(id) {
+            slot.idle_calls = 0;
+        }
+    }
+
+    /// Counts one more time that nothing came of it.
+    pub(crate) fn spun(&mut self, id: ChannelId, spin: Spin) {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        if !idle {
-            slot.idle_calls = 0;
-            return;
-        }
         slot.idle_calls = slot.idle_calls.saturating_add(1);
         if slot.idle_calls >= SPIN_LIMIT && slot.flags.warn() {
             let name = slot.type_name;
-            log::warn!(
-                target: "asynchat::reactor",
-                "channel {id} ({name}) spins: {SPIN_LIMIT} callbacks in a row without any effect; \
-                 have readable() or writable() answer false while there is nothing to do, or read what is there"
-            );
+            log::warn!(target: "asynchat::reactor", "channel {id} ({name}) spins: {spin}");
         }
     }
 

@@ -4,7 +4,7 @@ use crate::{
     id::ChannelId,
     net::io::Role,
     state::{
-        dispatcher::Dispatcher,
+        dispatcher::{Dispatcher, Exceptional},
         flags::{Peer, Sending},
         phase::Phase,
         registry::{Registry, Task},
@@ -26,12 +26,15 @@ impl Registry {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
+        let ended_here = slot.flags.is_closing();
         let first = slot.flags.note_close_reported();
         if reset {
             self.drop_queue(id, true);
         }
         if first {
             self.call(id, Dispatcher::handle_close);
+        } else if reset && !ended_here {
+            self.call(id, |d, channel| d.handle_expt(channel, Exceptional::Reset));
         }
         if reset {
             self.close(id, "reset by peer");

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    engine::call::Spin,
     error::{Meaning, OutgoingFull, Panicked, meaning_of_io},
     id::ChannelId,
     net::{
@@ -33,6 +34,12 @@ impl Registry {
                 limit: slot.limits(&self.policy).max,
             };
             self.fail_with(id, error.into());
+            if self
+                .slot(id)
+                .is_some_and(|slot| slot.flags.is_push_refused())
+            {
+                self.spun(id, Spin::FullQueue);
+            }
         }
         if self.slot(id).is_some_and(Slot::can_flush) {
             self.flush(id);
@@ -181,7 +188,8 @@ impl Registry {
                     self.discard(producer);
                 }
                 Err(panic) => {
-                    log::error!(target: "asynchat::reactor", "dropping what channel {id} has sent: {}", Panicked::new(panic));
+                    let panic = Panicked::new(panic);
+                    log::error!(target: "asynchat::reactor", "dropping what channel {id} has sent: {panic}");
                 }
             }
         };
@@ -191,8 +199,12 @@ impl Registry {
             }
             if written > 0 {
                 slot.note_sent(written, &self.clock, &mut self.stats);
+                slot.idle_calls = 0;
                 self.progress += 1;
             }
+        }
+        if written == 0 && matches!(flushed, Flushed::Paused) {
+            self.spun(id, Spin::Producer);
         }
         Some(flushed)
     }

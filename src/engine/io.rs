@@ -24,7 +24,7 @@ impl Registry {
     /// Reads from the socket of a channel.
     pub(crate) fn read(&mut self, id: ChannelId, buf: &mut [u8]) -> io::Result<usize> {
         let slot = find(&mut self.slots, id).ok_or_else(closed)?;
-        match slot.read(buf, &self.poll, id) {
+        match slot.read(buf, self.poll.registry(), id) {
             Ok(n @ 1..) => {
                 slot.note_input(n, buf.len(), &self.clock);
                 self.stats.bytes_in += n as u64;
@@ -45,7 +45,7 @@ impl Registry {
             return Ok(Filled::Unread(*unread));
         }
         let mut buffer = self.pool.take_buffer();
-        match slot.read(&mut buffer, &self.poll, id) {
+        match slot.read(&mut buffer, self.poll.registry(), id) {
             Ok(n @ 1..) => {
                 slot.note_input(n, buffer.len(), &self.clock);
                 self.stats.bytes_in += n as u64;
@@ -99,7 +99,7 @@ impl Registry {
                 self.stats.bytes_in += *n as u64;
                 self.progress += 1;
             }
-            Err(error) => slot.note_read_error(error, &self.poll, id),
+            Err(error) => slot.note_read_error(error, self.poll.registry(), id),
         }
         result
     }
@@ -113,7 +113,7 @@ impl Registry {
     ) -> io::Result<usize> {
         self.uncork();
         let slot = find(&mut self.slots, id).ok_or_else(closed)?;
-        let n = match write(slot, &self.poll) {
+        let n = match write(slot, self.poll.registry()) {
             Ok(n) => n,
             Err(error) => {
                 self.touch_later(id);

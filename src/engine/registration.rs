@@ -31,7 +31,7 @@ impl Registry {
         let id = ChannelId::new(entry.key(), self.generation);
         slot.id = id;
         if watch {
-            slot.io.register(&self.poll, id.into())?;
+            slot.io.register(self.poll.registry(), id.into())?;
             slot.flags.note_registered();
         }
         if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
@@ -67,7 +67,7 @@ impl Registry {
         // would keep it alive.
         if slot.flags.is_registered()
             && (keep_socket || slot.flags.is_adopted() || !SHORT_MEANS_DRAINED)
-            && let Err(error) = slot.io.deregister(&self.poll)
+            && let Err(error) = slot.io.deregister(self.poll.registry())
         {
             log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
         }
@@ -121,7 +121,8 @@ impl Registry {
         let tails = &mut self.pool.tails;
         // Producers and owners of bytes: each may panic when dropped.
         while let Err(panic) = guard(self.policy.propagate_panics, || queue.clear(tails)) {
-            log::error!(target: "asynchat::reactor", "dropping what was queued: {}", Panicked::new(panic));
+            let panic = Panicked::new(panic);
+            log::error!(target: "asynchat::reactor", "dropping what was queued: {panic}");
         }
         self.pool.give_queue(queue);
     }

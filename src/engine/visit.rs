@@ -166,6 +166,30 @@ impl Registry {
         self.settle(id);
     }
 
+    /// The last turn did not come to its end: a panic left it because it shall, or a callback put another registry in the
+    /// place of this one. Its lists are lost, so every channel is looked at; one whose object is lost too is closed.
+    #[cold]
+    pub(crate) fn recover(&mut self) {
+        self.turning = false;
+        self.visiting = ChannelId::NONE;
+        self.uncork();
+        self.clock.end_turn();
+        self.ready.clear();
+        self.touched.clear();
+        self.renew_budgets();
+        for id in self.ids() {
+            let Some(slot) = self.slot_mut(id) else {
+                continue;
+            };
+            slot.flags.dequeue();
+            slot.flags.untouch();
+            if slot.dispatcher.is_none() && !matches!(slot.phase, Phase::Lingering { .. }) {
+                self.close(id, "its object is lost");
+            }
+            self.enqueue(id);
+        }
+    }
+
     fn greet(&mut self, id: ChannelId) {
         let now = self.clock.stamp();
         if let Some(slot) = self.slot_mut(id)

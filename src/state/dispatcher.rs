@@ -16,6 +16,13 @@ pub enum Exceptional {
     /// The connection attempt failed, with the error of the last address (`ConnectionRefused`, `TimedOut`, …). The
     /// channel is closed when the callback returns.
     ConnectFailed(io::Error),
+    /// The peer reset the connection after its end of file. `handle_close` was called for that, so it is not called again.
+    ///
+    /// For an object that keeps its channel open past `handle_close`, as one half of a proxy does: the other half learns
+    /// here that nobody takes its bytes any more. The outgoing queue is gone, and the channel is closed when the callback
+    /// returns. Not reported after [`close_when_done`](Channel::close_when_done). A reset without an end of file before it
+    /// is `handle_close` with [`Channel::is_reset`].
+    Reset,
     /// The peer sent out-of-band data (`MSG_OOB`). Linux and Android only.
     ///
     /// It is not reported if it came alone before the channel's first visit: the first read skips it. To get every
@@ -178,7 +185,8 @@ pub trait Dispatcher: Any {
         Ok(())
     }
 
-    /// A connection attempt failed, or out-of-band data came; see [`Exceptional`]. Default: a line in the log.
+    /// A connection attempt failed, the peer reset the connection after its end of file, or out-of-band data came; see
+    /// [`Exceptional`]. Default: a line in the log.
     ///
     /// ```
     /// use asynchat::{Channel, Dispatcher, Exceptional, Result};
@@ -217,7 +225,8 @@ pub trait Dispatcher: Any {
     /// The peer closed or reset the connection. Called at most once. Default: `close_when_done`.
     ///
     /// After an end of file everything that arrived has been delivered, and the channel can still send. If the peer
-    /// resets the connection later, the channel is closed without another callback. After a reset
+    /// resets the connection later, `handle_expt` gets [`Exceptional::Reset`], unless `close_when_done` was called, and the
+    /// channel is closed. After a reset
     /// ([`Channel::is_reset`]) the outgoing queue is gone, and the channel is closed when this callback returns.
     ///
     /// # Errors
@@ -267,6 +276,9 @@ pub(crate) mod defaults {
         match what {
             Exceptional::ConnectFailed(error) => {
                 log::warn!(target: "asynchat::channel", "{name}: connection failed: {error}");
+            }
+            Exceptional::Reset => {
+                log::debug!(target: "asynchat::channel", "{name}: reset after its end of file");
             }
             Exceptional::Priority => {
                 log::debug!(target: "asynchat::channel", "{name}: out-of-band data ignored");

@@ -50,8 +50,12 @@ pub(crate) enum Pause {
 #[derive(Debug, Default)]
 pub(crate) struct Accepting {
     pub(crate) pause: Pause,
-    /// How many rests in a row; the pause doubles with each.
+    /// Rests in this episode, which lasts until the backlog is empty; the pause doubles with each.
     pub(crate) rests: u32,
+    /// How often `max_channels` was reached in this episode.
+    pub(crate) full_pauses: u32,
+    /// Transient errors since `accept` answered something else.
+    pub(crate) transient: u32,
     #[cfg_attr(
         any(target_os = "linux", target_os = "android"),
         allow(dead_code, reason = "accepted streams inherit it there")

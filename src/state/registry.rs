@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use mio::{Events, Poll};
 use slab::Slab;
 
 use crate::{
@@ -41,10 +42,15 @@ pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>
 /// - [Ending](Registry#ending) the loop
 /// - [Other threads](Registry#other-threads)
 ///
+/// Exchanging two registries with [`mem::swap`](std::mem::swap) between turns exchanges the reactors with all they have.
+/// A callback that does so loses its own channel, no other.
+///
 /// An id is looked up in O(1). If a callback pushes to other channels, the reactor sends their queues at the end of the
 /// turn, each in as few writes as possible.
 pub struct Registry {
-    pub(crate) poll: mio::Registry,
+    /// Here and not in `Reactor`: two registries that a program exchanges take their pollers along.
+    pub(crate) poll: Poll,
+    pub(crate) events: Events,
     pub(crate) policy: Policy,
     pub(crate) on_error: Option<ErrorHook>,
     pub(crate) slots: Slab<Slot>,
@@ -78,6 +84,8 @@ pub struct Registry {
     pub(crate) adopted: Option<(u64, ChannelId)>,
     pub(crate) stats: Stats,
     pub(crate) stopping: bool,
+    /// In the part of a turn that runs callbacks. Still set when the next begins: something took that turn away.
+    pub(crate) turning: bool,
     pub(crate) life: Life,
     /// The network in memory of a test.
     #[cfg(feature = "testing")]
@@ -86,7 +94,7 @@ pub struct Registry {
 
 impl Registry {
     pub(crate) fn new(
-        poll: mio::Registry,
+        poll: Poll,
         mailbox: Arc<Mailbox<Job>>,
         policy: Policy,
         on_error: Option<ErrorHook>,
@@ -95,6 +103,7 @@ impl Registry {
         let serial = first_serial();
         Self {
             poll,
+            events: Events::with_capacity(policy.events),
             policy,
             on_error,
             slots: Slab::new(),
@@ -117,6 +126,7 @@ impl Registry {
             adopted: None,
             stats: Stats::default(),
             stopping: false,
+            turning: false,
             life: Life::Running,
             #[cfg(feature = "testing")]
             net: None,

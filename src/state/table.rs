@@ -23,7 +23,7 @@ impl Registry {
     }
 
     pub(crate) fn slot_and_poll(&mut self, id: ChannelId) -> Option<(&mut Slot, &mio::Registry)> {
-        find(&mut self.slots, id).map(|slot| (slot, &self.poll))
+        find(&mut self.slots, id).map(|slot| (slot, self.poll.registry()))
     }
 
     /// Channels that count for `max_channels`.

@@ -456,6 +456,15 @@ impl Model {
                 l.dying = true;
                 l.whole = false;
             }
+            On::Reset => {
+                no(!view.reset, "although the peer is there");
+                no(!l.may_be_reset(), "for a reset nobody made");
+                no(!l.told, "before handle_close");
+                no(l.closing, "after close_when_done");
+                no(view.outgoing > 0, "with a queue left");
+                l.dying = true;
+                l.whole = false;
+            }
             On::Read => {
                 no(again, "twice in one turn");
                 let too_late = [On::Close, On::Write, On::Drain];
@@ -888,8 +897,9 @@ impl Model {
                 if !l.may_be_gone() && !doomed {
                     faults.push("the channel is gone for no reason".to_string());
                 }
-                if !l.closed && !l.closing && !l.told && !doomed {
-                    faults.push("it is gone without handle_close".to_string());
+                if !l.closed && !l.closing && !doomed {
+                    let call = if l.told { "expt(Reset)" } else { "close" };
+                    faults.push(format!("it is gone without handle_{call}"));
                 }
                 let owed_linger = l.closing && l.whole && l.spec.kind != Kind::Fd;
                 if !l.closed && owed_linger && !l.peer_ended() && !l.may_be_reset() {

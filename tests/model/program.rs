@@ -88,6 +88,7 @@ pub enum On {
     Error,
     Timeout,
     Failed,
+    Reset,
     Accepted,
 }
 
@@ -407,6 +408,7 @@ fn rule() -> BoxedStrategy<Rule> {
         3 => Just(On::Error),
         1 => Just(On::Timeout),
         1 => Just(On::Failed),
+        1 => Just(On::Reset),
         3 => Just(On::Accepted),
     ];
     let nth = prop_oneof![2 => Just(1_usize), 1 => 2..4_usize];

@@ -1170,6 +1170,7 @@ impl Dispatcher for Object {
     fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
         match what {
             Exceptional::ConnectFailed(_) => self.callback(channel, On::Failed, |_, _| Ok(())),
+            Exceptional::Reset => self.callback(channel, On::Reset, |_, _| Ok(())),
             other => {
                 let link = self.link;
                 model(|m| m.fault(format!("#{link}: handle_expt({other:?})")));

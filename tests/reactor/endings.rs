@@ -377,6 +377,59 @@ fn a_peer_that_resets_while_a_reply_is_written_ends_only_its_own_channel() {
     assert_eq!(reactor.stats().errors, 0);
 }
 
+/// What couples two channels has to learn that one of them is gone, and `handle_close` comes once.
+#[test]
+fn a_reset_after_an_end_of_file_is_handle_expt_and_closes() {
+    for queued in [true, false] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let mut recorder = Recorder::new(&trace);
+        recorder.on_close = Some(Box::new(|_| Ok(())));
+        recorder.on_expt = Some(Box::new(|channel| {
+            assert!(channel.is_reset());
+            assert_eq!(channel.outgoing_len(), 0, "the queue is gone");
+            channel.push("nobody will get this");
+            assert_eq!(channel.outgoing_len(), 0);
+            assert_eq!(channel.state(), State::Open, "closed when this returns");
+            // As if a coupled channel failed: no more than an error of this one.
+            Err("cannot pass it on".into())
+        }));
+        let (ours, theirs) = narrow_tcp_pair();
+        let id = reactor.register(ours, recorder).unwrap();
+        settle(&mut reactor);
+        theirs.shutdown(Shutdown::Write).unwrap();
+        turn_until(&mut reactor, |_| trace.has("close"));
+        if queued {
+            // It finds out by writing.
+            reactor.channel(id).unwrap().push(vec![0; 4 << 20]);
+            settle(&mut reactor);
+            assert!(reactor.channel(id).unwrap().outgoing_len() > 0);
+        }
+        trace.clear();
+        reset(theirs);
+        turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
+        assert_eq!(trace.lines(), ["reset", "error:cannot pass it on"]);
+        run(&mut reactor);
+    }
+}
+
+#[test]
+fn a_reset_after_ones_own_close_when_done_is_not_told() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (ours, theirs) = narrow_tcp_pair();
+    // The recorder's handle_close is close_when_done.
+    let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
+    reactor.channel(id).unwrap().push(vec![0; 4 << 20]);
+    settle(&mut reactor);
+    theirs.shutdown(Shutdown::Write).unwrap();
+    turn_until(&mut reactor, |_| trace.has("close"));
+    trace.clear();
+    reset(theirs);
+    run(&mut reactor);
+    assert_eq!(trace.lines(), [""; 0]);
+}
+
 #[test]
 fn handle_close_can_tell_a_reset_from_an_end_of_file() {
     for broken in [true, false] {

@@ -18,4 +18,5 @@ mod regressions;
 mod shutdown;
 mod sockets;
 mod stage;
+mod swapped;
 mod timers;

@@ -11,10 +11,11 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{Channel, Dispatcher, Reactor, Result};
+use asynchat::{Channel, Dispatcher, Produced, Reactor, Result, from_fn};
+use bytes::Bytes;
 use util::{
     Log, Recorder, Trace,
-    peer::{reset, settled, tcp_pair, turns},
+    peer::{read_to_end, reset, settled, tcp_pair, turns},
     reactor, serve, settle, turn_until,
 };
 
@@ -440,6 +441,81 @@ fn a_handler_that_spins_gets_one_warning_after_a_thousand_calls() {
         );
         assert!(lines[0].contains("Spinner"), "{}", lines[0]);
     }
+}
+
+/// A thousand turns without a byte, of a channel whose callbacks are not at fault.
+#[test]
+fn a_producer_that_gives_no_bytes_and_a_handler_that_pushes_into_a_full_queue_get_the_warning_too()
+{
+    type Start = fn(&mut Channel<'_>, &Rc<Cell<usize>>);
+    let ways: [(Start, &str); 2] = [
+        (
+            |channel, asked| {
+                let asked = asked.clone();
+                channel.push_with_producer(from_fn(move || {
+                    // The reactor asks it up to 16 times in a turn.
+                    bump(&asked);
+                    Ok(Produced::Data(Bytes::new()))
+                }));
+            },
+            "Pending",
+        ),
+        (
+            |channel, _| {
+                channel.set_max_outgoing(10);
+                channel.push("longer than that");
+            },
+            "OutgoingFull",
+        ),
+    ];
+    for (start, advice) in ways {
+        let log = Log::start();
+        let mut reactor = reactor();
+        let calls = Rc::new(Cell::new(0));
+        let mut recorder = Recorder::new(&Trace::new());
+        let told = calls.clone();
+        recorder.on_error = Some(Box::new(move |channel| {
+            bump(&told);
+            channel.push("421 you are too slow");
+            Ok(())
+        }));
+        let (id, _theirs) = settled(&mut reactor, recorder);
+        start(&mut reactor.channel(id).unwrap(), &calls);
+        let warnings = || log.lines(&format!("channel {id} (util::Recorder) spins: "));
+        for _ in 0..990 {
+            reactor.turn(Some(Duration::ZERO)).unwrap();
+        }
+        assert!(calls.get() >= 990, "{} calls", calls.get());
+        assert_eq!(warnings(), [""; 0]);
+        for _ in 0..2000 {
+            reactor.turn(Some(Duration::ZERO)).unwrap();
+        }
+        let lines = warnings();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].starts_with("WARN "), "{lines:?}");
+        assert!(lines[0].contains(advice), "says what to do: {lines:?}");
+    }
+}
+
+#[test]
+fn a_producer_that_gives_a_byte_now_and_then_is_no_spinner() {
+    let log = Log::start();
+    let mut reactor = reactor();
+    let (id, mut theirs) = settled(&mut reactor, Recorder::new(&Trace::new()));
+    let mut asked = 0_u32;
+    let producer = from_fn(move || {
+        asked += 1;
+        Ok(match asked {
+            n if n % 8000 == 0 => Produced::Data(Bytes::from_static(b"x")),
+            40_001.. => Produced::Done,
+            _ => Produced::Data(Bytes::new()),
+        })
+    });
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push_with_producer(producer);
+    channel.close_when_done();
+    assert_eq!(read_to_end(&mut reactor, &mut theirs), b"xxxxx");
+    assert!(log.lines("spins").is_empty(), "{:?}", log.lines("spins"));
 }
 
 #[test]

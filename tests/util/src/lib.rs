@@ -141,7 +141,7 @@ pub fn silence_scripted_panics() {
 type Hook = Box<dyn FnMut(&mut Channel<'_>) -> Result>;
 
 /// Writes down every callback as a word (`connect`, `read:5`, `eof`, `write`, `close`, `drain`, `timeout`,
-/// `refused`…, `priority`, `error:TEXT`), prefixed with `name` and a dot if that is not empty. Reads everything into
+/// `refused`…, `reset`, `priority`, `error:TEXT`), prefixed with `name` and a dot if that is not empty. Reads everything into
 /// `received`. A hook runs after the word is written down and may do anything.
 pub struct Recorder {
     pub name: &'static str,
@@ -258,6 +258,7 @@ impl Dispatcher for Recorder {
     fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
         match what {
             Exceptional::ConnectFailed(error) => self.note(format!("failed:{:?}", error.kind())),
+            Exceptional::Reset => self.note("reset"),
             Exceptional::Priority => self.note("priority"),
             _ => self.note("expt"),
         }
