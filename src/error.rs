@@ -16,24 +16,28 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
 /// The reason why [`Registry::with`](crate::Registry::with) could not lend the object behind a channel.
+///
+/// Each has the id of that channel: the error may go to the log of another one, whose callback asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VisitError {
     /// The channel is closed, or its object is dropped because no callback can follow.
-    Closed,
+    Closed(ChannelId),
     /// A callback of this object is running further up the stack.
-    Busy,
+    Busy(ChannelId),
     /// The object behind the channel is of another type than the one asked for.
-    WrongType,
+    WrongType(ChannelId),
 }
 
 impl fmt::Display for VisitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "the channel is closed",
-            Self::Busy => "a callback of this channel is running",
-            Self::WrongType => "the object behind the channel is of another type",
-        })
+        match self {
+            Self::Closed(id) => write!(f, "channel {id} is closed"),
+            Self::Busy(id) => write!(f, "a callback of channel {id} is running"),
+            Self::WrongType(id) => {
+                write!(f, "the object behind channel {id} is of another type")
+            }
+        }
     }
 }
 
@@ -204,18 +208,19 @@ pub enum ErrorSource {
 
 /// Inside an [`io::Error`]: a call on a channel that is closed.
 #[derive(Debug)]
-struct ChannelClosed;
+struct ChannelClosed(ChannelId);
 
 impl fmt::Display for ChannelClosed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the channel is closed")
+        write!(f, "channel {} is closed", self.0)
     }
 }
 
 impl Error for ChannelClosed {}
 
-pub(crate) fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, ChannelClosed)
+/// The answer to a call on a channel that is closed.
+pub(crate) fn closed(id: ChannelId) -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, ChannelClosed(id))
 }
 
 /// Runs code of the user's and returns its panic, unless panics are to leave the loop.
@@ -253,7 +258,23 @@ mod tests {
             Meaning::Reset
         );
         assert_eq!(meaning(&*BoxError::from("protocol")), Meaning::Failure);
-        assert_eq!(meaning_of_io(&closed()), Meaning::Failure);
+        assert_eq!(
+            meaning_of_io(&closed(ChannelId::new(3, 7))),
+            Meaning::Failure
+        );
+    }
+
+    #[test]
+    fn an_error_about_a_channel_names_it() {
+        let id = ChannelId::new(3, 7);
+        assert_eq!(closed(id).to_string(), "channel 3.7 is closed");
+        for error in [
+            VisitError::Closed(id),
+            VisitError::Busy(id),
+            VisitError::WrongType(id),
+        ] {
+            assert!(error.to_string().contains("channel 3.7"), "{error}");
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Registry {
     pub(crate) fn accept(&mut self, id: ChannelId) -> io::Result<(Stream, Address)> {
         self.pause_if_full(id);
         for _ in 0..self.policy.accept_budget {
-            let slot = self.slot_mut(id).ok_or_else(closed)?;
+            let slot = self.slot_mut(id).ok_or_else(|| closed(id))?;
             let Phase::Listening(accepting) = &slot.phase else {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,

@@ -23,7 +23,7 @@ use crate::{
 impl Registry {
     /// Reads from the socket of a channel.
     pub(crate) fn read(&mut self, id: ChannelId, buf: &mut [u8]) -> io::Result<usize> {
-        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         match slot.read(buf, &self.poll, id) {
             Ok(n @ 1..) => {
                 slot.note_input(n, buf.len(), &self.clock);
@@ -38,7 +38,7 @@ impl Registry {
     /// Reads into a buffer of the reactor's own, unless something was given back; the buffer has to be given back.
     #[inline(always)]
     pub(crate) fn fill(&mut self, id: ChannelId) -> io::Result<Filled> {
-        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         if let Some(unread) = slot.unread.take() {
             self.progress += 1;
             self.touch_later(id);
@@ -67,7 +67,7 @@ impl Registry {
         result: io::Result<usize>,
         nothing_asked: bool,
     ) -> io::Result<usize> {
-        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         match &result {
             Ok(_) if nothing_asked || slot.io.role() == Role::Datagram => self.progress += 1,
             Ok(_) => {
@@ -87,7 +87,7 @@ impl Registry {
         id: ChannelId,
         buf: &mut [u8],
     ) -> io::Result<(usize, Address)> {
-        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         if !slot.readiness.can_read() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -112,7 +112,7 @@ impl Registry {
         write: impl FnOnce(&mut Slot, &mio::Registry) -> io::Result<usize>,
     ) -> io::Result<usize> {
         self.uncork();
-        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         let n = match write(slot, &self.poll) {
             Ok(n) => n,
             Err(error) => {

@@ -272,23 +272,23 @@ impl Registry {
         id: ChannelId,
         f: impl FnOnce(&mut D, &mut Channel<'_>) -> R,
     ) -> Result<R, VisitError> {
-        let slot = self.slot_mut(id).ok_or(VisitError::Closed)?;
+        let slot = self.slot_mut(id).ok_or(VisitError::Closed(id))?;
         let Some(dispatcher) = slot.dispatcher.as_deref() else {
             return Err(match slot.phase {
-                Phase::Lingering { .. } => VisitError::Closed,
-                _ => VisitError::Busy,
+                Phase::Lingering { .. } => VisitError::Closed(id),
+                _ => VisitError::Busy(id),
             });
         };
         if !(dispatcher as &dyn Any).is::<D>() {
-            return Err(VisitError::WrongType);
+            return Err(VisitError::WrongType(id));
         }
         let Some(mut object) = slot.dispatcher.take() else {
-            return Err(VisitError::Busy);
+            return Err(VisitError::Busy(id));
         };
         // The object goes back even if `f` panics; the panic belongs to the caller.
         let result = match (&mut *object as &mut dyn Any).downcast_mut::<D>() {
             Some(d) => catch_unwind(AssertUnwindSafe(|| f(d, &mut Channel::new(self, id)))),
-            None => return Err(VisitError::WrongType),
+            None => return Err(VisitError::WrongType(id)),
         };
         self.uncork();
         self.put_back(id, object);

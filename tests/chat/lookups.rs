@@ -37,16 +37,16 @@ fn what_cannot_be_lent_is_told_apart() {
         }
     });
     talk.say("\n");
-    assert_eq!(seen.get(), Some(Err(VisitError::Busy)));
+    assert_eq!(seen.get(), Some(Err(VisitError::Busy(talk.id))));
     let id = talk.id;
     let wrong = talk.reactor.with_chat(id, |_: &mut Plain, _| ());
-    assert_eq!(wrong, Err(VisitError::WrongType));
+    assert_eq!(wrong, Err(VisitError::WrongType(id)));
     // The dispatcher is the wrapper, not the chat in it.
     let wrong = talk.reactor.with(id, |_: &mut Recorder, _| ());
-    assert_eq!(wrong, Err(VisitError::WrongType));
+    assert_eq!(wrong, Err(VisitError::WrongType(id)));
     talk.reactor.channel(id).unwrap().close();
     let closed = talk.reactor.with_chat(id, |_: &mut Chat, _| ());
-    assert_eq!(closed, Err(VisitError::Closed));
+    assert_eq!(closed, Err(VisitError::Closed(id)));
 }
 
 #[test]

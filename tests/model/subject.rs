@@ -606,8 +606,8 @@ fn with(registry: &mut Registry, link: usize, what: &What, panics: bool) {
     model(|m| {
         let fine = match outcome {
             Ok(()) => true,
-            Err(VisitError::Closed) => m.may_be_gone(link),
-            Err(VisitError::Busy) => m.out.contains(&link),
+            Err(VisitError::Closed(_)) => m.may_be_gone(link),
+            Err(VisitError::Busy(_)) => m.out.contains(&link),
             Err(_) => false,
         };
         if !fine {

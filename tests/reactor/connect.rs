@@ -447,7 +447,7 @@ fn the_object_can_be_visited_while_connecting() {
     turn_until(&mut reactor, |_| trace.has("renamed.connect"));
     reactor.channel(id).unwrap().close();
     let gone = reactor.with(id, |_: &mut Recorder, _| ());
-    assert_eq!(gone, Err(VisitError::Closed));
+    assert_eq!(gone, Err(VisitError::Closed(id)));
 }
 
 #[test]

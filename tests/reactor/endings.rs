@@ -543,7 +543,7 @@ fn recv_on_a_closed_sibling_is_an_error_of_the_caller_and_not_its_reset() {
         trace.lines(),
         [
             "caller.read:1",
-            "caller.error:the channel is closed",
+            &format!("caller.error:channel {sibling} is closed"),
             "reset:false",
             "caller.read:2"
         ]

@@ -295,7 +295,7 @@ fn replace_from_outside_and_from_another_channel_takes_effect_at_once() {
     turn_until(&mut reactor, |_| trace.has("old.read:5"));
     assert_eq!(
         reactor.with(id, |_: &mut Owner, _| ()),
-        Err(VisitError::WrongType)
+        Err(VisitError::WrongType(id))
     );
     theirs.write_all(b"hello").unwrap();
     turn_until(&mut reactor, |_| trace.has("third.read:5"));
@@ -469,19 +469,19 @@ fn with_names_what_is_in_the_way() {
     let (owner, _peer) = settled(&mut reactor, Owner(Dropped::new().0));
     assert_eq!(
         reactor.with(owner, |_: &mut Recorder, _| ()),
-        Err(VisitError::WrongType)
+        Err(VisitError::WrongType(owner))
     );
     let (dead, _peer) = settled(&mut reactor, Owner(Dropped::new().0));
     reactor.channel(dead).unwrap().close();
     assert_eq!(
         reactor.with(dead, |_: &mut Owner, _| ()),
-        Err(VisitError::Closed)
+        Err(VisitError::Closed(dead))
     );
     // The slot is used again, the id is not.
     let (_, _peer) = settled(&mut reactor, Owner(Dropped::new().0));
     assert_eq!(
         reactor.with(dead, |_: &mut Owner, _| ()),
-        Err(VisitError::Closed)
+        Err(VisitError::Closed(dead))
     );
 
     let note = trace.clone();
@@ -489,10 +489,10 @@ fn with_names_what_is_in_the_way() {
         let me = channel.id();
         let registry = channel.registry();
         let busy = registry.with(me, |_: &mut Recorder, _| ());
-        assert_eq!(busy, Err(VisitError::Busy));
+        assert_eq!(busy, Err(VisitError::Busy(me)));
         assert_eq!(
             registry.with(me, |_: &mut Owner, _| ()),
-            Err(VisitError::Busy)
+            Err(VisitError::Busy(me))
         );
         // Another's object may be borrowed, and from there neither of the two.
         let nested = registry.with(owner, |_: &mut Owner, other| {
@@ -500,7 +500,8 @@ fn with_names_what_is_in_the_way() {
             let self_again = registry.with(owner, |_: &mut Owner, _| ());
             (self_again, registry.with(me, |_: &mut Recorder, _| ()))
         });
-        assert_eq!(nested, Ok((Err(VisitError::Busy), Err(VisitError::Busy))));
+        let busy = |id| Err(VisitError::Busy(id));
+        assert_eq!(nested, Ok((busy(owner), busy(me))));
         note.add("asked");
     });
     turn_until(&mut reactor, |_| trace.has("asked"));
@@ -519,7 +520,7 @@ fn with_may_close_detach_or_replace_what_it_was_lent() {
         assert_eq!(count.get(), 0, "{}", owner.0.panics);
         channel.registry().with(id, |_: &mut Owner, _| ())
     });
-    assert_eq!(closed, Ok(Err(VisitError::Closed)));
+    assert_eq!(closed, Ok(Err(VisitError::Closed(id))));
     assert_eq!(dropped.get(), 1);
 
     let (object, dropped) = Dropped::new();
