@@ -204,7 +204,7 @@ impl Reactor {
             if event.token() == WAKE {
                 continue;
             }
-            let id = ChannelId::from(event.token());
+            let id = ChannelId::of_token(event.token());
             // The slot may have been given away since the event was queued: then the generation differs (R6).
             if let Some(slot) = find(&mut self.registry.slots, id) {
                 slot.readiness.absorb(EventBits::from(event));

@@ -105,7 +105,7 @@ impl Registry {
             && let Some((slot, poll)) = self.slot_and_poll(id)
             && slot.io.role() == Role::Fd
         {
-            slot.io.rearm(poll, id.into());
+            slot.io.rearm(poll, id.token());
         }
         match flushed {
             Flushed::Empty | Flushed::Blocked | Flushed::Parked | Flushed::Paused => {}

@@ -193,7 +193,7 @@ impl Slot {
             (Meaning::Nothing, role) => {
                 self.readiness.read_blocked();
                 if role == Role::Fd {
-                    self.io.rearm(poll, id.into());
+                    self.io.rearm(poll, id.token());
                 }
             }
             (Meaning::Reset, Role::Stream | Role::Fd) => {
@@ -219,7 +219,7 @@ impl Slot {
             (Meaning::Nothing, role) => {
                 self.readiness.write_blocked();
                 if role == Role::Fd {
-                    self.io.rearm(poll, id.into());
+                    self.io.rearm(poll, id.token());
                 }
             }
             (Meaning::Reset, Role::Stream | Role::Fd) if self.flags.sending() != Sending::Shut => {

@@ -31,7 +31,7 @@ impl Registry {
         let id = ChannelId::new(entry.key(), self.generation);
         slot.id = id;
         if watch {
-            slot.io.register(&self.poll, id.into())?;
+            slot.io.register(&self.poll, id.token())?;
             slot.flags.note_registered();
         }
         if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {

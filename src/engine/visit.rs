@@ -285,7 +285,7 @@ impl Registry {
         let Some((slot, poll)) = self.slot_and_poll(id) else {
             return;
         };
-        match slot.io.register(poll, id.into()) {
+        match slot.io.register(poll, id.token()) {
             Ok(()) => slot.flags.note_registered(),
             Err(error) => self.cannot_watch(id, error),
         }

@@ -338,7 +338,7 @@ fn blocking_std_sockets_become_non_blocking() {
 }
 
 #[test]
-fn std_unix_sockets_and_mio_sockets_are_adopted() {
+fn std_unix_sockets_and_other_crates_sockets_are_adopted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     let mut reactor = reactor();
@@ -356,7 +356,7 @@ fn std_unix_sockets_and_mio_sockets_are_adopted() {
     let listener = mio::net::TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     reactor
-        .register(listener, Acceptor(|_: &Address| Echo))
+        .register(TcpListener::from(listener), Acceptor(|_: &Address| Echo))
         .unwrap();
     let mut client = TcpStream::connect(address).unwrap();
     client.write_all(b"def").unwrap();
