@@ -830,7 +830,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
         .iter()
         .map(|piece| match piece {
             Unsent::Bytes(bytes) => bytes.len(),
-            Unsent::Producer(_) | Unsent::File(_) | Unsent::Failed(_) => 0,
+            _ => 0,
         })
         .sum();
     let (shut, max) = model(|m| (m.links[link].shut, m.setup.max_outgoing));
@@ -866,7 +866,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
                     channel.push_with_producer(producer);
                 }
                 Unsent::File(_) => unreachable!("no file is pushed"),
-                Unsent::Failed(_) => {}
+                _ => {}
             }
         }
         return;
@@ -895,7 +895,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
                 drop(panicked);
             }
             Unsent::File(_) => unreachable!("no file is pushed"),
-            Unsent::Failed(_) => {}
+            _ => {}
         }
     }
     let expected = model(|m| m.links[link].expected);
