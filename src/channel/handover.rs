@@ -5,7 +5,11 @@ use bytes::Bytes;
 use crate::{
     net::socket::Socket,
     outgoing::Unsent,
-    state::{channel::Channel, dispatcher::Dispatcher, phase::Phase},
+    state::{
+        channel::Channel,
+        dispatcher::{Dispatcher, boxed},
+        phase::Phase,
+    },
     stats::State,
 };
 
@@ -120,7 +124,7 @@ impl Channel<'_> {
     /// The connection stays as it is: `handle_connect` is not called again. Does nothing once the channel is closed or
     /// its queue is sent after `close_when_done`.
     pub fn replace(&mut self, d: impl Dispatcher) {
-        let object: Box<dyn Dispatcher> = Box::new(d);
+        let object = boxed(d);
         let type_name = (*object).type_name();
         let Ok(slot) = self.slot_mut() else { return };
         if matches!(slot.phase, Phase::Lingering { .. }) {

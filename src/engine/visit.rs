@@ -113,6 +113,8 @@ impl Registry {
             let may_read = slot.readiness.can_read();
             let may_write = slot.readiness.can_write() && !slot.flags.is_write_unhandled();
             let wishes = guard(self.policy.propagate_panics, || {
+                // Not through the box, which is a dispatcher too.
+                let object = &*object;
                 let wants_read = may_read && object.readable();
                 (wants_read, may_write && object.writable())
             });

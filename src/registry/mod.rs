@@ -27,8 +27,8 @@ use crate::{
     },
     state::{
         channel::Channel,
-        dispatcher::Dispatcher,
-        phase::{Accepting, Phase},
+        dispatcher::{Dispatcher, boxed},
+        phase::{Accepting, Attempt, Phase},
         registry::Registry,
         slot::Slot,
     },
@@ -171,7 +171,7 @@ impl Registry {
             nodelay: options.nodelay,
             ..Accepting::default()
         }));
-        let slot = Slot::new(io, Box::new(d), phase, self.clock.stamp());
+        let slot = Slot::new(io, boxed(d), phase, self.clock.stamp());
         self.insert(slot, true)
     }
 
@@ -197,7 +197,7 @@ impl Registry {
         addr: impl Into<Address>,
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
-        self.start_connect(vec![addr.into()], &ConnectOptions::new(), Box::new(d))
+        self.start_connect(vec![addr.into()], &ConnectOptions::new(), boxed(d))
     }
 
     /// Connects to the first of `addrs` that answers, trying them in order.
@@ -223,7 +223,7 @@ impl Registry {
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
         let addrs = addrs.iter().copied().map(Address::from).collect();
-        self.start_connect(addrs, options, Box::new(d))
+        self.start_connect(addrs, options, boxed(d))
     }
 }
 
@@ -263,7 +263,8 @@ impl Registry {
     /// ```
     ///
     /// # Errors
-    /// [`VisitError`] if the channel is closed, if one of its callbacks is running, or if its object is not a `D`.
+    /// [`VisitError`] if the channel is closed, if one of its callbacks is running, or if its object is not a `D`. An
+    /// object that was registered as a `Box<dyn Dispatcher>` counts as what is in the box.
     ///
     /// # Panics
     /// If `f` panics. The object is back in its channel then.
@@ -294,6 +295,13 @@ impl Registry {
         self.put_back(id, object);
         self.touch_later(id);
         result.map_err(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Whether the object behind a channel is there, and a `D`.
+    pub(crate) fn holds<D: Dispatcher>(&self, id: ChannelId) -> bool {
+        self.slot(id)
+            .and_then(|slot| slot.dispatcher.as_deref())
+            .is_some_and(|object| (object as &dyn Any).is::<D>())
     }
 
     /// The ids of all open channels, for a loop in whose body channels are closed or pushed to. O(channels).

@@ -257,6 +257,101 @@ pub trait Dispatcher: Any {
     }
 }
 
+/// So that a factory may return objects of different types. The reactor keeps the object itself, without a second box:
+/// [`Registry::with`](crate::Registry::with) finds it by its own type.
+///
+/// ```
+/// use asynchat::{Dispatcher, Reactor};
+/// use std::os::unix::net::UnixStream;
+///
+/// struct Quick(u32);
+/// impl Dispatcher for Quick {}
+/// struct Thorough;
+/// impl Dispatcher for Thorough {}
+///
+/// fn make(quick: bool) -> Box<dyn Dispatcher> {
+///     if quick { Box::new(Quick(7)) } else { Box::new(Thorough) }
+/// }
+///
+/// # fn main() -> asynchat::Result {
+/// let mut reactor = Reactor::new()?;
+/// let id = reactor.register(UnixStream::pair()?.0, make(true))?;
+/// assert_eq!(reactor.with(id, |object: &mut Quick, _| object.0)?, 7);
+/// # Ok(())
+/// # }
+/// ```
+impl Dispatcher for Box<dyn Dispatcher> {
+    fn readable(&self) -> bool {
+        (**self).readable()
+    }
+
+    fn writable(&self) -> bool {
+        (**self).writable()
+    }
+
+    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_connect(channel)
+    }
+
+    fn handle_accept(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_accept(channel)
+    }
+
+    fn handle_accepted(
+        &mut self,
+        channel: &mut Channel<'_>,
+        stream: Stream,
+        peer: Address,
+    ) -> Result {
+        (**self).handle_accepted(channel, stream, peer)
+    }
+
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_read(channel)
+    }
+
+    fn handle_write(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_write(channel)
+    }
+
+    fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_drain(channel)
+    }
+
+    fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
+        (**self).handle_expt(channel, what)
+    }
+
+    fn handle_timeout(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_timeout(channel)
+    }
+
+    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_close(channel)
+    }
+
+    fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+        (**self).handle_error(channel, error);
+    }
+
+    fn type_name(&self) -> &'static str {
+        (**self).type_name()
+    }
+}
+
+/// The box in which the reactor keeps an object: its own, if it came in one.
+pub(crate) fn boxed<D: Dispatcher>(object: D) -> Box<dyn Dispatcher> {
+    let mut object = Some(object);
+    let own = (&mut object as &mut dyn Any).downcast_mut::<Option<Box<dyn Dispatcher>>>();
+    if let Some(own) = own.and_then(Option::take) {
+        return own;
+    }
+    match object {
+        Some(object) => Box::new(object),
+        None => unreachable!("only a box is taken out"),
+    }
+}
+
 /// The default callbacks of [`Dispatcher`] and [`AsyncChat`](crate::AsyncChat).
 pub(crate) mod defaults {
     use super::{BoxError, Channel, Exceptional};

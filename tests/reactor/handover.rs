@@ -552,3 +552,70 @@ fn a_panic_inside_with_is_the_callers_and_the_object_stays() {
     theirs.write_all(b"hello").unwrap();
     turn_until(&mut reactor, |_| trace.has("read:5"));
 }
+
+/// What a factory returns is the object itself for everybody who looks: by type, by name, and after `replace`.
+#[test]
+fn an_object_that_comes_in_a_box_is_reached_by_its_own_type() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let make = |quiet: bool| -> Box<dyn Dispatcher> {
+        if quiet {
+            return Box::new(Owner(Dropped::new().0));
+        }
+        let mut recorder = Recorder::new(&trace);
+        recorder.writable = true;
+        recorder.on_write = Some(Box::new(|_| Err("boxed".into())));
+        Box::new(recorder)
+    };
+    let (quiet, _peer) = settled(&mut reactor, make(true));
+    assert_eq!(reactor.with(quiet, |_: &mut Owner, _| ()), Ok(()));
+    let listener = reactor.listen(([127, 0, 0, 1], 0), make(true)).unwrap();
+    assert_eq!(reactor.with(listener, |_: &mut Owner, _| ()), Ok(()));
+    let address = util::address_of(&mut reactor, listener);
+    let client = reactor.connect(address, make(false)).unwrap();
+    assert_eq!(
+        reactor.with(client, |_: &mut Box<dyn Dispatcher>, _| ()),
+        Err(VisitError::WrongType(client))
+    );
+    let names: Vec<_> = reactor.channels().map(|info| info.type_name).collect();
+    let owner = std::any::type_name::<Owner>();
+    assert_eq!(names, [owner, owner, std::any::type_name::<Recorder>()]);
+    turn_until(&mut reactor, |_| trace.has("error:boxed"));
+    assert_eq!(trace.joined(), "connect write error:boxed");
+
+    reactor.channel(quiet).unwrap().replace(make(false));
+    assert_eq!(reactor.with(quiet, |_: &mut Recorder, _| ()), Ok(()));
+}
+
+/// A wrapper of an object of any type has all its callbacks to pass on.
+#[test]
+fn a_box_passes_every_callback_on() {
+    struct Wrapper(Box<dyn Dispatcher>);
+    impl Dispatcher for Wrapper {
+        fn readable(&self) -> bool {
+            self.0.readable()
+        }
+        fn writable(&self) -> bool {
+            self.0.writable()
+        }
+        fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+            Dispatcher::handle_connect(&mut self.0, channel)
+        }
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            Dispatcher::handle_read(&mut self.0, channel)
+        }
+        fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+            Dispatcher::handle_close(&mut self.0, channel)
+        }
+    }
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let wrapper = Wrapper(Box::new(Recorder::new(&trace)));
+    let (_, mut theirs) = settled(&mut reactor, wrapper);
+    theirs.write_all(b"hello").unwrap();
+    drop(theirs);
+    turn_until(&mut reactor, |_| trace.has("close"));
+    assert!(trace.joined().starts_with("connect "));
+    assert!(trace.joined().ends_with("read:5 eof close"));
+}
+
