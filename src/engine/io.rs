@@ -8,7 +8,7 @@ use crate::{
     address::Address,
     error::{Meaning, closed, meaning_of_io},
     id::ChannelId,
-    net::io::Role,
+    net::{errno::is_write_only, io::Role},
     state::{
         flags::{Peer, Sending},
         phase::Phase,
@@ -200,7 +200,7 @@ impl Slot {
                 self.readiness.read_blocked();
                 self.flags.note_reset();
             }
-            // The write end of a pipe: there will never be anything to read.
+            // Above all the write end of a pipe: there will never be anything to read.
             (Meaning::Failure, Role::Fd) => self.readiness.read_blocked(),
             _ => {}
         }
@@ -284,6 +284,10 @@ impl Slot {
             }
         }
         self.note_read_error(&error, poll, id);
+        // Whether the pipe's reader is there is not for a read to say: the visit does (`report_close`).
+        if self.io.role() == Role::Fd && is_write_only(&error) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         Err(error)
     }
 

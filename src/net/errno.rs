@@ -20,6 +20,19 @@ pub(crate) const ESHUTDOWN: i32 = if cfg!(windows) {
     58
 };
 
+/// No system call reads from what is opened for writing only, as the write end of a pipe is.
+#[cfg(unix)]
+pub(crate) fn is_write_only(error: &io::Error) -> bool {
+    const EBADF: i32 = 9;
+    error.raw_os_error() == Some(EBADF)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_write_only(_: &io::Error) -> bool {
+    false
+}
+
+
 /// The process or the system has no descriptor, buffer or memory left.
 pub(crate) fn out_of_resources(error: &io::Error) -> bool {
     // std has no ErrorKind for EMFILE, ENFILE and ENOBUFS.

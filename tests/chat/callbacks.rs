@@ -181,3 +181,27 @@ fn close_when_done_sends_what_is_queued_and_delivers_no_more() {
     settle(&mut talk.reactor);
     assert!(talk.reactor.channel(talk.id).is_none());
 }
+
+#[test]
+fn a_chat_over_a_pipe_whose_reader_has_gone_gets_handle_close() {
+    for queued in [0, 1 << 20] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let chat = Chat {
+            trace: trace.clone(),
+            wants: Rc::new(Cell::new(true)),
+            hook: Box::new(|_, _| Ok(())),
+            _alive: Rc::new(()),
+        };
+        let id = reactor
+            .register(writer, ChatDispatcher::new(chat, "\n"))
+            .unwrap();
+        reactor.channel(id).unwrap().push(vec![0; queued]);
+        settle(&mut reactor);
+        drop(reader);
+        turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
+        assert_eq!(trace.joined(), "close");
+    }
+}
+
