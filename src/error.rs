@@ -7,7 +7,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
-use crate::{id::ChannelId, net::errno::ESHUTDOWN};
+use crate::{
+    id::ChannelId,
+    net::errno::{ESHUTDOWN, is_peer_gone},
+};
 
 /// Any error a callback may return.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -171,13 +174,30 @@ pub(crate) enum Meaning {
     Failure,
 }
 
+/// Of what a callback returned.
 pub(crate) fn meaning(error: &(dyn Error + Send + Sync + 'static)) -> Meaning {
     error
         .downcast_ref::<io::Error>()
         .map_or(Meaning::Failure, meaning_of_io)
 }
 
-pub(crate) fn meaning_of_io(error: &io::Error) -> Meaning {
+/// Of what a callback returned after the reset of its channel was seen: most likely that reset, passed on.
+pub(crate) fn meaning_after_reset(error: &(dyn Error + Send + Sync + 'static)) -> Meaning {
+    error
+        .downcast_ref::<io::Error>()
+        .map_or(Meaning::Failure, meaning_of_call)
+}
+
+/// Of the answer of a channel's own system call. A timeout is a reset there; out of a callback it may be another
+/// connection's.
+pub(crate) fn meaning_of_call(error: &io::Error) -> Meaning {
+    match meaning_of_io(error) {
+        Meaning::Failure if is_peer_gone(error) => Meaning::Reset,
+        meaning => meaning,
+    }
+}
+
+fn meaning_of_io(error: &io::Error) -> Meaning {
     use io::ErrorKind as K;
     // Another channel's end is not the peer's doing.
     if error
@@ -262,6 +282,21 @@ mod tests {
             meaning_of_io(&closed(ChannelId::new(3, 7))),
             Meaning::Failure
         );
+    }
+
+    /// `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EHOSTDOWN`.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_peer_that_vanished_is_a_reset_in_the_answer_of_the_channels_own_call_only() {
+        for code in [110, 113, 101, 112] {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(meaning_of_call(&error), Meaning::Reset, "{code}");
+            assert_eq!(meaning_of_io(&error), Meaning::Failure, "{code}");
+        }
+        let made = io::Error::from(io::ErrorKind::TimedOut);
+        assert_eq!(meaning_of_call(&made), Meaning::Failure);
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(meaning_of_call(&refused), Meaning::Failure);
     }
 
     #[test]

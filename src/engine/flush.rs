@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    error::{Meaning, OutgoingFull, Panicked, meaning_of_io},
+    error::{Meaning, OutgoingFull, Panicked, meaning_of_call},
     id::ChannelId,
     net::{
         io::{Io, Role},
@@ -204,7 +204,7 @@ impl Registry {
     /// Whatever the reason, the stream has a hole now: nothing more can be sent.
     #[cold]
     pub(crate) fn sending_failed(&mut self, id: ChannelId, error: io::Error) {
-        let reset = meaning_of_io(&error) == Meaning::Reset;
+        let reset = meaning_of_call(&error) == Meaning::Reset;
         if reset && let Some(slot) = self.slot_mut(id) {
             slot.broken_while_sending();
         }

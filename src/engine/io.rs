@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 
 use crate::{
     address::Address,
-    error::{Meaning, closed, meaning_of_io},
+    error::{Meaning, closed, meaning_of_call},
     id::ChannelId,
     net::{errno::is_write_only, io::Role},
     state::{
@@ -139,7 +139,7 @@ impl Registry {
             }
             Ok(Filled::Nothing) => 0,
             Err(error) => {
-                if meaning_of_io(&error) == Meaning::Failure
+                if meaning_of_call(&error) == Meaning::Failure
                     && let Some(slot) = self.slot_mut(id)
                 {
                     slot.flags.note_reset();
@@ -189,7 +189,7 @@ impl Slot {
 
     #[cold]
     fn note_read_error(&mut self, error: &io::Error, poll: &mio::Registry, id: ChannelId) {
-        match (meaning_of_io(error), self.io.role()) {
+        match (meaning_of_call(error), self.io.role()) {
             (Meaning::Nothing, role) => {
                 self.readiness.read_blocked();
                 if role == Role::Fd {
@@ -215,7 +215,7 @@ impl Slot {
 
     #[cold]
     fn note_write_error(&mut self, error: &io::Error, poll: &mio::Registry, id: ChannelId) {
-        match (meaning_of_io(error), self.io.role()) {
+        match (meaning_of_call(error), self.io.role()) {
             (Meaning::Nothing, role) => {
                 self.readiness.write_blocked();
                 if role == Role::Fd {

@@ -6,7 +6,7 @@ use std::{io, mem};
 
 use crate::{
     engine::call::Lent,
-    error::guard,
+    error::{Meaning, guard, meaning_of_call},
     id::ChannelId,
     net::io::{Io, Role},
     state::{
@@ -217,6 +217,9 @@ impl Registry {
             Role::Stream | Role::Listener => match slot.io.take_error() {
                 Ok(Some(error)) | Err(error) => {
                     slot.readiness.read_again();
+                    if meaning_of_call(&error) == Meaning::Reset {
+                        slot.flags.note_reset();
+                    }
                     self.fail(id, error.into());
                 }
                 Ok(None) => {}

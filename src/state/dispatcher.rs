@@ -75,7 +75,8 @@ pub enum Exceptional {
 ///
 /// - `WouldBlock` and `Interrupted` are ignored.
 /// - `ConnectionReset`, `NotConnected`, `ConnectionAborted` and `BrokenPipe` mean that the peer broke the connection;
-///   `handle_close` follows.
+///   `handle_close` follows. An error of the channel's own `recv` or `send` that says that the peer has vanished
+///   (`TimedOut`, `HostUnreachable`, …) means the same.
 ///
 /// Containing a panic takes unwinding. A program that is built with `panic = "abort"` ends at the first panic.
 ///

@@ -204,4 +204,3 @@ fn a_chat_over_a_pipe_whose_reader_has_gone_gets_handle_close() {
         assert_eq!(trace.joined(), "close");
     }
 }
-
