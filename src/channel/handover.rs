@@ -115,7 +115,9 @@ impl Channel<'_> {
                 peer: slot.peer.get(),
             },
             unsent,
-            unread: slot.unread.map_or_else(Bytes::new, |bytes| *bytes),
+            unread: slot
+                .unread
+                .map_or_else(Bytes::new, |unread| (*unread).into()),
         })
     }
 

@@ -193,10 +193,10 @@ impl Channel<'_> {
         match slot.io.role() {
             Role::Listener | Role::Datagram => self.close(),
             Role::Stream | Role::Fd => {
+                slot.unread = None;
                 self.registry.progress += 1;
                 self.registry.ownership_changes += 1;
                 self.registry.touch_later(id);
-                self.registry.discard_unread(id);
             }
         }
     }

@@ -146,7 +146,7 @@ impl Registry {
             && slot.input_state() == input
         {
             slot.readiness.read_blocked();
-            self.discard_unread(id);
+            slot.unread = None;
         }
         if ran {
             self.watch_for_spin(id, progress);

@@ -130,7 +130,7 @@ impl Registry {
                 }
                 (Ok(None), Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
                     slot.readiness.write_blocked();
-                    slot.io.rearm(poll, id.into());
+                    slot.io.rearm(poll, id.token());
                     return;
                 }
                 (Ok(None), Err(error)) => error,
@@ -178,7 +178,7 @@ impl Registry {
         {
             log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
         }
-        io.register(poll, id.into())?;
+        io.register(poll, id.token())?;
         slot.io = io;
         slot.flags.note_registered();
         slot.readiness = Readiness::default();

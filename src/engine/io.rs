@@ -2,8 +2,6 @@
 
 use std::io;
 
-use bytes::{Buf, Bytes};
-
 use crate::{
     address::Address,
     error::{Meaning, closed, meaning_of_call},
@@ -15,6 +13,7 @@ use crate::{
         registry::Registry,
         slot::Slot,
         table::find,
+        unread::Unread,
     },
     stats::Stats,
     time::clock::Clock,
@@ -42,7 +41,7 @@ impl Registry {
         if let Some(unread) = slot.unread.take() {
             self.progress += 1;
             self.touch_later(id);
-            return Ok(Filled::Unread(*unread));
+            return Ok(Filled::Unread(unread));
         }
         let mut buffer = self.pool.take_buffer();
         match slot.read(&mut buffer, &self.poll, id) {
@@ -132,11 +131,7 @@ impl Registry {
                 self.pool.give_buffer(buffer);
                 n
             }
-            Ok(Filled::Unread(unread)) => {
-                let n = unread.len();
-                self.discard(unread);
-                n
-            }
+            Ok(Filled::Unread(unread)) => unread.bytes().len(),
             Ok(Filled::Nothing) => 0,
             Err(error) => {
                 if meaning_of_call(&error) == Meaning::Failure
@@ -165,7 +160,7 @@ pub(crate) enum Filled {
     /// So many bytes in one of the reactor's buffers.
     Buffer(Box<[u8]>, usize),
     /// What had been given back.
-    Unread(Bytes),
+    Unread(Box<Unread>),
     /// The end of file, or an empty datagram.
     Nothing,
 }
@@ -229,30 +224,43 @@ impl Slot {
         }
     }
 
-    /// Reads what was given back, if anything was. Hands that out again once it is used up, because its drop runs user
-    /// code.
-    pub(crate) fn read_unread(&mut self, buf: &mut [u8]) -> Option<(usize, Option<Box<Bytes>>)> {
-        let mut bytes = self.unread.take()?;
-        let n = bytes.len().min(buf.len());
-        buf[..n].copy_from_slice(&bytes[..n]);
-        if n == bytes.len() {
-            return Some((n, Some(bytes)));
+    /// Reads what was given back, if anything was.
+    pub(crate) fn read_unread(&mut self, buf: &mut [u8]) -> Option<usize> {
+        let unread = self.unread.as_mut()?;
+        let n = unread.bytes().len().min(buf.len());
+        buf[..n].copy_from_slice(&unread.bytes()[..n]);
+        unread.consume(n);
+        self.unread.take_if(|unread| unread.is_empty());
+        Some(n)
+    }
+
+    /// Has bytes read again, before all others.
+    pub(crate) fn give_back(&mut self, bytes: &[u8]) {
+        match &mut self.unread {
+            _ if bytes.is_empty() => {}
+            Some(unread) => unread.give_back(bytes),
+            None => self.unread = Some(Box::new(Unread::new(bytes))),
         }
-        bytes.advance(n);
-        self.unread = Some(bytes);
-        Some((n, None))
     }
 
     /// Keeps what was read and not used, behind what was given back meanwhile.
-    pub(crate) fn keep_rest(&mut self, rest: Bytes) {
+    pub(crate) fn keep_rest(&mut self, rest: &[u8]) {
+        match &mut self.unread {
+            _ if rest.is_empty() || self.flags.is_closing() => {}
+            Some(unread) => unread.append(rest),
+            None => self.unread = Some(Box::new(Unread::new(rest))),
+        }
+    }
+
+    /// The same with what [`Registry::fill`] took out: it goes back whole.
+    pub(crate) fn keep_unread(&mut self, mut rest: Box<Unread>) {
         if rest.is_empty() || self.flags.is_closing() {
             return;
         }
-        let bytes = match self.unread.take() {
-            Some(first) => [*first, rest].concat().into(),
-            None => rest,
-        };
-        self.unread = Some(Box::new(bytes));
+        if let Some(first) = self.unread.take() {
+            rest.give_back(first.bytes());
+        }
+        self.unread = Some(rest);
     }
 
     #[inline]

@@ -99,11 +99,9 @@ impl Registry {
         if let Some(queue) = queue {
             self.discard_queue(queue);
         }
-        let unread = slot.unread.take();
         // The descriptor first: a listener that waits for one may have it at once.
         drop(slot);
         self.resume_listeners();
-        self.discard(unread);
         if let Some(dispatcher) = dispatcher {
             self.discard(dispatcher);
         }
@@ -124,12 +122,6 @@ impl Registry {
             log::error!(target: "asynchat::reactor", "dropping what was queued: {}", Panicked::new(panic));
         }
         self.pool.give_queue(queue);
-    }
-
-    /// Drops the input that was read and not used: bytes of the user's, whose owner may panic when dropped.
-    pub(crate) fn discard_unread(&mut self, id: ChannelId) {
-        let unread = self.slot_mut(id).and_then(|slot| slot.unread.take());
-        self.discard(unread);
     }
 }
 

@@ -4,8 +4,6 @@ mod queue;
 
 use std::{fmt, io};
 
-use bytes::Bytes;
-
 use crate::{
     address::Address,
     id::ChannelId,
@@ -19,6 +17,7 @@ use crate::{
         flags::{Flags, Peer},
         phase::{PeerName, Phase},
         policy::{Limits, Policy},
+        unread::Unread,
     },
     stats::State,
     time::{clock::Stamp, timer::TimerId},
@@ -40,8 +39,8 @@ pub(crate) struct Slot {
     pub(crate) dispatcher: Option<Box<dyn Dispatcher>>,
     /// Private, so that the ways in `slot/queue.rs` are the only ones.
     outgoing: Option<Box<Outgoing>>,
-    /// Bytes that were read and given back, to be read again before the socket.
-    pub(crate) unread: Option<Box<Bytes>>,
+    /// Never empty.
+    pub(crate) unread: Option<Box<Unread>>,
     pub(crate) phase: Phase,
     /// For the idle timeout, while one runs.
     pub(crate) active_at: Stamp,
@@ -115,7 +114,9 @@ impl Slot {
     pub(crate) fn input_state(&self) -> (u64, usize) {
         (
             self.bytes_in,
-            self.unread.as_ref().map_or(0, |bytes| bytes.len()),
+            self.unread
+                .as_ref()
+                .map_or(0, |unread| unread.bytes().len()),
         )
     }
 

@@ -723,6 +723,7 @@ fn a_callback_counts_itself_in_the_statistics() {
     let trace = Trace::new();
     drop(Harness::new(Counts(trace.clone())));
     assert_eq!(trace.lines(), ["1"]);
+}
 
 /// `ETIMEDOUT`: a peer that has vanished is gone, and no failure of a callback.
 #[cfg(target_os = "linux")]

@@ -618,4 +618,3 @@ fn a_box_passes_every_callback_on() {
     assert!(trace.joined().starts_with("connect "));
     assert!(trace.joined().ends_with("read:5 eof close"));
 }
-
