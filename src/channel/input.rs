@@ -112,7 +112,11 @@ impl Channel<'_> {
                 self.keep_unread(unread);
                 Ok(result)
             }
-            Filled::Nothing => Ok(f(self, &[], true).1),
+            // An empty datagram reads like an end of file and is none.
+            Filled::Nothing => {
+                let end = self.slot()?.io.role() != Role::Datagram;
+                Ok(f(self, &[], end).1)
+            }
         }
     }
 
