@@ -112,6 +112,14 @@ impl Io {
         return false;
     }
 
+    /// Whether this is a TCP stream without a peer: most likely one that is still connecting.
+    pub(crate) fn is_unconnected(&self) -> bool {
+        let Self::TcpStream(stream) = self else {
+            return false;
+        };
+        matches!(stream.peer_addr(), Err(error) if error.kind() == io::ErrorKind::NotConnected)
+    }
+
     /// A regular file is always ready, which no poller can report (epoll: EPERM).
     #[cfg(unix)]
     pub(crate) fn check_pollable(&self) -> io::Result<()> {

@@ -33,7 +33,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Socket {
     pub(crate) io: Io,
-    /// Made elsewhere: it is still to be set non-blocking, and duplicates of it may keep a registration alive.
+    /// Made elsewhere: it is still to be set non-blocking, and may be connecting.
     pub(crate) adopted: bool,
     /// The serial of the accepted stream it was; 0 for all others.
     pub(crate) serial: u64,

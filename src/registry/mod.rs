@@ -66,6 +66,9 @@ impl Registry {
     /// No callback runs inside this call. `handle_connect` of a stream runs in the next turn. A stream is announced to
     /// the poller after its first visit, and only if it is still open then.
     ///
+    /// A TCP stream that is still connecting goes on as in [`connect`](Self::connect), with the time limit of
+    /// [`Builder::connect_timeout`](crate::Builder::connect_timeout).
+    ///
     /// ```
     /// use asynchat::{Channel, Dispatcher, Result};
     ///
@@ -106,8 +109,14 @@ impl Registry {
             socket.set_nonblocking()?;
         }
         let role = socket.io.role();
+        let connecting = socket.adopted && socket.io.is_unconnected();
         let phase = match role {
             Role::Listener => Phase::Listening(Box::default()),
+            Role::Stream if connecting => {
+                let timeout = self.policy.connect_timeout;
+                let attempt = Attempt::new(Vec::new(), timeout, self.clock.present());
+                Phase::Connecting(Box::new(attempt))
+            }
             Role::Stream => Phase::Greeting,
             Role::Datagram | Role::Fd => Phase::Open,
         };
@@ -118,13 +127,15 @@ impl Registry {
         }
         slot.peer = socket.peer.into();
         slot.readiness = match role {
-            Role::Stream => Readiness::ASSUMED,
+            Role::Stream if !connecting => Readiness::ASSUMED,
             // So that a first datagram can be sent at once.
             Role::Datagram => Readiness::WRITABLE,
-            Role::Listener | Role::Fd => Readiness::default(),
+            Role::Listener | Role::Stream | Role::Fd => Readiness::default(),
         };
-        let id = self.insert(slot, role != Role::Stream)?;
-        if role == Role::Stream {
+        let id = self.insert(slot, role != Role::Stream || connecting)?;
+        if connecting {
+            self.begin_attempt(id);
+        } else if role == Role::Stream {
             self.enqueue(id);
         }
         if serial != 0 {
@@ -187,7 +198,9 @@ impl Registry {
     ///
     /// The outcome comes in a later turn: `handle_connect`, or `handle_expt` with
     /// [`Exceptional::ConnectFailed`](crate::Exceptional::ConnectFailed). Bytes pushed before it are sent once
-    /// connected. A host name has to be resolved first, with `ToSocketAddrs`, which blocks; pass all its addresses to
+    /// connected. If the backlog of a Unix listener is full, the reactor tries again until the time limit.
+    ///
+    /// A host name has to be resolved first, with `ToSocketAddrs`, which blocks; pass all its addresses to
     /// [`connect_any`](Self::connect_any).
     ///
     /// # Errors

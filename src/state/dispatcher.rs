@@ -197,7 +197,7 @@ pub trait Dispatcher: Any {
     /// ```
     ///
     /// # Errors
-    /// See [Errors](Self#errors).
+    /// See [Errors](Self#errors). After `ConnectFailed` an error of any kind goes to `handle_error`.
     fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
         defaults::expt(channel, &what);
         Ok(())

@@ -71,7 +71,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::config;
+    use util::properties::config;
 
     #[derive(Clone, Debug)]
     enum Op {

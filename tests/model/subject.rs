@@ -1061,6 +1061,8 @@ impl Object {
         let text = format!("{SCRIPTED} {outcome:?} of {on:?} {nth} of #{link}");
         let told = match outcome {
             Outcome::Panic => format!("panicked: {text}"),
+            Outcome::Broken => io::ErrorKind::ConnectionReset.to_string(),
+            Outcome::WouldBlock => io::ErrorKind::WouldBlock.to_string(),
             _ => text.clone(),
         };
         model(|m| {
