@@ -110,7 +110,8 @@ impl Channel<'_> {
         Some(Detached {
             socket: Socket {
                 io: slot.io,
-                adopted: slot.flags.is_adopted(),
+                adopted: false,
+                lent: slot.lent.get(),
                 serial,
                 peer: slot.peer.get(),
             },

@@ -323,6 +323,8 @@ impl Channel<'_> {
     /// The descriptor, for socket options that the crate has no call for. Not for input or output: the reactor's record
     /// of the socket's readiness would be wrong.
     ///
+    /// A duplicate of it may outlive the channel, so closing the channel costs one more system call.
+    ///
     /// ```
     /// # #[cfg(unix)]
     /// fn keep_alive(channel: &asynchat::Channel<'_>) -> std::io::Result<()> {
@@ -334,7 +336,9 @@ impl Channel<'_> {
     /// `NotConnected` once the channel is closed.
     #[cfg(unix)]
     pub fn as_fd(&self) -> io::Result<std::os::fd::BorrowedFd<'_>> {
-        self.slot()?.io.as_fd()
+        let slot = self.slot()?;
+        slot.lent.set(true);
+        slot.io.as_fd()
     }
 
     /// The socket handle, for socket options that the crate has no call for. Not for input or output: the reactor's
@@ -344,6 +348,8 @@ impl Channel<'_> {
     /// `NotConnected` once the channel is closed.
     #[cfg(windows)]
     pub fn as_socket(&self) -> io::Result<std::os::windows::io::BorrowedSocket<'_>> {
-        self.slot()?.io.as_socket()
+        let slot = self.slot()?;
+        slot.lent.set(true);
+        slot.io.as_socket()
     }
 }

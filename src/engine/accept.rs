@@ -1,6 +1,6 @@
 //! Accepting (R19): a budget per visit, errors by class, rest when descriptors or memory run out.
 
-use std::{io, mem, time::Duration};
+use std::{io, mem, sync::atomic::AtomicBool, time::Duration};
 
 use crate::{
     address::Address,
@@ -106,6 +106,7 @@ impl Registry {
             io,
             peer: peer.inet(),
             serial: self.serial,
+            lent: AtomicBool::new(false),
         }
     }
 

@@ -63,10 +63,10 @@ impl Registry {
                 describe(id, &slot), slot.bytes_in, slot.bytes_out
             );
         }
-        // Closing the last descriptor ends its registration where the kernel keeps it; a duplicate made elsewhere
-        // would keep it alive.
+        // Closing the last descriptor ends its registration where the kernel keeps it; a duplicate would keep it
+        // alive.
         if slot.flags.is_registered()
-            && (keep_socket || slot.flags.is_adopted() || !SHORT_MEANS_DRAINED)
+            && (keep_socket || slot.lent.get() || !SHORT_MEANS_DRAINED)
             && let Err(error) = slot.io.deregister(&self.poll)
         {
             log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");

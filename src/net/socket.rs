@@ -35,6 +35,8 @@ pub struct Socket {
     pub(crate) io: Io,
     /// Made elsewhere: it is still to be set non-blocking, and may be connecting.
     pub(crate) adopted: bool,
+    /// Whether duplicates of the descriptor may be about, which keep a registration alive.
+    pub(crate) lent: bool,
     /// The serial of the accepted stream it was; 0 for all others.
     pub(crate) serial: u64,
     pub(crate) peer: Option<SocketAddr>,
@@ -45,6 +47,7 @@ impl Socket {
         Self {
             io,
             adopted: true,
+            lent: true,
             serial: 0,
             peer: None,
         }
@@ -54,6 +57,7 @@ impl Socket {
         Self {
             io,
             adopted: false,
+            lent: false,
             serial: 0,
             peer: None,
         }
@@ -151,6 +155,7 @@ impl From<Stream> for Socket {
         Self {
             io: stream.io,
             adopted: false,
+            lent: stream.lent.into_inner(),
             serial: stream.serial,
             peer: stream.peer,
         }

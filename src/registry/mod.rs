@@ -121,10 +121,8 @@ impl Registry {
             Role::Datagram | Role::Fd => Phase::Open,
         };
         let serial = socket.serial;
-        let mut slot = Slot::new(socket.io, Box::new(d), phase, self.clock.stamp());
-        if socket.adopted {
-            slot.flags.note_adopted();
-        }
+        let mut slot = Slot::new(socket.io, boxed(d), phase, self.clock.stamp());
+        slot.lent.set(socket.lent);
         slot.peer = socket.peer.into();
         slot.readiness = match role {
             Role::Stream if !connecting => Readiness::ASSUMED,

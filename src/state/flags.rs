@@ -32,8 +32,6 @@ const QUEUED: u16 = 1;
 const TOUCHED: u16 = 1 << 1;
 /// Announced to the poller.
 const REGISTERED: u16 = 1 << 2;
-/// Made elsewhere, perhaps with duplicates that keep a registration alive.
-const ADOPTED: u16 = 1 << 3;
 /// `close_when_done` was called.
 const CLOSING: u16 = 1 << 4;
 /// `handle_close` was called.
@@ -126,14 +124,6 @@ impl Flags {
     /// True if it was registered.
     pub(crate) fn note_deregistered(&mut self) -> bool {
         self.take(REGISTERED)
-    }
-
-    pub(crate) fn is_adopted(self) -> bool {
-        self.has(ADOPTED)
-    }
-
-    pub(crate) fn note_adopted(&mut self) {
-        self.set(ADOPTED);
     }
 
     // The peer.
@@ -349,7 +339,6 @@ mod tests {
         plain.note_registered();
         plain.enqueue();
         plain.touch();
-        plain.note_adopted();
         plain.leave_write_unhandled();
         plain.warn();
         assert!(plain.only_io_due());

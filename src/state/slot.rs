@@ -2,7 +2,7 @@
 
 mod queue;
 
-use std::{fmt, io};
+use std::{cell::Cell, fmt, io};
 
 use crate::{
     address::Address,
@@ -30,6 +30,8 @@ pub(crate) struct Slot {
     pub(crate) id: ChannelId,
     pub(crate) flags: Flags,
     pub(crate) readiness: Readiness,
+    /// Whether duplicates of the descriptor may be about, which keep a registration alive.
+    pub(crate) lent: Cell<bool>,
     /// Callbacks in a row that did nothing (R3b).
     pub(crate) idle_calls: u16,
     /// What its flushes of this turn have cost, in units of [`CALL_COST`].
@@ -66,6 +68,7 @@ impl Slot {
             outgoing: None,
             unread: None,
             readiness: Readiness::default(),
+            lent: Cell::new(false),
             idle_calls: 0,
             spent: 0,
             active_at: now,
