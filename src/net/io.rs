@@ -15,6 +15,9 @@ use mio::{Interest, Token};
 
 use crate::{address::Address, net::readiness::SHORT_MEANS_DRAINED};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MSG_NOSIGNAL: std::ffi::c_int = 0x4000;
+
 #[derive(Debug)]
 pub(crate) enum Io {
     /// A connection attempt that failed before there was a socket to keep.
@@ -263,7 +266,6 @@ impl Io {
     /// beginning of the file. The kernel waits for the file for 200 ms at most.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn write_before_file(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        const MSG_NOSIGNAL: std::ffi::c_int = 0x4000;
         const MSG_MORE: std::ffi::c_int = 0x8000;
         match self {
             Self::TcpStream(s) => s.try_io(|| {
@@ -320,6 +322,14 @@ impl Io {
             (Self::Udp(s), Address::Inet(to)) => s.send_to(data, *to),
             #[cfg(unix)]
             (Self::UnixDatagram(s), Address::Unix(path)) => s.send_to(data, path),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            (Self::UnixDatagram(s), Address::Abstract(name)) => {
+                use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+                // mio knows paths only. For socket2 a path that begins with NUL is an abstract name.
+                let name = [&[0], &name[..]].concat();
+                let to = socket2::SockAddr::unix(OsStr::from_bytes(&name))?;
+                s.try_io(|| socket2::SockRef::from(s).send_to_with_flags(data, &to, MSG_NOSIGNAL))
+            }
             (Self::Udp(_), to) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("a UDP socket cannot send to {to}"),

@@ -182,6 +182,31 @@ fn unix_datagrams_echo() {
     assert_eq!(&buf[..5], b"hello");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_unix_datagram_is_answered_to_an_abstract_name() {
+    use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+    let name = |name: &str| {
+        let name = format!("asynchat-{name}\0\u{e9}-{}", std::process::id());
+        SocketAddr::from_abstract_name(name).unwrap()
+    };
+    let mut reactor = reactor();
+    reactor
+        .register(
+            UnixDatagram::bind_addr(&name("ours")).unwrap(),
+            EchoDatagrams,
+        )
+        .unwrap();
+    let client = UnixDatagram::bind_addr(&name("theirs")).unwrap();
+    client.set_nonblocking(true).unwrap();
+    client.send_to_addr(b"hello", &name("ours")).unwrap();
+    let mut buf = [0; 16];
+    turn_until(&mut reactor, |_| {
+        client.recv(&mut buf).is_ok_and(|n| n == 5)
+    });
+    assert_eq!(&buf[..5], b"hello");
+}
+
 #[test]
 fn a_datagram_can_only_go_where_its_socket_can_send() {
     let mut reactor = reactor();
