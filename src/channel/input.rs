@@ -154,7 +154,7 @@ impl Channel<'_> {
     /// ```
     ///
     /// # Errors
-    /// `WouldBlock` if none has arrived.
+    /// `WouldBlock` if none has arrived. `InvalidInput` on a channel that is no datagram socket.
     pub fn recv_from(&mut self, buf: &mut [u8]) -> io::Result<(usize, Address)> {
         self.registry.read_from(self.id, buf)
     }

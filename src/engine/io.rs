@@ -87,6 +87,10 @@ impl Registry {
         buf: &mut [u8],
     ) -> io::Result<(usize, Address)> {
         let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
+        // No system call was made that says anything about readiness.
+        if slot.io.role() != Role::Datagram {
+            return slot.io.recv_from(buf);
+        }
         if !slot.readiness.can_read() {
             return Err(io::ErrorKind::WouldBlock.into());
         }

@@ -251,6 +251,33 @@ fn calls_that_a_socket_cannot_serve_answer_with_an_error() {
     assert_eq!(reactor.stats().channels, 2, "none of it closed anything");
 }
 
+/// The error of a call that was never made says nothing about what is there to be read.
+#[test]
+fn recv_from_on_a_pipe_is_an_error_and_its_bytes_are_still_announced() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (reader, mut writer) = io::pipe().unwrap();
+    struct Tries(Trace);
+    impl Dispatcher for Tries {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            let error = channel.recv_from(&mut [0; 5]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            self.0.add("tried");
+            if self.0.count("tried") == 2 {
+                let n = channel.recv(&mut [0; 16])?;
+                self.0.add(format!("{n} bytes"));
+            }
+            Ok(())
+        }
+    }
+    reactor.register(reader, Tries(trace.clone())).unwrap();
+    settle(&mut reactor);
+    writer.write_all(b"hello").unwrap();
+    turn_until(&mut reactor, |_| trace.has("5 bytes"));
+}
+
+}
+
 #[test]
 fn a_push_to_a_datagram_socket_is_dropped_with_a_debug_line() {
     let mut reactor = reactor();
