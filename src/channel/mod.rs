@@ -282,6 +282,10 @@ impl Channel<'_> {
     /// They are asked after every callback of this channel without it. `touch` is for a change from outside, and for a
     /// `handle_read` or `handle_write` that is not implemented and was switched off.
     ///
+    /// A FIFO or terminal may go on after its end of file: another process opens the FIFO, or the user types on after
+    /// Ctrl-D. If [`handle_close`](crate::Dispatcher::handle_close) calls `touch` instead of closing, the channel reads
+    /// what comes next, and its next end of file is another `handle_close`. Without `touch` nothing more is read.
+    ///
     /// ```
     /// use asynchat::{Channel, Dispatcher, Result};
     /// use std::{cell::Cell, io::Write, rc::Rc};
@@ -310,8 +314,14 @@ impl Channel<'_> {
     /// # }
     /// ```
     pub fn touch(&mut self) {
-        if let Ok(slot) = self.slot_mut() {
+        let id = self.id;
+        if let Some((slot, poll)) = self.registry.slot_and_poll(id) {
             slot.flags.switch_on();
+            if slot.flags.is_finished() && slot.io.may_go_on_after_end() && slot.flags.forget_end()
+            {
+                slot.readiness.forget_end();
+                slot.io.rearm(poll, id.token());
+            }
             if let Some(queue) = self.registry.queue(self.id) {
                 queue.unpark();
             }

@@ -139,6 +139,24 @@ impl Io {
         Ok(())
     }
 
+    /// Whether this is a FIFO or terminal, where another writer, or more of what is typed, may follow an end of file.
+    #[cfg(unix)]
+    pub(crate) fn may_go_on_after_end(&self) -> bool {
+        use std::os::unix::fs::FileTypeExt;
+        let Self::Fd(file) = self else {
+            return false;
+        };
+        file.metadata().is_ok_and(|metadata| {
+            let kind = metadata.file_type();
+            kind.is_fifo() || kind.is_char_device()
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn may_go_on_after_end(&self) -> bool {
+        false
+    }
+
     #[cfg(not(unix))]
     pub(crate) fn check_pollable(&self) -> io::Result<()> {
         Ok(())

@@ -215,7 +215,8 @@ pub trait Dispatcher: Any {
         Ok(())
     }
 
-    /// The peer closed or reset the connection. Called at most once. Default: `close_when_done`.
+    /// The peer closed or reset the connection. Called at most once. Default: `close_when_done`. A FIFO or terminal may
+    /// go on after its end of file: see [`Channel::touch`].
     ///
     /// After an end of file everything that arrived has been delivered, and the channel can still send. If the peer
     /// resets the connection later, the channel is closed without another callback. After a reset

@@ -150,6 +150,15 @@ impl Flags {
         }
     }
 
+    /// What looked like the end was one writer's only. False if there was no end, or there can be nothing after it.
+    pub(crate) fn forget_end(&mut self) -> bool {
+        let forgets = self.has(FINISHED) && !self.has(RESET | CLOSING);
+        if forgets {
+            self.clear(FINISHED | CLOSE_REPORTED);
+        }
+        forgets
+    }
+
     /// False if the connection was broken before.
     pub(crate) fn note_reset(&mut self) -> bool {
         self.raise(RESET)

@@ -276,6 +276,56 @@ fn recv_from_on_a_pipe_is_an_error_and_its_bytes_are_still_announced() {
     turn_until(&mut reactor, |_| trace.has("5 bytes"));
 }
 
+/// After its last writer has gone a FIFO is at its end, until the next writer comes.
+#[test]
+fn a_fifo_is_read_on_after_its_end_of_file_with_touch_and_not_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let writer = || File::options().write(true).open(&path).unwrap();
+    // `touch` in `handle_close`, from outside later, and never.
+    for touched in ["at once", "later", "never"] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let mut recorder = Recorder::new(&trace);
+        recorder.on_close = Some(Box::new(move |channel| {
+            if touched == "at once" {
+                channel.touch();
+            }
+            Ok(())
+        }));
+        // For reading and writing, so that opening does not wait for a writer.
+        let both = File::options().read(true).write(true).open(&path).unwrap();
+        let reader = File::options().read(true).open(&path).unwrap();
+        let id = reactor.register(reader, recorder).unwrap();
+        let mut first = writer();
+        drop(both);
+        first.write_all(b"first").unwrap();
+        drop(first);
+        turn_until(&mut reactor, |_| trace.has("close"));
+        settle(&mut reactor);
+        assert_eq!(util::peer::turns(&mut reactor, 100), 0, "spins");
+        assert_eq!(trace.joined(), "read:5 eof close");
+        writer().write_all(b"second").unwrap();
+        settle(&mut reactor);
+        if touched == "later" {
+            assert_eq!(trace.joined(), "read:5 eof close");
+            reactor.channel(id).unwrap().touch();
+            settle(&mut reactor);
+        }
+        let expected = match touched {
+            "never" => "read:5 eof close",
+            _ => "read:5 eof close read:6 eof close",
+        };
+        assert_eq!(trace.joined(), expected, "{touched}");
+        assert_eq!(util::peer::turns(&mut reactor, 100), 0, "spins");
+    }
 }
 
 #[test]
