@@ -62,7 +62,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// The time of a turn is proportional to what happens in it, not to the number of open channels.
 ///
 /// # Forking
-/// Make the reactor after the fork. Parent and child would otherwise share its poller.
+/// Make the reactor after the fork. Parent and child would otherwise share its poller: events of the one go to the
+/// other, and a channel that is closed in the child may be unwatched in the parent. The only thing to do with a reactor
+/// in a forked child is to drop it, or to leave it alone until `exec`: dropping it there closes the child's descriptors
+/// and takes nothing from the parent.
 ///
 /// # Dropping
 /// Dropping a reactor closes every channel, without callbacks, and drops timers and posted calls. Handles then fail
@@ -73,6 +76,8 @@ pub struct Reactor {
     events: Events,
     /// The channels being visited this turn; kept for its memory.
     batch: Vec<ChannelId>,
+    /// The process that made it. A child that was forked shares the poller with it.
+    process: u32,
 }
 
 impl Reactor {
@@ -86,6 +91,7 @@ impl Reactor {
             poll,
             events,
             batch: Vec::new(),
+            process: std::process::id(),
         })
     }
 
@@ -319,6 +325,12 @@ impl Drop for Reactor {
         let registry = &mut self.registry;
         let posted = registry.mailbox.refuse().unwrap_or_default();
         let jobs = mem::take(&mut registry.jobs);
+        if self.process != std::process::id() {
+            // To take a descriptor out of the poller would take it from the parent, which still has it open.
+            for (_, slot) in &registry.slots {
+                slot.lent.set(false);
+            }
+        }
         registry.close_all();
         // One by one: each may panic when dropped.
         for job in jobs.into_iter().chain(posted) {
@@ -351,6 +363,38 @@ mod tests {
         reactor.call_later(Duration::MAX, |_| Ok(()));
         for wait in [None, Some(long[0]), Some(long[1])] {
             assert_eq!(reactor.wait(wait), Some(LONGEST_WAIT));
+        }
+    }
+
+    /// As after a fork: another reactor on the same poller, with a duplicate of the same socket. Where the processes
+    /// that inherit a poller share it.
+    #[cfg(all(target_os = "linux", not(any(miri, mio_unsupported_force_poll_poll))))]
+    #[test]
+    fn a_reactor_dropped_in_a_forked_child_takes_nothing_from_its_parent() {
+        use std::{
+            io::Write,
+            os::{fd::OwnedFd, unix::net::UnixStream},
+        };
+
+        use crate::state::dispatcher::Dispatcher;
+
+        struct Idle;
+        impl Dispatcher for Idle {}
+
+        for forked in [true, false] {
+            let mut parent = Reactor::new().unwrap();
+            let mut child = Reactor::new().unwrap();
+            child.registry.poll = parent.poll.registry().try_clone().unwrap();
+            child.process += u32::from(forked);
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let _kept_by_the_parent = ours.try_clone().unwrap();
+            child.register(OwnedFd::from(ours), Idle).unwrap();
+            // The first event: it can be written to.
+            parent.turn(Some(Duration::ZERO)).unwrap();
+            drop(child);
+            theirs.write_all(b"for the parent").unwrap();
+            let turn = parent.turn(Some(Duration::ZERO)).unwrap();
+            assert_eq!(turn.events, usize::from(forked));
         }
     }
 }
