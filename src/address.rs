@@ -243,10 +243,10 @@ impl From<std::os::unix::net::SocketAddr> for Address {
 mod tests {
     #[cfg(target_os = "linux")]
     use proptest::prelude::*;
+    #[cfg(target_os = "linux")]
+    use util::properties::config;
 
     use super::*;
-    #[cfg(target_os = "linux")]
-    use crate::properties::config;
 
     #[test]
     fn addresses_are_read_and_written_the_same_way() {

@@ -14,6 +14,32 @@ use crate::{
 };
 
 /// The parts of a channel that [`Channel::detach`] took out of the reactor.
+///
+/// It is not `Send`, because a queued [`Producer`](crate::Producer) need not be. Its parts are, except
+/// [`Unsent::Producer`](crate::Unsent::Producer), so they can go to another thread one by one:
+///
+/// ```
+/// # use asynchat::*;
+/// fn hand_over(detached: Detached, worker: &Handle, make: fn() -> Box<dyn Dispatcher>) -> Result {
+///     let (socket, unread) = (detached.socket, detached.unread);
+///     let mut unsent = Vec::new();
+///     for part in detached.unsent {
+///         match part {
+///             Unsent::Bytes(bytes) => unsent.push(bytes),
+///             other => return Err(format!("{other:?} stays on its thread").into()),
+///         }
+///     }
+///     worker.call_soon(move |registry| {
+///         let id = registry.register(socket, make())?;
+///         if let Some(mut channel) = registry.channel(id) {
+///             channel.unread(unread);
+///             unsent.into_iter().for_each(|bytes| channel.push(bytes));
+///         }
+///         Ok(())
+///     })?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Detached {

@@ -618,3 +618,25 @@ fn a_box_passes_every_callback_on() {
     assert!(trace.joined().starts_with("connect "));
     assert!(trace.joined().ends_with("read:5 eof close"));
 }
+
+/// Everything of a detached channel can go to another thread but a producer, which the program made for this one.
+#[test]
+fn the_parts_of_a_detached_channel_can_be_sent() {
+    fn is_send<T: Send>(_: &T) {}
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (id, _peer) = settled(&mut reactor, Recorder::new(&trace));
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push("unsent");
+    let detached = channel.detach().unwrap();
+    is_send(&detached.socket);
+    is_send(&detached.unread);
+    for part in detached.unsent {
+        match part {
+            Unsent::Bytes(bytes) => is_send(&bytes),
+            Unsent::File(part) => is_send(&part),
+            Unsent::Failed(error) => is_send(&error),
+            _ => {}
+        }
+    }
+}
