@@ -1,7 +1,7 @@
 //! The address of a socket: an IP address and port, or the name of a Unix socket.
 
 use std::{
-    fmt,
+    fmt::{self, Write},
     net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6},
     path::{Path, PathBuf},
     str::FromStr,
@@ -66,11 +66,81 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(addr) => addr.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Abstract(name) => write!(f, "unix:@{}", name.escape_ascii()),
+            Self::Unix(path) => {
+                let name = path.as_os_str().as_encoded_bytes();
+                f.write_str("unix:")?;
+                // An `@` at the beginning is the mark of an abstract name.
+                match name.split_first() {
+                    Some((b'@', rest)) => {
+                        f.write_str(r"\x40")?;
+                        write_name(f, rest)
+                    }
+                    _ => write_name(f, name),
+                }
+            }
+            Self::Abstract(name) => {
+                f.write_str("unix:@")?;
+                write_name(f, name)
+            }
             Self::Unnamed => f.write_str("unnamed"),
         }
     }
+}
+
+/// Text as it is. Backslashes, control characters and bytes that are no text are escaped.
+fn write_name(f: &mut fmt::Formatter<'_>, name: &[u8]) -> fmt::Result {
+    for chunk in name.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char {
+                '\\' => f.write_str(r"\\")?,
+                _ if char.is_control() => write_bytes(f, char.encode_utf8(&mut [0; 4]).as_bytes())?,
+                _ => f.write_char(char)?,
+            }
+        }
+        write_bytes(f, chunk.invalid())?;
+    }
+    Ok(())
+}
+
+fn write_bytes(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
+}
+
+/// Undoes `write_name`. A backslash that begins none of its escapes stands for itself.
+fn read_name(text: &str) -> Vec<u8> {
+    let mut name = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        name.push(*first);
+        if *first != b'\\' {
+            continue;
+        }
+        if let [b'\\', behind @ ..] = rest {
+            rest = behind;
+        } else if let [b'x', high, low, behind @ ..] = rest
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            name.pop();
+            name.push(high << 4 | low);
+            rest = behind;
+        }
+    }
+    name
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16)?.try_into().ok()
+}
+
+#[cfg(unix)]
+fn path_of(name: Vec<u8>) -> Option<PathBuf> {
+    Some(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(name).into())
+}
+
+#[cfg(not(unix))]
+fn path_of(name: Vec<u8>) -> Option<PathBuf> {
+    Some(String::from_utf8(name).ok()?.into())
 }
 
 /// Text that is neither `IP:PORT` nor `unix:PATH`.
@@ -87,6 +157,9 @@ impl std::error::Error for AddressParseError {}
 
 /// Reads `IP:PORT`, `unix:PATH` or, on Linux and Android, `unix:@NAME`. Host names are not resolved, because that would
 /// block the loop.
+///
+/// A path or name is read as it is shown: `\\` is a backslash, and `\xff` the byte of that number, for an `@` at the
+/// beginning of a path for instance. So every address of a socket that has one is read back as it was.
 impl FromStr for Address {
     type Err = AddressParseError;
 
@@ -94,8 +167,10 @@ impl FromStr for Address {
         match text.strip_prefix("unix:") {
             Some("" | "@") => Err(AddressParseError(text.into())),
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            Some(name) if name.starts_with('@') => Ok(Self::Abstract(name[1..].into())),
-            Some(path) => Ok(Self::Unix(path.into())),
+            Some(name) if name.starts_with('@') => Ok(Self::Abstract(read_name(&name[1..]))),
+            Some(path) => path_of(read_name(path))
+                .map(Self::Unix)
+                .ok_or_else(|| AddressParseError(text.into())),
             None => text
                 .parse()
                 .map(Self::Inet)
@@ -166,6 +241,11 @@ impl From<std::os::unix::net::SocketAddr> for Address {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
+    use proptest::prelude::*;
+    #[cfg(target_os = "linux")]
+    use util::properties::config;
+
     use super::*;
 
     #[test]
@@ -181,6 +261,43 @@ mod tests {
         for text in ["", "localhost:80", "127.0.0.1", "unix:", ":80"] {
             let error = text.parse::<Address>().unwrap_err();
             assert!(error.to_string().contains("neither"), "{error}");
+        }
+    }
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn names_that_are_no_text_are_escaped() {
+        let table: [(Address, &str); 6] = [
+            (Address::Unix("@x".into()), r"unix:\x40x"),
+            (Address::Unix("x@y".into()), "unix:x@y"),
+            (Address::Unix(r"a\x40".into()), r"unix:a\\x40"),
+            (Address::Abstract(b"@".to_vec()), "unix:@@"),
+            (
+                Address::Abstract(b"a\0\xffb\n".to_vec()),
+                r"unix:@a\x00\xffb\x0a",
+            ),
+            (Address::Abstract("é\"\u{85}".into()), r#"unix:@é"\xc2\x85"#),
+        ];
+        for (address, text) in table {
+            assert_eq!(address.to_string(), text);
+            assert_eq!(text.parse(), Ok(address));
+        }
+        // As a person may write it.
+        for text in [r"a\b", r"a\x4", r"a\", r"a\xg0"] {
+            let address: Address = format!("unix:{text}").parse().unwrap();
+            assert_eq!(address, Address::Unix(text.into()));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    proptest! {
+        #![proptest_config(config(256, 8))]
+        #[test]
+        fn every_name_is_read_back_as_it_was(name in prop::collection::vec(any::<u8>(), 1..20)) {
+            use std::os::unix::ffi::OsStringExt;
+            let path = std::ffi::OsString::from_vec(name.clone());
+            for address in [Address::Abstract(name), Address::Unix(path.into())] {
+                prop_assert_eq!(address.to_string().parse(), Ok(address));
+            }
         }
     }
 }

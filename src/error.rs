@@ -7,7 +7,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
-use crate::{id::ChannelId, net::errno::ESHUTDOWN};
+use crate::{
+    id::ChannelId,
+    net::errno::{ESHUTDOWN, is_peer_gone},
+};
 
 /// Any error a callback may return.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -16,24 +19,28 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
 /// The reason why [`Registry::with`](crate::Registry::with) could not lend the object behind a channel.
+///
+/// Each has the id of that channel: the error may go to the log of another one, whose callback asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VisitError {
     /// The channel is closed, or its object is dropped because no callback can follow.
-    Closed,
+    Closed(ChannelId),
     /// A callback of this object is running further up the stack.
-    Busy,
+    Busy(ChannelId),
     /// The object behind the channel is of another type than the one asked for.
-    WrongType,
+    WrongType(ChannelId),
 }
 
 impl fmt::Display for VisitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "the channel is closed",
-            Self::Busy => "a callback of this channel is running",
-            Self::WrongType => "the object behind the channel is of another type",
-        })
+        match self {
+            Self::Closed(id) => write!(f, "channel {id} is closed"),
+            Self::Busy(id) => write!(f, "a callback of channel {id} is running"),
+            Self::WrongType(id) => {
+                write!(f, "the object behind channel {id} is of another type")
+            }
+        }
     }
 }
 
@@ -167,13 +174,30 @@ pub(crate) enum Meaning {
     Failure,
 }
 
+/// Of what a callback returned.
 pub(crate) fn meaning(error: &(dyn Error + Send + Sync + 'static)) -> Meaning {
     error
         .downcast_ref::<io::Error>()
         .map_or(Meaning::Failure, meaning_of_io)
 }
 
-pub(crate) fn meaning_of_io(error: &io::Error) -> Meaning {
+/// Of what a callback returned after the reset of its channel was seen: most likely that reset, passed on.
+pub(crate) fn meaning_after_reset(error: &(dyn Error + Send + Sync + 'static)) -> Meaning {
+    error
+        .downcast_ref::<io::Error>()
+        .map_or(Meaning::Failure, meaning_of_call)
+}
+
+/// Of the answer of a channel's own system call. A timeout is a reset there; out of a callback it may be another
+/// connection's.
+pub(crate) fn meaning_of_call(error: &io::Error) -> Meaning {
+    match meaning_of_io(error) {
+        Meaning::Failure if is_peer_gone(error) => Meaning::Reset,
+        meaning => meaning,
+    }
+}
+
+fn meaning_of_io(error: &io::Error) -> Meaning {
     use io::ErrorKind as K;
     // Another channel's end is not the peer's doing.
     if error
@@ -204,18 +228,19 @@ pub enum ErrorSource {
 
 /// Inside an [`io::Error`]: a call on a channel that is closed.
 #[derive(Debug)]
-struct ChannelClosed;
+struct ChannelClosed(ChannelId);
 
 impl fmt::Display for ChannelClosed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the channel is closed")
+        write!(f, "channel {} is closed", self.0)
     }
 }
 
 impl Error for ChannelClosed {}
 
-pub(crate) fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, ChannelClosed)
+/// The answer to a call on a channel that is closed.
+pub(crate) fn closed(id: ChannelId) -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, ChannelClosed(id))
 }
 
 /// Runs code of the user's and returns its panic, unless panics are to leave the loop.
@@ -253,7 +278,38 @@ mod tests {
             Meaning::Reset
         );
         assert_eq!(meaning(&*BoxError::from("protocol")), Meaning::Failure);
-        assert_eq!(meaning_of_io(&closed()), Meaning::Failure);
+        assert_eq!(
+            meaning_of_io(&closed(ChannelId::new(3, 7))),
+            Meaning::Failure
+        );
+    }
+
+    /// `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EHOSTDOWN`.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_peer_that_vanished_is_a_reset_in_the_answer_of_the_channels_own_call_only() {
+        for code in [110, 113, 101, 112] {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(meaning_of_call(&error), Meaning::Reset, "{code}");
+            assert_eq!(meaning_of_io(&error), Meaning::Failure, "{code}");
+        }
+        let made = io::Error::from(io::ErrorKind::TimedOut);
+        assert_eq!(meaning_of_call(&made), Meaning::Failure);
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(meaning_of_call(&refused), Meaning::Failure);
+    }
+
+    #[test]
+    fn an_error_about_a_channel_names_it() {
+        let id = ChannelId::new(3, 7);
+        assert_eq!(closed(id).to_string(), "channel 3.7 is closed");
+        for error in [
+            VisitError::Closed(id),
+            VisitError::Busy(id),
+            VisitError::WrongType(id),
+        ] {
+            assert!(error.to_string().contains("channel 3.7"), "{error}");
+        }
     }
 
     #[test]

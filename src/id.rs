@@ -72,20 +72,18 @@ impl ChannelId {
     pub(crate) fn next_generation(generation: u32) -> u32 {
         generation.wrapping_add(1) & GENERATION_MASK
     }
-}
 
-impl From<ChannelId> for Token {
-    fn from(id: ChannelId) -> Self {
-        Self((id.generation() as usize) << INDEX_BITS | id.index())
+    // Not `From`: mio's types are none of the crate's public ones.
+
+    pub(crate) fn token(self) -> Token {
+        Token((self.generation() as usize) << INDEX_BITS | self.index())
     }
-}
 
-impl From<Token> for ChannelId {
     #[allow(
         clippy::cast_possible_truncation,
         reason = "each half fits its own width"
     )]
-    fn from(Token(token): Token) -> Self {
+    pub(crate) fn of_token(Token(token): Token) -> Self {
         Self::new(token & Self::MAX_CHANNELS, (token >> INDEX_BITS) as u32)
     }
 }
@@ -111,8 +109,8 @@ mod tests {
         for index in [0, 1, 77, ChannelId::MAX_CHANNELS - 1] {
             for generation in [0, 1, GENERATION_MASK] {
                 let id = ChannelId::new(index, generation);
-                assert_eq!(ChannelId::from(Token::from(id)), id);
-                assert_ne!(Token::from(id), Token(usize::MAX));
+                assert_eq!(ChannelId::of_token(id.token()), id);
+                assert_ne!(id.token(), Token(usize::MAX));
             }
         }
         assert_eq!(ChannelId::next_generation(GENERATION_MASK), 0);

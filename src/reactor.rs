@@ -62,7 +62,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// The time of a turn is proportional to what happens in it, not to the number of open channels.
 ///
 /// # Forking
-/// Make the reactor after the fork. Parent and child would otherwise share its poller.
+/// Make the reactor after the fork. Parent and child would otherwise share its poller: events of the one go to the
+/// other, and a channel that is closed in the child may be unwatched in the parent. The only thing to do with a reactor
+/// in a forked child is to drop it, or to leave it alone until `exec`: dropping it there closes the child's descriptors
+/// and takes nothing from the parent.
 ///
 /// # Dropping
 /// Dropping a reactor closes every channel, without callbacks, and drops timers and posted calls. Handles then fail
@@ -71,6 +74,8 @@ pub struct Reactor {
     registry: Registry,
     /// The channels being visited this turn; kept for its memory.
     batch: Vec<ChannelId>,
+    /// The process that made it. A child that was forked shares the poller with it.
+    process: u32,
 }
 
 impl Reactor {
@@ -80,6 +85,7 @@ impl Reactor {
         Ok(Self {
             registry: Registry::new(poll, mailbox, policy, on_error),
             batch: Vec::new(),
+            process: std::process::id(),
         })
     }
 
@@ -211,7 +217,7 @@ impl Reactor {
             if event.token() == WAKE {
                 continue;
             }
-            let id = ChannelId::from(event.token());
+            let id = ChannelId::of_token(event.token());
             // The slot may have been given away since the event was queued: then the generation differs (R6).
             if let Some(slot) = find(slots, id) {
                 slot.readiness.absorb(EventBits::from(event));
@@ -318,9 +324,21 @@ impl DerefMut for Reactor {
 /// Closes every channel, without callbacks, and drops timers and posted calls. Handles then fail with `Stopped`.
 impl Drop for Reactor {
     fn drop(&mut self) {
+        self.close_everything();
+    }
+}
+
+impl Reactor {
+    fn close_everything(&mut self) {
         let registry = &mut self.registry;
         let posted = registry.mailbox.refuse().unwrap_or_default();
         let jobs = mem::take(&mut registry.jobs);
+        if self.process != std::process::id() {
+            // To take a descriptor out of the poller would take it from the parent, which still has it open.
+            for (_, slot) in &registry.slots {
+                slot.lent.set(false);
+            }
+        }
         registry.close_all();
         // One by one: each may panic when dropped.
         for job in jobs.into_iter().chain(posted) {
@@ -353,6 +371,39 @@ mod tests {
         reactor.call_later(Duration::MAX, |_| Ok(()));
         for wait in [None, Some(long[0]), Some(long[1])] {
             assert_eq!(reactor.wait(wait), Some(LONGEST_WAIT));
+        }
+    }
+
+    /// As after a fork: another reactor on the same poller, with a duplicate of the same socket. Where the processes
+    /// that inherit a poller share it.
+    #[cfg(all(target_os = "linux", not(any(miri, mio_unsupported_force_poll_poll))))]
+    #[test]
+    fn a_reactor_dropped_in_a_forked_child_takes_nothing_from_its_parent() {
+        use std::{
+            io::Write,
+            os::{fd::OwnedFd, unix::net::UnixStream},
+        };
+
+        use crate::state::dispatcher::Dispatcher;
+
+        struct Idle;
+        impl Dispatcher for Idle {}
+
+        for forked in [true, false] {
+            let mut parent = Reactor::new().unwrap();
+            let mut child = Reactor::new().unwrap();
+            mem::swap(&mut parent.registry.poll, &mut child.registry.poll);
+            child.process += u32::from(forked);
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let _kept_by_the_parent = ours.try_clone().unwrap();
+            child.register(OwnedFd::from(ours), Idle).unwrap();
+            child.close_everything();
+            mem::swap(&mut parent.registry.poll, &mut child.registry.poll);
+            // The first event: it can be written to.
+            parent.turn(Some(Duration::ZERO)).unwrap();
+            theirs.write_all(b"for the parent").unwrap();
+            let turn = parent.turn(Some(Duration::ZERO)).unwrap();
+            assert_eq!(turn.events, usize::from(forked));
         }
     }
 }

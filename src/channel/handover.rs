@@ -5,11 +5,41 @@ use bytes::Bytes;
 use crate::{
     net::socket::Socket,
     outgoing::Unsent,
-    state::{channel::Channel, dispatcher::Dispatcher, phase::Phase},
+    state::{
+        channel::Channel,
+        dispatcher::{Dispatcher, boxed},
+        phase::Phase,
+    },
     stats::State,
 };
 
 /// The parts of a channel that [`Channel::detach`] took out of the reactor.
+///
+/// It is not `Send`, because a queued [`Producer`](crate::Producer) need not be. Its parts are, except
+/// [`Unsent::Producer`](crate::Unsent::Producer), so they can go to another thread one by one:
+///
+/// ```
+/// # use asynchat::*;
+/// fn hand_over(detached: Detached, worker: &Handle, make: fn() -> Box<dyn Dispatcher>) -> Result {
+///     let (socket, unread) = (detached.socket, detached.unread);
+///     let mut unsent = Vec::new();
+///     for part in detached.unsent {
+///         match part {
+///             Unsent::Bytes(bytes) => unsent.push(bytes),
+///             other => return Err(format!("{other:?} stays on its thread").into()),
+///         }
+///     }
+///     worker.call_soon(move |registry| {
+///         let id = registry.register(socket, make())?;
+///         if let Some(mut channel) = registry.channel(id) {
+///             channel.unread(unread);
+///             unsent.into_iter().for_each(|bytes| channel.push(bytes));
+///         }
+///         Ok(())
+///     })?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Detached {
@@ -106,12 +136,15 @@ impl Channel<'_> {
         Some(Detached {
             socket: Socket {
                 io: slot.io,
-                adopted: slot.flags.is_adopted(),
+                adopted: false,
+                lent: slot.lent.get(),
                 serial,
                 peer: slot.peer.get(),
             },
             unsent,
-            unread: slot.unread.map_or_else(Bytes::new, |bytes| *bytes),
+            unread: slot
+                .unread
+                .map_or_else(Bytes::new, |unread| (*unread).into()),
         })
     }
 
@@ -120,7 +153,7 @@ impl Channel<'_> {
     /// The connection stays as it is: `handle_connect` is not called again. Does nothing once the channel is closed or
     /// its queue is sent after `close_when_done`.
     pub fn replace(&mut self, d: impl Dispatcher) {
-        let object: Box<dyn Dispatcher> = Box::new(d);
+        let object = boxed(d);
         let type_name = (*object).type_name();
         let Ok(slot) = self.slot_mut() else { return };
         if matches!(slot.phase, Phase::Lingering { .. }) {

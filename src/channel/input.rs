@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::{
     address::Address,
     engine::Filled,
-    net::stream::Stream,
-    state::{channel::Channel, slot::Slot},
+    net::{io::Role, stream::Stream},
+    state::{channel::Channel, slot::Slot, unread::Unread},
 };
 
 /// # Reading
@@ -67,10 +67,9 @@ impl Channel<'_> {
     /// `WouldBlock` if nothing has arrived. If the error means that the connection is broken, the reactor records it:
     /// `handle_close` runs after the current callback, whether or not the handler returns the error.
     pub fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if let Some((n, used_up)) = self.slot_mut()?.read_unread(buf) {
+        if let Some(n) = self.slot_mut()?.read_unread(buf) {
             self.registry.progress += 1;
             self.registry.touch_later(self.id);
-            self.registry.discard(used_up);
             return Ok(n);
         }
         self.registry.read(self.id, buf)
@@ -101,18 +100,23 @@ impl Channel<'_> {
             Filled::Buffer(buffer, n) => {
                 let (used, result) = f(self, &buffer[..n], false);
                 if used < n {
-                    self.keep_rest(Bytes::copy_from_slice(&buffer[used..n]));
+                    self.keep_rest(&buffer[used..n]);
                 }
                 self.registry.pool.give_buffer(buffer);
                 Ok(result)
             }
-            Filled::Unread(unread) => {
+            Filled::Unread(mut unread) => {
                 let last = self.slot()?.flags.is_finished();
-                let (used, result) = f(self, &unread, last);
-                self.keep_rest(unread.slice(used.min(unread.len())..));
+                let (used, result) = f(self, unread.bytes(), last);
+                unread.consume(used);
+                self.keep_unread(unread);
                 Ok(result)
             }
-            Filled::Nothing => Ok(f(self, &[], true).1),
+            // An empty datagram reads like an end of file and is none.
+            Filled::Nothing => {
+                let end = self.slot()?.io.role() != Role::Datagram;
+                Ok(f(self, &[], end).1)
+            }
         }
     }
 
@@ -150,7 +154,7 @@ impl Channel<'_> {
     /// ```
     ///
     /// # Errors
-    /// `WouldBlock` if none has arrived.
+    /// `WouldBlock` if none has arrived. `InvalidInput` on a channel that is no datagram socket.
     pub fn recv_from(&mut self, buf: &mut [u8]) -> io::Result<(usize, Address)> {
         self.registry.read_from(self.id, buf)
     }
@@ -190,23 +194,34 @@ impl Channel<'_> {
         self.registry.accept(self.id)
     }
 
-    /// Gives bytes back; the next read returns them before anything else. For a handler that has read too far before
+    /// Gives bytes back; the next read returns them before anything else. The cost is a copy of `bytes`. For a handler that has read too far before
     /// [`replace`](Self::replace) or [`detach`](Self::detach), with an [example](Channel#handing-over).
     pub fn unread(&mut self, bytes: impl Into<Bytes>) {
-        let mut bytes = bytes.into();
-        if bytes.is_empty() {
-            return;
+        let bytes = bytes.into();
+        self.give_back(&bytes);
+        // Their owner may panic.
+        self.registry.discard(bytes);
+    }
+
+    pub(crate) fn give_back(&mut self, bytes: &[u8]) {
+        if let Ok(slot) = self.slot_mut() {
+            slot.give_back(bytes);
+            self.registry.touch_later(self.id);
         }
-        let Ok(slot) = self.slot_mut() else { return };
-        if let Some(behind) = slot.unread.take() {
-            bytes = [bytes, *behind].concat().into();
+    }
+
+    /// Keeps the rest of what was taken out, behind bytes given back meanwhile.
+    #[cold]
+    fn keep_unread(&mut self, unread: Box<Unread>) {
+        if let Ok(slot) = self.slot_mut() {
+            slot.keep_unread(unread);
+            self.registry.touch_later(self.id);
         }
-        slot.unread = Some(Box::new(bytes));
-        self.registry.touch_later(self.id);
     }
 
     /// Keeps bytes that were read and not used, behind those given back meanwhile.
-    pub(crate) fn keep_rest(&mut self, rest: Bytes) {
+    #[cold]
+    pub(crate) fn keep_rest(&mut self, rest: &[u8]) {
         if let Ok(slot) = self.slot_mut() {
             slot.keep_rest(rest);
             self.registry.touch_later(self.id);
@@ -228,7 +243,9 @@ impl Channel<'_> {
     }
 
     pub(crate) fn discard_unread(&mut self) {
-        self.registry.discard_unread(self.id);
+        if let Ok(slot) = self.slot_mut() {
+            slot.unread = None;
+        }
     }
 
     /// Whether the object whose callback is running is still the channel's, and input may still come.

@@ -193,10 +193,10 @@ impl Channel<'_> {
         match slot.io.role() {
             Role::Listener | Role::Datagram => self.close(),
             Role::Stream | Role::Fd => {
+                slot.unread = None;
                 self.registry.progress += 1;
                 self.registry.ownership_changes += 1;
                 self.registry.touch_later(id);
-                self.registry.discard_unread(id);
             }
         }
     }
@@ -282,6 +282,10 @@ impl Channel<'_> {
     /// They are asked after every callback of this channel without it. `touch` is for a change from outside, and for a
     /// `handle_read` or `handle_write` that is not implemented and was switched off.
     ///
+    /// A FIFO or terminal may go on after its end of file: another process opens the FIFO, or the user types on after
+    /// Ctrl-D. If [`handle_close`](crate::Dispatcher::handle_close) calls `touch` instead of closing, the channel reads
+    /// what comes next, and its next end of file is another `handle_close`. Without `touch` nothing more is read.
+    ///
     /// ```
     /// use asynchat::{Channel, Dispatcher, Result};
     /// use std::{cell::Cell, io::Write, rc::Rc};
@@ -310,8 +314,14 @@ impl Channel<'_> {
     /// # }
     /// ```
     pub fn touch(&mut self) {
-        if let Ok(slot) = self.slot_mut() {
+        let id = self.id;
+        if let Some((slot, poll)) = self.registry.slot_and_poll(id) {
             slot.flags.switch_on();
+            if slot.flags.is_finished() && slot.io.may_go_on_after_end() && slot.flags.forget_end()
+            {
+                slot.readiness.forget_end();
+                slot.io.rearm(poll, id.token());
+            }
             if let Some(queue) = self.registry.queue(self.id) {
                 queue.unpark();
             }
@@ -322,6 +332,8 @@ impl Channel<'_> {
 
     /// The descriptor, for socket options that the crate has no call for. Not for input or output: the reactor's record
     /// of the socket's readiness would be wrong.
+    ///
+    /// A duplicate of it may outlive the channel, so closing the channel costs one more system call.
     ///
     /// ```
     /// # #[cfg(unix)]
@@ -334,7 +346,9 @@ impl Channel<'_> {
     /// `NotConnected` once the channel is closed.
     #[cfg(unix)]
     pub fn as_fd(&self) -> io::Result<std::os::fd::BorrowedFd<'_>> {
-        self.slot()?.io.as_fd()
+        let slot = self.slot()?;
+        slot.lent.set(true);
+        slot.io.as_fd()
     }
 
     /// The socket handle, for socket options that the crate has no call for. Not for input or output: the reactor's
@@ -344,6 +358,8 @@ impl Channel<'_> {
     /// `NotConnected` once the channel is closed.
     #[cfg(windows)]
     pub fn as_socket(&self) -> io::Result<std::os::windows::io::BorrowedSocket<'_>> {
-        self.slot()?.io.as_socket()
+        let slot = self.slot()?;
+        slot.lent.set(true);
+        slot.io.as_socket()
     }
 }

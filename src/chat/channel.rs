@@ -53,8 +53,10 @@ pub struct ChatChannel<'r> {
     pub(super) framer: &'r mut Framer,
     /// Bytes that were read and not yet handed out.
     pub(super) rest: &'r [u8],
-    /// Changes when this channel may have been closed, replaced or detached.
+    /// Changes when this channel may have been closed, replaced or detached, or may have bytes given back.
     ownership_changes: u64,
+    /// Other bytes come before the rest now.
+    has_given_back: bool,
 }
 
 impl<'r> ChatChannel<'r> {
@@ -69,6 +71,7 @@ impl<'r> ChatChannel<'r> {
             channel: Channel::new(registry, id),
             framer,
             rest,
+            has_given_back: false,
         }
     }
 
@@ -86,7 +89,7 @@ impl<'r> ChatChannel<'r> {
     #[cold]
     fn still_goes_on(&mut self) -> bool {
         self.ownership_changes = self.channel.registry().ownership_changes;
-        self.channel.is_served()
+        !self.has_given_back && self.channel.is_served()
     }
 
     /// The current terminator. A [`Terminator::Count`] is the number of bytes still missing.
@@ -172,11 +175,11 @@ impl<'r> ChatChannel<'r> {
 
     /// Gives bytes back, like [`Channel::unread`]. They come before the bytes not yet handed out.
     pub fn unread(&mut self, bytes: impl Into<Bytes>) {
-        let held = self.framer.take_held();
-        let rest = std::mem::take(&mut self.rest);
-        self.channel.keep_rest(Bytes::copy_from_slice(rest));
-        self.channel.unread(held);
+        self.channel.give_back(&self.framer.take_held());
         self.channel.unread(bytes);
+        // Whoever hands the rest out stops, and keeps it behind these without a copy.
+        self.has_given_back = true;
+        self.channel.registry().ownership_changes += 1;
     }
 
     /// Like [`Channel::detach`]. Bytes that were read and not yet handed out are in [`Detached::unread`].
@@ -224,8 +227,8 @@ impl<'r> ChatChannel<'r> {
         let held = self.framer.take_held();
         let rest = std::mem::take(&mut self.rest);
         self.framer.discard();
-        self.channel.unread(held);
-        self.channel.keep_rest(Bytes::copy_from_slice(rest));
+        self.channel.give_back(&held);
+        self.channel.keep_rest(rest);
     }
 }
 

@@ -1,6 +1,7 @@
 //! From reads to frames: the dispatcher behind every chat (R16, R17).
 
 use std::{
+    any::{Any, TypeId},
     fmt,
     io::ErrorKind,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -318,7 +319,7 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
     }
 
     fn type_name(&self) -> &'static str {
-        std::any::type_name::<C>()
+        self.chat.type_name()
     }
 }
 
@@ -336,9 +337,19 @@ impl Registry {
         id: ChannelId,
         f: impl FnOnce(&mut C, &mut ChatChannel<'_>) -> R,
     ) -> Result<R, VisitError> {
-        self.with(id, |dispatcher: &mut ChatDispatcher<C>, channel| {
-            dispatcher.enter(channel, f)
-        })
+        type Boxed = ChatDispatcher<Box<dyn AsyncChat>>;
+        if TypeId::of::<ChatDispatcher<C>>() == TypeId::of::<Boxed>() || !self.holds::<Boxed>(id) {
+            return self.with(id, |dispatcher: &mut ChatDispatcher<C>, channel| {
+                dispatcher.enter(channel, f)
+            });
+        }
+        self.with(id, |dispatcher: &mut Boxed, channel| {
+            dispatcher.enter(channel, |chat, view| {
+                let chat = (&mut **chat as &mut dyn Any).downcast_mut::<C>();
+                chat.map(|chat| f(chat, view))
+                    .ok_or(VisitError::WrongType(id))
+            })
+        })?
     }
 }
 

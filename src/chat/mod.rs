@@ -9,6 +9,8 @@ pub use channel::ChatChannel;
 pub use dispatcher::ChatDispatcher;
 pub use terminator::Terminator;
 
+use std::any::Any;
+
 use crate::{
     error::{BoxError, Result},
     state::dispatcher::{Exceptional, defaults},
@@ -50,7 +52,7 @@ use crate::{
 /// Those of [`Dispatcher`](crate::Dispatcher). If a callback fails and `handle_error` keeps the channel open, the bytes
 /// that were read and not handed out come next.
 #[allow(unused_variables, reason = "defaults keep the documented names")]
-pub trait AsyncChat: 'static {
+pub trait AsyncChat: Any {
     /// Part of the current frame, at least one byte. The bytes are lent: copy those you keep.
     ///
     /// A frame may come in any number of pieces. Without a terminator all input comes here.
@@ -125,5 +127,54 @@ pub trait AsyncChat: 'static {
     /// channel open, the rest of that frame is discarded and `found_terminator` is called at its end.
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
         defaults::error(chat, &error);
+    }
+
+    /// The name of this object in log lines and [`ChannelInfo`](crate::ChannelInfo). Default: the path of its type.
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+}
+
+/// So that a factory may return objects of different types, each in a [`ChatDispatcher`] of its own.
+/// [`Registry::with_chat`](crate::Registry::with_chat) finds an object by its own type, in a box or not.
+impl AsyncChat for Box<dyn AsyncChat> {
+    fn collect_incoming_data(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        (**self).collect_incoming_data(chat, data)
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        (**self).found_terminator(chat)
+    }
+
+    fn readable(&self) -> bool {
+        (**self).readable()
+    }
+
+    fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        (**self).handle_connect(chat)
+    }
+
+    fn handle_drain(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        (**self).handle_drain(chat)
+    }
+
+    fn handle_timeout(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        (**self).handle_timeout(chat)
+    }
+
+    fn handle_expt(&mut self, chat: &mut ChatChannel<'_>, what: Exceptional) -> Result {
+        (**self).handle_expt(chat, what)
+    }
+
+    fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        (**self).handle_close(chat)
+    }
+
+    fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        (**self).handle_error(chat, error);
+    }
+
+    fn type_name(&self) -> &'static str {
+        (**self).type_name()
     }
 }

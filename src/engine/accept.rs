@@ -1,6 +1,6 @@
 //! Accepting (R19): a budget per visit, errors by class, rest when descriptors or memory run out.
 
-use std::{io, mem, time::Duration};
+use std::{io, mem, sync::atomic::AtomicBool, time::Duration};
 
 use crate::{
     address::Address,
@@ -57,7 +57,7 @@ impl Registry {
     pub(crate) fn accept(&mut self, id: ChannelId) -> io::Result<(Stream, Address)> {
         self.pause_if_full(id);
         for _ in 0..self.policy.accept_budget {
-            let slot = self.slot_mut(id).ok_or_else(closed)?;
+            let slot = self.slot_mut(id).ok_or_else(|| closed(id))?;
             let Phase::Listening(accepting) = &mut slot.phase else {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
@@ -113,6 +113,7 @@ impl Registry {
             io,
             peer: peer.inet(),
             serial: self.serial,
+            lent: AtomicBool::new(false),
         }
     }
 

@@ -92,7 +92,7 @@ impl Registry {
             Task::Idle(id, after) => self.check_idle(timer, id, after),
             Task::Connect(id) => {
                 self.timers.finish(timer);
-                self.connect_timed_out(id);
+                self.connect_timer_fired(id);
             }
             Task::Linger(id) => {
                 self.timers.finish(timer);

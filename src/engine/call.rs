@@ -6,7 +6,10 @@ use std::{
 };
 
 use crate::{
-    error::{BoxError, Meaning, Panicked, Payload, Result, Shown, drop_payload, guard, meaning},
+    error::{
+        BoxError, Meaning, Panicked, Payload, Result, Shown, drop_payload, guard, meaning,
+        meaning_after_reset,
+    },
     id::ChannelId,
     net::io::Role,
     state::{
@@ -173,7 +176,7 @@ impl Registry {
             && slot.input_state() == input
         {
             slot.readiness.read_blocked();
-            self.discard_unread(id);
+            slot.unread = None;
         }
         if ran {
             self.watch_for_spin(id, progress);
@@ -222,7 +225,11 @@ impl Registry {
     /// Decides what an error means for its channel (R8, R9).
     #[cold]
     pub(crate) fn fail(&mut self, id: ChannelId, error: BoxError) {
-        match meaning(&*error) {
+        let meaning = match self.slot(id) {
+            Some(slot) if slot.flags.peer() == Peer::Reset => meaning_after_reset(&*error),
+            _ => meaning(&*error),
+        };
+        match meaning {
             Meaning::Nothing => {}
             Meaning::Reset => match self.slot_mut(id) {
                 Some(slot) if matches!(slot.io.role(), Role::Stream | Role::Fd) => {

@@ -1,6 +1,6 @@
 //! Connection attempts: one address after the other, each with a timeout, one outcome (R4).
 
-use std::io;
+use std::{io, time::Duration};
 
 use crate::{
     address::Address,
@@ -19,6 +19,10 @@ use crate::{
     },
     time::later,
 };
+
+/// The pause after which a full backlog is tried again, doubling to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl Registry {
     pub(crate) fn start_connect(
@@ -39,13 +43,13 @@ impl Registry {
             Err(error) => (Io::Absent, Some(error)),
         };
         let peer_addr = first.inet();
+        let timeout = options.timeout.unwrap_or(self.policy.connect_timeout);
         let attempt = Attempt {
-            addresses: addresses.into(),
-            timeout: options.timeout.unwrap_or(self.policy.connect_timeout),
             nodelay: options.nodelay,
-            timer: None,
             failure,
+            ..Attempt::new(addresses, timeout, self.clock.present())
         };
+        let failed = attempt.failure.is_some();
         let present = !matches!(io, Io::Absent);
         let mut slot = Slot::new(
             io,
@@ -55,20 +59,24 @@ impl Registry {
         );
         slot.peer = peer_addr.into();
         let id = self.insert(slot, present)?;
-        if present {
-            self.arm_connect_timer(id);
-        } else {
+        if failed {
             self.enqueue(id);
+        } else {
+            self.begin_attempt(id);
         }
         Ok(id)
     }
 
+    /// Begins to connect. [`Io::Absent`] if the backlog of a Unix listener is full: no event says when it is not.
     fn dial(&self, address: &Address) -> io::Result<Io> {
         #[cfg(feature = "testing")]
         if let Some(net) = &self.net {
             return Ok(Io::MemoryStream(net.dial(address)));
         }
-        connect(address)
+        match connect(address) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Io::Absent),
+            dialled => dialled,
+        }
     }
 
     fn attempt(&mut self, id: ChannelId) -> Option<&mut Attempt> {
@@ -78,31 +86,77 @@ impl Registry {
         }
     }
 
-    fn arm_connect_timer(&mut self, id: ChannelId) {
+    /// An address is being tried from now on.
+    pub(crate) fn begin_attempt(&mut self, id: ChannelId) {
         let Some(timeout) = self.attempt(id).map(|attempt| attempt.timeout) else {
             return;
         };
         // Not the turn's time: a name lookup may have taken long before this.
         let deadline = later(self.clock.present(), timeout);
-        let timer = self.timers.insert(deadline, Task::Connect(id));
+        if let Some(attempt) = self.attempt(id) {
+            attempt.deadline = deadline;
+            attempt.pause = FIRST_PAUSE;
+        }
+        self.arm_connect_timer(id);
+    }
+
+    fn arm_connect_timer(&mut self, id: ChannelId) {
+        let retry = |pause| later(self.clock.present(), pause);
+        let Some(slot) = self.slot(id) else { return };
+        let Phase::Connecting(attempt) = &slot.phase else {
+            return;
+        };
+        let due = match slot.io {
+            Io::Absent => attempt.deadline.min(retry(attempt.pause)),
+            _ => attempt.deadline,
+        };
+        let timer = self.timers.insert(due, Task::Connect(id));
         if let Some(attempt) = self.attempt(id) {
             attempt.timer = Some(timer);
         }
     }
 
-    pub(crate) fn connect_timed_out(&mut self, id: ChannelId) {
-        if let Some(attempt) = self.attempt(id) {
-            attempt.timer = None;
-            attempt.failure = Some(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("no answer within {:?}", attempt.timeout),
-            ));
-            self.enqueue(id);
+    pub(crate) fn connect_timer_fired(&mut self, id: ChannelId) {
+        let now = self.now();
+        let Some(attempt) = self.attempt(id) else {
+            return;
+        };
+        attempt.timer = None;
+        if attempt.deadline > now {
+            return self.dial_again(id);
+        }
+        attempt.failure = Some(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {:?}", attempt.timeout),
+        ));
+        self.enqueue(id);
+    }
+
+    /// The backlog was full: there may be a place by now.
+    fn dial_again(&mut self, id: ChannelId) {
+        let Some(attempt) = self.attempt(id) else {
+            return;
+        };
+        attempt.pause = (attempt.pause * 2).min(LONGEST_PAUSE);
+        let Some(address) = attempt.addresses.front().cloned() else {
+            return;
+        };
+        match self
+            .dial(&address)
+            .and_then(|io| self.swap_socket(id, io, &address))
+        {
+            Ok(()) => self.arm_connect_timer(id),
+            Err(error) => {
+                if let Some(attempt) = self.attempt(id) {
+                    attempt.failure = Some(error);
+                }
+                self.enqueue(id);
+            }
         }
     }
 
-    /// Learns how the attempt went: a greeting is next, or another address, or the end. The socket is asked for its error first and for its peer
-    /// second, because a second look at a failed one finds no error and an end of file.
+    /// Learns how the attempt went: a greeting is next, or another address, or the end. The socket is asked for its
+    /// error first and for its peer second, because a second look at a failed one finds no error and an end of file.
     pub(crate) fn finish_connect(&mut self, id: ChannelId) {
         let Some((slot, poll)) = self.slot_and_poll(id) else {
             return;
@@ -112,31 +166,51 @@ impl Registry {
         };
         let failure = match attempt.failure.take() {
             Some(error) => error,
+            None if matches!(slot.io, Io::Absent) => return,
             None => match (slot.io.take_error(), slot.io.peer_addr()) {
+                // Only a connection that was made can be reset, after the peer has perhaps said why.
+                (Ok(Some(error)), _) if is_reset(&error) => {
+                    slot.flags.note_reset();
+                    slot.readiness.read_again();
+                    return self.connected(id);
+                }
                 (Ok(Some(error)) | Err(error), _) => error,
-                (Ok(None), Ok(_)) => {
-                    let timer = attempt.timer.take();
-                    if attempt.nodelay
-                        && let Io::TcpStream(stream) = &slot.io
-                        && let Err(error) = stream.set_nodelay(true)
-                    {
-                        log::debug!(target: "asynchat::channel", "channel {id}: TCP_NODELAY: {error}");
-                    }
-                    slot.phase = Phase::Greeting;
-                    if let Some(timer) = timer {
-                        self.cancel_timer(timer);
-                    }
-                    return;
+                (Ok(None), Ok(_)) => return self.connected(id),
+                // Handed in, and neither connecting nor connected.
+                (Ok(None), Err(error))
+                    if attempt.addresses.is_empty() && slot.readiness.read_closed() =>
+                {
+                    error
                 }
                 (Ok(None), Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
                     slot.readiness.write_blocked();
-                    slot.io.rearm(poll, id.into());
+                    slot.io.rearm(poll, id.token());
                     return;
                 }
                 (Ok(None), Err(error)) => error,
             },
         };
         self.attempt_failed(id, failure);
+    }
+
+    fn connected(&mut self, id: ChannelId) {
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        let Phase::Connecting(attempt) = &mut slot.phase else {
+            return;
+        };
+        let timer = attempt.timer.take();
+        if attempt.nodelay
+            && let Io::TcpStream(stream) = &slot.io
+            && let Err(error) = stream.set_nodelay(true)
+        {
+            log::debug!(target: "asynchat::channel", "channel {id}: TCP_NODELAY: {error}");
+        }
+        slot.phase = Phase::Greeting;
+        if let Some(timer) = timer {
+            self.cancel_timer(timer);
+        }
     }
 
     fn attempt_failed(&mut self, id: ChannelId, mut failure: io::Error) {
@@ -158,13 +232,21 @@ impl Registry {
                 .dial(&next)
                 .and_then(|io| self.swap_socket(id, io, &next))
             {
-                Ok(()) => return self.arm_connect_timer(id),
+                Ok(()) => return self.begin_attempt(id),
                 Err(error) => failure = error,
             }
         }
+        let mut passed_on = None;
         self.call(id, |d, channel| {
-            d.handle_expt(channel, Exceptional::ConnectFailed(failure))
+            passed_on = d
+                .handle_expt(channel, Exceptional::ConnectFailed(failure))
+                .err();
+            Ok(())
         });
+        // Whatever its kind: nothing else comes of it here.
+        if let Some(error) = passed_on {
+            self.fail_with(id, error);
+        }
         self.close(id, "not connected");
     }
 
@@ -178,11 +260,20 @@ impl Registry {
         {
             log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
         }
-        io.register(poll, id.into())?;
+        if !matches!(io, Io::Absent) {
+            io.register(poll, id.token())?;
+            slot.flags.note_registered();
+        }
         slot.io = io;
-        slot.flags.note_registered();
         slot.readiness = Readiness::default();
         slot.peer = peer.inet().into();
         Ok(())
     }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     engine::call::Spin,
-    error::{Meaning, OutgoingFull, Panicked, meaning_of_io},
+    error::{Meaning, OutgoingFull, Panicked, meaning_of_call},
     id::ChannelId,
     net::{
         io::{Io, Role},
@@ -112,7 +112,7 @@ impl Registry {
             && let Some((slot, poll)) = self.slot_and_poll(id)
             && slot.io.role() == Role::Fd
         {
-            slot.io.rearm(poll, id.into());
+            slot.io.rearm(poll, id.token());
         }
         match flushed {
             Flushed::Empty | Flushed::Blocked | Flushed::Parked | Flushed::Paused => {}
@@ -221,7 +221,7 @@ impl Registry {
     /// Whatever the reason, the stream has a hole now: nothing more can be sent.
     #[cold]
     pub(crate) fn sending_failed(&mut self, id: ChannelId, error: io::Error) {
-        let reset = meaning_of_io(&error) == Meaning::Reset;
+        let reset = meaning_of_call(&error) == Meaning::Reset;
         if reset && let Some(slot) = self.slot_mut(id) {
             slot.broken_while_sending();
         }

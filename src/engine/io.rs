@@ -2,19 +2,18 @@
 
 use std::io;
 
-use bytes::{Buf, Bytes};
-
 use crate::{
     address::Address,
-    error::{Meaning, closed, meaning_of_io},
+    error::{Meaning, closed, meaning_of_call},
     id::ChannelId,
-    net::io::Role,
+    net::{errno::is_write_only, io::Role},
     state::{
         flags::{Peer, Sending},
         phase::Phase,
         registry::Registry,
         slot::Slot,
         table::find,
+        unread::Unread,
     },
     stats::Stats,
     time::clock::Clock,
@@ -23,7 +22,7 @@ use crate::{
 impl Registry {
     /// Reads from the socket of a channel.
     pub(crate) fn read(&mut self, id: ChannelId, buf: &mut [u8]) -> io::Result<usize> {
-        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         match slot.read(buf, self.poll.registry(), id) {
             Ok(n @ 1..) => {
                 slot.note_input(n, buf.len(), &self.clock);
@@ -38,11 +37,11 @@ impl Registry {
     /// Reads into a buffer of the reactor's own, unless something was given back; the buffer has to be given back.
     #[inline(always)]
     pub(crate) fn fill(&mut self, id: ChannelId) -> io::Result<Filled> {
-        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         if let Some(unread) = slot.unread.take() {
             self.progress += 1;
             self.touch_later(id);
-            return Ok(Filled::Unread(*unread));
+            return Ok(Filled::Unread(unread));
         }
         let mut buffer = self.pool.take_buffer();
         match slot.read(&mut buffer, self.poll.registry(), id) {
@@ -67,7 +66,7 @@ impl Registry {
         result: io::Result<usize>,
         nothing_asked: bool,
     ) -> io::Result<usize> {
-        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         match &result {
             Ok(_) if nothing_asked || slot.io.role() == Role::Datagram => self.progress += 1,
             Ok(_) => {
@@ -87,7 +86,11 @@ impl Registry {
         id: ChannelId,
         buf: &mut [u8],
     ) -> io::Result<(usize, Address)> {
-        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
+        // No system call was made that says anything about readiness.
+        if slot.io.role() != Role::Datagram {
+            return slot.io.recv_from(buf);
+        }
         if !slot.readiness.can_read() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -112,7 +115,7 @@ impl Registry {
         write: impl FnOnce(&mut Slot, &mio::Registry) -> io::Result<usize>,
     ) -> io::Result<usize> {
         self.uncork();
-        let slot = find(&mut self.slots, id).ok_or_else(closed)?;
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         let n = match write(slot, self.poll.registry()) {
             Ok(n) => n,
             Err(error) => {
@@ -132,14 +135,10 @@ impl Registry {
                 self.pool.give_buffer(buffer);
                 n
             }
-            Ok(Filled::Unread(unread)) => {
-                let n = unread.len();
-                self.discard(unread);
-                n
-            }
+            Ok(Filled::Unread(unread)) => unread.bytes().len(),
             Ok(Filled::Nothing) => 0,
             Err(error) => {
-                if meaning_of_io(&error) == Meaning::Failure
+                if meaning_of_call(&error) == Meaning::Failure
                     && let Some(slot) = self.slot_mut(id)
                 {
                     slot.flags.note_reset();
@@ -165,7 +164,7 @@ pub(crate) enum Filled {
     /// So many bytes in one of the reactor's buffers.
     Buffer(Box<[u8]>, usize),
     /// What had been given back.
-    Unread(Bytes),
+    Unread(Box<Unread>),
     /// The end of file, or an empty datagram.
     Nothing,
 }
@@ -189,18 +188,18 @@ impl Slot {
 
     #[cold]
     fn note_read_error(&mut self, error: &io::Error, poll: &mio::Registry, id: ChannelId) {
-        match (meaning_of_io(error), self.io.role()) {
+        match (meaning_of_call(error), self.io.role()) {
             (Meaning::Nothing, role) => {
                 self.readiness.read_blocked();
                 if role == Role::Fd {
-                    self.io.rearm(poll, id.into());
+                    self.io.rearm(poll, id.token());
                 }
             }
             (Meaning::Reset, Role::Stream | Role::Fd) => {
                 self.readiness.read_blocked();
                 self.flags.note_reset();
             }
-            // The write end of a pipe: there will never be anything to read.
+            // Above all the write end of a pipe: there will never be anything to read.
             (Meaning::Failure, Role::Fd) => self.readiness.read_blocked(),
             _ => {}
         }
@@ -215,11 +214,11 @@ impl Slot {
 
     #[cold]
     fn note_write_error(&mut self, error: &io::Error, poll: &mio::Registry, id: ChannelId) {
-        match (meaning_of_io(error), self.io.role()) {
+        match (meaning_of_call(error), self.io.role()) {
             (Meaning::Nothing, role) => {
                 self.readiness.write_blocked();
                 if role == Role::Fd {
-                    self.io.rearm(poll, id.into());
+                    self.io.rearm(poll, id.token());
                 }
             }
             (Meaning::Reset, Role::Stream | Role::Fd) if self.flags.sending() != Sending::Shut => {
@@ -229,30 +228,43 @@ impl Slot {
         }
     }
 
-    /// Reads what was given back, if anything was. Hands that out again once it is used up, because its drop runs user
-    /// code.
-    pub(crate) fn read_unread(&mut self, buf: &mut [u8]) -> Option<(usize, Option<Box<Bytes>>)> {
-        let mut bytes = self.unread.take()?;
-        let n = bytes.len().min(buf.len());
-        buf[..n].copy_from_slice(&bytes[..n]);
-        if n == bytes.len() {
-            return Some((n, Some(bytes)));
+    /// Reads what was given back, if anything was.
+    pub(crate) fn read_unread(&mut self, buf: &mut [u8]) -> Option<usize> {
+        let unread = self.unread.as_mut()?;
+        let n = unread.bytes().len().min(buf.len());
+        buf[..n].copy_from_slice(&unread.bytes()[..n]);
+        unread.consume(n);
+        self.unread.take_if(|unread| unread.is_empty());
+        Some(n)
+    }
+
+    /// Has bytes read again, before all others.
+    pub(crate) fn give_back(&mut self, bytes: &[u8]) {
+        match &mut self.unread {
+            _ if bytes.is_empty() => {}
+            Some(unread) => unread.give_back(bytes),
+            None => self.unread = Some(Box::new(Unread::new(bytes))),
         }
-        bytes.advance(n);
-        self.unread = Some(bytes);
-        Some((n, None))
     }
 
     /// Keeps what was read and not used, behind what was given back meanwhile.
-    pub(crate) fn keep_rest(&mut self, rest: Bytes) {
+    pub(crate) fn keep_rest(&mut self, rest: &[u8]) {
+        match &mut self.unread {
+            _ if rest.is_empty() || self.flags.is_closing() => {}
+            Some(unread) => unread.append(rest),
+            None => self.unread = Some(Box::new(Unread::new(rest))),
+        }
+    }
+
+    /// The same with what [`Registry::fill`] took out: it goes back whole.
+    pub(crate) fn keep_unread(&mut self, mut rest: Box<Unread>) {
         if rest.is_empty() || self.flags.is_closing() {
             return;
         }
-        let bytes = match self.unread.take() {
-            Some(first) => [*first, rest].concat().into(),
-            None => rest,
-        };
-        self.unread = Some(Box::new(bytes));
+        if let Some(first) = self.unread.take() {
+            rest.give_back(first.bytes());
+        }
+        self.unread = Some(rest);
     }
 
     #[inline]
@@ -284,6 +296,10 @@ impl Slot {
             }
         }
         self.note_read_error(&error, poll, id);
+        // Whether the pipe's reader is there is not for a read to say: the visit does (`report_close`).
+        if self.io.role() == Role::Fd && is_write_only(&error) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         Err(error)
     }
 

@@ -31,7 +31,7 @@ impl Registry {
         let id = ChannelId::new(entry.key(), self.generation);
         slot.id = id;
         if watch {
-            slot.io.register(self.poll.registry(), id.into())?;
+            slot.io.register(self.poll.registry(), id.token())?;
             slot.flags.note_registered();
         }
         if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
@@ -63,10 +63,10 @@ impl Registry {
                 describe(id, &slot), slot.bytes_in, slot.bytes_out
             );
         }
-        // Closing the last descriptor ends its registration where the kernel keeps it; a duplicate made elsewhere
-        // would keep it alive.
+        // Closing the last descriptor ends its registration where the kernel keeps it; a duplicate would keep it
+        // alive.
         if slot.flags.is_registered()
-            && (keep_socket || slot.flags.is_adopted() || !SHORT_MEANS_DRAINED)
+            && (keep_socket || slot.lent.get() || !SHORT_MEANS_DRAINED)
             && let Err(error) = slot.io.deregister(self.poll.registry())
         {
             log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
@@ -99,11 +99,9 @@ impl Registry {
         if let Some(queue) = queue {
             self.discard_queue(queue);
         }
-        let unread = slot.unread.take();
         // The descriptor first: a listener that waits for one may have it at once.
         drop(slot);
         self.resume_listeners();
-        self.discard(unread);
         if let Some(dispatcher) = dispatcher {
             self.discard(dispatcher);
         }
@@ -125,12 +123,6 @@ impl Registry {
             log::error!(target: "asynchat::reactor", "dropping what was queued: {panic}");
         }
         self.pool.give_queue(queue);
-    }
-
-    /// Drops the input that was read and not used: bytes of the user's, whose owner may panic when dropped.
-    pub(crate) fn discard_unread(&mut self, id: ChannelId) {
-        let unread = self.slot_mut(id).and_then(|slot| slot.unread.take());
-        self.discard(unread);
     }
 }
 

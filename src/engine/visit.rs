@@ -6,7 +6,7 @@ use std::{io, mem};
 
 use crate::{
     engine::call::Lent,
-    error::guard,
+    error::{Meaning, guard, meaning_of_call},
     id::ChannelId,
     net::io::{Io, Role},
     state::{
@@ -113,6 +113,8 @@ impl Registry {
             let may_read = slot.readiness.can_read();
             let may_write = slot.readiness.can_write() && !slot.flags.is_write_unhandled();
             let wishes = guard(self.policy.propagate_panics, || {
+                // Not through the box, which is a dispatcher too.
+                let object = &*object;
                 let wants_read = may_read && object.readable();
                 (wants_read, may_write && object.writable())
             });
@@ -239,6 +241,9 @@ impl Registry {
             Role::Stream | Role::Listener => match slot.io.take_error() {
                 Ok(Some(error)) | Err(error) => {
                     slot.readiness.read_again();
+                    if meaning_of_call(&error) == Meaning::Reset {
+                        slot.flags.note_reset();
+                    }
                     self.fail(id, error.into());
                 }
                 Ok(None) => {}
@@ -309,7 +314,7 @@ impl Registry {
         let Some((slot, poll)) = self.slot_and_poll(id) else {
             return;
         };
-        match slot.io.register(poll, id.into()) {
+        match slot.io.register(poll, id.token()) {
             Ok(()) => slot.flags.note_registered(),
             Err(error) => self.cannot_watch(id, error),
         }

@@ -20,6 +20,41 @@ pub(crate) const ESHUTDOWN: i32 = if cfg!(windows) {
     58
 };
 
+/// No system call reads from what is opened for writing only, as the write end of a pipe is.
+#[cfg(unix)]
+pub(crate) fn is_write_only(error: &io::Error) -> bool {
+    const EBADF: i32 = 9;
+    error.raw_os_error() == Some(EBADF)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_write_only(_: &io::Error) -> bool {
+    false
+}
+
+/// An answer of a connected stream's own system call that means that its peer is gone, and that a callback may get
+/// from elsewhere too: nobody answers any more, or no way leads to the peer.
+pub(crate) fn is_peer_gone(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    // EHOSTDOWN; macOS answers EPROTOTYPE to a write while the socket is being torn down. No ErrorKind of their own.
+    const CODES: &[i32] = if cfg!(windows) {
+        &[10064]
+    } else if cfg!(any(target_os = "linux", target_os = "android")) {
+        &[112]
+    } else if cfg!(target_vendor = "apple") {
+        &[64, 41]
+    } else {
+        &[64]
+    };
+    error.raw_os_error().is_some_and(|code| {
+        CODES.contains(&code)
+            || matches!(
+                error.kind(),
+                K::TimedOut | K::HostUnreachable | K::NetworkUnreachable
+            )
+    })
+}
+
 /// The process or the system has no descriptor, buffer or memory left.
 pub(crate) fn out_of_resources(error: &io::Error) -> bool {
     // std has no ErrorKind for EMFILE, ENFILE and ENOBUFS.

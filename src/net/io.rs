@@ -15,6 +15,9 @@ use mio::{Interest, Token};
 
 use crate::{address::Address, net::readiness::SHORT_MEANS_DRAINED};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MSG_NOSIGNAL: std::ffi::c_int = 0x4000;
+
 #[derive(Debug)]
 pub(crate) enum Io {
     /// A connection attempt that failed before there was a socket to keep.
@@ -112,6 +115,14 @@ impl Io {
         return false;
     }
 
+    /// Whether this is a TCP stream without a peer: most likely one that is still connecting.
+    pub(crate) fn is_unconnected(&self) -> bool {
+        let Self::TcpStream(stream) = self else {
+            return false;
+        };
+        matches!(stream.peer_addr(), Err(error) if error.kind() == io::ErrorKind::NotConnected)
+    }
+
     /// A regular file is always ready, which no poller can report (epoll: EPERM).
     #[cfg(unix)]
     pub(crate) fn check_pollable(&self) -> io::Result<()> {
@@ -126,6 +137,24 @@ impl Io {
             ));
         }
         Ok(())
+    }
+
+    /// Whether this is a FIFO or terminal, where another writer, or more of what is typed, may follow an end of file.
+    #[cfg(unix)]
+    pub(crate) fn may_go_on_after_end(&self) -> bool {
+        use std::os::unix::fs::FileTypeExt;
+        let Self::Fd(file) = self else {
+            return false;
+        };
+        file.metadata().is_ok_and(|metadata| {
+            let kind = metadata.file_type();
+            kind.is_fifo() || kind.is_char_device()
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn may_go_on_after_end(&self) -> bool {
+        false
     }
 
     #[cfg(not(unix))]
@@ -255,7 +284,6 @@ impl Io {
     /// beginning of the file. The kernel waits for the file for 200 ms at most.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn write_before_file(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        const MSG_NOSIGNAL: std::ffi::c_int = 0x4000;
         const MSG_MORE: std::ffi::c_int = 0x8000;
         match self {
             Self::TcpStream(s) => s.try_io(|| {
@@ -312,6 +340,14 @@ impl Io {
             (Self::Udp(s), Address::Inet(to)) => s.send_to(data, *to),
             #[cfg(unix)]
             (Self::UnixDatagram(s), Address::Unix(path)) => s.send_to(data, path),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            (Self::UnixDatagram(s), Address::Abstract(name)) => {
+                use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+                // mio knows paths only. For socket2 a path that begins with NUL is an abstract name.
+                let name = [&[0], &name[..]].concat();
+                let to = socket2::SockAddr::unix(OsStr::from_bytes(&name))?;
+                s.try_io(|| socket2::SockRef::from(s).send_to_with_flags(data, &to, MSG_NOSIGNAL))
+            }
             (Self::Udp(_), to) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("a UDP socket cannot send to {to}"),

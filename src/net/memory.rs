@@ -64,7 +64,7 @@ impl Watch {
     /// The channel that gets the report, once for each change.
     fn take(&mut self) -> Option<ChannelId> {
         let token = self.token?;
-        std::mem::take(&mut self.changed).then(|| ChannelId::from(token))
+        std::mem::take(&mut self.changed).then(|| ChannelId::of_token(token))
     }
 }
 
@@ -279,7 +279,7 @@ impl End {
             Kind::Stream(pipe) => {
                 let mut pipe = pipe.lock();
                 pipe.watch = watch;
-                pipe.id = Some(token.into());
+                pipe.id = Some(ChannelId::of_token(token));
             }
             Kind::Listener(backlog) => backlog.lock().watch = watch,
         }

@@ -158,6 +158,11 @@ impl Readiness {
         self.0 &= !WRITE;
     }
 
+    /// Another writer may follow the end of file. What it writes is a new event.
+    pub(crate) fn forget_end(&mut self) {
+        self.0 &= !READ_CLOSED;
+    }
+
     /// The connection broke while writing: what arrived before may still be unread.
     pub(crate) fn read_again(&mut self) {
         self.0 |= READ;

@@ -16,8 +16,8 @@ use crate::{
 
 /// A socket or descriptor to be registered. Functions that need one take anything that converts into it.
 ///
-/// It is made from `std` and `mio` sockets, from an accepted [`Stream`] and, on Unix, from any pollable descriptor
-/// (`OwnedFd`, `File`, the pipes of a child process). Registering makes it non-blocking. If the open file description
+/// It is made from the sockets of `std`, from an accepted [`Stream`] and, on Unix, from any pollable descriptor
+/// (`OwnedFd`, `File`, the pipes of a child process). Sockets of mio and socket2 convert into those of `std` first. Registering makes it non-blocking. If the open file description
 /// is shared (a terminal, an inherited pipe), it becomes non-blocking for its other owners too.
 ///
 /// A listener passed on by the service manager is registered like any other; the [guide](crate::guide) shows it for
@@ -33,8 +33,10 @@ use crate::{
 #[derive(Debug)]
 pub struct Socket {
     pub(crate) io: Io,
-    /// Made elsewhere: it is still to be set non-blocking, and duplicates of it may keep a registration alive.
+    /// Made elsewhere: it is still to be set non-blocking, and may be connecting.
     pub(crate) adopted: bool,
+    /// Whether duplicates of the descriptor may be about, which keep a registration alive.
+    pub(crate) lent: bool,
     /// The serial of the accepted stream it was; 0 for all others.
     pub(crate) serial: u64,
     pub(crate) peer: Option<SocketAddr>,
@@ -45,6 +47,7 @@ impl Socket {
         Self {
             io,
             adopted: true,
+            lent: true,
             serial: 0,
             peer: None,
         }
@@ -54,6 +57,7 @@ impl Socket {
         Self {
             io,
             adopted: false,
+            lent: false,
             serial: 0,
             peer: None,
         }
@@ -113,12 +117,6 @@ macro_rules! socket_from {
                 Self::adopted(Io::$variant(<$mio>::from_std(socket)))
             }
         }
-        $(#[$cfg])*
-        impl From<$mio> for Socket {
-            fn from(socket: $mio) -> Self {
-                Self::adopted(Io::$variant(socket))
-            }
-        }
     )*};
 }
 
@@ -149,9 +147,7 @@ socket_from_fd!(
     std::io::PipeWriter,
     std::process::ChildStdin,
     std::process::ChildStdout,
-    std::process::ChildStderr,
-    mio::unix::pipe::Sender,
-    mio::unix::pipe::Receiver
+    std::process::ChildStderr
 );
 
 impl From<Stream> for Socket {
@@ -159,6 +155,7 @@ impl From<Stream> for Socket {
         Self {
             io: stream.io,
             adopted: false,
+            lent: stream.lent.into_inner(),
             serial: stream.serial,
             peer: stream.peer,
         }

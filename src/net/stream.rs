@@ -2,7 +2,11 @@
 
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use crate::{address::Address, net::io::Io};
 
@@ -36,6 +40,8 @@ pub struct Stream {
     pub(crate) io: Io,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) serial: u64,
+    /// Whether duplicates of the descriptor may be about. Atomic, so that a `Stream` is `Sync`.
+    pub(crate) lent: AtomicBool,
 }
 
 impl Stream {
@@ -72,6 +78,7 @@ impl Stream {
 #[cfg(unix)]
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.lent.store(true, Ordering::Relaxed);
         match &self.io {
             Io::TcpStream(stream) => stream.as_fd(),
             Io::UnixStream(stream) => stream.as_fd(),

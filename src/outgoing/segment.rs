@@ -9,6 +9,7 @@ use crate::{error::BoxError, outgoing::file_part::FilePart, producer::Producer};
 
 /// One piece of an outgoing queue, from [`Detached::unsent`](crate::Detached::unsent).
 /// [`Channel::detach`](crate::Channel::detach) has an example.
+#[non_exhaustive]
 pub enum Unsent {
     /// Bytes that were queued and not sent.
     Bytes(Bytes),

@@ -27,8 +27,8 @@ use crate::{
     },
     state::{
         channel::Channel,
-        dispatcher::Dispatcher,
-        phase::{Accepting, Phase},
+        dispatcher::{Dispatcher, boxed},
+        phase::{Accepting, Attempt, Phase},
         registry::Registry,
         slot::Slot,
     },
@@ -65,6 +65,9 @@ impl Registry {
     ///
     /// No callback runs inside this call. `handle_connect` of a stream runs in the next turn. A stream is announced to
     /// the poller after its first visit, and only if it is still open then.
+    ///
+    /// A TCP stream that is still connecting goes on as in [`connect`](Self::connect), with the time limit of
+    /// [`Builder::connect_timeout`](crate::Builder::connect_timeout).
     ///
     /// ```
     /// use asynchat::{Channel, Dispatcher, Result};
@@ -106,25 +109,31 @@ impl Registry {
             socket.set_nonblocking()?;
         }
         let role = socket.io.role();
+        let connecting = socket.adopted && socket.io.is_unconnected();
         let phase = match role {
             Role::Listener => Phase::Listening(Box::default()),
+            Role::Stream if connecting => {
+                let timeout = self.policy.connect_timeout;
+                let attempt = Attempt::new(Vec::new(), timeout, self.clock.present());
+                Phase::Connecting(Box::new(attempt))
+            }
             Role::Stream => Phase::Greeting,
             Role::Datagram | Role::Fd => Phase::Open,
         };
         let serial = socket.serial;
-        let mut slot = Slot::new(socket.io, Box::new(d), phase, self.clock.stamp());
-        if socket.adopted {
-            slot.flags.note_adopted();
-        }
+        let mut slot = Slot::new(socket.io, boxed(d), phase, self.clock.stamp());
+        slot.lent.set(socket.lent);
         slot.peer = socket.peer.into();
         slot.readiness = match role {
-            Role::Stream => Readiness::ASSUMED,
+            Role::Stream if !connecting => Readiness::ASSUMED,
             // So that a first datagram can be sent at once.
             Role::Datagram => Readiness::WRITABLE,
-            Role::Listener | Role::Fd => Readiness::default(),
+            Role::Listener | Role::Stream | Role::Fd => Readiness::default(),
         };
-        let id = self.insert(slot, role != Role::Stream)?;
-        if role == Role::Stream {
+        let id = self.insert(slot, role != Role::Stream || connecting)?;
+        if connecting {
+            self.begin_attempt(id);
+        } else if role == Role::Stream {
             self.enqueue(id);
         }
         if serial != 0 {
@@ -171,7 +180,7 @@ impl Registry {
             nodelay: options.nodelay,
             ..Accepting::default()
         }));
-        let slot = Slot::new(io, Box::new(d), phase, self.clock.stamp());
+        let slot = Slot::new(io, boxed(d), phase, self.clock.stamp());
         self.insert(slot, true)
     }
 
@@ -187,7 +196,9 @@ impl Registry {
     ///
     /// The outcome comes in a later turn: `handle_connect`, or `handle_expt` with
     /// [`Exceptional::ConnectFailed`](crate::Exceptional::ConnectFailed). Bytes pushed before it are sent once
-    /// connected. A host name has to be resolved first, with `ToSocketAddrs`, which blocks; pass all its addresses to
+    /// connected. If the backlog of a Unix listener is full, the reactor tries again until the time limit.
+    ///
+    /// A host name has to be resolved first, with `ToSocketAddrs`, which blocks; pass all its addresses to
     /// [`connect_any`](Self::connect_any).
     ///
     /// # Errors
@@ -197,7 +208,7 @@ impl Registry {
         addr: impl Into<Address>,
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
-        self.start_connect(vec![addr.into()], &ConnectOptions::new(), Box::new(d))
+        self.start_connect(vec![addr.into()], &ConnectOptions::new(), boxed(d))
     }
 
     /// Connects to the first of `addrs` that answers, trying them in order.
@@ -223,7 +234,7 @@ impl Registry {
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
         let addrs = addrs.iter().copied().map(Address::from).collect();
-        self.start_connect(addrs, options, Box::new(d))
+        self.start_connect(addrs, options, boxed(d))
     }
 }
 
@@ -263,7 +274,8 @@ impl Registry {
     /// ```
     ///
     /// # Errors
-    /// [`VisitError`] if the channel is closed, if one of its callbacks is running, or if its object is not a `D`.
+    /// [`VisitError`] if the channel is closed, if one of its callbacks is running, or if its object is not a `D`. An
+    /// object that was registered as a `Box<dyn Dispatcher>` counts as what is in the box.
     ///
     /// # Panics
     /// If `f` panics. The object is back in its channel then.
@@ -272,28 +284,35 @@ impl Registry {
         id: ChannelId,
         f: impl FnOnce(&mut D, &mut Channel<'_>) -> R,
     ) -> Result<R, VisitError> {
-        let slot = self.slot_mut(id).ok_or(VisitError::Closed)?;
+        let slot = self.slot_mut(id).ok_or(VisitError::Closed(id))?;
         let Some(dispatcher) = slot.dispatcher.as_deref() else {
             return Err(match slot.phase {
-                Phase::Lingering { .. } => VisitError::Closed,
-                _ => VisitError::Busy,
+                Phase::Lingering { .. } => VisitError::Closed(id),
+                _ => VisitError::Busy(id),
             });
         };
         if !(dispatcher as &dyn Any).is::<D>() {
-            return Err(VisitError::WrongType);
+            return Err(VisitError::WrongType(id));
         }
         let Some(mut object) = slot.dispatcher.take() else {
-            return Err(VisitError::Busy);
+            return Err(VisitError::Busy(id));
         };
         // The object goes back even if `f` panics; the panic belongs to the caller.
         let result = match (&mut *object as &mut dyn Any).downcast_mut::<D>() {
             Some(d) => catch_unwind(AssertUnwindSafe(|| f(d, &mut Channel::new(self, id)))),
-            None => return Err(VisitError::WrongType),
+            None => return Err(VisitError::WrongType(id)),
         };
         self.uncork();
         self.put_back(id, object);
         self.touch_later(id);
         result.map_err(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Whether the object behind a channel is there, and a `D`.
+    pub(crate) fn holds<D: Dispatcher>(&self, id: ChannelId) -> bool {
+        self.slot(id)
+            .and_then(|slot| slot.dispatcher.as_deref())
+            .is_some_and(|object| (object as &dyn Any).is::<D>())
     }
 
     /// The ids of all open channels, for a loop in whose body channels are closed or pushed to. O(channels).

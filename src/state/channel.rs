@@ -33,11 +33,12 @@ impl<'r> Channel<'r> {
     }
 
     pub(crate) fn slot(&self) -> io::Result<&Slot> {
-        self.registry.slot(self.id).ok_or_else(closed)
+        self.registry.slot(self.id).ok_or_else(|| closed(self.id))
     }
 
     pub(crate) fn slot_mut(&mut self) -> io::Result<&mut Slot> {
-        self.registry.slot_mut(self.id).ok_or_else(closed)
+        let id = self.id;
+        self.registry.slot_mut(id).ok_or_else(|| closed(id))
     }
 }
 

@@ -82,7 +82,8 @@ pub enum Exceptional {
 ///
 /// - `WouldBlock` and `Interrupted` are ignored.
 /// - `ConnectionReset`, `NotConnected`, `ConnectionAborted` and `BrokenPipe` mean that the peer broke the connection;
-///   `handle_close` follows.
+///   `handle_close` follows. An error of the channel's own `recv` or `send` that says that the peer has vanished
+///   (`TimedOut`, `HostUnreachable`, …) means the same.
 ///
 /// Containing a panic takes unwinding. A program that is built with `panic = "abort"` ends at the first panic.
 ///
@@ -204,7 +205,7 @@ pub trait Dispatcher: Any {
     /// ```
     ///
     /// # Errors
-    /// See [Errors](Self#errors).
+    /// See [Errors](Self#errors). After `ConnectFailed` an error of any kind goes to `handle_error`.
     fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
         defaults::expt(channel, &what);
         Ok(())
@@ -222,7 +223,8 @@ pub trait Dispatcher: Any {
         Ok(())
     }
 
-    /// The peer closed or reset the connection. Called at most once. Default: `close_when_done`.
+    /// The peer closed or reset the connection. Called at most once. Default: `close_when_done`. A FIFO or terminal may
+    /// go on after its end of file: see [`Channel::touch`].
     ///
     /// After an end of file everything that arrived has been delivered, and the channel can still send. If the peer
     /// resets the connection later, `handle_expt` gets [`Exceptional::Reset`], unless `close_when_done` was called, and the
@@ -263,6 +265,101 @@ pub trait Dispatcher: Any {
     /// The name of this object in log lines and [`ChannelInfo`](crate::ChannelInfo). Default: the path of its type.
     fn type_name(&self) -> &'static str {
         std::any::type_name::<Self>()
+    }
+}
+
+/// So that a factory may return objects of different types. The reactor keeps the object itself, without a second box:
+/// [`Registry::with`](crate::Registry::with) finds it by its own type.
+///
+/// ```
+/// use asynchat::{Dispatcher, Reactor};
+/// use std::os::unix::net::UnixStream;
+///
+/// struct Quick(u32);
+/// impl Dispatcher for Quick {}
+/// struct Thorough;
+/// impl Dispatcher for Thorough {}
+///
+/// fn make(quick: bool) -> Box<dyn Dispatcher> {
+///     if quick { Box::new(Quick(7)) } else { Box::new(Thorough) }
+/// }
+///
+/// # fn main() -> asynchat::Result {
+/// let mut reactor = Reactor::new()?;
+/// let id = reactor.register(UnixStream::pair()?.0, make(true))?;
+/// assert_eq!(reactor.with(id, |object: &mut Quick, _| object.0)?, 7);
+/// # Ok(())
+/// # }
+/// ```
+impl Dispatcher for Box<dyn Dispatcher> {
+    fn readable(&self) -> bool {
+        (**self).readable()
+    }
+
+    fn writable(&self) -> bool {
+        (**self).writable()
+    }
+
+    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_connect(channel)
+    }
+
+    fn handle_accept(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_accept(channel)
+    }
+
+    fn handle_accepted(
+        &mut self,
+        channel: &mut Channel<'_>,
+        stream: Stream,
+        peer: Address,
+    ) -> Result {
+        (**self).handle_accepted(channel, stream, peer)
+    }
+
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_read(channel)
+    }
+
+    fn handle_write(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_write(channel)
+    }
+
+    fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_drain(channel)
+    }
+
+    fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
+        (**self).handle_expt(channel, what)
+    }
+
+    fn handle_timeout(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_timeout(channel)
+    }
+
+    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_close(channel)
+    }
+
+    fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+        (**self).handle_error(channel, error);
+    }
+
+    fn type_name(&self) -> &'static str {
+        (**self).type_name()
+    }
+}
+
+/// The box in which the reactor keeps an object: its own, if it came in one.
+pub(crate) fn boxed<D: Dispatcher>(object: D) -> Box<dyn Dispatcher> {
+    let mut object = Some(object);
+    let own = (&mut object as &mut dyn Any).downcast_mut::<Option<Box<dyn Dispatcher>>>();
+    if let Some(own) = own.and_then(Option::take) {
+        return own;
+    }
+    match object {
+        Some(object) => Box::new(object),
+        None => unreachable!("only a box is taken out"),
     }
 }
 

@@ -32,8 +32,6 @@ const QUEUED: u16 = 1;
 const TOUCHED: u16 = 1 << 1;
 /// Announced to the poller.
 const REGISTERED: u16 = 1 << 2;
-/// Made elsewhere, perhaps with duplicates that keep a registration alive.
-const ADOPTED: u16 = 1 << 3;
 /// `close_when_done` was called.
 const CLOSING: u16 = 1 << 4;
 /// `handle_close` was called.
@@ -128,14 +126,6 @@ impl Flags {
         self.take(REGISTERED)
     }
 
-    pub(crate) fn is_adopted(self) -> bool {
-        self.has(ADOPTED)
-    }
-
-    pub(crate) fn note_adopted(&mut self) {
-        self.set(ADOPTED);
-    }
-
     // The peer.
 
     pub(crate) fn peer(self) -> Peer {
@@ -158,6 +148,15 @@ impl Flags {
         if !self.has(RESET) {
             self.set(FINISHED);
         }
+    }
+
+    /// What looked like the end was one writer's only. False if there was no end, or there can be nothing after it.
+    pub(crate) fn forget_end(&mut self) -> bool {
+        let forgets = self.has(FINISHED) && !self.has(RESET | CLOSING);
+        if forgets {
+            self.clear(FINISHED | CLOSE_REPORTED);
+        }
+        forgets
     }
 
     /// False if the connection was broken before.
@@ -349,7 +348,6 @@ mod tests {
         plain.note_registered();
         plain.enqueue();
         plain.touch();
-        plain.note_adopted();
         plain.leave_write_unhandled();
         plain.warn();
         assert!(plain.only_io_due());

@@ -9,3 +9,4 @@ pub(crate) mod pool;
 pub(crate) mod registry;
 pub(crate) mod slot;
 pub(crate) mod table;
+pub(crate) mod unread;

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     net::{SocketAddr, SocketAddrV4, SocketAddrV6},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{address::Address, time::timer::TimerId};
@@ -26,13 +26,31 @@ pub(crate) enum Phase {
 /// A connection attempt in progress.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    /// The address being tried first, then those to try after it.
+    /// The address being tried first, then those to try after it. None for a stream that was handed in connecting.
     pub(crate) addresses: VecDeque<Address>,
     pub(crate) timeout: Duration,
     pub(crate) nodelay: bool,
+    /// The end of the attempt, or its next try while the backlog of a Unix listener is full.
     pub(crate) timer: Option<TimerId>,
+    pub(crate) deadline: Instant,
+    /// How long to wait for a place in a backlog.
+    pub(crate) pause: Duration,
     /// The attempt failed at once, or its time ran out.
     pub(crate) failure: Option<io::Error>,
+}
+
+impl Attempt {
+    pub(crate) fn new(addresses: Vec<Address>, timeout: Duration, now: Instant) -> Self {
+        Self {
+            addresses: addresses.into(),
+            timeout,
+            nodelay: false,
+            timer: None,
+            deadline: now,
+            pause: Duration::ZERO,
+            failure: None,
+        }
+    }
 }
 
 /// Why a listener does not accept for a while (R19).

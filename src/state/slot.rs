@@ -2,9 +2,7 @@
 
 mod queue;
 
-use std::{fmt, io};
-
-use bytes::Bytes;
+use std::{cell::Cell, fmt, io};
 
 use crate::{
     address::Address,
@@ -19,6 +17,7 @@ use crate::{
         flags::{Flags, Peer},
         phase::{PeerName, Phase},
         policy::{Limits, Policy},
+        unread::Unread,
     },
     stats::State,
     time::{clock::Stamp, timer::TimerId},
@@ -31,6 +30,8 @@ pub(crate) struct Slot {
     pub(crate) id: ChannelId,
     pub(crate) flags: Flags,
     pub(crate) readiness: Readiness,
+    /// Whether duplicates of the descriptor may be about, which keep a registration alive.
+    pub(crate) lent: Cell<bool>,
     /// Callbacks in a row that did nothing (R3b).
     pub(crate) idle_calls: u16,
     /// What its flushes of this turn have cost, in units of [`CALL_COST`].
@@ -40,8 +41,8 @@ pub(crate) struct Slot {
     pub(crate) dispatcher: Option<Box<dyn Dispatcher>>,
     /// Private, so that the ways in `slot/queue.rs` are the only ones.
     outgoing: Option<Box<Outgoing>>,
-    /// Bytes that were read and given back, to be read again before the socket.
-    pub(crate) unread: Option<Box<Bytes>>,
+    /// Never empty.
+    pub(crate) unread: Option<Box<Unread>>,
     pub(crate) phase: Phase,
     /// For the idle timeout, while one runs.
     pub(crate) active_at: Stamp,
@@ -67,6 +68,7 @@ impl Slot {
             outgoing: None,
             unread: None,
             readiness: Readiness::default(),
+            lent: Cell::new(false),
             idle_calls: 0,
             spent: 0,
             active_at: now,
@@ -115,7 +117,9 @@ impl Slot {
     pub(crate) fn input_state(&self) -> (u64, usize) {
         (
             self.bytes_in,
-            self.unread.as_ref().map_or(0, |bytes| bytes.len()),
+            self.unread
+                .as_ref()
+                .map_or(0, |unread| unread.bytes().len()),
         )
     }
 

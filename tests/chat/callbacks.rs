@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     io::{Read, Write},
     net::{Shutdown, TcpListener},
-    os::unix::net::UnixStream,
+    os::unix::net::{UnixDatagram, UnixStream},
     rc::Rc,
     time::Duration,
 };
@@ -180,4 +180,50 @@ fn close_when_done_sends_what_is_queued_and_delivers_no_more() {
     drop(talk.there);
     settle(&mut talk.reactor);
     assert!(talk.reactor.channel(talk.id).is_none());
+}
+
+#[test]
+fn a_chat_over_a_pipe_whose_reader_has_gone_gets_handle_close() {
+    for queued in [0, 1 << 20] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let chat = Chat {
+            trace: trace.clone(),
+            wants: Rc::new(Cell::new(true)),
+            hook: Box::new(|_, _| Ok(())),
+            _alive: Rc::new(()),
+        };
+        let id = reactor
+            .register(writer, ChatDispatcher::new(chat, "\n"))
+            .unwrap();
+        reactor.channel(id).unwrap().push(vec![0; queued]);
+        settle(&mut reactor);
+        drop(reader);
+        turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
+        assert_eq!(trace.joined(), "close");
+    }
+}
+
+/// An empty datagram reads like an end of file and is none.
+#[test]
+fn an_empty_datagram_does_not_end_the_frame_begun() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let chat = Chat {
+        trace: trace.clone(),
+        wants: Rc::new(Cell::new(true)),
+        hook: Box::new(|_, _| Ok(())),
+        _alive: Rc::new(()),
+    };
+    reactor
+        .register(ours, ChatDispatcher::new(chat, "\r\n"))
+        .unwrap();
+    for datagram in ["half\r", "", "\n"] {
+        theirs.send(datagram.as_bytes()).unwrap();
+    }
+    turn_until(&mut reactor, |_| trace.has("F"));
+    settle(&mut reactor);
+    assert_eq!(trace.joined(), "c(half) F");
 }

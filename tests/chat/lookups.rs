@@ -2,8 +2,8 @@
 
 use std::{cell::Cell, io::Write, os::unix::net::UnixStream, rc::Rc};
 
-use asynchat::{ChatDispatcher, Terminator, VisitError};
-use util::{Recorder, Trace, settle};
+use asynchat::{AsyncChat, ChatDispatcher, Terminator, VisitError};
+use util::{Recorder, Trace, reactor, settle};
 
 use super::talk::{Chat, Plain, Talk, silent};
 
@@ -37,16 +37,16 @@ fn what_cannot_be_lent_is_told_apart() {
         }
     });
     talk.say("\n");
-    assert_eq!(seen.get(), Some(Err(VisitError::Busy)));
+    assert_eq!(seen.get(), Some(Err(VisitError::Busy(talk.id))));
     let id = talk.id;
     let wrong = talk.reactor.with_chat(id, |_: &mut Plain, _| ());
-    assert_eq!(wrong, Err(VisitError::WrongType));
+    assert_eq!(wrong, Err(VisitError::WrongType(id)));
     // The dispatcher is the wrapper, not the chat in it.
     let wrong = talk.reactor.with(id, |_: &mut Recorder, _| ());
-    assert_eq!(wrong, Err(VisitError::WrongType));
+    assert_eq!(wrong, Err(VisitError::WrongType(id)));
     talk.reactor.channel(id).unwrap().close();
     let closed = talk.reactor.with_chat(id, |_: &mut Chat, _| ());
-    assert_eq!(closed, Err(VisitError::Closed));
+    assert_eq!(closed, Err(VisitError::Closed(id)));
 }
 
 #[test]
@@ -94,4 +94,33 @@ fn one_chat_can_talk_to_and_close_another_in_the_middle_of_what_it_read() {
     settle(&mut first.reactor);
     assert_eq!(trace.joined(), "connect F F F");
     assert_eq!(first.heard(), "1 2 $");
+}
+
+#[test]
+fn a_chat_that_comes_in_a_box_is_reached_by_its_own_type() {
+    let plain = Plain::default();
+    let frames = Rc::clone(&plain.frames);
+    let chat: Box<dyn AsyncChat> = Box::new(plain);
+    let mut reactor = reactor();
+    let (here, mut there) = UnixStream::pair().unwrap();
+    let id = reactor
+        .register(here, ChatDispatcher::new(chat, "\n"))
+        .unwrap();
+    there.write_all(b"one\n").unwrap();
+    settle(&mut reactor);
+    assert_eq!(*frames.borrow(), ["one"]);
+    let seen = reactor.with_chat(id, |plain: &mut Plain, chat| {
+        chat.push("reached");
+        plain.frames.borrow().len()
+    });
+    assert_eq!(seen, Ok(1));
+    let boxed = reactor.with_chat(id, |_: &mut Box<dyn AsyncChat>, _| ());
+    assert_eq!(boxed, Ok(()));
+    let wrong = reactor.with_chat(id, |_: &mut Chat, _| ());
+    assert_eq!(wrong, Err(VisitError::WrongType(id)));
+    let name = reactor.channels().next().unwrap().type_name;
+    assert_eq!(name, std::any::type_name::<Plain>());
+    reactor.channel(id).unwrap().close();
+    let closed = reactor.with_chat(id, |_: &mut Plain, _| ());
+    assert_eq!(closed, Err(VisitError::Closed(id)));
 }

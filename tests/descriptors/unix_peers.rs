@@ -4,13 +4,14 @@
 
 use std::{
     fs::File,
-    io::Write,
+    io::{Read, Write},
     net::Shutdown,
     os::{
         fd::OwnedFd,
         unix::net::{UnixDatagram, UnixListener, UnixStream},
     },
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use asynchat::{Address, Channel, Reactor, Result};
@@ -293,14 +294,18 @@ fn a_connection_that_cannot_be_made_fails_once_whatever_the_reason() {
         ("missing", "failed:NotFound"),
         ("dead", "failed:ConnectionRefused"),
         ("file", "failed:ConnectionRefused"),
-        // Not to be mistaken for a connection in progress.
-        ("full", "failed:WouldBlock"),
+        // Tried again until the time is up.
+        ("full", "failed:TimedOut"),
         // EPROTOTYPE has no name in std.
         ("datagrams", "failed:Uncategorized"),
         ("file/below", "failed:NotADirectory"),
     ] {
         let before = open_descriptors();
-        let mut reactor = reactor();
+        let mut reactor = Reactor::builder()
+            .propagate_panics(true)
+            .connect_timeout(Duration::from_millis(50))
+            .build()
+            .unwrap();
         let trace = Trace::new();
         let path = name(place);
         let id = reactor
@@ -315,6 +320,40 @@ fn a_connection_that_cannot_be_made_fails_once_whatever_the_reason() {
         drop(reactor);
         assert_eq!(open_descriptors(), before, "{place}");
     }
+}
+
+/// No event says that there is room again, so the reactor asks.
+#[test]
+fn a_connection_to_a_full_backlog_is_made_once_there_is_room() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    SockRef::from(&listener).listen(0).unwrap();
+    let before = open_descriptors();
+    let _waiting = UnixStream::connect(&path).unwrap();
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let id = reactor
+        .connect(path.as_path(), Recorder::new(&trace))
+        .unwrap();
+    reactor.channel(id).unwrap().push("early");
+    settle(&mut reactor);
+    assert_eq!(trace.joined(), "");
+    assert_eq!(
+        reactor.channel(id).unwrap().state(),
+        asynchat::State::Connecting
+    );
+    drop(listener.accept().unwrap());
+    turn_until(&mut reactor, |_| trace.has("connect"));
+    rests(&mut reactor);
+    assert_eq!(reactor.stats().timers, 0, "the timeout is gone");
+    let mut early = [0; 5];
+    let mut accepted = listener.accept().unwrap().0;
+    accepted.read_exact(&mut early).unwrap();
+    assert_eq!(&early, b"early");
+    drop((accepted, reactor, _waiting));
+    assert_eq!(open_descriptors(), before);
 }
 
 /// What a server shows of its clients' comings and goings is the same for a hundred of them.

@@ -91,6 +91,95 @@ fn an_echo_dispatcher_allocates_nothing_per_message() {
     }
 }
 
+/// Reads frames, and gives a line back for each that asks for one.
+struct GivesBack {
+    frame: Vec<u8>,
+    frames: Rc<Cell<usize>>,
+    wants: Rc<Cell<bool>>,
+}
+
+impl AsyncChat for GivesBack {
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.frame.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        match &self.frame[..] {
+            b"again" => chat.unread(&b"given back\n"[..]),
+            b"stop" => self.wants.set(false),
+            _ => {}
+        }
+        self.frame.clear();
+        self.frames.set(self.frames.get() + 1);
+        Ok(())
+    }
+
+    fn readable(&self) -> bool {
+        self.wants.get()
+    }
+}
+
+fn gives_back() -> (GivesBack, Rc<Cell<usize>>, Rc<Cell<bool>>) {
+    let (frames, wants) = (Rc::default(), Rc::new(Cell::new(true)));
+    let chat = GivesBack {
+        frame: Vec::with_capacity(1024),
+        frames: Rc::clone(&frames),
+        wants: Rc::clone(&wants),
+    };
+    (chat, frames, wants)
+}
+
+#[test]
+fn giving_bytes_back_costs_in_proportion_to_their_number_and_not_to_what_is_behind_them() {
+    const FRAMES: usize = 10_000;
+    let input = "again\n".repeat(FRAMES).into_bytes();
+    let len = input.len();
+    let (chat, frames, _) = gives_back();
+    let mut peer = Peer::new(ChatDispatcher::new(chat, "\n"));
+    let id = peer.reactor.ids()[0];
+    peer.reactor.turn(Some(Duration::ZERO)).unwrap();
+    let before = util::heap::total();
+    peer.reactor.channel(id).unwrap().unread(input);
+    while frames.get() < 2 * FRAMES {
+        peer.reactor.turn(Some(Duration::ZERO)).unwrap();
+    }
+    let allocated = util::heap::total() - before;
+    assert!(allocated < 20 * len, "{allocated} bytes for {len}");
+
+    // One by one in front of many, from outside.
+    let before = util::heap::total();
+    let mut channel = peer.reactor.channel(id).unwrap();
+    for _ in 0..FRAMES {
+        channel.unread(&b"x\n"[..]);
+    }
+    let allocated = util::heap::total() - before;
+    assert!(allocated < 16 * FRAMES, "{allocated} bytes for {FRAMES}");
+}
+
+#[test]
+fn a_paused_chat_keeps_no_more_than_what_it_has_not_read() {
+    let (chat, frames, wants) = gives_back();
+    let mut peer = Peer::new(ChatDispatcher::new(chat, "\n"));
+    let id = peer.reactor.ids()[0];
+    peer.reactor.turn(Some(Duration::ZERO)).unwrap();
+    let before = util::heap::live();
+    let mut input = "fine\n".repeat(12_000).into_bytes();
+    input.extend_from_slice(b"stop\nleft\n");
+    peer.reactor.channel(id).unwrap().unread(input);
+    while wants.get() {
+        peer.reactor.turn(Some(Duration::ZERO)).unwrap();
+    }
+    let kept = util::heap::live() - before;
+    assert_eq!(frames.get(), 12_001);
+    assert!(kept < 256, "{kept} bytes for five");
+    wants.set(true);
+    peer.reactor.channel(id).unwrap().touch();
+    while frames.get() < 12_002 {
+        peer.reactor.turn(Some(Duration::ZERO)).unwrap();
+    }
+}
+
 /// Answers each line with its length.
 #[derive(Default)]
 struct Lengths(usize);

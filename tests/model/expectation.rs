@@ -597,7 +597,8 @@ impl Model {
             if outcome == Outcome::Panic && !l.is_listener() {
                 l.close();
             }
-        } else if failed {
+        } else if failed || (on == On::Failed && outcome != Outcome::Fine) {
+            // The outcome of an attempt, passed on, is never taken for something else.
             self.pending = Some((link, text));
         } else if outcome == Outcome::Broken && !l.is_listener() {
             l.broken = true;

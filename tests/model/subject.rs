@@ -606,8 +606,8 @@ fn with(registry: &mut Registry, link: usize, what: &What, panics: bool) {
     model(|m| {
         let fine = match outcome {
             Ok(()) => true,
-            Err(VisitError::Closed) => m.may_be_gone(link),
-            Err(VisitError::Busy) => m.out.contains(&link),
+            Err(VisitError::Closed(_)) => m.may_be_gone(link),
+            Err(VisitError::Busy(_)) => m.out.contains(&link),
             Err(_) => false,
         };
         if !fine {
@@ -830,7 +830,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
         .iter()
         .map(|piece| match piece {
             Unsent::Bytes(bytes) => bytes.len(),
-            Unsent::Producer(_) | Unsent::File(_) | Unsent::Failed(_) => 0,
+            _ => 0,
         })
         .sum();
     let (shut, max) = model(|m| (m.links[link].shut, m.setup.max_outgoing));
@@ -866,7 +866,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
                     channel.push_with_producer(producer);
                 }
                 Unsent::File(_) => unreachable!("no file is pushed"),
-                Unsent::Failed(_) => {}
+                _ => {}
             }
         }
         return;
@@ -895,7 +895,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
                 drop(panicked);
             }
             Unsent::File(_) => unreachable!("no file is pushed"),
-            Unsent::Failed(_) => {}
+            _ => {}
         }
     }
     let expected = model(|m| m.links[link].expected);
@@ -1061,6 +1061,8 @@ impl Object {
         let text = format!("{SCRIPTED} {outcome:?} of {on:?} {nth} of #{link}");
         let told = match outcome {
             Outcome::Panic => format!("panicked: {text}"),
+            Outcome::Broken => io::ErrorKind::ConnectionReset.to_string(),
+            Outcome::WouldBlock => io::ErrorKind::WouldBlock.to_string(),
             _ => text.clone(),
         };
         model(|m| {

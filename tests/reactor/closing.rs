@@ -795,7 +795,7 @@ fn a_lingering_channel_has_no_object() {
     settle(&mut reactor);
     assert_eq!(
         reactor.with(id, |_: &mut Recorder, _| ()),
-        Err(VisitError::Closed)
+        Err(VisitError::Closed(id))
     );
     let (object, dropped) = Dropped::new();
     reactor.channel(id).unwrap().replace(Owner(object));

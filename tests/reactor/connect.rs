@@ -447,7 +447,7 @@ fn the_object_can_be_visited_while_connecting() {
     turn_until(&mut reactor, |_| trace.has("renamed.connect"));
     reactor.channel(id).unwrap().close();
     let gone = reactor.with(id, |_: &mut Recorder, _| ());
-    assert_eq!(gone, Err(VisitError::Closed));
+    assert_eq!(gone, Err(VisitError::Closed(id)));
 }
 
 #[test]
@@ -493,4 +493,100 @@ fn detach_while_connecting_gives_nothing_and_the_channel_goes_on() {
     turn_until(&mut reactor, |_| *received.borrow() == b"hello");
     assert_eq!(trace.lines(), ["connect", "read:5"]);
     assert!(reactor.channel(id).unwrap().detach().is_some());
+}
+
+/// What was readable stays readable (R8): the banner says why the server hangs up.
+#[test]
+fn the_banner_of_a_connection_reset_before_the_first_look_is_delivered() {
+    for half_closes in [false, true] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let (listener, address) = listener();
+        let recorder = Recorder::new(&trace);
+        let received = recorder.received.clone();
+        let id = reactor.connect(address, recorder).unwrap();
+        reactor.channel(id).unwrap().push("early");
+        let mut accepted = listener.accept().unwrap().0;
+        accepted.write_all(b"421 full").unwrap();
+        if half_closes {
+            accepted.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        reset(accepted);
+        turn_until(&mut reactor, |reactor| reactor.is_idle());
+        assert_eq!(*received.borrow(), b"421 full", "{:?}", trace.lines());
+        assert_eq!(trace.lines().first().unwrap(), "connect");
+        assert_eq!(trace.lines().last().unwrap(), "close");
+        assert_eq!(trace.count("close"), 1, "{:?}", trace.lines());
+    }
+}
+
+/// A stream whose connection somebody else has begun.
+fn dialled(address: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    // `EINPROGRESS`, or done at once.
+    let _ = socket.connect(&address.into());
+    socket.into()
+}
+
+#[test]
+fn a_stream_that_is_handed_in_while_it_connects_is_an_attempt_like_any_other() {
+    let (listener, good) = listener();
+    let (_socket, bad) = refusing();
+    for (address, outcome) in [(good, "connect"), (bad, "failed:ConnectionRefused")] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let id = reactor
+            .register(dialled(address), Recorder::new(&trace))
+            .unwrap();
+        reactor.channel(id).unwrap().push("early");
+        turn_until(&mut reactor, |_| !trace.lines().is_empty());
+        settle(&mut reactor);
+        assert_eq!(trace.joined().replace(" read!WouldBlock", ""), outcome);
+        assert_eq!(reactor.stats().timers, 0, "the timeout is gone");
+    }
+    let mut early = [0; 5];
+    listener.accept().unwrap().0.read_exact(&mut early).unwrap();
+    assert_eq!(&early, b"early");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stream_that_is_handed_in_while_it_connects_has_the_time_limit_of_an_attempt() {
+    let (_listener, address, _waiting) = unanswering();
+    let mut reactor = asynchat::Reactor::builder()
+        .connect_timeout(Duration::from_millis(50))
+        .build()
+        .unwrap();
+    let trace = Trace::new();
+    let id = reactor
+        .register(dialled(address), Recorder::new(&trace))
+        .unwrap();
+    turns(&mut reactor, 3);
+    assert_eq!(reactor.channel(id).unwrap().state(), State::Connecting);
+    turn_until(&mut reactor, |reactor| reactor.is_idle());
+    assert_eq!(trace.joined(), "failed:TimedOut");
+}
+
+/// `WouldBlock` and a reset out of any other callback are no failure; here they are the outcome, passed on.
+#[test]
+fn the_outcome_that_the_failure_callback_passes_on_is_never_swallowed() {
+    for kind in [
+        ErrorKind::WouldBlock,
+        ErrorKind::ConnectionReset,
+        ErrorKind::TimedOut,
+    ] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let (_socket, address) = refusing();
+        let mut recorder = Recorder::new(&trace);
+        recorder.on_expt = Some(Box::new(move |_| Err(std::io::Error::from(kind).into())));
+        reactor.connect(address, recorder).unwrap();
+        turn_until(&mut reactor, |reactor| reactor.is_idle());
+        let text = std::io::Error::from(kind).to_string();
+        assert_eq!(
+            trace.joined(),
+            format!("failed:ConnectionRefused error:{text}")
+        );
+    }
 }

@@ -596,7 +596,7 @@ fn recv_on_a_closed_sibling_is_an_error_of_the_caller_and_not_its_reset() {
         trace.lines(),
         [
             "caller.read:1",
-            "caller.error:the channel is closed",
+            &format!("caller.error:channel {sibling} is closed"),
             "reset:false",
             "caller.read:2"
         ]
@@ -776,4 +776,50 @@ fn a_callback_counts_itself_in_the_statistics() {
     let trace = Trace::new();
     drop(Harness::new(Counts(trace.clone())));
     assert_eq!(trace.lines(), ["1"]);
+}
+
+/// `ETIMEDOUT`: a peer that has vanished is gone, and no failure of a callback.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_peer_that_answers_no_more_is_a_reset() {
+    for reads in [true, false] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        // A peer whose window stays shut is given up like one that has vanished.
+        let (ours, _theirs) = narrow_tcp_pair();
+        socket2::SockRef::from(&ours)
+            .set_tcp_user_timeout(Some(std::time::Duration::from_millis(1)))
+            .unwrap();
+        let mut recorder = Recorder::new(&trace);
+        recorder.readable = reads;
+        recorder.on_close = Some(Box::new(|channel| {
+            assert!(channel.is_reset());
+            Ok(())
+        }));
+        let id = reactor.register(ours, recorder).unwrap();
+        reactor.channel(id).unwrap().push(vec![0; 4 << 20]);
+        turn_until(&mut reactor, |reactor| reactor.is_idle());
+        assert_eq!(trace.count("close"), 1, "{:?}", trace.lines());
+        assert!(!trace.joined().contains("error"), "{:?}", trace.lines());
+    }
+}
+
+/// The same kind of error from anywhere else is the callback's own.
+#[test]
+fn a_timeout_of_something_else_is_a_failure_of_the_callback() {
+    for error in [
+        io::Error::from(ErrorKind::TimedOut),
+        io::Error::from_raw_os_error(if cfg!(target_os = "linux") { 110 } else { 60 }),
+    ] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let (ours, _theirs) = tcp_pair();
+        let text = error.to_string();
+        let mut recorder = Recorder::new(&trace);
+        let mut error = Some(error);
+        recorder.on_connect = Some(Box::new(move |_| Err(error.take().unwrap().into())));
+        reactor.register(ours, recorder).unwrap();
+        turn_until(&mut reactor, |reactor| reactor.is_idle());
+        assert_eq!(trace.lines(), ["connect", &format!("error:{text}")]);
+    }
 }

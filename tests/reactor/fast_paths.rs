@@ -257,7 +257,7 @@ impl Chaos {
                             c.registry().channel(id).unwrap().write_all(&piece).unwrap();
                             assert_eq!(
                                 c.registry().with(id, |_: &mut Chaos, _| ()).unwrap_err(),
-                                asynchat::VisitError::Busy
+                                asynchat::VisitError::Busy(id)
                             );
                         })
                         .unwrap();

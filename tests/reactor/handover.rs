@@ -295,7 +295,7 @@ fn replace_from_outside_and_from_another_channel_takes_effect_at_once() {
     turn_until(&mut reactor, |_| trace.has("old.read:5"));
     assert_eq!(
         reactor.with(id, |_: &mut Owner, _| ()),
-        Err(VisitError::WrongType)
+        Err(VisitError::WrongType(id))
     );
     theirs.write_all(b"hello").unwrap();
     turn_until(&mut reactor, |_| trace.has("third.read:5"));
@@ -469,19 +469,19 @@ fn with_names_what_is_in_the_way() {
     let (owner, _peer) = settled(&mut reactor, Owner(Dropped::new().0));
     assert_eq!(
         reactor.with(owner, |_: &mut Recorder, _| ()),
-        Err(VisitError::WrongType)
+        Err(VisitError::WrongType(owner))
     );
     let (dead, _peer) = settled(&mut reactor, Owner(Dropped::new().0));
     reactor.channel(dead).unwrap().close();
     assert_eq!(
         reactor.with(dead, |_: &mut Owner, _| ()),
-        Err(VisitError::Closed)
+        Err(VisitError::Closed(dead))
     );
     // The slot is used again, the id is not.
     let (_, _peer) = settled(&mut reactor, Owner(Dropped::new().0));
     assert_eq!(
         reactor.with(dead, |_: &mut Owner, _| ()),
-        Err(VisitError::Closed)
+        Err(VisitError::Closed(dead))
     );
 
     let note = trace.clone();
@@ -489,10 +489,10 @@ fn with_names_what_is_in_the_way() {
         let me = channel.id();
         let registry = channel.registry();
         let busy = registry.with(me, |_: &mut Recorder, _| ());
-        assert_eq!(busy, Err(VisitError::Busy));
+        assert_eq!(busy, Err(VisitError::Busy(me)));
         assert_eq!(
             registry.with(me, |_: &mut Owner, _| ()),
-            Err(VisitError::Busy)
+            Err(VisitError::Busy(me))
         );
         // Another's object may be borrowed, and from there neither of the two.
         let nested = registry.with(owner, |_: &mut Owner, other| {
@@ -500,7 +500,8 @@ fn with_names_what_is_in_the_way() {
             let self_again = registry.with(owner, |_: &mut Owner, _| ());
             (self_again, registry.with(me, |_: &mut Recorder, _| ()))
         });
-        assert_eq!(nested, Ok((Err(VisitError::Busy), Err(VisitError::Busy))));
+        let busy = |id| Err(VisitError::Busy(id));
+        assert_eq!(nested, Ok((busy(owner), busy(me))));
         note.add("asked");
     });
     turn_until(&mut reactor, |_| trace.has("asked"));
@@ -519,7 +520,7 @@ fn with_may_close_detach_or_replace_what_it_was_lent() {
         assert_eq!(count.get(), 0, "{}", owner.0.panics);
         channel.registry().with(id, |_: &mut Owner, _| ())
     });
-    assert_eq!(closed, Ok(Err(VisitError::Closed)));
+    assert_eq!(closed, Ok(Err(VisitError::Closed(id))));
     assert_eq!(dropped.get(), 1);
 
     let (object, dropped) = Dropped::new();
@@ -550,4 +551,92 @@ fn a_panic_inside_with_is_the_callers_and_the_object_stays() {
     assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"mine"));
     theirs.write_all(b"hello").unwrap();
     turn_until(&mut reactor, |_| trace.has("read:5"));
+}
+
+/// What a factory returns is the object itself for everybody who looks: by type, by name, and after `replace`.
+#[test]
+fn an_object_that_comes_in_a_box_is_reached_by_its_own_type() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let make = |quiet: bool| -> Box<dyn Dispatcher> {
+        if quiet {
+            return Box::new(Owner(Dropped::new().0));
+        }
+        let mut recorder = Recorder::new(&trace);
+        recorder.writable = true;
+        recorder.on_write = Some(Box::new(|_| Err("boxed".into())));
+        Box::new(recorder)
+    };
+    let (quiet, _peer) = settled(&mut reactor, make(true));
+    assert_eq!(reactor.with(quiet, |_: &mut Owner, _| ()), Ok(()));
+    let listener = reactor.listen(([127, 0, 0, 1], 0), make(true)).unwrap();
+    assert_eq!(reactor.with(listener, |_: &mut Owner, _| ()), Ok(()));
+    let address = util::address_of(&mut reactor, listener);
+    let client = reactor.connect(address, make(false)).unwrap();
+    assert_eq!(
+        reactor.with(client, |_: &mut Box<dyn Dispatcher>, _| ()),
+        Err(VisitError::WrongType(client))
+    );
+    let names: Vec<_> = reactor.channels().map(|info| info.type_name).collect();
+    let owner = std::any::type_name::<Owner>();
+    assert_eq!(names, [owner, owner, std::any::type_name::<Recorder>()]);
+    turn_until(&mut reactor, |_| trace.has("error:boxed"));
+    assert_eq!(trace.joined(), "connect write error:boxed");
+
+    reactor.channel(quiet).unwrap().replace(make(false));
+    assert_eq!(reactor.with(quiet, |_: &mut Recorder, _| ()), Ok(()));
+}
+
+/// A wrapper of an object of any type has all its callbacks to pass on.
+#[test]
+fn a_box_passes_every_callback_on() {
+    struct Wrapper(Box<dyn Dispatcher>);
+    impl Dispatcher for Wrapper {
+        fn readable(&self) -> bool {
+            self.0.readable()
+        }
+        fn writable(&self) -> bool {
+            self.0.writable()
+        }
+        fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+            Dispatcher::handle_connect(&mut self.0, channel)
+        }
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            Dispatcher::handle_read(&mut self.0, channel)
+        }
+        fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+            Dispatcher::handle_close(&mut self.0, channel)
+        }
+    }
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let wrapper = Wrapper(Box::new(Recorder::new(&trace)));
+    let (_, mut theirs) = settled(&mut reactor, wrapper);
+    theirs.write_all(b"hello").unwrap();
+    drop(theirs);
+    turn_until(&mut reactor, |_| trace.has("close"));
+    assert!(trace.joined().starts_with("connect "));
+    assert!(trace.joined().ends_with("read:5 eof close"));
+}
+
+/// Everything of a detached channel can go to another thread but a producer, which the program made for this one.
+#[test]
+fn the_parts_of_a_detached_channel_can_be_sent() {
+    fn is_send<T: Send>(_: &T) {}
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (id, _peer) = settled(&mut reactor, Recorder::new(&trace));
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push("unsent");
+    let detached = channel.detach().unwrap();
+    is_send(&detached.socket);
+    is_send(&detached.unread);
+    for part in detached.unsent {
+        match part {
+            Unsent::Bytes(bytes) => is_send(&bytes),
+            Unsent::File(part) => is_send(&part),
+            Unsent::Failed(error) => is_send(&error),
+            _ => {}
+        }
+    }
 }

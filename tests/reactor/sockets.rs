@@ -182,6 +182,31 @@ fn unix_datagrams_echo() {
     assert_eq!(&buf[..5], b"hello");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_unix_datagram_is_answered_to_an_abstract_name() {
+    use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+    let name = |name: &str| {
+        let name = format!("asynchat-{name}\0\u{e9}-{}", std::process::id());
+        SocketAddr::from_abstract_name(name).unwrap()
+    };
+    let mut reactor = reactor();
+    reactor
+        .register(
+            UnixDatagram::bind_addr(&name("ours")).unwrap(),
+            EchoDatagrams,
+        )
+        .unwrap();
+    let client = UnixDatagram::bind_addr(&name("theirs")).unwrap();
+    client.set_nonblocking(true).unwrap();
+    client.send_to_addr(b"hello", &name("ours")).unwrap();
+    let mut buf = [0; 16];
+    turn_until(&mut reactor, |_| {
+        client.recv(&mut buf).is_ok_and(|n| n == 5)
+    });
+    assert_eq!(&buf[..5], b"hello");
+}
+
 #[test]
 fn a_datagram_can_only_go_where_its_socket_can_send() {
     let mut reactor = reactor();
@@ -224,6 +249,83 @@ fn calls_that_a_socket_cannot_serve_answer_with_an_error() {
     assert_eq!(listener.outgoing_len(), 0);
     settle(&mut reactor);
     assert_eq!(reactor.stats().channels, 2, "none of it closed anything");
+}
+
+/// The error of a call that was never made says nothing about what is there to be read.
+#[test]
+fn recv_from_on_a_pipe_is_an_error_and_its_bytes_are_still_announced() {
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (reader, mut writer) = io::pipe().unwrap();
+    struct Tries(Trace);
+    impl Dispatcher for Tries {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            let error = channel.recv_from(&mut [0; 5]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            self.0.add("tried");
+            if self.0.count("tried") == 2 {
+                let n = channel.recv(&mut [0; 16])?;
+                self.0.add(format!("{n} bytes"));
+            }
+            Ok(())
+        }
+    }
+    reactor.register(reader, Tries(trace.clone())).unwrap();
+    settle(&mut reactor);
+    writer.write_all(b"hello").unwrap();
+    turn_until(&mut reactor, |_| trace.has("5 bytes"));
+}
+
+/// After its last writer has gone a FIFO is at its end, until the next writer comes.
+#[test]
+fn a_fifo_is_read_on_after_its_end_of_file_with_touch_and_not_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let writer = || File::options().write(true).open(&path).unwrap();
+    // `touch` in `handle_close`, from outside later, and never.
+    for touched in ["at once", "later", "never"] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let mut recorder = Recorder::new(&trace);
+        recorder.on_close = Some(Box::new(move |channel| {
+            if touched == "at once" {
+                channel.touch();
+            }
+            Ok(())
+        }));
+        // For reading and writing, so that opening does not wait for a writer.
+        let both = File::options().read(true).write(true).open(&path).unwrap();
+        let reader = File::options().read(true).open(&path).unwrap();
+        let id = reactor.register(reader, recorder).unwrap();
+        let mut first = writer();
+        drop(both);
+        first.write_all(b"first").unwrap();
+        drop(first);
+        turn_until(&mut reactor, |_| trace.has("close"));
+        settle(&mut reactor);
+        assert_eq!(util::peer::turns(&mut reactor, 100), 0, "spins");
+        assert_eq!(trace.joined(), "read:5 eof close");
+        writer().write_all(b"second").unwrap();
+        settle(&mut reactor);
+        if touched == "later" {
+            assert_eq!(trace.joined(), "read:5 eof close");
+            reactor.channel(id).unwrap().touch();
+            settle(&mut reactor);
+        }
+        let expected = match touched {
+            "never" => "read:5 eof close",
+            _ => "read:5 eof close read:6 eof close",
+        };
+        assert_eq!(trace.joined(), expected, "{touched}");
+        assert_eq!(util::peer::turns(&mut reactor, 100), 0, "spins");
+    }
 }
 
 #[test]
@@ -338,7 +440,7 @@ fn blocking_std_sockets_become_non_blocking() {
 }
 
 #[test]
-fn std_unix_sockets_and_mio_sockets_are_adopted() {
+fn std_unix_sockets_and_other_crates_sockets_are_adopted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     let mut reactor = reactor();
@@ -356,7 +458,7 @@ fn std_unix_sockets_and_mio_sockets_are_adopted() {
     let listener = mio::net::TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     reactor
-        .register(listener, Acceptor(|_: &Address| Echo))
+        .register(TcpListener::from(listener), Acceptor(|_: &Address| Echo))
         .unwrap();
     let mut client = TcpStream::connect(address).unwrap();
     client.write_all(b"def").unwrap();

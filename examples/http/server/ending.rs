@@ -26,5 +26,5 @@ fn ids(registry: &Registry) -> Vec<ChannelId> {
 
 /// Whether all is sent on a connection that is closing: its object is gone then, and only the socket is left.
 fn is_sent(registry: &mut Registry, id: ChannelId) -> bool {
-    registry.with_chat(id, |_: &mut HttpChannel, _| ()) == Err(VisitError::Closed)
+    registry.with_chat(id, |_: &mut HttpChannel, _| ()) == Err(VisitError::Closed(id))
 }

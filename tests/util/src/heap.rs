@@ -11,6 +11,7 @@ use std::{
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
     static LIVE: Cell<isize> = const { Cell::new(0) };
+    static TOTAL: Cell<usize> = const { Cell::new(0) };
 }
 
 /// How often this thread has allocated.
@@ -23,10 +24,16 @@ pub fn live() -> isize {
     LIVE.get()
 }
 
+/// Bytes that this thread has allocated, freed or not.
+pub fn total() -> usize {
+    TOTAL.get()
+}
+
 /// The system's allocator with a count.
 pub struct Counting;
 
 fn count(allocations: usize, bytes: isize) {
+    let _ = TOTAL.try_with(|total| total.set(total.get() + usize::try_from(bytes).unwrap_or(0)));
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + allocations));
     let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
 }
