@@ -6,9 +6,13 @@ use suites::web_server::{Server, plain, serve};
 
 /// A root inside a directory that holds a secret.
 fn guarded() -> (Server, tempfile::TempDir) {
+    guarded_with(&[])
+}
+
+fn guarded_with(options: &[&str]) -> (Server, tempfile::TempDir) {
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("secret"), "secret").unwrap();
-    let server = serve(&[], |root| {
+    let server = serve(options, |root| {
         fs::create_dir(root.join("sub")).unwrap();
         fs::write(root.join("sub/inner.html"), "inner").unwrap();
         symlink(outside.path(), root.join("out")).unwrap();
@@ -45,6 +49,7 @@ fn no_path_leaves_the_root() {
         "/out/".to_string(),
         "/out-file".to_string(),
         "/in/../out/secret".to_string(),
+        "//out/secret".to_string(),
     ] {
         let reply = server.get(&target);
         assert!(
@@ -150,6 +155,65 @@ fn hidden_names_exist_only_when_asked_for() {
     server.get("/git/config").expect(200);
     server.get("/config").expect(200);
     assert!(server.get("/").text().contains("./.git/"));
+}
+
+#[test]
+fn what_is_well_known_is_served_always_and_nothing_else_that_is_hidden() {
+    let server = serve(&[], |root| {
+        fs::create_dir_all(root.join(".well-known/.git")).unwrap();
+        fs::write(root.join(".well-known/.git/config"), "x").unwrap();
+        fs::write(root.join(".well-known/security.txt"), "Contact: x").unwrap();
+        fs::create_dir_all(root.join("sub/.well-known")).unwrap();
+    });
+    let file = server.get("/.well-known/security.txt").expect(200);
+    assert_eq!(file.text(), "Contact: x");
+    server.get("/.well-known/").expect(200);
+    server.get("/.well-known/.git/config").expect(404);
+    server.get("/sub/.well-known/").expect(404);
+    assert!(!server.get("/").text().contains("well-known"));
+}
+
+#[test]
+fn dots_and_double_slashes_in_a_path_are_resolved() {
+    let (server, _outside) = guarded();
+    for target in [
+        "//hello.txt",
+        "/./hello.txt",
+        "/sub/../hello.txt",
+        "/a/%2e%2E/hello.txt",
+    ] {
+        assert_eq!(
+            server.get(target).expect(200).text(),
+            "hello, world",
+            "{target}"
+        );
+    }
+    for target in ["//", "/./", "/sub/.."] {
+        assert!(
+            server
+                .get(target)
+                .expect(200)
+                .text()
+                .contains("Index of /<"),
+            "{target}"
+        );
+    }
+    // Two slashes would make a host of the name.
+    for target in ["//sub", "/./sub", "//in/../sub"] {
+        let moved = server.get(target).expect(301);
+        assert_eq!(moved.header("Location"), Some("/sub/"), "{target}");
+    }
+}
+
+#[test]
+fn links_leave_the_root_with_follow_symlinks_and_paths_do_not() {
+    let (server, outside) = guarded_with(&["--follow-symlinks"]);
+    for target in ["/out/secret", "/out-file"] {
+        assert_eq!(server.get(target).expect(200).text(), "secret", "{target}");
+    }
+    assert!(server.get("/").text().contains("./out/\""));
+    let name = outside.path().file_name().unwrap().to_str().unwrap();
+    server.get(&format!("/../{name}/secret")).expect(403);
 }
 
 #[test]

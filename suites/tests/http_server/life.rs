@@ -32,6 +32,7 @@ fn the_help_names_every_option() {
         "--spread",
         "--index",
         "--hidden",
+        "--follow-symlinks",
         "--status",
         "--quiet",
         "--max-connections",
@@ -55,7 +56,8 @@ fn wrong_usage_is_2_and_what_fails_is_1_with_one_line() {
         &["--max-connections", "0"],
         &["--max-outgoing", "65535"],
         &["--index", "a/b"],
-        &["extra"],
+        &["one", "two"],
+        &["one", "--root", "two"],
     ] {
         let (code, _, err) = run(arguments);
         assert_eq!(
@@ -73,9 +75,11 @@ fn wrong_usage_is_2_and_what_fails_is_1_with_one_line() {
         "{err}"
     );
     for root in ["/nonexistent/directory", "/etc/hostname"] {
-        let (code, _, err) = run(&["--root", root, "--port", "0"]);
-        assert_eq!((code, err.lines().count()), (Some(1), 1), "{err}");
-        assert!(err.contains(root), "{err}");
+        for arguments in [&["--port", "0", "--root", root][..], &["--port", "0", root]] {
+            let (code, _, err) = run(arguments);
+            assert_eq!((code, err.lines().count()), (Some(1), 1), "{err}");
+            assert!(err.contains(root), "{err}");
+        }
     }
 }
 
@@ -139,6 +143,25 @@ fn the_access_log_has_the_common_format() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn a_client_with_ipv4_on_a_listener_for_both_is_logged_with_its_ipv4_address() {
+    let server = serve(&["--bind", "::"], |_| ());
+    let mut client = server.connect_to(([127, 0, 0, 1], server.address.port()).into());
+    client.ask(GET).expect(200);
+    let line = server.next_log_line();
+    assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+}
+
+#[test]
+fn the_directory_may_stand_alone_on_the_command_line() {
+    let server = serve(&[], |_| ());
+    let root = server.root.path().to_str().unwrap();
+    let (other, address) = suites::program::serve("http_server", &["--port", "0", root]);
+    let mut client = server.connect_to(address);
+    assert_eq!(client.ask(GET).expect(200).text(), "hello, world");
+    suites::program::ends_well_when_terminated(other);
 }
 
 #[test]

@@ -27,7 +27,8 @@ impl Outlet {
     pub(crate) fn new(server: Rc<Server>, peer: &Address, now: Instant) -> Self {
         Self {
             server,
-            peer: peer.inet().map(|peer| peer.ip()),
+            // On a listener for both, IPv4 comes as `::ffff:127.0.0.1`.
+            peer: peer.inet().map(|peer| peer.ip().to_canonical()),
             sending: Rc::new(Cell::new(now)),
             congested: false,
         }
