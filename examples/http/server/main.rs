@@ -24,14 +24,11 @@ use shared::{
 use crate::{
     access_log::Writer,
     limits::{Limits, at_least_one},
-    server::HttpServer,
-    threads::{
-        Spread,
-        worker::{self, Plan, Worker},
-    },
+    threads::{Spread, worker::Plan},
 };
 
 mod access_log;
+mod downloads;
 mod ending;
 mod limits;
 mod request;
@@ -149,20 +146,12 @@ fn run(args: Args) -> Result {
     outcome
 }
 
-/// Serves on this thread. Dropping the connections at the end completes the lines of what they were sending.
+/// Serves on this thread.
 fn serve(plan: &Plan, wanted: SocketAddr, announce: impl FnOnce(SocketAddr) -> Result) -> Result {
-    let Worker {
-        mut reactor,
-        server,
-    } = plan.worker(0)?;
-    signals::end_on_signal(reactor.handle(), ending::end)?;
-    announce(worker::listen(
-        &mut reactor,
-        wanted,
-        false,
-        HttpServer(server),
-    )?)?;
-    Ok(reactor.run()?)
+    let mut worker = plan.worker(0)?;
+    signals::end_on_signal(worker.reactor.handle(), ending::end)?;
+    announce(worker.listen(wanted, false)?)?;
+    worker.run()
 }
 
 fn main() -> ExitCode {

@@ -2,12 +2,12 @@
 
 use std::{
     fs::{File, Metadata},
-    io::{Seek, SeekFrom},
+    io::ErrorKind,
     path::Path,
     time::SystemTime,
 };
 
-use asynchat::Registry;
+use asynchat::{FilePart, Registry};
 
 use shared::http::{
     paths::{Found, Refused, Target, refused},
@@ -130,14 +130,8 @@ fn file(request: &Request<'_>, place: &Path, metadata: &Metadata, name: &str) ->
         Verdict::Whole => (0, validators.len, Extra::None),
         Verdict::Part { start, len } => (start, len, Extra::Part { start, len }),
     };
-    let opened = File::open(place).and_then(|mut file| {
-        if start > 0 {
-            file.seek(SeekFrom::Start(start))?;
-        }
-        Ok(file)
-    });
-    match opened {
-        Ok(file) => Reply {
+    match File::open(place).and_then(|file| FilePart::new(file, start..start + len)) {
+        Ok(part) => Reply {
             status: if matches!(extra, Extra::None) {
                 200
             } else {
@@ -146,9 +140,11 @@ fn file(request: &Request<'_>, place: &Path, metadata: &Metadata, name: &str) ->
             content_type: content_type(name),
             file: Some(validators),
             extra,
-            body: Body::File(file, len),
+            body: Body::File(part),
             is_costly: false,
         },
+        // It has become shorter since.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => refusal(Refused::Failed),
         Err(error) => refusal(refused(&error, place)),
     }
 }
