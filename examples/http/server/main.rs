@@ -88,7 +88,8 @@ struct Args {
 }
 
 const NOTES: &str = "\
-Fixed limits: request line 8 KiB (414), headers 16 KiB and 100 lines (431).
+Fixed limits: request line 8 KiB (414), headers 16 KiB and 100 lines (431). A directory is listed whole, sorted, in pages \
+of 2000 entries.
 The access log goes to standard output in the Common Log Format, in UTC; RUST_LOG=info shows the server's own doings on \
 standard error. Where nobody reads the log, lines are dropped and counted.
 Ctrl-C or SIGTERM ends the server when the answers under way are sent, a second one without waiting for them, a third one \

@@ -18,7 +18,7 @@ use super::{
     conditional::{Validators, Verdict, judge},
     reply::{Body, Extra, Reply},
 };
-use crate::{server::Server, site::listing::Order, status};
+use crate::{server::Server, site::listing::View, status};
 
 pub(crate) fn accepts(method: &str) -> bool {
     matches!(method, "GET" | "HEAD")
@@ -97,9 +97,9 @@ fn directory(
     query: &str,
 ) -> Reply {
     let shown = target.shown();
-    let order = Order::of_query(query);
+    let view = View::of_query(query);
     let mut pages = server.pages.borrow_mut();
-    match pages.page(&server.root, place, &shown, order, registry.now()) {
+    match pages.page(&server.root, place, &shown, view, registry.now()) {
         Ok(page) => Reply {
             is_costly: true,
             ..Reply::page(page, Extra::None)
