@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use shared::cli;
 
-/// Up to this size a body is read at once and leaves together with the head; larger ones come from a producer.
+/// Up to this size a body is read at once and leaves together with the head; larger ones are queued behind it.
 pub(crate) const INLINE_BODY: usize = 32 * 1024;
-/// Entries of one directory page; those past it are counted, not shown.
+/// Entries of one directory page, of which a directory has as many as it needs.
 pub(crate) const LISTING: usize = 2_000;
 /// So many directory pages are kept, each for so long.
 pub(crate) const PAGES: usize = 8;

@@ -24,14 +24,11 @@ use shared::{
 use crate::{
     access_log::Writer,
     limits::{Limits, at_least_one},
-    server::HttpServer,
-    threads::{
-        Spread,
-        worker::{self, Plan, Worker},
-    },
+    threads::{Spread, worker::Plan},
 };
 
 mod access_log;
+mod downloads;
 mod ending;
 mod limits;
 mod request;
@@ -60,15 +57,26 @@ struct Args {
         hide_possible_values = true
     )]
     spread: Spread,
-    /// Directory to serve
-    #[arg(long, value_name = "DIR", default_value = ".", help_heading = "Files")]
-    root: PathBuf,
+    /// Directory to serve [default: .]
+    #[arg(value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// The same as DIR
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "directory",
+        help_heading = "Files"
+    )]
+    root: Option<PathBuf>,
     /// File that is served for a directory that has it
     #[arg(long, value_name = "NAME", default_value = "index.html", value_parser = file_name, help_heading = "Files")]
     index: String,
-    /// List and serve names that begin with a dot
+    /// List and serve names that begin with a dot; /.well-known/ is served always
     #[arg(long, help_heading = "Files")]
     hidden: bool,
+    /// Follow symbolic links that lead out of the root
+    #[arg(long, help_heading = "Files")]
+    follow_symlinks: bool,
     /// Show the live reactors at /-/status
     #[arg(long, help_heading = "Output")]
     status: bool,
@@ -80,12 +88,13 @@ struct Args {
 }
 
 const NOTES: &str = "\
-Fixed limits: request line 8 KiB (414), headers 16 KiB and 100 lines (431).
+Fixed limits: request line 8 KiB (414), headers 16 KiB and 100 lines (431). A directory is listed whole, sorted, in pages \
+of 2000 entries.
 The access log goes to standard output in the Common Log Format, in UTC; RUST_LOG=info shows the server's own doings on \
 standard error. Where nobody reads the log, lines are dropped and counted.
 Ctrl-C or SIGTERM ends the server when the answers under way are sent, a second one without waiting for them, a third one \
 the process at once, whatever it is doing (exit code 130).
-Symbolic links are followed as long as they stay below the root.
+Without --follow-symlinks links are followed as long as they stay below the root.
 --max-connections is for all threads together: each has its share of it, and makes room among its own connections.
 With several threads and --spread kernel the port may be shared: a program of the same user that comes later and shares it \
 too gets a part of the connections. One that is there before is an error, as always.";
@@ -106,8 +115,10 @@ fn file_name(text: &str) -> Result<String, String> {
 }
 
 fn run(args: Args) -> Result {
-    let root = Root::new(&args.root, args.hidden)
-        .map_err(|error| format!("cannot serve {}: {error}", args.root.display()))?;
+    let directory = args.directory.or(args.root).unwrap_or(".".into());
+    let root = Root::new(&directory, args.hidden)
+        .map_err(|error| format!("cannot serve {}: {error}", directory.display()))?
+        .follow_symlinks(args.follow_symlinks);
     let writer = match args.quiet {
         true => None,
         false => Some(Writer::start()?),
@@ -123,7 +134,7 @@ fn run(args: Args) -> Result {
     };
     let wanted = args.listen.address();
     let announce = |address| {
-        let root = args.root.display();
+        let root = directory.display();
         Ok(cli::say(&format!("serving {root} on http://{address}/"))?)
     };
     let outcome = match args.threads {
@@ -136,20 +147,12 @@ fn run(args: Args) -> Result {
     outcome
 }
 
-/// Serves on this thread. Dropping the connections at the end completes the lines of what they were sending.
+/// Serves on this thread.
 fn serve(plan: &Plan, wanted: SocketAddr, announce: impl FnOnce(SocketAddr) -> Result) -> Result {
-    let Worker {
-        mut reactor,
-        server,
-    } = plan.worker(0)?;
-    signals::end_on_signal(reactor.handle(), ending::end)?;
-    announce(worker::listen(
-        &mut reactor,
-        wanted,
-        false,
-        HttpServer(server),
-    )?)?;
-    Ok(reactor.run()?)
+    let mut worker = plan.worker(0)?;
+    signals::end_on_signal(worker.reactor.handle(), ending::end)?;
+    announce(worker.listen(wanted, false)?)?;
+    worker.run()
 }
 
 fn main() -> ExitCode {

@@ -13,6 +13,7 @@ use shared::http::{paths::Root, reader::HEAD_END};
 
 use crate::{
     access_log::AccessLog,
+    downloads::Downloads,
     limits::{self, Limits},
     request::{
         channel::HttpChannel,
@@ -42,6 +43,7 @@ pub(crate) struct Server {
     pub(crate) dates: RefCell<Dates>,
     pub(crate) pages: RefCell<Pages>,
     pub(crate) waiting: RefCell<Waiting>,
+    pub(crate) downloads: RefCell<Downloads>,
 }
 
 impl Server {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use shared::http::paths::{Found, Refused, Root};
+use shared::http::paths::{Found, Refused, Root, Target};
 use tempfile::TempDir;
 
 /// An even first byte: the rest is a path as it stands. An odd one: each further byte is a piece of a path.
@@ -98,6 +98,8 @@ const PIECES: &[&str] = &[
     "%25%32%65",
     "root_link",
     "deep/inner",
+    ".well-known",
+    "known",
 ];
 
 thread_local! {
@@ -128,7 +130,12 @@ impl Tree {
 
 fn build(top: &Path) -> std::io::Result<()> {
     let root = top.join("root");
-    for directory in ["root/sub/deep", "root/.dir", "rootling"] {
+    for directory in [
+        "root/sub/deep",
+        "root/.dir",
+        "root/.well-known/.dir",
+        "rootling",
+    ] {
         fs::create_dir_all(top.join(directory))?;
     }
     for file in [
@@ -144,6 +151,8 @@ fn build(top: &Path) -> std::io::Result<()> {
         "root/...",
         "root/\\",
         "root/sub/index.html",
+        "root/.well-known/file",
+        "root/.well-known/.dir/secret",
     ] {
         fs::write(top.join(file), file)?;
     }
@@ -171,6 +180,7 @@ const LINKS: &[(&str, &str)] = &[
     ("to_dot", ".dir/secret"),
     ("absolute", "TOP/root/file"),
     ("root_link", "."),
+    ("known", ".well-known"),
 ];
 
 /// What the model says: the path below the directory above the root, without links.
@@ -182,7 +192,8 @@ enum Expected {
 }
 
 fn check(tree: &Tree, path: &str, hidden: bool) {
-    let found = tree.roots[usize::from(hidden)].find(path);
+    let root = &tree.roots[usize::from(hidden)];
+    let found = Target::parse(path).and_then(|target| root.find(&target));
     assert!(
         !matches!(found, Err(Refused::Failed | Refused::Overloaded)),
         "{path:?}: {found:?}"
@@ -216,20 +227,26 @@ fn expected(path: &str, hidden: bool) -> Expected {
     let Some(relative) = path.strip_prefix('/') else {
         return Expected::Nothing;
     };
-    let mut place = vec!["root".to_owned()];
-    if relative.is_empty() {
-        return Expected::Directory("root".into());
-    }
-    let slash = relative.ends_with('/');
-    let names = relative.strip_suffix('/').unwrap_or(relative);
-    for escaped in names.split('/') {
+    let mut names = Vec::new();
+    let mut slash = false;
+    for escaped in relative.split('/') {
         let Some(name) = unescape(escaped) else {
             return Expected::Nothing;
         };
-        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+        slash = name.is_empty() || name == "." || name == "..";
+        if name == ".." && names.pop().is_none() {
             return Expected::Nothing;
         }
-        if !hidden && name.starts_with('.') {
+        if !slash {
+            names.push(name);
+        }
+    }
+    let mut place = vec!["root".to_owned()];
+    let visible = |depth: usize, name: &str| {
+        hidden || !name.starts_with('.') || (depth == 0 && name == ".well-known")
+    };
+    for (depth, name) in names.into_iter().enumerate() {
+        if name.contains(['/', '\0']) || !visible(depth, &name) {
             return Expected::Nothing;
         }
         place.push(name);
@@ -237,8 +254,10 @@ fn expected(path: &str, hidden: bool) -> Expected {
             return Expected::Nothing;
         };
         place = real;
-        let visible = |name: &String| hidden || !name.starts_with('.');
-        if place.first().is_none_or(|top| top != "root") || !place[1..].iter().all(visible) {
+        let mut below = place.iter().skip(1).enumerate();
+        if place.first().is_none_or(|top| top != "root")
+            || !below.all(|(depth, name)| visible(depth, name))
+        {
             return Expected::Nothing;
         }
     }
@@ -256,9 +275,14 @@ enum Kind {
 
 fn kind(place: &str) -> Option<Kind> {
     match place {
-        "" | "root" | "rootling" | "root/sub" | "root/sub/deep" | "root/.dir" => {
-            Some(Kind::Directory)
-        }
+        ""
+        | "root"
+        | "rootling"
+        | "root/sub"
+        | "root/sub/deep"
+        | "root/.dir"
+        | "root/.well-known"
+        | "root/.well-known/.dir" => Some(Kind::Directory),
         "outside"
         | "rootling/file"
         | "root/file"
@@ -270,7 +294,9 @@ fn kind(place: &str) -> Option<Kind> {
         | "root/\u{fc}"
         | "root/..."
         | "root/\\"
-        | "root/sub/index.html" => Some(Kind::File),
+        | "root/sub/index.html"
+        | "root/.well-known/file"
+        | "root/.well-known/.dir/secret" => Some(Kind::File),
         _ => None,
     }
 }

@@ -168,7 +168,11 @@ struct Answer {
 fn expected(mut stream: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
     let mut empty = 0;
-    while let Some(end) = end_of_head(stream) {
+    loop {
+        let Some(end) = end_of_head(stream) else {
+            answers.extend(refused_early(stream));
+            break;
+        };
         let mut head = &stream[..end];
         stream = &stream[end..];
         if head.len() == 4 {
@@ -231,6 +235,63 @@ fn expected(mut stream: &[u8]) -> Vec<Answer> {
     answers
 }
 
+/// The answer to a head that is not complete and cannot become one.
+fn refused_early(mut head: &[u8]) -> Option<Answer> {
+    while let Some(rest) = head.strip_prefix(b"\r\n") {
+        head = rest;
+    }
+    if matches!(head, [] | [b'\r']) {
+        return None;
+    }
+    let mut lines = Vec::new();
+    let mut rest = head;
+    while let Some(end) = rest.windows(2).position(|bytes| bytes == b"\r\n") {
+        lines.push(&rest[..end]);
+        rest = &rest[end + 2..];
+    }
+    // Its line end may be on its way.
+    let begun = rest.strip_suffix(b"\r").unwrap_or(rest);
+    let is_line = match lines.split_first() {
+        Some((line, _)) => is_request_line(line),
+        None if begun.len() < rest.len() => is_request_line(begun),
+        None => begins_request_line(begun),
+    };
+    lines.push(begun);
+    let is_clean = !lines
+        .concat()
+        .iter()
+        .any(|byte| matches!(byte, b'\r' | b'\n'));
+    let refused = Answer {
+        to_head: head.starts_with(b"HEAD "),
+        continued: false,
+        closes: true,
+    };
+    (!is_line || !is_clean).then_some(refused)
+}
+
+/// Method, target and `HTTP/` with a digit, a dot and a digit. The target's encoding is looked at later.
+fn is_request_line(line: &[u8]) -> bool {
+    let words: Vec<_> = line.split(|&byte| byte == b' ').collect();
+    matches!(words[..], [_, _, version] if version.len() == 8) && begins_request_line(line)
+}
+
+fn begins_request_line(line: &[u8]) -> bool {
+    let words: Vec<_> = line.split(|&byte| byte == b' ').collect();
+    let all_but_last_are_there = words.iter().rev().skip(1).all(|word| !word.is_empty());
+    let is_version = |word: &[u8]| {
+        let digits_are_one = |byte: &u8| if byte.is_ascii_digit() { b'1' } else { *byte };
+        let word: Vec<_> = word.iter().map(digits_are_one).collect();
+        b"HTTP/1.1".starts_with(&word)
+    };
+    all_but_last_are_there
+        && words.len() <= 3
+        && words[0].iter().all(|&byte| is_token(byte))
+        && words
+            .get(1)
+            .is_none_or(|target| !target.iter().any(u8::is_ascii_control))
+        && words.get(2).is_none_or(|version| is_version(version))
+}
+
 /// The parser has to agree with [`judge`].
 fn check_parsed(head: &[u8], judged: Option<&Judged<'_>>) {
     Request::parse(head, |request| match (request, judged) {
@@ -288,9 +349,10 @@ fn judge(head: &[u8]) -> Option<Judged<'_>> {
     let (line, lines) = lines.split_first()?;
     let mut words = std::str::from_utf8(line).ok()?.split(' ');
     let (method, target, version) = (words.next()?, words.next()?, words.next()?);
-    let minor = match version {
-        "HTTP/1.0" => 0,
-        "HTTP/1.1" => 1,
+    // RFC 9110, 2.5: a later minor version is read as the last one that is known.
+    let minor = match version.strip_prefix("HTTP/1.")?.as_bytes() {
+        [b'0'] => 0,
+        [minor] if minor.is_ascii_digit() => 1,
         _ => return None,
     };
     let good = words.next().is_none()
@@ -439,7 +501,7 @@ fn after_chunks(mut stream: &[u8]) -> Outcome<'_> {
     let mut left = BODY;
     loop {
         let Some(line) = take_line(&mut stream) else {
-            return match stream.len() > CHUNK_LINE {
+            return match stream.len() > CHUNK_LINE || has_bare_end(stream) {
                 true => Outcome::Refused,
                 false => Outcome::CutShort,
             };
@@ -480,20 +542,65 @@ fn after_chunks(mut stream: &[u8]) -> Outcome<'_> {
             return Outcome::Refused;
         }
     }
-    Outcome::CutShort
+    match has_bare_end(stream) {
+        true => Outcome::Refused,
+        false => Outcome::CutShort,
+    }
+}
+
+/// A CR or LF that ends no line, in one that has not ended. A CR at its end may.
+fn has_bare_end(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.contains(&b'\r') || line.contains(&b'\n')
 }
 
 fn chunk_size(line: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(line.split(|&byte| byte == b';').next()?).ok()?;
-    let digits =
-        !text.is_empty() && text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let control = line
-        .iter()
-        .any(|&byte| byte != b'\t' && byte.is_ascii_control());
-    if !digits || control || line.len() > CHUNK_LINE {
+    let end = line.iter().position(|byte| b"; \t".contains(byte));
+    let (size, extensions) = line.split_at(end.unwrap_or(line.len()));
+    let digits = !size.is_empty() && size.len() <= 15 && size.iter().all(u8::is_ascii_hexdigit);
+    if !digits || !are_extensions(extensions) || line.len() > CHUNK_LINE {
         return None;
     }
-    u64::from_str_radix(text, 16).ok()
+    u64::from_str_radix(std::str::from_utf8(size).ok()?, 16).ok()
+}
+
+/// RFC 9112, 7.1.1, as a row of states.
+fn are_extensions(text: &[u8]) -> bool {
+    #[derive(Clone, Copy)]
+    enum At {
+        End,
+        BlankBefore,
+        Sign,
+        Name,
+        BlankBehindName,
+        Equals,
+        Value,
+        Quoted,
+        Escaped,
+    }
+    let mut at = At::End;
+    for &byte in text {
+        let blank = matches!(byte, b' ' | b'\t');
+        let token = is_token(byte);
+        at = match (at, byte) {
+            (At::Quoted, b'"') => At::End,
+            (At::Quoted, b'\\') => At::Escaped,
+            (At::Quoted | At::Escaped, _) if blank || !byte.is_ascii_control() => At::Quoted,
+            (At::Equals, b'"') => At::Quoted,
+            (At::Equals, _) if blank => At::Equals,
+            (At::Equals | At::Value, _) if token => At::Value,
+            (At::Sign, _) if blank => At::Sign,
+            (At::Sign | At::Name, _) if token => At::Name,
+            (At::Name | At::BlankBehindName, b'=') => At::Equals,
+            (At::Name | At::BlankBehindName, _) if blank => At::BlankBehindName,
+            (At::End | At::BlankBefore | At::Name | At::BlankBehindName | At::Value, b';') => {
+                At::Sign
+            }
+            (At::End | At::BlankBefore | At::Value, _) if blank => At::BlankBefore,
+            _ => return false,
+        };
+    }
+    matches!(at, At::End | At::Name | At::Value)
 }
 
 fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {

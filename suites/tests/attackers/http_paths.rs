@@ -122,15 +122,10 @@ const LINKS: [&str; 22] = [
     "/out%00.txt",
 ];
 
-const ODD: [&str; 20] = [
-    "//",
-    "/./",
-    "/.",
+const ODD: [&str; 15] = [
     "/..",
     "/../",
     "//secret",
-    "/sub//deep/hello.txt",
-    "/sub/./deep/hello.txt",
     "/hello.txt/",
     "/hello.txt%00",
     "/hello.txt%00.html",
@@ -202,6 +197,12 @@ fn no_target_leaves_the_root_however_it_is_written() {
         "/%68ello.txt",
         "/sub/updir/hello.txt",
         "/sub/deep/hello.txt",
+        "/sub//deep/hello.txt",
+        "/sub/./deep/hello.txt",
+        "/absent/../hello.txt",
+        "//",
+        "/./",
+        "/.",
     ] {
         assert_eq!(
             ask(&mut stream, &victim, target.as_bytes()).status,

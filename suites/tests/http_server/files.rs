@@ -6,9 +6,13 @@ use suites::web_server::{Server, plain, serve};
 
 /// A root inside a directory that holds a secret.
 fn guarded() -> (Server, tempfile::TempDir) {
+    guarded_with(&[])
+}
+
+fn guarded_with(options: &[&str]) -> (Server, tempfile::TempDir) {
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("secret"), "secret").unwrap();
-    let server = serve(&[], |root| {
+    let server = serve(options, |root| {
         fs::create_dir(root.join("sub")).unwrap();
         fs::write(root.join("sub/inner.html"), "inner").unwrap();
         symlink(outside.path(), root.join("out")).unwrap();
@@ -45,6 +49,7 @@ fn no_path_leaves_the_root() {
         "/out/".to_string(),
         "/out-file".to_string(),
         "/in/../out/secret".to_string(),
+        "//out/secret".to_string(),
     ] {
         let reply = server.get(&target);
         assert!(
@@ -153,6 +158,65 @@ fn hidden_names_exist_only_when_asked_for() {
 }
 
 #[test]
+fn what_is_well_known_is_served_always_and_nothing_else_that_is_hidden() {
+    let server = serve(&[], |root| {
+        fs::create_dir_all(root.join(".well-known/.git")).unwrap();
+        fs::write(root.join(".well-known/.git/config"), "x").unwrap();
+        fs::write(root.join(".well-known/security.txt"), "Contact: x").unwrap();
+        fs::create_dir_all(root.join("sub/.well-known")).unwrap();
+    });
+    let file = server.get("/.well-known/security.txt").expect(200);
+    assert_eq!(file.text(), "Contact: x");
+    server.get("/.well-known/").expect(200);
+    server.get("/.well-known/.git/config").expect(404);
+    server.get("/sub/.well-known/").expect(404);
+    assert!(!server.get("/").text().contains("well-known"));
+}
+
+#[test]
+fn dots_and_double_slashes_in_a_path_are_resolved() {
+    let (server, _outside) = guarded();
+    for target in [
+        "//hello.txt",
+        "/./hello.txt",
+        "/sub/../hello.txt",
+        "/a/%2e%2E/hello.txt",
+    ] {
+        assert_eq!(
+            server.get(target).expect(200).text(),
+            "hello, world",
+            "{target}"
+        );
+    }
+    for target in ["//", "/./", "/sub/.."] {
+        assert!(
+            server
+                .get(target)
+                .expect(200)
+                .text()
+                .contains("Index of /<"),
+            "{target}"
+        );
+    }
+    // Two slashes would make a host of the name.
+    for target in ["//sub", "/./sub", "//in/../sub"] {
+        let moved = server.get(target).expect(301);
+        assert_eq!(moved.header("Location"), Some("/sub/"), "{target}");
+    }
+}
+
+#[test]
+fn links_leave_the_root_with_follow_symlinks_and_paths_do_not() {
+    let (server, outside) = guarded_with(&["--follow-symlinks"]);
+    for target in ["/out/secret", "/out-file"] {
+        assert_eq!(server.get(target).expect(200).text(), "secret", "{target}");
+    }
+    assert!(server.get("/").text().contains("./out/\""));
+    let name = outside.path().file_name().unwrap().to_str().unwrap();
+    server.get(&format!("/../{name}/secret")).expect(403);
+}
+
+#[test]
 fn a_directory_without_its_slash_is_moved() {
     let server = serve(&[], |root| fs::create_dir(root.join("a b")).unwrap());
     let reply = server.get("/a%20b?sort=size").expect(301);
@@ -204,22 +268,49 @@ fn the_listing_is_sorted_by_links_and_survives_strange_names() {
 }
 
 #[test]
-fn a_directory_is_listed_up_to_2000_entries_and_the_rest_is_counted() {
+fn a_large_directory_is_listed_whole_in_sorted_pages() {
+    const ENTRIES: usize = 4003;
     let server = serve(&["--quiet"], |root| {
-        for (name, entries) in [("fits", 2000), ("large", 2003)] {
+        for (name, entries) in [("fits", 2000), ("large", ENTRIES)] {
             fs::create_dir(root.join(name)).unwrap();
             for n in 0..entries {
-                fs::write(root.join(format!("{name}/file-{n}")), "").unwrap();
+                let content = vec![b'x'; n % 7];
+                fs::write(root.join(format!("{name}/file-{n:04}")), content).unwrap();
             }
         }
+        fs::create_dir(root.join("large/zz")).unwrap();
     });
-    for (target, rest) in [("/fits/", None), ("/large/", Some("3 more entries"))] {
-        let page = server.get(target).expect(200);
-        let page = page.text();
-        assert_eq!(page.matches("href=\"./file-").count(), 2000);
-        assert_eq!(page.contains("more entries"), rest.is_some());
-        assert!(page.contains(rest.unwrap_or("")));
+    let get = |target: &str| server.get(target).expect(200).text().to_owned();
+    let names = |page: &str| -> Vec<String> {
+        let links = page.split("href=\"./").skip(1);
+        links
+            .map(|link| link.split('"').next().unwrap().to_owned())
+            .collect()
+    };
+    let page = get("/fits/");
+    assert_eq!(names(&page).len(), 2000);
+    assert!(!page.contains("page="), "one page has no others");
+    let all: Vec<_> = (1..=3).map(|n| get(&format!("/large/?page={n}"))).collect();
+    let expected: Vec<_> = (0..ENTRIES).map(|n| format!("file-{n:04}")).collect();
+    let all_names: Vec<_> = all.iter().flat_map(|page| names(page)).collect();
+    assert_eq!(all_names[0], "zz/");
+    assert_eq!(all_names[1..], expected);
+    assert!(all[0].contains("Entries 1 to 2000 of 4004") && !all[0].contains(">previous<"));
+    for link in [
+        ("1", "first"),
+        ("1", "previous"),
+        ("3", "next"),
+        ("3", "last"),
+    ] {
+        let (page, label) = link;
+        let link = format!("<a href=\"?sort=name&amp;order=asc&amp;page={page}\">{label}</a>");
+        assert!(all[1].contains(&link), "{link}");
     }
+    assert!(all[2].contains("Entries 4001 to 4004 of 4004") && !all[2].contains(">next<"));
+    assert_eq!(get("/large/?page=99"), all[2]);
+    // By size all have to be looked at before the first page is known.
+    let by_size = names(&get("/large/?sort=size&order=desc"));
+    assert_eq!(by_size[..3], ["zz/", "file-3996", "file-3989"]);
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn the_help_names_every_option() {
         "--spread",
         "--index",
         "--hidden",
+        "--follow-symlinks",
         "--status",
         "--quiet",
         "--max-connections",
@@ -55,7 +56,8 @@ fn wrong_usage_is_2_and_what_fails_is_1_with_one_line() {
         &["--max-connections", "0"],
         &["--max-outgoing", "65535"],
         &["--index", "a/b"],
-        &["extra"],
+        &["one", "two"],
+        &["one", "--root", "two"],
     ] {
         let (code, _, err) = run(arguments);
         assert_eq!(
@@ -73,9 +75,11 @@ fn wrong_usage_is_2_and_what_fails_is_1_with_one_line() {
         "{err}"
     );
     for root in ["/nonexistent/directory", "/etc/hostname"] {
-        let (code, _, err) = run(&["--root", root, "--port", "0"]);
-        assert_eq!((code, err.lines().count()), (Some(1), 1), "{err}");
-        assert!(err.contains(root), "{err}");
+        for arguments in [&["--port", "0", "--root", root][..], &["--port", "0", root]] {
+            let (code, _, err) = run(arguments);
+            assert_eq!((code, err.lines().count()), (Some(1), 1), "{err}");
+            assert!(err.contains(root), "{err}");
+        }
     }
 }
 
@@ -142,6 +146,25 @@ fn the_access_log_has_the_common_format() {
 }
 
 #[test]
+fn a_client_with_ipv4_on_a_listener_for_both_is_logged_with_its_ipv4_address() {
+    let server = serve(&["--bind", "::"], |_| ());
+    let mut client = server.connect_to(([127, 0, 0, 1], server.address.port()).into());
+    client.ask(GET).expect(200);
+    let line = server.next_log_line();
+    assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+}
+
+#[test]
+fn the_directory_may_stand_alone_on_the_command_line() {
+    let server = serve(&[], |_| ());
+    let root = server.root.path().to_str().unwrap();
+    let (other, address) = suites::program::serve("http_server", &["--port", "0", root]);
+    let mut client = server.connect_to(address);
+    assert_eq!(client.ask(GET).expect(200).text(), "hello, world");
+    suites::program::ends_well_when_terminated(other);
+}
+
+#[test]
 fn a_download_broken_off_is_logged_with_what_was_sent() {
     let server = serve(&[], |root| {
         std::fs::File::create(root.join("sparse"))
@@ -149,13 +172,37 @@ fn a_download_broken_off_is_logged_with_what_was_sent() {
             .set_len(1 << 30)
             .unwrap();
     });
-    let mut client = server.connect();
-    client.send("GET /sparse HTTP/1.1\r\nHost: a\r\n\r\n");
-    client.stream.read_exact(&mut [0; 1000]).unwrap();
-    drop(client);
-    let line = server.next_log_line();
-    let bytes: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
-    assert!((1..1 << 30).contains(&bytes), "{line}");
+    for close in ["", "Connection: close\r\n"] {
+        for read in [1000, 50 << 20] {
+            let mut client = server.connect();
+            client.send(&format!("GET /sparse HTTP/1.1\r\nHost: a\r\n{close}\r\n"));
+            client.stream.read_exact(&mut vec![0; read]).unwrap();
+            drop(client);
+            let line = server.next_log_line();
+            let bytes: usize = line.rsplit(' ').next().unwrap().parse().unwrap();
+            // The head was read too, and what both kernels hold was sent in vain.
+            assert!((read - 1000..read + (16 << 20)).contains(&bytes), "{line}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_file_takes_few_system_calls() {
+    let calls = |server: &Server| -> u64 {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", server.child.id())).unwrap();
+        let figure = |name| io.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let [reads, writes] =
+            ["syscr: ", "syscw: "].map(|name| figure(name).parse::<u64>().unwrap());
+        reads + writes
+    };
+    let (server, mut client) = sending();
+    let before = calls(&server);
+    client.reply_to(GET).expect(200);
+    let calls = calls(&server) - before;
+    // Read and written in blocks of 64 KiB it would be 8,192.
+    eprintln!("{calls} calls");
+    assert!(calls < 5_000, "{calls} calls");
 }
 
 #[test]
@@ -328,6 +375,9 @@ fn a_second_signal_ends_the_server_at_once() {
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
     drop(client);
+    let line = server.next_log_line();
+    let bytes: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((1..256 << 20).contains(&bytes), "{line}");
 }
 
 #[test]

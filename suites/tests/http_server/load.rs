@@ -8,7 +8,10 @@ use std::{
 
 #[cfg(target_os = "linux")]
 use suites::web_server::Client;
-use suites::web_server::serve;
+use suites::{
+    program::{self, Program},
+    web_server::serve,
+};
 
 const GET: &str = "GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -146,6 +149,65 @@ fn readers_who_stall_share_one_directory_page() {
     for client in &mut stalled {
         client.reply_to(request).expect(200);
     }
+}
+
+#[test]
+fn a_download_that_stalls_makes_room_and_one_that_is_taken_steadily_does_not() {
+    use std::{
+        io::Read,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+    let server = serve(&[], fill_sparse);
+    let root = server.root.path().to_str().unwrap();
+    let options = [
+        "--port",
+        "0",
+        "--max-connections",
+        "2",
+        "--idle-timeout",
+        "6",
+        root,
+    ];
+    let mut command = program::example("http_server");
+    let full = Program::start(command.env("RUST_LOG", "http_server=debug").args(options));
+    let line = full.line();
+    let address = line.rsplit_once("http://").unwrap().1.trim_end_matches('/');
+    let address = address.parse().unwrap();
+    let download = || {
+        let mut client = server.connect_to(address);
+        client.send("GET /sparse HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.stream.peek(&mut [0]).unwrap();
+        client.stream
+    };
+    let (mut steady, stalled) = (download(), download());
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let mut block = vec![0; 16 * 1024];
+            while !is_over.load(Ordering::Relaxed) {
+                steady.read_exact(&mut block).unwrap();
+                std::thread::sleep(Duration::from_millis(10)); // what makes it last
+            }
+        });
+        program::eventually(|| {
+            let reply = server.connect_to(address).ask(GET);
+            (reply.status == 200).then_some(())
+        });
+        is_over.store(true, Ordering::Relaxed);
+        reading.join().unwrap();
+    });
+    // It is still being sent.
+    steady.read_exact(&mut vec![0; 8 << 20]).unwrap();
+    drop((steady, stalled));
+    full.signal("TERM");
+    let ended = full.ended();
+    // Otherwise it was the idle timeout that closed it.
+    assert_eq!(ended.err.matches("makes room").count(), 1, "{}", ended.err);
+}
+
+fn fill_sparse(root: &Path) {
+    let file = std::fs::File::create(root.join("sparse")).unwrap();
+    file.set_len(1 << 30).unwrap();
 }
 
 /// Two tests that open a thousand connections each could use up the descriptors of this process.

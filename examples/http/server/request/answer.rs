@@ -2,16 +2,15 @@
 
 use std::{
     fs::{File, Metadata},
-    io::{Seek, SeekFrom},
+    io::ErrorKind,
     path::Path,
     time::SystemTime,
 };
 
-use asynchat::Registry;
+use asynchat::{FilePart, Registry};
 
 use shared::http::{
-    escape,
-    paths::{Found, Refused, refused},
+    paths::{Found, Refused, Target, refused},
     request::Request,
 };
 
@@ -19,7 +18,7 @@ use super::{
     conditional::{Validators, Verdict, judge},
     reply::{Body, Extra, Reply},
 };
-use crate::{server::Server, site::listing::Order, status};
+use crate::{server::Server, site::listing::View, status};
 
 pub(crate) fn accepts(method: &str) -> bool {
     matches!(method, "GET" | "HEAD")
@@ -44,30 +43,33 @@ pub(crate) fn answer(server: &Server, registry: &Registry, request: &Request<'_>
     let Some(target) = request.origin_form() else {
         return refusal(Refused::Malformed);
     };
-    let target = &*target;
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (&*target, None),
+    };
     if server.board.is_some() && path == status::PATH {
         return server.status_page(registry);
     }
-    let found = match server.root.find(path) {
+    let found = Target::parse(path)
+        .and_then(|target| server.root.find(&target).map(|found| (target, found)));
+    let (target, found) = match found {
         Ok(found) => found,
         Err(why) => return refusal(why),
     };
     match found {
         Found::File(place, metadata) => {
-            let name = path.rsplit('/').next().unwrap_or("");
-            let name = escape::decode(name.as_bytes()).unwrap_or_default();
-            let name = String::from_utf8_lossy(&name);
+            let name = String::from_utf8_lossy(target.name());
             file(request, &place, &metadata, &name)
         }
-        Found::Directory(_) if !path.ends_with('/') => {
-            let query = target.strip_prefix(path).unwrap_or("");
+        Found::Directory(_) if !target.has_slash() => {
+            let query = query.map(|query| format!("?{query}")).unwrap_or_default();
             let detail = "The directory has a slash at its end.";
-            Reply::error_with(301, detail, Extra::Location(format!("{path}/{query}")))
+            let url = format!("{}{query}", target.url());
+            Reply::error_with(301, detail, Extra::Location(url))
         }
         Found::Directory(place) => match server.root.find_in(&place, &server.index) {
             Some((index, metadata)) => file(request, &index, &metadata, &server.index),
-            None => directory(server, registry, &place, path, query),
+            None => directory(server, registry, &place, &target, query.unwrap_or("")),
         },
     }
 }
@@ -87,11 +89,17 @@ pub(crate) fn overloaded() -> Reply {
     Reply::error_with(503, detail, Extra::RetryAfter)
 }
 
-fn directory(server: &Server, registry: &Registry, place: &Path, path: &str, query: &str) -> Reply {
-    let shown = escape::decode(path.as_bytes()).unwrap_or_default();
-    let order = Order::of_query(query);
+fn directory(
+    server: &Server,
+    registry: &Registry,
+    place: &Path,
+    target: &Target<'_>,
+    query: &str,
+) -> Reply {
+    let shown = target.shown();
+    let view = View::of_query(query);
     let mut pages = server.pages.borrow_mut();
-    match pages.page(&server.root, place, &shown, order, registry.now()) {
+    match pages.page(&server.root, place, &shown, view, registry.now()) {
         Ok(page) => Reply {
             is_costly: true,
             ..Reply::page(page, Extra::None)
@@ -122,14 +130,8 @@ fn file(request: &Request<'_>, place: &Path, metadata: &Metadata, name: &str) ->
         Verdict::Whole => (0, validators.len, Extra::None),
         Verdict::Part { start, len } => (start, len, Extra::Part { start, len }),
     };
-    let opened = File::open(place).and_then(|mut file| {
-        if start > 0 {
-            file.seek(SeekFrom::Start(start))?;
-        }
-        Ok(file)
-    });
-    match opened {
-        Ok(file) => Reply {
+    match File::open(place).and_then(|file| FilePart::new(file, start..start + len)) {
+        Ok(part) => Reply {
             status: if matches!(extra, Extra::None) {
                 200
             } else {
@@ -138,9 +140,11 @@ fn file(request: &Request<'_>, place: &Path, metadata: &Metadata, name: &str) ->
             content_type: content_type(name),
             file: Some(validators),
             extra,
-            body: Body::File(file, len),
+            body: Body::File(part),
             is_costly: false,
         },
+        // It has become shorter since.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => refusal(Refused::Failed),
         Err(error) => refusal(refused(&error, place)),
     }
 }
@@ -150,8 +154,15 @@ fn content_type(name: &str) -> &'static str {
     let extension = Path::new(name)
         .extension()
         .and_then(|extension| extension.to_str());
-    let guess = mime_guess::from_ext(extension.unwrap_or("")).first_raw();
-    match guess {
+    let extension = extension.unwrap_or("");
+    // A video to the list: MPEG's transport streams had the name first.
+    if ["ts", "mts", "cts", "tsx"]
+        .iter()
+        .any(|name| extension.eq_ignore_ascii_case(name))
+    {
+        return "text/typescript; charset=utf-8";
+    }
+    match mime_guess::from_ext(extension).first_raw() {
         Some("text/html") => "text/html; charset=utf-8",
         Some("text/plain") => "text/plain; charset=utf-8",
         Some("text/css") => "text/css; charset=utf-8",
@@ -174,6 +185,8 @@ mod tests {
             ("a.html", "text/html; charset=utf-8"),
             ("a.HTM", "text/html; charset=utf-8"),
             ("a.js", "text/javascript; charset=utf-8"),
+            ("a.ts", "text/typescript; charset=utf-8"),
+            ("a.d.MTS", "text/typescript; charset=utf-8"),
             ("a.svg", "image/svg+xml"),
             ("a.png", "image/png"),
             ("a.tar.gz", "application/gzip"),

@@ -1,7 +1,7 @@
 //! One connection: head, body, answer, and again.
 //!
 //! A request is answered when all of it has arrived; its body is thrown away. Answers leave in the order of the requests.
-//! While an answer is still being made by a producer, or too much waits to be sent, no further request is read: ten
+//! While a large body is on its way, or too much waits to be sent, no further request is read: ten
 //! thousand pipelined requests of a peer that does not read its answers cost as much as one.
 
 use std::{ops::ControlFlow, rc::Rc, time::Instant};
@@ -52,7 +52,7 @@ impl HttpChannel {
         Self {
             reader: Reader::new(server.limits.body, answer::accepts),
             connection: Connection {
-                outlet: Outlet::new(Rc::clone(&server), peer, now),
+                outlet: Outlet::new(Rc::clone(&server), peer),
                 server,
                 started: None,
                 deadline: None,
@@ -69,7 +69,8 @@ impl HttpChannel {
     /// answer is taken. `None` while all goes well.
     pub(crate) fn waiting_since(&self, now: Instant) -> Option<Instant> {
         let connection = &self.connection;
-        let since = connection.since.max(connection.outlet.last_progress());
+        let progress = connection.outlet.last_progress();
+        let since = progress.map_or(connection.since, |progress| progress.max(connection.since));
         if connection.outlet.is_busy() {
             let stalled = since + connection.server.limits.stalled();
             return (stalled <= now).then_some(stalled);
@@ -82,8 +83,7 @@ impl HttpChannel {
     /// Closes the connection in favour of another.
     pub(crate) fn give_way(&mut self, chat: &mut ChatChannel<'_>) {
         log::debug!("{}: makes room for another", chat.describe());
-        self.connection.disarm(chat);
-        chat.close();
+        self.connection.close(chat);
     }
 
     fn check_deadline(&mut self, chat: &mut ChatChannel<'_>) {
@@ -173,7 +173,7 @@ impl Connection {
                 awaited,
             } => {
                 if awaited {
-                    chat.push("HTTP/1.1 100 Continue\r\n\r\n");
+                    self.outlet.send_continue(chat);
                 }
                 chat.set_terminator(terminator);
             }
@@ -261,6 +261,13 @@ impl Connection {
         self.disarm(chat);
         chat.close_when_done();
     }
+
+    /// Breaks off what is being sent.
+    fn close(&mut self, chat: &mut ChatChannel<'_>) {
+        self.outlet.look(chat);
+        self.disarm(chat);
+        chat.close();
+    }
 }
 
 impl AsyncChat for HttpChannel {
@@ -307,14 +314,15 @@ impl AsyncChat for HttpChannel {
         if self.connection.started.is_some() && !self.reader.has_ended() {
             self.time_out(chat);
         } else {
-            self.connection.disarm(chat);
-            chat.close();
+            self.connection.close(chat);
         }
         Ok(())
     }
 
     fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         self.reader.end();
+        // After a reset nothing more is called.
+        self.connection.outlet.look(chat);
         self.connection.end(chat);
         Ok(())
     }
@@ -323,7 +331,6 @@ impl AsyncChat for HttpChannel {
     /// length tells the client.
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
         log::warn!("{}: {error}", chat.describe());
-        self.connection.disarm(chat);
-        chat.close();
+        self.connection.close(chat);
     }
 }

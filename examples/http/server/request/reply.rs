@@ -1,8 +1,8 @@
 //! An answer before it is sent, and its head as bytes.
 
-use std::{fs::File, io::Write, time::SystemTime};
+use std::{io::Write, time::SystemTime};
 
-use bytes::Bytes;
+use asynchat::{Bytes, FilePart};
 use shared::http::date::DateText;
 
 use super::conditional::Validators;
@@ -44,8 +44,7 @@ pub(crate) enum Body {
     /// An answer that never has one, nor a length of one: 304.
     Absent,
     Page(Bytes),
-    /// So many bytes of a file, from where it stands.
-    File(File, u64),
+    File(FilePart),
 }
 
 /// What becomes of the connection, and how the client is told.
@@ -100,7 +99,7 @@ impl Reply {
         match &self.body {
             Body::Absent => 0,
             Body::Page(page) => page.len() as u64,
-            Body::File(_, len) => *len,
+            Body::File(part) => part.len(),
         }
     }
 

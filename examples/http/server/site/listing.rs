@@ -1,9 +1,12 @@
-//! The page of a directory: name, size and date, sorted by links, so that no script is needed.
+//! The pages of a directory: name, size and date, sorted by links, so that no script is needed. All entries are sorted, and
+//! a page has a part of them, so that what a client makes the server keep for it is bounded.
 
 use std::{
     cmp::Ordering,
+    ffi::OsString,
     fmt::{self, Display, Write},
-    fs, io,
+    fs::{self, Metadata},
+    io,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -25,27 +28,41 @@ pub(crate) enum Column {
     Date,
 }
 
-/// The order a query asks for, `sort=size&order=desc`; anything else in it is overlooked.
+/// In which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Order {
+struct Order {
     column: Column,
     descending: bool,
 }
 
+/// What a query asks for, `sort=size&order=desc&page=2`; anything else in it is overlooked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    order: Order,
+    /// From 1. Past the last it is the last.
+    page: usize,
+}
+
 struct Entry {
-    name: std::ffi::OsString,
+    name: OsString,
     sort_name: String,
     directory: bool,
+    details: Option<Details>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Details {
     size: u64,
     modified: SystemTime,
 }
 
-impl Order {
+impl View {
     pub(crate) fn of_query(query: &str) -> Self {
-        let mut order = Self {
+        let mut order = Order {
             column: Column::Name,
             descending: false,
         };
+        let mut page = 1;
         for pair in query.split('&') {
             match pair {
                 "sort=name" => order.column = Column::Name,
@@ -53,18 +70,23 @@ impl Order {
                 "sort=date" => order.column = Column::Date,
                 "order=desc" => order.descending = true,
                 "order=asc" => order.descending = false,
-                _ => {}
+                _ => {
+                    let number = pair.strip_prefix("page=").and_then(|n| n.parse().ok());
+                    page = number.unwrap_or(page);
+                }
             }
         }
-        order
+        Self { order, page }
     }
+}
 
+impl Order {
     fn compare(self, a: &Entry, b: &Entry) -> Ordering {
         let by_name = || (&a.sort_name, &a.name).cmp(&(&b.sort_name, &b.name));
         let ordering = match self.column {
             Column::Name => by_name(),
-            Column::Size => a.size.cmp(&b.size).then_with(by_name),
-            Column::Date => a.modified.cmp(&b.modified).then_with(by_name),
+            Column::Size => a.size().cmp(&b.size()).then_with(by_name),
+            Column::Date => a.modified().cmp(&b.modified()).then_with(by_name),
         };
         let ordering = if self.descending {
             ordering.reverse()
@@ -103,17 +125,45 @@ impl Column {
     }
 }
 
-/// Makes the page of `directory`, whose path in URLs is `shown`, not escaped.
+impl Entry {
+    fn size(&self) -> Option<u64> {
+        self.details.map(|details| details.size)
+    }
+
+    fn modified(&self) -> Option<SystemTime> {
+        self.details.map(|details| details.modified)
+    }
+}
+
+impl Details {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            size: if metadata.is_dir() { 0 } else { metadata.len() },
+            modified: metadata.modified().unwrap_or(UNIX_EPOCH),
+        }
+    }
+}
+
+/// Makes a page of `directory`, whose path in URLs is `shown`, not escaped.
 ///
 /// What would not be served is not shown: hidden names, links that lead nowhere or out of the root, pipes, devices.
-pub(crate) fn page(
-    root: &Root,
-    directory: &Path,
-    shown: &[u8],
-    order: Order,
-) -> io::Result<String> {
-    let (mut entries, more) = read(root, directory)?;
+pub(crate) fn page(root: &Root, directory: &Path, shown: &[u8], view: View) -> io::Result<String> {
+    let View { order, page } = view;
+    let mut entries = read(root, directory, order.column)?;
     entries.sort_unstable_by(|a, b| order.compare(a, b));
+    let total = entries.len();
+    let page = page.clamp(1, total.div_ceil(limits::LISTING).max(1));
+    let first = (page - 1) * limits::LISTING;
+    entries.truncate(first + limits::LISTING);
+    entries.drain(..first);
+    // Not those that have gone meanwhile.
+    entries.retain_mut(|entry| {
+        if entry.details.is_none() {
+            let metadata = root.look(&mut directory.join(&entry.name));
+            entry.details = metadata.ok().map(|metadata| Details::of(&metadata));
+        }
+        entry.details.is_some()
+    });
     let title = format!("Index of {}", String::from_utf8_lossy(shown));
     Ok(page::document(
         &title,
@@ -121,40 +171,43 @@ pub(crate) fn page(
         Crumbs(shown),
         Table {
             entries: &entries,
-            more,
-            order,
+            total,
+            view: View { order, page },
             top: shown == b"/",
         },
     ))
 }
 
-fn read(root: &Root, directory: &Path) -> io::Result<(Vec<Entry>, usize)> {
+/// All entries. For an order by name the system need not be asked for each.
+fn read(root: &Root, directory: &Path, column: Column) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
-    let mut more = 0;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         if !root.shows(&name) {
             continue;
         }
-        if entries.len() == limits::LISTING {
-            more += 1;
-            continue;
-        }
-        let Ok(metadata) = root.look(&mut entry.path()) else {
-            continue;
+        let kind = entry.file_type()?;
+        let (directory, details) = if column == Column::Name && !kind.is_symlink() {
+            if !kind.is_file() && !kind.is_dir() {
+                continue;
+            }
+            (kind.is_dir(), None)
+        } else {
+            let looked = root.look(&mut entry.path()).ok();
+            let Some(metadata) = looked.filter(|found| found.is_file() || found.is_dir()) else {
+                continue;
+            };
+            (metadata.is_dir(), Some(Details::of(&metadata)))
         };
-        if metadata.is_file() || metadata.is_dir() {
-            entries.push(Entry {
-                sort_name: name.to_string_lossy().to_lowercase(),
-                name,
-                directory: metadata.is_dir(),
-                size: if metadata.is_dir() { 0 } else { metadata.len() },
-                modified: metadata.modified().unwrap_or(UNIX_EPOCH),
-            });
-        }
+        entries.push(Entry {
+            sort_name: name.to_string_lossy().to_lowercase(),
+            name,
+            directory,
+            details,
+        });
     }
-    Ok((entries, more))
+    Ok(entries)
 }
 
 /// The path as a row of links, one for each directory on the way.
@@ -179,20 +232,53 @@ impl Display for Crumbs<'_> {
 
 struct Table<'a> {
     entries: &'a [Entry],
-    more: usize,
-    order: Order,
+    /// Entries of all pages.
+    total: usize,
+    view: View,
     top: bool,
+}
+
+impl Table<'_> {
+    /// Where in the whole this page is, with links to others, if there are any.
+    fn pages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let View { order, page } = self.view;
+        let last = self.total.div_ceil(limits::LISTING);
+        if last < 2 {
+            return Ok(());
+        }
+        let first = (page - 1) * limits::LISTING + 1;
+        let to = (page * limits::LISTING).min(self.total);
+        write!(
+            f,
+            "<p class=\"soft\">Entries {first} to {to} of {}.",
+            self.total
+        )?;
+        let direction = if order.descending { "desc" } else { "asc" };
+        let sorted = format!("sort={}&amp;order={direction}", order.column.key());
+        let mut link =
+            |page: usize, label| write!(f, " <a href=\"?{sorted}&amp;page={page}\">{label}</a>");
+        if page > 1 {
+            link(1, "first")?;
+            link(page - 1, "previous")?;
+        }
+        if page < last {
+            link(page + 1, "next")?;
+            link(last, "last")?;
+        }
+        f.write_str("</p>\n")
+    }
 }
 
 impl Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let order = self.view.order;
+        self.pages(f)?;
         writeln!(
             f,
             "<table>\n<thead><tr>{}{}{}</tr></thead>\n<tbody>",
-            self.order.heading(Column::Name, "Name", ""),
-            self.order.heading(Column::Size, "Size", " class=\"n\""),
-            self.order
-                .heading(Column::Date, "Modified (UTC)", " class=\"n wide\""),
+            order.heading(Column::Name, "Name", ""),
+            order.heading(Column::Size, "Size", " class=\"n\""),
+            order.heading(Column::Date, "Modified (UTC)", " class=\"n wide\""),
         )?;
         if !self.top {
             f.write_str("<tr><td class=\"name\"><a href=\"../\">../</a></td><td></td><td class=\"wide\"></td></tr>\n")?;
@@ -208,17 +294,18 @@ impl Display for Table<'_> {
                 escape::segment(entry.name.as_encoded_bytes()),
                 html(&name),
             )?;
+            let size = entry.size().unwrap_or(0);
             if entry.directory {
                 f.write_str("<td class=\"n soft\">–</td>")?;
             } else {
                 write!(
                     f,
                     "<td class=\"n\" title=\"{} bytes\">{}</td>",
-                    entry.size,
-                    Size(entry.size)
+                    size,
+                    Size(size)
                 )?;
             }
-            let (day, time) = date.iso(entry.modified);
+            let (day, time) = date.iso(entry.modified().unwrap_or(UNIX_EPOCH));
             let minute = time.get(..5).unwrap_or_default();
             writeln!(
                 f,
@@ -226,14 +313,10 @@ impl Display for Table<'_> {
             )?;
         }
         f.write_str("</tbody>\n</table>\n")?;
-        match (self.entries.len(), self.more) {
-            (0, 0) => f.write_str("<p class=\"soft\">This directory is empty.</p>\n"),
-            (_, 0) => Ok(()),
-            (_, more) => writeln!(
-                f,
-                "<p class=\"soft\">{more} more entries are not shown.</p>"
-            ),
+        if self.total == 0 {
+            f.write_str("<p class=\"soft\">This directory is empty.</p>\n")?;
         }
+        self.pages(f)
     }
 }
 
@@ -243,20 +326,26 @@ mod tests {
 
     #[test]
     fn a_query_sets_the_order_and_cannot_break_it() {
-        let order = |query| Order::of_query(query);
-        let plain = Order {
-            column: Column::Name,
-            descending: false,
+        let view = |query| View::of_query(query);
+        let plain = View {
+            order: Order {
+                column: Column::Name,
+                descending: false,
+            },
+            page: 1,
         };
-        assert_eq!(order(""), plain);
+        assert_eq!(view(""), plain);
         assert_eq!(
-            order("sort=date&order=desc"),
-            Order {
-                column: Column::Date,
-                descending: true
+            view("page=7&sort=date&order=desc"),
+            View {
+                order: Order {
+                    column: Column::Date,
+                    descending: true
+                },
+                page: 7
             }
         );
-        assert_eq!(order("sort=\"><script>&order=x"), plain);
+        assert_eq!(view("sort=\"><script>&order=x&page=-1&page="), plain);
     }
 
     #[test]
@@ -266,7 +355,7 @@ mod tests {
             fs::write(dir.path().join(name), "x").expect("a file");
         }
         let root = Root::new(dir.path(), false).expect("a root");
-        let page = page(&root, dir.path(), b"/x <y>/\xff/", Order::of_query("")).expect("a page");
+        let page = page(&root, dir.path(), b"/x <y>/\xff/", View::of_query("")).expect("a page");
         for expected in [
             "href=\"./%3Cb%3E%26%22%27\">&lt;b&gt;&amp;&quot;&#x27;</a>",
             "href=\"./javascript%3Aalert%281%29\"",
@@ -288,7 +377,7 @@ mod tests {
         fs::write(dir.path().join("a"), "longer").expect("a file");
         let root = Root::new(dir.path(), false).expect("a root");
         let names = |query| {
-            let page = page(&root, dir.path(), b"/", Order::of_query(query)).expect("a page");
+            let page = page(&root, dir.path(), b"/", View::of_query(query)).expect("a page");
             let parts = page.split("<td class=\"name\"><a href=\"./").skip(1);
             parts
                 .map(|part| part.split('"').next().unwrap_or("").to_string())

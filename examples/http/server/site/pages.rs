@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use shared::http::paths::Root;
 
-use super::listing::{self, Order};
+use super::listing::{self, View};
 use crate::limits;
 
 /// The last pages.
@@ -31,7 +31,7 @@ struct Page {
 struct Key {
     place: PathBuf,
     shown: Vec<u8>,
-    order: Order,
+    view: View,
 }
 
 impl Pages {
@@ -41,14 +41,14 @@ impl Pages {
         root: &Root,
         directory: &Path,
         shown: &[u8],
-        order: Order,
+        view: View,
         now: Instant,
     ) -> io::Result<Bytes> {
         let modified = fs::metadata(directory)?.modified()?;
         let key = Key {
             place: directory.into(),
             shown: shown.into(),
-            order,
+            view,
         };
         let known = self.0.iter().position(|page| page.key == key);
         if let Some(page) = known.map(|at| &self.0[at])
@@ -57,7 +57,7 @@ impl Pages {
         {
             return Ok(page.text.clone());
         }
-        let mut text = Bytes::from(listing::page(root, directory, shown, order)?);
+        let mut text = Bytes::from(listing::page(root, directory, shown, view)?);
         if let Some(old) = known.map(|at| self.0.remove(at))
             && old.text == text
         {
@@ -92,8 +92,8 @@ mod tests {
         let start = Instant::now();
         let mut get = |shown: &str, query, after| {
             let now = start + after;
-            let order = Order::of_query(query);
-            let page = pages.page(&root, dir.path(), shown.as_bytes(), order, now);
+            let view = View::of_query(query);
+            let page = pages.page(&root, dir.path(), shown.as_bytes(), view, now);
             (page.expect("a page"), pages.0.len())
         };
         let first = get("/", "", Duration::ZERO).0;

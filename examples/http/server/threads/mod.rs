@@ -19,12 +19,8 @@ use asynchat::{Address, Channel, Dispatcher, Handle, Reactor, Registry, Result, 
 use clap::ValueEnum;
 use shared::signals;
 
-use self::worker::{Plan, Worker};
-use crate::{
-    ending, limits,
-    server::{HttpServer, Server},
-    status::board::Board,
-};
+use self::worker::Plan;
+use crate::{ending, limits, server::Server, status::board::Board};
 
 pub(crate) mod worker;
 
@@ -216,28 +212,21 @@ fn work(
     listen: Option<SocketAddr>,
     ready: &mpsc::Sender<Ready>,
 ) -> Result {
-    let Worker {
-        mut reactor,
-        server,
-    } = plan
+    let mut worker = plan
         .worker(thread)
         .map_err(|error| format!("cannot start thread {}: {error}", thread + 1))?;
     let address = match listen {
-        Some(wanted) => Some(worker::listen(
-            &mut reactor,
-            wanted,
-            true,
-            HttpServer(server),
-        )?),
+        Some(wanted) => Some(worker.listen(wanted, true)?),
         None => {
-            SERVER.set(Some(server));
+            SERVER.set(Some(Rc::clone(&worker.server)));
             None
         }
     };
+    let handle = worker.reactor.handle();
     // There is no connection yet.
-    let _hold = reactor.handle().hold();
-    ready.send((reactor.handle(), address))?;
-    Ok(reactor.run()?)
+    let _hold = handle.hold();
+    ready.send((handle.clone(), address))?;
+    worker.run()
 }
 
 /// The listener of the front.

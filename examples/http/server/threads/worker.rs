@@ -14,7 +14,7 @@ use shared::http::paths::Root;
 use crate::{
     access_log::{self, AccessLog},
     limits::{self, Limits},
-    server::Server,
+    server::{HttpServer, Server},
     status::board::Board,
 };
 
@@ -43,6 +43,21 @@ pub(crate) struct Worker {
     pub(crate) server: Rc<Server>,
 }
 
+impl Worker {
+    /// Listens, and gives the address that came of it.
+    pub(crate) fn listen(&mut self, wanted: SocketAddr, reuse_port: bool) -> Result<SocketAddr> {
+        let listener = HttpServer(Rc::clone(&self.server));
+        listen(&mut self.reactor, wanted, reuse_port, listener)
+    }
+
+    /// Serves until the end. Dropping the connections then completes the lines of what they were sending.
+    pub(crate) fn run(mut self) -> Result {
+        let outcome = self.reactor.run();
+        self.server.downloads.borrow_mut().look(&self.reactor);
+        Ok(outcome?)
+    }
+}
+
 impl Plan {
     /// Makes the worker of one thread; they are numbered from zero.
     pub(crate) fn worker(&self, thread: usize) -> Result<Worker> {
@@ -65,6 +80,7 @@ impl Plan {
             listens: self.listens,
             pages: RefCell::default(),
             waiting: RefCell::default(),
+            downloads: RefCell::default(),
             requests: Cell::new(0),
             connections: Cell::new(0),
             scratch: RefCell::default(),

@@ -2,7 +2,7 @@
 
 use asynchat::Terminator;
 
-use super::chunk_size;
+use super::{chunk_size, is_token};
 
 /// Bytes of the line before a chunk, and of all trailers; past it the body is malformed.
 pub const CHUNK_LINE: usize = 256;
@@ -74,7 +74,13 @@ impl Body {
             return Err(BadBody::Malformed);
         }
         self.line.extend_from_slice(data);
-        Ok(())
+        // Said at once: a client that ends lines with a bare LF waits for an answer. A CR at the end may be half of a
+        // line end.
+        let before_last = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
+        match memchr::memchr2(b'\r', b'\n', before_last) {
+            Some(_) => Err(BadBody::Malformed),
+            None => Ok(()),
+        }
     }
 
     /// The current frame is complete.
@@ -107,9 +113,7 @@ impl Body {
 /// belongs into a head only (RFC 9110, 6.5.1) somebody else may put there.
 fn is_trailer(line: &[u8]) -> bool {
     const OF_A_HEAD: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"host"];
-    let name = line
-        .iter()
-        .take_while(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
+    let name = line.iter().take_while(|&&byte| is_token(byte));
     let (name, rest) = line.split_at(name.count());
     !name.is_empty()
         && !OF_A_HEAD.iter().any(|head| head.eq_ignore_ascii_case(name))
@@ -177,6 +181,14 @@ mod tests {
                 bad.escape_ascii().to_string()
             );
         }
+        for line in [&b"5;\n"[..], b"5\n", b"5\r5"] {
+            let (mut body, _) = Body::chunked(10);
+            let seen = line.iter().try_for_each(|&byte| body.collect(&[byte]));
+            assert_eq!(seen, Err(BadBody::Malformed), "{}", line.escape_ascii());
+        }
+        let (mut body, _) = Body::chunked(10);
+        assert!(body.collect(b"0").is_ok() && body.found().is_ok());
+        assert_eq!(body.collect(b"\n"), Err(BadBody::Malformed));
         let long = [&b"1;"[..], &[b'x'; CHUNK_LINE], b"\r\n"].concat();
         assert_eq!(read(&long, 100), Err(BadBody::Malformed));
     }

@@ -109,20 +109,73 @@ fn transfer_coding(headers: &[Header<'_>]) -> Result<Framing, BadFraming> {
     }
 }
 
+pub(crate) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// Reads the line before a chunk: its length in hexadecimal, then extensions, which nobody uses.
 pub fn chunk_size(line: &[u8]) -> Option<u64> {
     let digits = line
         .iter()
         .take_while(|byte| byte.is_ascii_hexdigit())
         .count();
-    let (digits, rest) = line.split_at(digits);
-    let clean = !rest
-        .iter()
-        .any(|&byte| byte != b'\t' && byte.is_ascii_control());
-    if digits.is_empty() || digits.len() > 15 || !clean || !matches!(rest, [] | [b';', ..]) {
+    let (digits, extensions) = line.split_at(digits);
+    if digits.is_empty() || digits.len() > 15 || !are_extensions(extensions) {
         return None;
     }
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Whether these are any number of `;name`, `;name=token` and `;name="text"` (RFC 9112, 7.1.1), with the white space that
+/// has to be tolerated before and behind each sign (RFC 9110, 5.6.3).
+fn are_extensions(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let Some(behind) = trim_blanks(rest).strip_prefix(b";") else {
+            return false;
+        };
+        let Some(name) = skip_token(trim_blanks(behind)) else {
+            return false;
+        };
+        rest = name;
+        if let Some(value) = trim_blanks(rest).strip_prefix(b"=") {
+            let value = trim_blanks(value);
+            match skip_quoted(value).or_else(|| skip_token(value)) {
+                Some(behind) => rest = behind,
+                None => return false,
+            }
+        }
+    }
+    true
+}
+
+fn trim_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    &text[blanks..]
+}
+
+/// What follows a token.
+fn skip_token(text: &[u8]) -> Option<&[u8]> {
+    let length = text.iter().take_while(|&&byte| is_token(byte)).count();
+    (length > 0).then(|| &text[length..])
+}
+
+/// What follows a quoted string.
+fn skip_quoted(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text.strip_prefix(b"\"")?;
+    loop {
+        rest = match rest {
+            [b'"', behind @ ..] => return Some(behind),
+            [b'\\', byte, behind @ ..] | [byte, behind @ ..]
+                if *byte == b'\t' || !byte.is_ascii_control() =>
+            {
+                behind
+            }
+            _ => return None,
+        };
+    }
 }
 
 #[cfg(test)]
@@ -206,8 +259,9 @@ mod tests {
         for (line, size) in [
             ("0", 0),
             ("1a", 26),
-            ("FF;name=\"value\"", 255),
-            ("00000c;", 12),
+            ("FF;name=\"va\\\"l;ue\"", 255),
+            ("00000c;a;b=c;d=\"\"", 12),
+            ("5 ; a = b\t;c", 5),
         ] {
             assert_eq!(chunk_size(line.as_bytes()), Some(size), "{line}");
         }
@@ -222,6 +276,21 @@ mod tests {
             "1\n2",
             "fffffffffffffffff",
             "1;a\rb",
+            "1;",
+            "1;;a",
+            "1;a;",
+            "1; ",
+            "1;a ",
+            "1;a=",
+            "1;=a",
+            "1;a=b=c",
+            "1;a b",
+            "1;a@b",
+            "1;a=\"b",
+            "1;a=\"b\"c",
+            "1;a=\"b\\",
+            "1;a=\"\0\"",
+            "1;\u{e9}",
         ] {
             assert_eq!(chunk_size(bad.as_bytes()), None, "{bad:?}");
         }

@@ -11,7 +11,7 @@ use super::{
     Framing,
     body::{BadBody, Body, Next},
     header,
-    request::{BadHead, Request},
+    request::{BadHead, HeadScan, Request},
 };
 
 /// Bytes of a request line, without its line end; past it 414.
@@ -31,6 +31,9 @@ pub struct Reader {
     head: Vec<u8>,
     /// Where its first line ends, once that is known.
     line_end: Option<usize>,
+    scan: HeadScan,
+    /// Bytes of the head that were scanned.
+    scanned: usize,
     empty_requests: u8,
     max_body: u64,
     accepts: fn(&str) -> bool,
@@ -95,6 +98,8 @@ impl Reader {
             state: State::Head,
             head: Vec::new(),
             line_end: None,
+            scan: HeadScan::default(),
+            scanned: 0,
             empty_requests: 0,
             max_body,
             accepts,
@@ -118,7 +123,14 @@ impl Reader {
     pub fn end(&mut self) {
         self.state = State::Ended;
         self.head = Vec::new();
+        self.forget_head();
+    }
+
+    fn forget_head(&mut self) {
+        self.head.clear();
         self.line_end = None;
+        self.scan = HeadScan::default();
+        self.scanned = 0;
     }
 
     /// The first line of the request in progress, or all there is of it.
@@ -153,14 +165,33 @@ impl Reader {
         if self.line_end.is_none() {
             self.line_end = memchr::memmem::find(&self.head[seen..], b"\r\n").map(|at| seen + at);
         }
-        let too_long = |end| self.head.len() - end - 2 > HEADER_BLOCK;
-        if self.line_len() > REQUEST_LINE {
+        let impossible = self.find_impossible();
+        // The first that is wrong counts, however the head is cut.
+        let judged = impossible.map_or(self.head.len(), |at| at + 1);
+        if self.line_len().min(judged) > REQUEST_LINE {
             Err(Refusal::LineTooLong)
-        } else if self.line_end.is_some_and(too_long) {
+        } else if self
+            .line_end
+            .is_some_and(|end| judged.saturating_sub(end + 2) > HEADER_BLOCK)
+        {
             Err(Refusal::HeadersTooLong)
+        } else if impossible.is_some() {
+            Err(Refusal::Head(self.scan.refusal()))
         } else {
             Ok(())
         }
+    }
+
+    /// The place of the first byte with which no head can go on, if it is among those that are new.
+    fn find_impossible(&mut self) -> Option<usize> {
+        // Half of an empty line before a request.
+        if self.head == b"\r" {
+            return None;
+        }
+        let seen = self.scanned;
+        self.scanned = self.head.len();
+        let found = self.scan.find_impossible(&self.head[seen..]);
+        found.map(|at| seen + at)
     }
 
     /// Bytes of the first line so far. A CR at the end may be half of its line end.
@@ -191,10 +222,9 @@ impl Reader {
             State::Ended => return,
         };
         if !matches!(next, State::Body(_)) {
-            self.head.clear();
+            self.forget_head();
             // A connection that waits should not hold the memory of its longest request.
             self.head.shrink_to(1024);
-            self.line_end = None;
         }
         self.state = next;
     }
@@ -456,6 +486,28 @@ mod tests {
                 assert_eq!(seen.err(), refusal, "{size}");
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_become_a_request_is_refused_before_its_end() {
+        for (stream, begin) in [
+            (&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], 0),
+            (b"GET / HTTP/1.1\nHost: a\n\n", 14),
+            (b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\n\n", 27),
+        ] {
+            for size in [1, stream.len()] {
+                let mut reader = Reader::new(10, accepts);
+                let mut pieces = stream.chunks(size);
+                let refused = pieces.position(|data| reader.collect(data).is_err());
+                assert_eq!(refused, Some(begin / size), "{}", stream.escape_ascii());
+            }
+        }
+        // The first that is wrong counts, in one piece as well.
+        let long = [&b"GET /"[..], &[b'x'; REQUEST_LINE], b"\0"].concat();
+        assert_eq!(
+            Reader::new(10, accepts).collect(&long),
+            Err(Refusal::LineTooLong)
+        );
     }
 
     #[test]
