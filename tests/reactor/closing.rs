@@ -238,10 +238,12 @@ fn what_was_pushed_before_a_close_is_tried_once_whoever_closes() {
         } else {
             &mut recorder.on_connect
         };
+        let mut done = false;
         *callback = Some(Box::new(move |channel: &mut Channel<'_>| {
-            if reads && trace.count("read:1") == 0 {
+            if done || reads && trace.count("read:1") == 0 {
                 return Ok(());
             }
+            done = true;
             channel.push("421 ");
             channel.push(vec![b'x'; 3000]);
             channel.push_file(whole(file(b" file")));

@@ -196,7 +196,8 @@ fn an_idle_timeout_past_the_end_of_time_is_no_error() {
         peer.feed("x");
         // The timer is due after 30 years, and armed anew for the hour that the peer was heard of later.
         peer.advance(Duration::MAX);
-        assert_eq!(trace.joined(), "connect read!WouldBlock read:1 timeout");
+        assert_eq!(trace.count("read:1"), 1);
+        assert_eq!(trace.count("timeout"), 1);
     }
 }
 
