@@ -80,7 +80,8 @@ impl Handle {
         }
     }
 
-    /// Ends everything gracefully; see [`Registry::shutdown`]. Does nothing once the reactor is dropped.
+    /// Ends everything gracefully; see [`Registry::shutdown`]. It is a posted call and waits behind others, so what was
+    /// posted before it still finds its channels. Does nothing once the reactor is dropped.
     pub fn shutdown(&self, grace: Duration) {
         let posted = self.call_soon(move |registry| {
             registry.shutdown(grace);

@@ -347,6 +347,8 @@ impl Reactor {
         for task in registry.timers.take_all() {
             registry.discard(task);
         }
+        let hook = registry.on_error.take();
+        registry.discard(hook);
     }
 }
 

@@ -241,6 +241,8 @@ pub trait Dispatcher: Any {
     /// A callback of this channel failed or panicked ([`Panicked`](crate::Panicked)), a limit was exceeded
     /// ([`OutgoingFull`](crate::OutgoingFull), [`FrameTooLong`](crate::FrameTooLong)), or a producer or file failed.
     ///
+    /// If a push from here is refused again, `OutgoingFull` comes again next turn: close the channel, or raise the limit.
+    ///
     /// Default: an error in the log, and the channel is closed. A listener or datagram socket stays open: there an
     /// error belongs to one connection or datagram.
     ///

@@ -9,6 +9,7 @@ use std::{
     net::TcpStream,
     panic::{AssertUnwindSafe, catch_unwind, panic_any},
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -304,6 +305,41 @@ fn objects_and_closures_that_panic_when_dropped_are_contained() {
     expect_contained(&mut reactor, &trace, "objects");
     assert!(reactor.channel(in_callback).is_none());
     assert_eq!(reactor.stats().timers, 0);
+}
+
+#[test]
+fn what_a_reactor_still_has_may_panic_when_it_is_dropped() {
+    struct Owner(#[allow(dead_code, reason = "it is there to be dropped")] Bomb);
+    impl Dispatcher for Owner {}
+    let token = Rc::new(());
+    let shared = Arc::new(());
+    let held = (bomb(), token.clone());
+    let mut reactor = Reactor::builder()
+        .on_error(move |_, _, _| {
+            let _held = &held;
+        })
+        .build()
+        .unwrap();
+    let mut peers = Vec::new();
+    for _ in 0..2 {
+        peers.push(settled(&mut reactor, Owner(bomb())));
+        let held = (bomb(), token.clone());
+        reactor.call_later(Duration::from_secs(60), move |_| {
+            let _held = &held;
+            Ok(())
+        });
+        let held = (bomb(), shared.clone());
+        let posted = reactor.handle().call_soon(move |_| {
+            let _held = &held;
+            Ok(())
+        });
+        posted.unwrap();
+    }
+    drop(reactor);
+    assert_eq!(
+        (Rc::strong_count(&token), Arc::strong_count(&shared)),
+        (1, 1)
+    );
 }
 
 /// Whatever else of a program's is dropped in the course of a visit.
