@@ -64,8 +64,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// # Forking
 /// Make the reactor after the fork. Parent and child would otherwise share its poller: events of the one go to the
 /// other, and a channel that is closed in the child may be unwatched in the parent. The only thing to do with a reactor
-/// in a forked child is to drop it, or to leave it alone until `exec`: dropping it there closes the child's descriptors
-/// and takes nothing from the parent.
+/// in a forked child is to drop it, or to leave it alone until `exec`: dropping it there closes the child's descriptors,
+/// sends nothing, and takes nothing from the parent.
 ///
 /// # Dropping
 /// Dropping a reactor closes every channel, without callbacks, and drops timers and posted calls. Handles then fail
@@ -334,10 +334,7 @@ impl Reactor {
         let posted = registry.mailbox.refuse().unwrap_or_default();
         let jobs = mem::take(&mut registry.jobs);
         if self.process != std::process::id() {
-            // To take a descriptor out of the poller would take it from the parent, which still has it open.
-            for (_, slot) in &registry.slots {
-                slot.lent.set(false);
-            }
+            registry.disown_all();
         }
         registry.close_all();
         // One by one: each may panic when dropped.
@@ -382,7 +379,7 @@ mod tests {
     #[test]
     fn a_reactor_dropped_in_a_forked_child_takes_nothing_from_its_parent() {
         use std::{
-            io::Write,
+            io::{Read, Write},
             os::{fd::OwnedFd, unix::net::UnixStream},
         };
 

@@ -114,6 +114,20 @@ impl Registry {
         }
     }
 
+    /// The channels are those of the process that this one was forked from. To take a descriptor out of the poller would
+    /// take it from there, and what is queued is sent there.
+    pub(crate) fn disown_all(&mut self) {
+        let ids: Vec<_> = self.slots.iter().map(|(_, slot)| slot.id).collect();
+        for id in ids {
+            if let Some(queue) = self.take_queue(id) {
+                self.discard_queue(queue);
+            }
+            if let Some(slot) = self.slot_mut(id) {
+                slot.lent.set(false);
+            }
+        }
+    }
+
     /// Drops what is queued, and keeps the queue for another channel.
     pub(crate) fn discard_queue(&mut self, mut queue: Box<Outgoing>) {
         let tails = &mut self.pool.tails;

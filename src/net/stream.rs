@@ -2,11 +2,7 @@
 
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
-use std::{
-    io,
-    net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{io, net::SocketAddr, sync::atomic::AtomicBool};
 
 use crate::{address::Address, net::io::Io};
 
@@ -78,7 +74,7 @@ impl Stream {
 #[cfg(unix)]
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.lent.store(true, Ordering::Relaxed);
+        self.lent.store(true, std::sync::atomic::Ordering::Relaxed);
         match &self.io {
             Io::TcpStream(stream) => stream.as_fd(),
             Io::UnixStream(stream) => stream.as_fd(),
