@@ -141,36 +141,25 @@ fn ask(place: &mut Place, head_only: bool, pieces: &[&[u8]]) -> Seen {
     seen.take().expect("an outcome")
 }
 
-/// The body, if there is a complete one, by the letter of RFC 9112, 6.3 and 7.1.
+/// The body, if there is a complete one, by the letter of RFC 9112, 2.2, 5.2, 6.3 and 7.1.
 fn body_of(mut rest: &[u8], head_only: bool) -> Option<Vec<u8>> {
     let mut interim = 0;
     let (status, fields) = loop {
-        let end = rest.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
-        let (head, behind) = rest.split_at(end + 4);
-        rest = behind;
-        // httparse overlooks empty lines ahead of it; RFC 9112, 2.2 allows that to servers alone.
-        if !head.starts_with(b"HTTP/1.") {
+        let head = take_lines(&mut rest)?;
+        let minor = head.strip_prefix(b"HTTP/1.")?.first()?;
+        if !minor.is_ascii_digit() {
             return None;
         }
-        let mut fields = [httparse::EMPTY_HEADER; 256];
-        let mut parsed = httparse::Response::new(&mut fields);
-        match parsed.parse(head) {
-            Ok(httparse::Status::Complete(used)) if used == head.len() => {}
-            _ => return None,
-        }
-        let fields: Vec<_> = parsed
-            .headers
-            .iter()
-            .map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec()))
-            .collect();
-        match parsed.code? {
+        // Any minor version is read as 1, and httparse knows no other.
+        let (status, fields) = fields_of(&[b"HTTP/1.1", &head[8..]].concat())?;
+        match status {
             100 | 102..=199 => {
                 interim += 1;
                 if interim > 16 {
                     return None;
                 }
             }
-            status @ 200..=599 => break (status, fields),
+            200..=999 => break (status, fields),
             _ => return None,
         }
     };
@@ -230,15 +219,53 @@ fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
         body.extend_from_slice(rest.get(..size)?);
         rest = rest[size..].strip_prefix(b"\r\n")?;
     }
-    while !take_line(&mut rest)?.is_empty() {}
+    let trailer = take_lines(&mut rest)?;
+    fields_of(&[b"HTTP/1.1 200\r\n", trailer].concat())?;
     Some(body)
 }
 
+/// A line of the chunked coding, which ends in CRLF and nowhere else.
 fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let end = rest.windows(2).position(|bytes| bytes == b"\r\n")?;
+    let end = rest.iter().position(|&byte| byte == b'\n')?;
     let line = &rest[..end];
-    *rest = &rest[end + 2..];
-    Some(line)
+    *rest = &rest[end + 1..];
+    line.strip_suffix(b"\r")
+}
+
+/// Lines up to an empty one, which is the last of them. LF alone is a line end too.
+fn take_lines<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let mut end = 0;
+    loop {
+        let line = end;
+        end += rest[line..].iter().position(|&byte| byte == b'\n')? + 1;
+        if let b"\n" | b"\r\n" = &rest[line..end] {
+            let lines = &rest[..end];
+            *rest = &rest[end..];
+            return Some(lines);
+        }
+    }
+}
+
+type Fields = Vec<(String, Vec<u8>)>;
+
+/// Status and fields, the names in small letters, every fold a space.
+fn fields_of(head: &[u8]) -> Option<(u16, Fields)> {
+    let mut fields = [httparse::EMPTY_HEADER; 256];
+    let mut parsed = httparse::Response::new(&mut fields);
+    let outcome = httparse::ParserConfig::default()
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .parse_response(&mut parsed, head);
+    match outcome {
+        Ok(httparse::Status::Complete(used)) if used == head.len() => {}
+        _ => return None,
+    }
+    let unfold = |byte: &u8| if b"\r\n".contains(byte) { b' ' } else { *byte };
+    let fields = parsed.headers.iter().map(|field| {
+        let value = field.value.iter().map(unfold).collect();
+        (field.name.to_ascii_lowercase(), value)
+    });
+    Some((parsed.code?, fields.collect()))
 }
 
 /// Nothing that a strict reader may refuse although a body can be seen in it.

@@ -1,5 +1,7 @@
 //! Answers in every framing, malformed in every way, cut short at every place.
 
+use std::process::Command;
+
 use crate::{
     assert_fails, body_of, fetch,
     scripted::{Answer, End, serve},
@@ -20,6 +22,21 @@ fn every_framing_of_a_body_is_understood_whole_and_byte_by_byte() {
             End::Hold,
         ),
         ("HTTP/1.1 200 OK\nContent-Length: 0\n\n", "", End::Hold),
+        (
+            "HTTP/1.1 200 OK\nContent-Length:\n 5\n\nhello and more",
+            "hello",
+            End::Hold,
+        ),
+        (
+            "HTTP/1.1 200 OK\nContent-Length \t: 5\n\nhello and more",
+            "hello",
+            End::Hold,
+        ),
+        (
+            "HTTP/1.1 200 OK\nTransfer-Encoding :\n\tchunked\n\n5\nhello\n0\n\n",
+            "hello",
+            End::Hold,
+        ),
         (
             "HTTP/1.0 200 OK\n\nuntil\n\nclose",
             "until\r\n\r\nclose",
@@ -73,6 +90,105 @@ fn every_framing_of_a_body_is_understood_whole_and_byte_by_byte() {
     }
 }
 
+/// What is not by the book and taken all the same. The body is always `hi`.
+const TAKEN: [(&str, &str); 10] = [
+    (
+        "HTTP/1.1 200 OK\r\nX: one\r\n  two\r\n\tthree\r\nContent-Length: 2\r\n\r\nhi more",
+        "X = one two three\nContent-Length = 2",
+    ),
+    (
+        "HTTP/1.1 200 OK\r\nX: y\r\n \r\nContent-Length: 2\r\n\r\nhi more",
+        "X = y\nContent-Length = 2",
+    ),
+    (
+        "HTTP/1.1 200 OK\r\nX : y\r\nZ\t: z\r\nContent-Length: 2\r\n\r\nhi more",
+        "X = y\nZ = z\nContent-Length = 2",
+    ),
+    (
+        "HTTP/1.1 600 X\r\nContent-Length: 2\r\n\r\nhi more",
+        "Content-Length = 2",
+    ),
+    (
+        "HTTP/1.1 999 X\r\nContent-Length: 2\r\n\r\nhi more",
+        "Content-Length = 2",
+    ),
+    (
+        "HTTP/1.1 200 OK\nContent-Length: 2\n\nhi more",
+        "Content-Length = 2",
+    ),
+    (
+        "HTTP/1.1 200 OK\nX: y\r\nContent-Length: 2\n\r\nhi more",
+        "X = y\nContent-Length = 2",
+    ),
+    (
+        "HTTP/1.1 200 OK\nX: one\n two\nContent-Length: 2\r\n\nhi more",
+        "X = one two\nContent-Length = 2",
+    ),
+    ("HTTP/1.1 200 OK\nX: y\n\nhi", "X = y"),
+    (
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX : y\r\n z\n\r\n",
+        "Transfer-Encoding = chunked",
+    ),
+];
+
+#[test]
+fn what_is_not_by_the_book_is_taken_as_curl_takes_it() {
+    let curl = Command::new("curl").arg("--version").output().is_ok();
+    if !curl {
+        suites::skip(format_args!("no curl to compare with"));
+    }
+    for (text, fields) in TAKEN {
+        for slice in [1, usize::MAX] {
+            let server = serve(move |_| Answer::raw(text).slice(slice));
+            let url = server.url("/");
+            assert_eq!(body_of(&url), "hi", "{text:?}");
+            let shown = fetch(&[&url]).out();
+            let shown: Vec<_> = shown.lines().skip(1).collect();
+            assert_eq!(
+                shown.join("\n"),
+                format!("{fields}\n2 bytes in body"),
+                "{text:?}"
+            );
+            if curl && slice > 1 {
+                let output = Command::new("curl").args(["-sS", &url]).output().unwrap();
+                assert!(output.status.success(), "{text:?}: {output:?}");
+                assert_eq!(output.stdout, b"hi", "{text:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_minor_version_is_http_1() {
+    for version in ["1.0", "1.2", "1.9"] {
+        let server = serve(move |_| {
+            let head = format!("HTTP/{version} 200 OK\nTransfer-Encoding: chunked");
+            Answer::new(&format!("{head}\n\n2\nhi\n0\n\n")).end(End::Hold)
+        });
+        let ended = fetch(&[&server.url("/")]);
+        let status = format!("status => HTTP/{version} 200 OK\n");
+        assert!(ended.out().starts_with(&status), "{}", ended.out());
+        assert!(
+            ended.out().ends_with("\n2 bytes in body\n"),
+            "{}",
+            ended.err
+        );
+    }
+}
+
+#[test]
+fn the_lines_of_chunks_end_in_crlf_and_the_first_that_does_not_is_the_last() {
+    for chunks in ["2\nhi", "2\r\nhi\n", "2\r\nhi\r\n0\n"] {
+        let server = serve(move |_| {
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            Answer::raw(&format!("{head}{chunks}")).end(End::Hold)
+        });
+        let url = server.url("/");
+        let why = "malformed chunk: a line ends in LF alone";
+        assert_fails(&fetch(&[&url]), &url, why);
+    }
+}
+
 #[test]
 fn a_large_body_arrives_unharmed_in_every_framing() {
     let body: String = (0..300_000).map(|n| format!("{n:07}\n")).collect();
@@ -121,6 +237,11 @@ fn a_malformed_answer_is_one_clear_line() {
         ),
         (ok("no colon"), "malformed header: a field's name"),
         (ok("X: \u{1}"), "malformed header: a field's value"),
+        (ok(" X: y"), "malformed header: it begins with white space"),
+        (
+            "HTTP/1.10 200 OK\n\n".into(),
+            "malformed header: the status line",
+        ),
         (ok("Content-Length: -5"), "malformed Content-Length \"-5\""),
         (
             ok("Content-Length: 5\nContent-Length: 6"),
@@ -134,6 +255,18 @@ fn a_malformed_answer_is_one_clear_line() {
         (chunked("-1\n"), "malformed chunk size \"-1\""),
         (chunked("11111111111111111\n"), "malformed chunk size"),
         (chunked("2\nabc\n0\n\n"), "longer than announced"),
+        (
+            chunked("1\nx\n0\nno colon\n\n"),
+            "malformed trailer: a field's name",
+        ),
+        (
+            chunked("1\nx\n0\nA: \u{1}\n\n"),
+            "malformed trailer: a field's value",
+        ),
+        (
+            chunked("0\n A: b\n\n"),
+            "malformed trailer: it begins with white space",
+        ),
         (
             chunked(&format!("1{}\n", " ".repeat(5000))),
             "a line longer than 4096 bytes",

@@ -34,8 +34,13 @@ pub struct Answer {
 impl Answer {
     /// All at once, then closed. Line ends are written as `\n`.
     pub fn new(text: &str) -> Self {
+        Self::raw(&text.replace('\n', "\r\n"))
+    }
+
+    /// Like `new`, as it is.
+    pub fn raw(text: &str) -> Self {
         Self {
-            bytes: text.replace('\n', "\r\n").into_bytes(),
+            bytes: text.as_bytes().to_vec(),
             slice: usize::MAX,
             end: End::Close,
         }

@@ -1,18 +1,18 @@
 //! `AsyncHttp` sends one request and feeds a consumer with the answer.
 //!
-//! The terminator follows the answer: an empty line ends the header, a number of bytes the body or a chunk, a line
-//! end the size of a chunk; a body without a length has no terminator at all.
+//! The terminator follows the answer: a line end ends each line of the header and the size of a chunk, a number of
+//! bytes the body or a chunk; a body without a length has no terminator at all.
 
 use std::io::Write;
 
 use asynchat::{
-    AsyncChat, BoxError, ChatChannel, ChatDispatcher, ConnectOptions, Exceptional, FrameTooLong,
-    Registry, Result, State, Terminator,
+    AsyncChat, BoxError, ChatChannel, ChatDispatcher, ConnectOptions, Exceptional, Registry,
+    Result, State, Terminator,
 };
 
 use super::{
     consumer::{Consumer, Order, Request},
-    response::{Body, Head, chunk_size, may_be_http},
+    response::{BadAnswer, Body, Head, check_trailer, chunk_size, may_be_http},
 };
 
 /// The longest header, and the longest trailer behind a chunked body.
@@ -21,6 +21,9 @@ const MAX_HEADER: usize = 64 * 1024;
 const MAX_LINE: usize = 4 * 1024;
 /// A server that has more to say before it comes to the point is not going to.
 const MAX_INTERIM: usize = 16;
+
+/// What ends a line. A header may do without the CR before it.
+const LINE_END: &str = "\n";
 
 /// What the bytes up to the next terminator are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +42,10 @@ pub struct AsyncHttp {
     /// `None` before the channel exists, and once it knows the outcome.
     consumer: Option<Box<dyn Consumer>>,
     expecting: Expecting,
-    /// The header or line begun.
+    /// The header, trailer or line begun.
     collected: Vec<u8>,
     received: u64,
     interim: usize,
-    trailer: usize,
 }
 
 impl AsyncHttp {
@@ -65,9 +67,8 @@ impl AsyncHttp {
             collected: Vec::new(),
             received: 0,
             interim: 0,
-            trailer: 0,
         };
-        let chat = ChatDispatcher::new(request, "\r\n\r\n").max_frame(MAX_HEADER);
+        let chat = ChatDispatcher::new(request, LINE_END);
         // A chat that finds no descriptor is dropped unseen. The consumer stays here until that is past, to be told
         // the reason.
         let mut consumer = Some(consumer);
@@ -115,43 +116,55 @@ impl AsyncHttp {
             self.consumer = None;
             return Ok(());
         }
-        chat.set_max_frame(None);
         self.expecting = Expecting::Body(body);
         match body {
             Body::Absent => chat.set_terminator(0),
             Body::Length(length) => chat.set_terminator(length),
             Body::UntilClose => chat.set_terminator(Terminator::None),
-            Body::Chunked => self.expect_line(chat, Expecting::ChunkSize),
+            Body::Chunked => self.expecting = Expecting::ChunkSize,
         }
         Ok(())
     }
 
-    fn expect_line(&mut self, chat: &mut ChatChannel<'_>, line: Expecting) {
-        self.expecting = line;
-        chat.set_terminator("\r\n");
-        chat.set_max_frame(Some(MAX_LINE));
-    }
-
     fn take_chunk_size(&mut self, chat: &mut ChatChannel<'_>, line: &[u8]) -> Result {
-        match chunk_size(line)? {
+        match chunk_size(without_cr(line)?)? {
             0 => self.expecting = Expecting::Trailer,
             size => {
                 self.expecting = Expecting::Chunk;
                 chat.set_terminator(size);
-                chat.set_max_frame(None);
             }
         }
         Ok(())
     }
 
-    fn take_trailer(&mut self, chat: &mut ChatChannel<'_>, line: &[u8]) -> Result {
-        self.trailer += line.len() + 2;
-        if line.is_empty() {
-            self.end(chat, Ok(()));
-        } else if self.trailer > MAX_HEADER {
-            return Err(format!("trailer longer than {MAX_HEADER} bytes").into());
+    /// Keeps part of a line. What is said of it early depends on the bytes alone, not on where they were cut: another
+    /// protocol may never send a line end.
+    fn take_part_of_line(&mut self, data: &[u8]) -> Result {
+        self.collected.extend_from_slice(data);
+        let limit = |bytes: usize, error: &str| match self.collected.len() > bytes {
+            true => Err(format!("{error} longer than {bytes} bytes").into()),
+            false => Ok(()),
+        };
+        match self.expecting {
+            Expecting::Head if !may_be_http(&self.collected) => Err(BadAnswer::NotHttp.into()),
+            Expecting::Head => limit(MAX_HEADER, "header"),
+            Expecting::Trailer => limit(MAX_HEADER, "trailer"),
+            Expecting::ChunkEnd if self.collected != b"\r" => {
+                Err("malformed chunk: it is longer than announced".into())
+            }
+            _ => limit(MAX_LINE, "malformed chunk: a line"),
         }
-        Ok(())
+    }
+
+    /// Header or trailer, if this line ends it: an empty one.
+    fn lines_complete(&mut self) -> Option<Vec<u8>> {
+        let begun = memchr::memrchr(b'\n', &self.collected).map_or(0, |at| at + 1);
+        if let [] | b"\r" = &self.collected[begun..] {
+            self.collected.truncate(begun);
+            return Some(std::mem::take(&mut self.collected));
+        }
+        self.collected.push(b'\n');
+        None
     }
 
     fn cut_short(&self, how: &str) -> String {
@@ -181,6 +194,12 @@ fn of_consumer(error: BoxError) -> BoxError {
     error.to_string().into()
 }
 
+/// A line of the chunked coding: its ends are CRLF and nothing else, unlike those of a header.
+fn without_cr(line: &[u8]) -> Result<&[u8]> {
+    line.strip_suffix(b"\r")
+        .ok_or_else(|| "malformed chunk: a line ends in LF alone".into())
+}
+
 impl AsyncChat for AsyncHttp {
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         chat.set_idle_timeout(Some(self.order.timeout));
@@ -208,43 +227,47 @@ impl AsyncChat for AsyncHttp {
     }
 
     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-        match (self.expecting, &mut self.consumer) {
-            (Expecting::Body(_) | Expecting::Chunk, Some(consumer)) => {
-                self.received += data.len() as u64;
-                consumer.feed(data).map_err(of_consumer)
-            }
-            _ => {
-                self.collected.extend_from_slice(data);
-                match self.expecting {
-                    // Said at once: another protocol may never send an empty line.
-                    Expecting::Head if !may_be_http(&self.collected) => {
-                        Head::parse(&self.collected).map(drop).map_err(Into::into)
-                    }
-                    _ => Ok(()),
-                }
-            }
+        if !matches!(self.expecting, Expecting::Body(_) | Expecting::Chunk) {
+            return self.take_part_of_line(data);
+        }
+        let more = data.len() as u64;
+        self.received += more;
+        match &mut self.consumer {
+            Some(consumer) => consumer.feed(data).map_err(of_consumer),
+            None => Ok(()),
         }
     }
 
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        let frame = std::mem::take(&mut self.collected);
         match self.expecting {
-            Expecting::Head => self.take_head(chat, &frame),
+            Expecting::Head => match self.lines_complete() {
+                Some(header) => self.take_head(chat, &header),
+                None => Ok(()),
+            },
             Expecting::Body(_) => {
                 self.end(chat, Ok(()));
                 Ok(())
             }
-            Expecting::ChunkSize => self.take_chunk_size(chat, &frame),
+            Expecting::ChunkSize => {
+                let line = std::mem::take(&mut self.collected);
+                self.take_chunk_size(chat, &line)
+            }
             Expecting::Chunk => {
-                self.expect_line(chat, Expecting::ChunkEnd);
+                self.expecting = Expecting::ChunkEnd;
+                chat.set_terminator(LINE_END);
                 Ok(())
             }
-            Expecting::ChunkEnd if frame.is_empty() => {
+            Expecting::ChunkEnd => {
                 self.expecting = Expecting::ChunkSize;
+                without_cr(&std::mem::take(&mut self.collected)).map(drop)
+            }
+            Expecting::Trailer => {
+                if let Some(trailer) = self.lines_complete() {
+                    check_trailer(&trailer)?;
+                    self.end(chat, Ok(()));
+                }
                 Ok(())
             }
-            Expecting::ChunkEnd => Err("malformed chunk: it is longer than announced".into()),
-            Expecting::Trailer => self.take_trailer(chat, &frame),
         }
     }
 
@@ -270,11 +293,6 @@ impl AsyncChat for AsyncHttp {
 
     /// Where every other trouble ends: what the server sent, what the consumer made of it.
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
-        let error = match (error.is::<FrameTooLong>(), self.expecting) {
-            (true, Expecting::Head) => format!("header longer than {MAX_HEADER} bytes").into(),
-            (true, _) => format!("malformed chunk: a line longer than {MAX_LINE} bytes").into(),
-            _ => error,
-        };
         self.end(chat, Err(error));
     }
 }

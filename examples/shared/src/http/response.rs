@@ -11,8 +11,9 @@ const MAX_FIELDS: usize = 256;
 /// Status line and header of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// 0 or 1: the digit behind `HTTP/1.`.
+    /// The digit behind `HTTP/1.`.
     pub version: u8,
+    /// From 100 to 999.
     pub status: u16,
     pub reason: String,
     /// In the order they came.
@@ -35,6 +36,7 @@ pub enum Body {
 pub enum BadAnswer {
     NotHttp,
     Header(&'static str),
+    Trailer(&'static str),
     TooManyFields,
     ContentLength(String),
     TransferEncoding(String),
@@ -46,7 +48,8 @@ impl fmt::Display for BadAnswer {
         match self {
             Self::NotHttp => f.write_str("the server does not speak HTTP/1"),
             Self::Header(what) => write!(f, "malformed header: {what}"),
-            Self::TooManyFields => write!(f, "malformed header: more than {MAX_FIELDS} fields"),
+            Self::Trailer(what) => write!(f, "malformed trailer: {what}"),
+            Self::TooManyFields => write!(f, "malformed: more than {MAX_FIELDS} fields"),
             Self::ContentLength(value) => write!(f, "malformed Content-Length {value:?}"),
             Self::TransferEncoding(value) => {
                 write!(
@@ -61,42 +64,31 @@ impl fmt::Display for BadAnswer {
 
 impl std::error::Error for BadAnswer {}
 
+/// The version whose minor number has one digit: a higher one than 1 is to be read as 1 (RFC 9110, 2.5).
+const MAGIC: &[u8] = b"HTTP/1.";
+
 /// Whether an answer that begins like this may still turn out to be HTTP/1.
 pub fn may_be_http(start: &[u8]) -> bool {
-    const MAGIC: &[u8] = b"HTTP/1.";
     let n = start.len().min(MAGIC.len());
     start[..n] == MAGIC[..n]
 }
 
 impl Head {
-    /// Reads a header without the empty line that ends it.
+    /// Reads a header without the empty line that ends it. A line ends in CRLF, or in LF alone (RFC 9112, 2.2).
     pub fn parse(bytes: &[u8]) -> Result<Self, BadAnswer> {
-        if !may_be_http(bytes) {
-            return Err(BadAnswer::NotHttp);
-        }
-        let whole = [bytes, b"\r\n\r\n"].concat();
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut answer = httparse::Response::new(&mut fields);
-        match answer.parse(&whole) {
-            Ok(httparse::Status::Complete(used)) if used == whole.len() => {}
-            Ok(_) => return Err(BadAnswer::Header("it ends too early")),
-            Err(error) => return Err(error.into()),
-        }
-        let (Some(version), Some(status)) = (answer.version, answer.code) else {
-            return Err(BadAnswer::NotHttp);
-        };
-        if !(100..=599).contains(&status) {
+        let mut lines = lines(bytes);
+        let line = lines.next().unwrap_or_default();
+        let rest = line.strip_prefix(MAGIC).ok_or(BadAnswer::NotHttp)?;
+        let (version, status, reason) =
+            status_line(rest).ok_or(BadAnswer::Header("the status line"))?;
+        if status < 100 {
             return Err(BadAnswer::Header("no such status"));
         }
         Ok(Self {
             version,
             status,
-            reason: answer.reason.unwrap_or_default().to_owned(),
-            fields: answer
-                .headers
-                .iter()
-                .map(|field| (field.name.to_owned(), field.value.to_vec()))
-                .collect(),
+            reason: String::from_utf8_lossy(reason).into_owned(),
+            fields: fields(lines)?,
         })
     }
 
@@ -115,6 +107,11 @@ impl Head {
     /// Something provisional, with the real answer still to come.
     pub fn is_interim(&self) -> bool {
         (100..200).contains(&self.status)
+    }
+
+    /// The request failed: 4xx, 5xx, and what is no status at all and counts as 5xx (RFC 9110, 15).
+    pub fn is_error(&self) -> bool {
+        self.status >= 400
     }
 
     /// Where the body of this answer ends; `to_head`: whether the request was a HEAD.
@@ -143,19 +140,93 @@ impl Head {
     }
 }
 
-impl From<httparse::Error> for BadAnswer {
-    fn from(error: httparse::Error) -> Self {
-        use httparse::Error as E;
-        Self::Header(match error {
-            E::HeaderName => "a field's name",
-            E::HeaderValue => "a field's value",
-            E::NewLine => "a line's end",
-            E::Status => "the status line",
-            E::Version => return Self::NotHttp,
-            E::TooManyHeaders => return Self::TooManyFields,
-            E::Token => "an illegal character",
-        })
+/// Reads the lines behind a chunked body, without the empty one that ends them. Nobody here uses what they say.
+pub fn check_trailer(bytes: &[u8]) -> Result<(), BadAnswer> {
+    match fields(lines(bytes)) {
+        Err(BadAnswer::Header(what)) => Err(BadAnswer::Trailer(what)),
+        other => other.map(drop),
     }
+}
+
+/// The lines without their ends. The last one may have none.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes
+        .split_inclusive(|&byte| byte == b'\n')
+        .map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// Minor version, status and reason, from what stands behind `HTTP/1.`.
+fn status_line(rest: &[u8]) -> Option<(u8, u16, &[u8])> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| byte - b'0');
+    let &[minor, b' ', a, b, c, ref reason @ ..] = rest else {
+        return None;
+    };
+    let status = [a, b, c].into_iter().try_fold(0, |status, byte| {
+        Some(status * 10 + u16::from(digit(byte)?))
+    })?;
+    let reason = match reason {
+        [] => reason,
+        [b' ', reason @ ..] => reason,
+        _ => return None,
+    };
+    is_text(reason).then_some((digit(minor)?, status, reason))
+}
+
+/// Reads the fields of a header or trailer. A line that begins with white space goes on with the value before, and the
+/// fold becomes a space (RFC 9112, 5.2); white space before the colon is not part of the name (5.1).
+fn fields<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Result<Vec<(String, Vec<u8>)>, BadAnswer> {
+    let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
+    for line in lines {
+        let more = if line.starts_with(b" ") || line.starts_with(b"\t") {
+            line
+        } else {
+            let colon = line.iter().position(|&byte| byte == b':');
+            let (name, more) = line.split_at(colon.unwrap_or(line.len()));
+            let name = trimmed(name);
+            if more.is_empty() || !is_token(name) {
+                return Err(BadAnswer::Header("a field's name"));
+            }
+            if fields.len() == MAX_FIELDS {
+                return Err(BadAnswer::TooManyFields);
+            }
+            fields.push((String::from_utf8_lossy(name).into_owned(), Vec::new()));
+            &more[1..]
+        };
+        // What is indented behind the status line could be anything, so it is nothing (RFC 9112, 2.2).
+        let Some((_, value)) = fields.last_mut() else {
+            return Err(BadAnswer::Header("it begins with white space"));
+        };
+        let more = trimmed(more);
+        if !is_text(more) {
+            return Err(BadAnswer::Header("a field's value"));
+        }
+        if !value.is_empty() && !more.is_empty() {
+            value.push(b' ');
+        }
+        value.extend_from_slice(more);
+    }
+    Ok(fields)
+}
+
+/// Without the blanks of HTTP around it, which are two.
+fn trimmed(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+fn is_token(name: &[u8]) -> bool {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !name.is_empty() && name.iter().all(fits)
+}
+
+/// Whether there is no control character in it, and so no CR by itself.
+fn is_text(text: &[u8]) -> bool {
+    !text
+        .iter()
+        .any(|&byte| byte != b'\t' && byte.is_ascii_control())
 }
 
 /// The size a chunk begins with; extensions behind a semicolon are ignored.
@@ -215,32 +286,106 @@ mod tests {
     #[test]
     fn malformed_headers_are_told_apart() {
         let many = format!("HTTP/1.1 200 OK{}", "\r\na: b".repeat(MAX_FIELDS + 1));
+        let [status_line, name, value] =
+            ["the status line", "a field's name", "a field's value"].map(BadAnswer::Header);
         for (bytes, error) in [
-            (&b""[..], BadAnswer::Header("it ends too early")),
+            (&b""[..], BadAnswer::NotHttp),
             (b"SSH-2.0-OpenSSH", BadAnswer::NotHttp),
             (b"HTTP/2 200", BadAnswer::NotHttp),
-            (b"HTTP/1.7 200 OK", BadAnswer::NotHttp),
-            (b"HTTP/1.1 abc", BadAnswer::Header("the status line")),
-            (b"HTTP/1.1 999 X", BadAnswer::Header("no such status")),
+            (b"HTTP/1.x 200 OK", status_line.clone()),
+            (b"HTTP/1.10 200 OK", status_line.clone()),
+            (b"HTTP/1.1 abc", status_line.clone()),
+            (b"HTTP/1.1  200 OK", status_line.clone()),
+            (b"HTTP/1.1 20", status_line.clone()),
+            (b"HTTP/1.1 1000 X", status_line.clone()),
+            (b"HTTP/1.1 200 O\rK", status_line),
+            (b"HTTP/1.1 099 X", BadAnswer::Header("no such status")),
+            (b"HTTP/1.1 200 OK\r\nno colon", name.clone()),
+            (b"HTTP/1.1 200 OK\r\na b: c", name.clone()),
+            (b"HTTP/1.1 200 OK\r\n: c", name.clone()),
+            (b"HTTP/1.1 200 OK\r\na: b\r\n\r\nc: d", name),
+            (b"HTTP/1.1 200 OK\r\na: \x01", value.clone()),
+            (b"HTTP/1.1 200 OK\r\na: b\rc", value.clone()),
+            (b"HTTP/1.1 200 OK\r\na: b\r\n c\0", value),
             (
-                b"HTTP/1.1 200 OK\r\nno colon",
-                BadAnswer::Header("a field's name"),
-            ),
-            (
-                b"HTTP/1.1 200 OK\r\na b: c",
-                BadAnswer::Header("a field's name"),
-            ),
-            (
-                b"HTTP/1.1 200 OK\r\na: \x01",
-                BadAnswer::Header("a field's value"),
-            ),
-            (
-                b"HTTP/1.1 200 OK\n\nearly",
-                BadAnswer::Header("it ends too early"),
+                b"HTTP/1.1 200 OK\r\n a: b",
+                BadAnswer::Header("it begins with white space"),
             ),
             (many.as_bytes(), BadAnswer::TooManyFields),
         ] {
             assert_eq!(Head::parse(bytes), Err(error), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_folded_value_is_one_with_spaces() {
+        for (text, value) in [
+            ("A: one\n two\n\t three", "one two three"),
+            ("A:\n one", "one"),
+            ("A: one \t\n \t\n two\t", "one two"),
+            ("A: one\n ", "one"),
+        ] {
+            let answer = head(&format!("HTTP/1.1 200 OK\n{text}\nB: c"));
+            assert_eq!(answer.get("a"), Some(value.as_bytes()), "{text:?}");
+            assert_eq!(answer.get("b"), Some(&b"c"[..]), "{text:?}");
+        }
+        assert_eq!(body("\nContent-Length:\n 12"), Ok(Body::Length(12)));
+        assert_eq!(body("\nTransfer-Encoding:\n\tchunked"), Ok(Body::Chunked));
+        let error = body("\nContent-Length: 1\n 2");
+        assert_eq!(error, Err(BadAnswer::ContentLength("1 2".into())));
+    }
+
+    #[test]
+    fn white_space_before_the_colon_is_not_part_of_the_name() {
+        let answer = head("HTTP/1.1 200 OK\nA : b\nContent-Length\t : 12");
+        assert_eq!(answer.get("a"), Some(&b"b"[..]));
+        assert_eq!(answer.body(false), Ok(Body::Length(12)));
+    }
+
+    #[test]
+    fn a_line_may_end_in_lf_alone() {
+        let answer = Head::parse(b"HTTP/1.1 200 OK\nA: b\r\n c\nD: e\n").expect("a header");
+        assert_eq!(answer.reason, "OK");
+        assert_eq!(answer.get("a"), Some(&b"b c"[..]));
+        assert_eq!(answer.get("d"), Some(&b"e"[..]));
+    }
+
+    #[test]
+    fn every_minor_version_is_http_1() {
+        for version in 0..10 {
+            let answer = head(&format!("HTTP/1.{version} 200 OK\nContent-Length: 12"));
+            assert_eq!(answer.version, version);
+            assert_eq!(answer.body(false), Ok(Body::Length(12)));
+        }
+    }
+
+    #[test]
+    fn a_status_past_599_is_an_error_of_the_servers() {
+        for (status, error) in [(200, false), (399, false), (400, true), (599, true)] {
+            let answer = head(&format!("HTTP/1.1 {status} X"));
+            assert_eq!(answer.is_error(), error, "{status}");
+        }
+        for status in [600, 999] {
+            let answer = head(&format!("HTTP/1.1 {status} X\nContent-Length: 12"));
+            assert!(answer.is_error() && !answer.is_interim(), "{status}");
+            assert_eq!(answer.body(false), Ok(Body::Length(12)), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_trailer_has_the_syntax_of_a_header() {
+        for good in ["", "A: b", "A: b\r\nC:\r\n", "A : b\n c\n"] {
+            assert_eq!(check_trailer(good.as_bytes()), Ok(()), "{good:?}");
+        }
+        for (bad, what) in [
+            ("A", "a field's name"),
+            ("HTTP/1.1 200 OK", "a field's name"),
+            ("A: b\r\n: c", "a field's name"),
+            ("A: \u{1}", "a field's value"),
+            (" A: b", "it begins with white space"),
+        ] {
+            let error = check_trailer(bad.as_bytes());
+            assert_eq!(error, Err(BadAnswer::Trailer(what)), "{bad:?}");
         }
     }
 
