@@ -23,6 +23,10 @@ fn without_a_local_port_a_connection_fails_and_later_ones_work() {
         held.pop().into_iter().for_each(peers::reset);
         site.whole(server.address, SMALL, 2);
         held.drain(..).for_each(peers::reset);
+        // Until the port of that download, too, is free again: it rests where the client closed first.
+        let connected = || TcpStream::connect(server.address).ok();
+        held.extend((0..4).map(|_| eventually(connected)));
+        held.drain(..).for_each(peers::reset);
         server.is_idle();
         let urls: Vec<_> = (0..5)
             .map(|n| format!("http://{}/part{n}", server.address))
