@@ -2,7 +2,7 @@
 
 use std::{
     env::consts::EXE_SUFFIX,
-    io::{BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -55,13 +55,22 @@ impl Ended {
 
 impl Program {
     pub fn start(command: &mut Command) -> Self {
+        Self::start_into(command, Stdio::piped())
+    }
+
+    /// With another standard output: there are no lines of it, and what is left behind is empty.
+    pub fn start_into(command: &mut Command, stdout: impl Into<Stdio>) -> Self {
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let stdout: Box<dyn Read + Send> = match child.stdout.take() {
+            Some(stdout) => Box::new(stdout),
+            None => Box::new(io::empty()),
+        };
+        let stderr = child.stderr.take().unwrap();
         let (line, lines) = channel();
         let (out, output) = channel();
         let (err, errors) = channel();

@@ -1,36 +1,14 @@
 //! What a line may show and a name may be, so that nobody writes on the others' terminals or passes for somebody else.
 
+use shared::text::is_unprintable;
+
 /// The longest name, in characters.
 pub(crate) const MAX_NAME: usize = 20;
 
 /// What a line says, without what could rewrite the others' terminals or pass for somebody else's line.
 pub(crate) fn printable(line: &[u8]) -> String {
-    let unwanted = |c: char| c.is_control() || is_invisible(c);
-    let text = String::from_utf8_lossy(line).replace(unwanted, "");
+    let text = String::from_utf8_lossy(line).replace(is_unprintable, "");
     text.trim().to_owned()
-}
-
-/// Characters that show nothing themselves: zero-width ones, those that change the direction or the line, tags, and
-/// letters without a shape, which `char::is_alphanumeric` would let into a name.
-fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{115f}'..='\u{1160}'
-            | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
 }
 
 /// No space and no punctuation of the room's own lines, so that a name cannot read like one of them; and no other

@@ -6,6 +6,7 @@ use asynchat::{
     AsyncChat, BoxError, Channel, ChannelId, ChatChannel, FrameTooLong, Handle, OutgoingFull,
     Registry, Result,
 };
+use shared::text::is_unprintable;
 
 use crate::{
     commands,
@@ -189,12 +190,6 @@ impl Drop for User {
 
 /// What a line says, without what could rewrite the others' terminals.
 fn printable(line: &[u8]) -> String {
-    let unwanted = |c: char| c.is_control() || turns_text_around(c);
-    let text = String::from_utf8_lossy(line).replace(unwanted, "");
+    let text = String::from_utf8_lossy(line).replace(is_unprintable, "");
     text.trim().to_owned()
-}
-
-/// Characters that show nothing themselves and change the direction, or the line, of what follows.
-fn turns_text_around(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

@@ -12,6 +12,7 @@ use std::{
 use asynchat::{Reactor, Result};
 use clap::Parser;
 
+use failing::Failing;
 use output::Output;
 use progress::Progress;
 use redirecting::RedirectingConsumer;
@@ -21,12 +22,13 @@ use shared::{
     cli,
     http::{
         async_http::AsyncHttp,
-        consumer::{Consumer, Order},
-        url::Url,
+        consumer::{Consumer, Deadline, Order},
+        url::{Url, without_user},
     },
     signals,
 };
 
+mod failing;
 mod output;
 mod progress;
 mod redirecting;
@@ -37,8 +39,8 @@ mod saving;
 #[derive(Debug, Parser)]
 #[command(
     name = "http_client",
-    after_help = "Exit code 0: every URL was answered in full, whatever the status; 1: some were not; 2: called the \
-                  wrong way."
+    after_help = "Exit code 0: every URL was answered in full, with --fail without an error status; 1: some were \
+                  not; 2: called the wrong way."
 )]
 struct Args {
     /// Address to fetch, as http://example.com/
@@ -47,15 +49,25 @@ struct Args {
     /// Ask for the header only (HEAD)
     #[arg(short = 'I', conflicts_with = "target")]
     head_only: bool,
-    /// Save the body of the one URL; - is standard output, where the rest goes to standard error
+    /// Save the body of the one URL, under that name once it is complete; - is standard output, and the rest goes to
+    /// standard error
     #[arg(short = 'o', value_name = "FILE")]
     target: Option<Target>,
+    /// Treat a status of 400 and more as an error, and do not save its body
+    #[arg(short = 'f', long)]
+    fail: bool,
     /// How many redirects to follow
     #[arg(long, value_name = "NUM", default_value_t = 10)]
     max_redirects: usize,
     /// Give up when connecting takes longer, or nothing comes for so long
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = cli::seconds)]
     timeout: Duration,
+    /// Give up when a URL takes longer altogether, redirects included
+    #[arg(long, value_name = "SECS", value_parser = cli::seconds)]
+    max_time: Option<Duration>,
+    /// Give up a body that is larger
+    #[arg(long, value_name = "BYTES")]
+    max_size: Option<u64>,
 }
 
 fn check(args: &Args) -> Result<(), String> {
@@ -65,15 +77,21 @@ fn check(args: &Args) -> Result<(), String> {
     }
 }
 
-/// The consumers for one answer, from the one that follows redirects down to the one that reports.
+/// The consumers for one answer, from the one that follows redirects down to the one that reports. `url` is as it may be
+/// shown.
 fn stack(url: &str, args: &Args, failures: &Failures) -> impl Consumer + 'static {
     let output = Output {
         label: (args.urls.len() > 1).then(|| output::printable(url)),
         to_stderr: matches!(args.target, Some(Target::Stdout)),
     };
     let report = Report::new(url, output.clone(), failures.clone());
+    let report: Box<dyn Consumer> = if args.fail {
+        Box::new(Failing(report))
+    } else {
+        Box::new(report)
+    };
     let consumer: Box<dyn Consumer> = match &args.target {
-        None => Box::new(report),
+        None => report,
         Some(target) => {
             let saving = Saving::new(target.clone(), report);
             if io::stderr().is_terminal() {
@@ -91,18 +109,22 @@ fn run(args: Args) -> Result {
     let mut reactor = Reactor::new()?;
     signals::shut_down_on_signal(reactor.handle(), Duration::ZERO)?;
     let failures = Failures::default();
+    let now = reactor.now();
     for text in &args.urls {
-        let mut consumer = stack(text, &args, &failures);
         match Url::parse(text.as_bytes()) {
             Ok(url) => {
                 let order = Order {
                     url,
                     head_only: args.head_only,
                     timeout: args.timeout,
+                    deadline: args.max_time.and_then(|limit| Deadline::after(now, limit)),
+                    max_size: args.max_size,
                 };
-                AsyncHttp::start(&mut reactor, order, consumer);
+                AsyncHttp::start(&mut reactor, order, stack(text, &args, &failures));
             }
-            Err(error) => consumer.close(Err(error.into())),
+            Err(error) => {
+                stack(&without_user(text), &args, &failures).close(Err(error.into()));
+            }
         }
     }
     reactor.run()?;

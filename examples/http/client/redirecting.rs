@@ -4,10 +4,10 @@ use asynchat::{BoxError, Result};
 use shared::http::{
     async_http::AsyncHttp,
     consumer::{Consumer, Order, Request},
-    url::Url,
+    url::{Url, without_user},
 };
 
-use crate::output::{Output, printable};
+use crate::output::Output;
 
 pub(crate) struct RedirectingConsumer<C> {
     /// `None` once it has moved on to the next request.
@@ -31,10 +31,10 @@ impl<C: Consumer + 'static> RedirectingConsumer<C> {
 
     /// Where to go on instead.
     fn next_url(&self, here: &Url, location: &[u8]) -> Result<Url> {
-        let shown = || printable(&String::from_utf8_lossy(location));
-        let next = here
-            .join(location)
-            .map_err(|error| format!("redirected to {}: {error}", shown()))?;
+        let next = here.join(location).map_err(|error| {
+            let location = String::from_utf8_lossy(location);
+            format!("redirected to {}: {error}", without_user(&location))
+        })?;
         if self.visited.len() == self.max {
             return Err(format!("redirected to {next}: more than {} redirects", self.max).into());
         }

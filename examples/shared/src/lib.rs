@@ -12,3 +12,4 @@ pub mod gettime;
 pub mod http;
 pub mod rfc868;
 pub mod signals;
+pub mod text;

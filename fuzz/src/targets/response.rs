@@ -112,6 +112,8 @@ fn ask(place: &mut Place, head_only: bool, pieces: &[&[u8]]) -> Seen {
         url: url.clone(),
         head_only,
         timeout: Duration::from_secs(60),
+        deadline: None,
+        max_size: None,
     };
     AsyncHttp::start(reactor, order, watcher);
     let (mut server, _) = listener.accept().expect("a connection");

@@ -66,6 +66,8 @@ fn order(url: &str) -> Order {
         url: Url::parse(url.as_bytes()).unwrap(),
         head_only: false,
         timeout: Duration::from_secs(30),
+        deadline: None,
+        max_size: None,
     }
 }
 

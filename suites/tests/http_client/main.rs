@@ -17,9 +17,11 @@ use scripted::{Answer, End, serve};
 use suites::program::{self, Ended, Program, run};
 
 mod answers;
+mod bounds;
 mod consumers;
 mod peers;
 mod redirects;
+mod saving;
 mod scripted;
 
 /// A port that nobody serves.
@@ -140,11 +142,49 @@ fn only_http_urls_are_supported() {
         ("https://127.0.0.1/", "only supports http, not https"),
         ("127.0.0.1/", "only supports http"),
         ("localhost:8000", "no scheme: only supports http"),
-        ("http://me:secret@127.0.0.1/", "not supported"),
         ("http://127.0.0.1:99999/", "invalid port number"),
     ] {
         assert_fails(&fetch(&[url]), url, why);
     }
+}
+
+#[test]
+fn a_password_is_not_shown() {
+    for (url, shown, why) in [
+        (
+            "http://me:secret@127.0.0.1/",
+            "http://…@127.0.0.1/",
+            "not supported",
+        ),
+        (
+            "https://me:secret@127.0.0.1/",
+            "https://…@127.0.0.1/",
+            "not https",
+        ),
+        (
+            "http://me:secret@127.0.0.1:99999/",
+            "http://…@127.0.0.1:99999/",
+            "invalid port",
+        ),
+        (
+            "http://me:se/cret@127.0.0.1/",
+            "http://…@127.0.0.1/",
+            "invalid port",
+        ),
+    ] {
+        assert_fails(&fetch(&[url]), shown, why);
+        let ended = fetch(&[url, CLOSED]);
+        assert!(!ended.err.contains("cret"), "{}", ended.err);
+    }
+    let server = serve(|_| Answer::new("HTTP/1.1 302 X\nLocation: http://me:secret@a/\n\n"));
+    let url = server.url("/");
+    let ended = fetch(&[&url]);
+    assert_fails(
+        &ended,
+        &url,
+        "redirected to http://…@a/: user names and passwords",
+    );
+    assert_eq!(ended.out(), "");
 }
 
 #[test]
@@ -184,36 +224,6 @@ fn several_urls_are_fetched_at_once_and_labelled() {
 }
 
 #[test]
-fn a_body_is_saved_to_a_file_once_there_is_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("body");
-    let path = path.to_str().unwrap();
-    std::fs::write(path, "older and longer").unwrap();
-    assert_eq!(fetch(&["-o", path, CLOSED]).code, Some(1));
-    assert_eq!(std::fs::read_to_string(path).unwrap(), "older and longer");
-
-    let server = serve(|target| match target {
-        "/" => Answer::new("HTTP/1.1 301 Moved\nLocation: /end\n\nnot this"),
-        _ => Answer::new("HTTP/1.1 200 OK\nContent-Length: 4\n\nthis"),
-    });
-    let ended = fetch(&["-o", path, &server.url("/")]);
-    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
-    assert!(ended.out().ends_with("4 bytes in body\n"));
-    assert_eq!(std::fs::read_to_string(path).unwrap(), "this");
-
-    let url = server.url("/");
-    let nowhere = folder.path().join("missing/body");
-    let nowhere = nowhere.to_str().unwrap();
-    assert_fails(
-        &fetch(&["-o", nowhere, &url]),
-        &url,
-        &format!("{nowhere}: No such file"),
-    );
-    let ended = fetch(&["-o", "/dev/full", &url]);
-    assert_fails(&ended, &url, "/dev/full: No space left");
-}
-
-#[test]
 fn a_reader_that_goes_away_is_not_taken_for_the_server() {
     let server = serve(|_| Answer::new(&format!("HTTP/1.1 200 OK\n\n{}", "x".repeat(1_000_000))));
     let url = server.url("/");
@@ -247,15 +257,67 @@ fn a_body_that_does_not_fit_is_an_error_even_if_it_was_only_buffered() {
 }
 
 #[test]
-fn a_header_cannot_write_control_sequences_to_the_terminal() {
-    let server = serve(|_| Answer::new("HTTP/1.1 200 \u{9b}31m\nX: a\u{9b}2Jb\n\n"));
+fn a_header_cannot_write_control_sequences_to_the_terminal_nor_turn_it_round() {
+    let server =
+        serve(|_| Answer::new("HTTP/1.1 200 \u{9b}31m\u{202e}\nX: a\u{9b}2Jb\u{2066}\u{200f}\n\n"));
     let ended = fetch(&[&server.url("/")]);
-    assert!(
-        ended.out().contains("\nX = a\u{fffd}2Jb\n"),
-        "{}",
-        ended.out()
+    let expected = "status => HTTP/1.1 200 \u{fffd}31m\u{fffd}\nX = a\u{fffd}2Jb\u{fffd}\u{fffd}\n";
+    assert_eq!(ended.out(), format!("{expected}0 bytes in body\n"));
+    // In a redirect and in an error too.
+    let server = serve(|_| Answer::new("HTTP/1.1 302 X\nLocation: tel:\u{202e}1\u{9b}\n\n"));
+    let url = server.url("/");
+    assert_fails(
+        &fetch(&[&url]),
+        &url,
+        "redirected to tel:\u{fffd}1\u{fffd}: only",
     );
-    assert!(!ended.out().contains('\u{9b}'));
+}
+
+#[test]
+fn a_body_on_a_terminal_is_text_and_in_a_pipe_as_it_came() {
+    const BODY: &str = "a\u{1b}[2J\u{9b}1m\u{202e}b\tc\nä\n";
+    let server = serve(|_| Answer::raw(&format!("HTTP/1.1 200 OK\r\n\r\n{BODY}")).slice(1));
+    let url = server.url("/");
+    assert_eq!(body_of(&url), BODY);
+    let Some(shown) = on_a_terminal(&["-o", "-", &url]) else {
+        return;
+    };
+    let text = "a\u{fffd}[2J\u{fffd}1m\u{fffd}b\tc\r\nä\r\n";
+    assert!(shown.contains(text), "{shown:?}");
+}
+
+#[test]
+fn with_fail_an_error_status_is_an_error_and_the_old_file_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("body");
+    let path = path.to_str().unwrap();
+    let server = serve(|target| {
+        let status = &target[1..];
+        Answer::new(&format!("HTTP/1.1 {status} X\nContent-Length: 4\n\nthis"))
+    });
+    for status in [400, 404, 500, 599, 600, 999] {
+        let url = server.url(&format!("/{status}"));
+        std::fs::write(path, "old").unwrap();
+        let ended = fetch(&["--fail", "-o", path, &url]);
+        assert_fails(
+            &ended,
+            &url,
+            &format!("the server answered with status {status}"),
+        );
+        let line = format!("status => HTTP/1.1 {status} X\n");
+        assert!(ended.out().starts_with(&line), "{}", ended.out());
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "old");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        assert_eq!(fetch(&["-f", "-I", &url]).code, Some(1));
+        assert_eq!(fetch(&["-f", "-o", "-", &url]).out(), "");
+        // Otherwise an answer is an answer.
+        assert_eq!(fetch(&["-o", path, &url]).code, Some(0));
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "this");
+    }
+    for status in [200, 204, 304, 399] {
+        let url = server.url(&format!("/{status}"));
+        assert_eq!(fetch(&["--fail", &url]).code, Some(0), "{status}");
+    }
 }
 
 #[test]
@@ -269,24 +331,31 @@ fn an_interrupted_download_is_not_a_success() {
     assert_fails(&client.ended(), &url, "interrupted");
 }
 
+/// What the client shows on a terminal, if there is a Python to open one with.
+fn on_a_terminal(args: &[&str]) -> Option<String> {
+    let script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+    let Ok(output) = Command::new("python3")
+        .args(["-c", script])
+        .arg(program::path("http_client"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+    else {
+        suites::skip(format_args!("no python3 to open a terminal with"));
+        return None;
+    };
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 #[test]
 fn a_terminal_gets_a_progress_bar_and_a_file_does_not() {
     let body = "x".repeat(3_000_000);
     let head = format!("HTTP/1.1 200 OK\nContent-Length: {}\n\n", body.len());
     let server = serve(move |_| Answer::new(&format!("{head}{body}")));
-    let script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
     let url = server.url("/");
-    let Ok(output) = Command::new("python3")
-        .args(["-c", script])
-        .arg(program::path("http_client"))
-        .args(["-o", "/dev/null", &url])
-        .stdin(Stdio::null())
-        .output()
-    else {
-        suites::skip(format_args!("no python3 to open a terminal with"));
+    let Some(shown) = on_a_terminal(&["-o", "/dev/null", &url]) else {
         return;
     };
-    let shown = String::from_utf8_lossy(&output.stdout);
     let bar = format!("[{}] 100 %    2.86 MiB ", "#".repeat(40));
     let (_, behind) = shown
         .split_once(&bar)

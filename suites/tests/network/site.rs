@@ -180,11 +180,13 @@ impl Download {
         let folder = TempDir::new().unwrap();
         let url = format!("http://{address}/{name}");
         let mut client = client(std::slice::from_ref(&url), timeout);
-        client.arg("-o").arg(folder.path().join("saved"));
+        // Not by name: the file would be gone if the download fails.
+        client.args(["-o", "-"]);
+        let saved = fs::File::create(folder.path().join("saved")).unwrap();
         Self {
             begin: Instant::now(),
             cpu: children_cpu(),
-            program: Program::start(&mut client),
+            program: Program::start_into(&mut client, saved),
             url,
             folder,
         }
@@ -225,12 +227,17 @@ impl Download {
             used < Duration::from_secs(1),
             "the client used {used:?} of processor time"
         );
-        let error = ended
-            .err
-            .strip_prefix(&format!("http_client: {}: ", self.url));
+        // Behind what it says of the answer.
+        let last = ended.err.lines().last().unwrap_or_default();
+        let error = match ended.code {
+            Some(0) => "",
+            _ => last
+                .strip_prefix(&format!("http_client: {}: ", self.url))
+                .unwrap_or(&ended.err),
+        };
         Fetched {
             code: ended.code,
-            error: error.unwrap_or(&ended.err).trim_end().to_owned(),
+            error: error.trim_end().to_owned(),
             saved: fs::read(self.folder.path().join("saved")).unwrap_or_default(),
             took: self.begin.elapsed(),
         }

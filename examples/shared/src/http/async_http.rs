@@ -7,11 +7,11 @@ use std::io::Write;
 
 use asynchat::{
     AsyncChat, BoxError, ChatChannel, ChatDispatcher, ConnectOptions, Exceptional, Registry,
-    Result, State, Terminator,
+    Result, State, Terminator, TimerId,
 };
 
 use super::{
-    consumer::{Consumer, Order, Request},
+    consumer::{Consumer, Deadline, Order, Request},
     response::{BadAnswer, Body, Head, check_trailer, chunk_size, may_be_http},
 };
 
@@ -46,6 +46,8 @@ pub struct AsyncHttp {
     collected: Vec<u8>,
     received: u64,
     interim: usize,
+    /// Runs out with the time for the whole transfer.
+    timer: Option<TimerId>,
 }
 
 impl AsyncHttp {
@@ -67,6 +69,7 @@ impl AsyncHttp {
             collected: Vec::new(),
             received: 0,
             interim: 0,
+            timer: None,
         };
         let chat = ChatDispatcher::new(request, LINE_END);
         // A chat that finds no descriptor is dropped unseen. The consumer stays here until that is past, to be told
@@ -74,9 +77,10 @@ impl AsyncHttp {
         let mut consumer = Some(consumer);
         let started = match registry.connect_with(&addresses, &options, chat) {
             Ok(id) => registry
-                .with_chat(id, |request: &mut Self, _| {
+                .with_chat(id, |request: &mut Self, chat| {
                     if let Some(consumer) = consumer.take() {
                         request.consumer = Some(Box::new(consumer));
+                        request.start_timer(chat);
                     }
                 })
                 .map_err(|error| error.to_string()),
@@ -84,6 +88,31 @@ impl AsyncHttp {
         };
         if let (Err(error), Some(mut consumer)) = (started, consumer) {
             consumer.close(Err(format!("connection failed: {error}").into()));
+        }
+    }
+
+    fn start_timer(&mut self, chat: &mut ChatChannel<'_>) {
+        let Some(Deadline { at, limit }) = self.order.deadline else {
+            return;
+        };
+        let id = chat.id();
+        let registry = chat.registry();
+        let left = at.saturating_duration_since(registry.now());
+        self.timer = Some(registry.call_later(left, move |registry| {
+            // A request that somebody else has closed is over.
+            let _ = registry.with_chat(id, |request: &mut Self, chat| {
+                let where_it_stood = request.cut_short("timed out");
+                let why = format!("the whole transfer took longer than {limit:?}");
+                request.end(chat, Err(format!("{where_it_stood}: {why}").into()));
+            });
+            Ok(())
+        }));
+    }
+
+    /// A timer that is left over would keep the reactor running.
+    fn stop_timer(&mut self, chat: &mut ChatChannel<'_>) {
+        if let Some(timer) = self.timer.take() {
+            chat.registry().cancel(timer);
         }
     }
 
@@ -114,7 +143,11 @@ impl AsyncHttp {
         }
         if chat.state() == State::Closed {
             self.consumer = None;
+            self.stop_timer(chat);
             return Ok(());
+        }
+        if let Body::Length(length) = body {
+            self.check_size(length)?;
         }
         self.expecting = Expecting::Body(body);
         match body {
@@ -130,11 +163,22 @@ impl AsyncHttp {
         match chunk_size(without_cr(line)?)? {
             0 => self.expecting = Expecting::Trailer,
             size => {
+                self.check_size(size)?;
                 self.expecting = Expecting::Chunk;
                 chat.set_terminator(size);
             }
         }
         Ok(())
+    }
+
+    /// Whether so many more bytes of the body are within the bound.
+    fn check_size(&self, more: u64) -> Result {
+        match self.order.max_size {
+            Some(max) if more > max.saturating_sub(self.received) => {
+                Err(format!("the body is larger than {max} bytes").into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keeps part of a line. What is said of it early depends on the bytes alone, not on where they were cut: another
@@ -183,6 +227,7 @@ impl AsyncHttp {
         if let Some(mut consumer) = self.consumer.take() {
             consumer.close(outcome);
         }
+        self.stop_timer(chat);
         chat.close();
     }
 }
@@ -231,6 +276,7 @@ impl AsyncChat for AsyncHttp {
             return self.take_part_of_line(data);
         }
         let more = data.len() as u64;
+        self.check_size(more)?;
         self.received += more;
         match &mut self.consumer {
             Some(consumer) => consumer.feed(data).map_err(of_consumer),

@@ -1,6 +1,6 @@
 //! What takes the answer to a request. Consumers wrap consumers: one prints, one saves, one follows redirects.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use asynchat::{BoxError, Channel, Registry, Result};
 
@@ -48,6 +48,25 @@ pub struct Order {
     pub head_only: bool,
     /// How long connecting may take, and how long the server may be silent.
     pub timeout: Duration,
+    /// When everything has to be over, further requests that redirects lead to included.
+    pub deadline: Option<Deadline>,
+    /// A larger body is an error.
+    pub max_size: Option<u64>,
+}
+
+/// A moment, and how far away it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    pub at: Instant,
+    pub limit: Duration,
+}
+
+impl Deadline {
+    /// `None` past the end of time.
+    pub fn after(now: Instant, limit: Duration) -> Option<Self> {
+        let at = now.checked_add(limit)?;
+        Some(Self { at, limit })
+    }
 }
 
 /// A request whose header has come, as `http_header` sees it.

@@ -96,6 +96,15 @@ impl fmt::Display for Url {
     }
 }
 
+/// A text that is no URL this client can use, as it may be shown: without all that could be user name and password.
+pub fn without_user(text: &str) -> Cow<'_, str> {
+    let Some(end) = text.rfind('@') else {
+        return text.into();
+    };
+    let scheme = text[..end].find("://").map_or(0, |at| at + 3);
+    format!("{}\u{2026}{}", &text[..scheme], &text[end..]).into()
+}
+
 /// Bytes may come in any encoding, and the crate `url` would overlook line ends in the middle.
 fn ascii(text: &[u8]) -> Cow<'_, str> {
     percent_encode(text.trim_ascii(), CONTROLS).into()
@@ -164,6 +173,22 @@ mod tests {
         }
         let https = Scheme("https".into()).to_string();
         assert!(https.contains("only supports http"), "{https}");
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        for (text, shown) in [
+            ("http://me:secret@a/b", "http://\u{2026}@a/b"),
+            ("http://me:sec/ret@a:99999/", "http://\u{2026}@a:99999/"),
+            ("http://me:sec@ret@a:99999/", "http://\u{2026}@a:99999/"),
+            ("https://me@a/", "https://\u{2026}@a/"),
+            ("http:\\\\me:secret@a/", "\u{2026}@a/"),
+            ("me:secret@a", "\u{2026}@a"),
+            ("https://a/", "https://a/"),
+        ] {
+            assert!(Url::parse(text.as_bytes()).is_err(), "{text}");
+            assert_eq!(without_user(text), shown);
+        }
     }
 
     #[test]
