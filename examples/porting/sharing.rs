@@ -26,13 +26,14 @@ impl Room {
 
 struct Half {
     partner: Option<ChannelId>,
+    handle: Handle,
 }
 
 fn couple(registry: &mut Registry, stream: Stream, server: SocketAddr) -> Result {
     // region 29
-    let up = registry.connect(server, Half { partner: None })?;
-    let partner = Some(up);
-    let down = registry.register(stream, Half { partner })?;
+    let half = |partner, handle| Half { partner, handle };
+    let up = registry.connect(server, half(None, registry.handle()))?;
+    let down = registry.register(stream, half(Some(up), registry.handle()))?;
     registry.with(up, |half: &mut Half, _| half.partner = Some(down))?;
     // end
     Ok(())
@@ -47,16 +48,23 @@ impl Dispatcher for Half {
         }
         Ok(())
     }
-
-    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
-        if let Some(mut partner) = self.partner.and_then(|id| channel.registry().channel(id)) {
-            partner.close_when_done();
-        }
-        channel.close_when_done();
-        Ok(())
-    }
     // end
 }
+
+// region 29
+// Whatever ended it: the peer, a failed connect, an error, a timeout.
+impl Drop for Half {
+    fn drop(&mut self) {
+        let Some(partner) = self.partner else { return };
+        let _ = self.handle.call_soon(move |registry| {
+            if let Some(mut partner) = registry.channel(partner) {
+                partner.close_when_done();
+            }
+            Ok(())
+        });
+    }
+}
+// end
 
 const PER_SECOND: usize = 10_000;
 
@@ -95,8 +103,13 @@ struct Transfer {
 impl Dispatcher for Transfer {
     fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
         // region 32
+        let reply = if channel.is_reset() {
+            "426 Transfer aborted\r\n"
+        } else {
+            "226 Transfer complete\r\n"
+        };
         if let Some(mut control) = channel.registry().channel(self.control) {
-            control.push("226 Transfer complete\r\n");
+            control.push(reply);
         }
         channel.close();
         // end
@@ -216,3 +229,59 @@ impl Drop for Member {
     }
 }
 // end
+
+/// `cargo test --features testing --example porting`.
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::io::ErrorKind;
+
+    use asynchat::{
+        Address,
+        testing::{Harness, Listener},
+    };
+
+    use super::*;
+
+    struct Proxy;
+
+    impl Dispatcher for Proxy {
+        fn handle_accepted(
+            &mut self,
+            channel: &mut Channel<'_>,
+            stream: Stream,
+            _: Address,
+        ) -> Result {
+            couple(channel.registry(), stream, ([192, 0, 2, 1], 80).into())
+        }
+    }
+
+    fn pair() -> (Listener, Harness, Harness) {
+        let mut proxy = Listener::new(Proxy);
+        let down = proxy.connect();
+        let up = proxy.dialled().expect("the proxy connects");
+        (proxy, down, up)
+    }
+
+    #[test]
+    fn both_halves_pass_on_what_they_read_and_the_end_of_one_is_that_of_the_other() {
+        let (_proxy, mut down, mut up) = pair();
+        down.feed("question");
+        up.connected();
+        assert_eq!(up.output(), b"question");
+        up.feed("answer");
+        up.eof();
+        assert_eq!(down.output(), b"answer");
+        assert!(up.is_closed() && down.has_ended());
+    }
+
+    #[test]
+    fn no_half_stays_behind_a_failed_connect_or_a_reset() {
+        let (_proxy, mut down, mut up) = pair();
+        up.connect_failed(ErrorKind::ConnectionRefused);
+        assert!(down.has_ended());
+        let (_proxy, mut down, mut up) = pair();
+        up.connected();
+        down.reset();
+        assert!(up.has_ended());
+    }
+}
