@@ -379,7 +379,7 @@ mod tests {
     #[test]
     fn a_reactor_dropped_in_a_forked_child_takes_nothing_from_its_parent() {
         use std::{
-            io::{Read, Write},
+            io::Write,
             os::{fd::OwnedFd, unix::net::UnixStream},
         };
 
