@@ -402,7 +402,7 @@ fn a_reset_after_an_end_of_file_is_handle_expt_and_closes() {
         if queued {
             // It finds out by writing.
             reactor.channel(id).unwrap().push(vec![0; 4 << 20]);
-            settle(&mut reactor);
+            turns(&mut reactor, 10);
             assert!(reactor.channel(id).unwrap().outgoing_len() > 0);
         }
         trace.clear();
