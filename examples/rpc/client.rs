@@ -1,8 +1,6 @@
 //! The client: one connection, one request after the other.
 
-use std::{
-    cell::RefCell, collections::VecDeque, io::ErrorKind, path::Path, rc::Rc, time::Duration,
-};
+use std::{cell::RefCell, collections::VecDeque, path::Path, rc::Rc, time::Duration};
 
 use asynchat::{
     Address, AsyncChat, BoxError, ChatChannel, ChatDispatcher, Exceptional, FrameTooLong, Reactor,
@@ -103,12 +101,7 @@ impl AsyncChat for Client {
 
     fn handle_expt(&mut self, _: &mut ChatChannel<'_>, what: Exceptional) -> Result {
         if let Exceptional::ConnectFailed(error) = what {
-            // So Linux says that the backlog is full, in words that name no reason.
-            self.fail(if error.kind() == ErrorKind::WouldBlock {
-                "cannot connect: too many are waiting for the server already; try again".into()
-            } else {
-                format!("cannot connect: {error}")
-            });
+            self.fail(format!("cannot connect: {error}"));
         }
         Ok(())
     }

@@ -284,7 +284,8 @@ impl Channel<'_> {
     ///
     /// A FIFO or terminal may go on after its end of file: another process opens the FIFO, or the user types on after
     /// Ctrl-D. If [`handle_close`](crate::Dispatcher::handle_close) calls `touch` instead of closing, the channel reads
-    /// what comes next, and its next end of file is another `handle_close`. Without `touch` nothing more is read.
+    /// what comes next, and its next end of file is another `handle_close`. Without `touch` nothing more is read. A poller
+    /// that is neither epoll nor kqueue does not report the next writer of a FIFO.
     ///
     /// ```
     /// use asynchat::{Channel, Dispatcher, Result};
