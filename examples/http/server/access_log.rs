@@ -1,8 +1,7 @@
-//! The access log: Common Log Format on standard output, written by a thread, so that a reader who stops reading does
+//! The access log: Common or Combined Log Format on standard output, written by a thread, so that a reader who stops reading does
 //! not stop the server. Lines that find no place in the buffer are dropped and counted. All reactors write to one.
 
 use std::{
-    fmt::Display,
     io::Write,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -12,13 +11,14 @@ use std::{
 use asynchat::Handle;
 use shared::http::date::DateText;
 
-use crate::limits;
+use crate::{limits, options::LogFormat, request::client::Client};
 
 /// The log as one reactor sees it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct AccessLog {
     handle: Handle,
     shared: Arc<Shared>,
+    format: LogFormat,
 }
 
 /// What all reactors and the writer share.
@@ -52,21 +52,27 @@ pub(crate) struct Writer {
 pub(crate) struct OpenLine {
     log: AccessLog,
     start: Vec<u8>,
+    end: Vec<u8>,
 }
 
 impl AccessLog {
-    pub(crate) fn new(handle: Handle, shared: Arc<Shared>) -> Self {
-        Self { handle, shared }
+    pub(crate) fn new(handle: Handle, shared: Arc<Shared>, format: LogFormat) -> Self {
+        Self {
+            handle,
+            shared,
+            format,
+        }
     }
 
     /// Logs a request that is answered.
-    pub(crate) fn line(&self, peer: impl Display, request: &[u8], status: u16, bytes: u64) {
+    pub(crate) fn line(&self, client: &Client<'_>, request: &[u8], status: u16, bytes: u64) {
         let mut buffer = self.shared.lock();
         let first = buffer.lines.is_empty();
         if buffer.has_place() {
             let Buffer { lines, date, .. } = &mut *buffer;
-            start_line(lines, date, peer, request, status);
-            end_line(lines, bytes);
+            start_line(lines, date, client, request, status);
+            write_bytes(lines, bytes);
+            end_line(lines, client, self.format);
         }
         let pressing = buffer.lines.len() > limits::LOG_PRESSING;
         drop(buffer);
@@ -74,14 +80,17 @@ impl AccessLog {
     }
 
     /// Logs a request whose answer is yet to be sent.
-    pub(crate) fn open_line(&self, peer: impl Display, request: &[u8], status: u16) -> OpenLine {
+    pub(crate) fn open_line(&self, client: &Client<'_>, request: &[u8], status: u16) -> OpenLine {
         let mut start = Vec::with_capacity(128);
         let mut buffer = self.shared.lock();
-        start_line(&mut start, &mut buffer.date, peer, request, status);
+        start_line(&mut start, &mut buffer.date, client, request, status);
         drop(buffer);
+        let mut end = Vec::new();
+        end_line(&mut end, client, self.format);
         OpenLine {
             log: self.clone(),
             start,
+            end,
         }
     }
 
@@ -187,7 +196,8 @@ impl Writer {
 
 impl OpenLine {
     pub(crate) fn finish(mut self, bytes: u64) {
-        end_line(&mut self.start, bytes);
+        write_bytes(&mut self.start, bytes);
+        self.start.append(&mut self.end);
         let mut buffer = self.log.shared.lock();
         let first = buffer.lines.is_empty();
         if buffer.has_place() {
@@ -202,72 +212,126 @@ impl OpenLine {
 fn start_line(
     out: &mut Vec<u8>,
     date: &mut DateText,
-    peer: impl Display,
+    client: &Client<'_>,
     request: &[u8],
     status: u16,
 ) {
-    let _ = write!(out, "{peer} - - [");
+    let _ = write!(out, "{} - ", client.host);
+    match client.user {
+        Some(user) => {
+            for byte in user.bytes() {
+                match byte {
+                    b' ' => out.extend_from_slice(b"\\x20"),
+                    _ => escape(out, byte),
+                }
+            }
+        }
+        None => out.push(b'-'),
+    }
+    out.extend_from_slice(b" [");
     for part in date.log(SystemTime::now()) {
         out.extend_from_slice(part.as_bytes());
     }
-    out.extend_from_slice(b" +0000] \"");
-    let (request, is_cut) = match request.get(..limits::LOGGED_LINE) {
-        Some(start) => (start, request.len() > start.len()),
-        None => (request, false),
-    };
-    for &byte in request {
-        // A request must not be able to forge a line, nor to talk to the terminal.
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b' '..=b'~' => out.push(byte),
-            _ => {
-                let _ = write!(out, "\\x{byte:02x}");
-            }
-        }
-    }
-    // No request looks like that: its backslashes are doubled.
-    let mark = if is_cut { "\\..." } else { "" };
-    let _ = write!(out, "{mark}\" {status} ");
+    out.extend_from_slice(b" +0000] ");
+    quote(out, request);
+    let _ = write!(out, " {status} ");
 }
 
-fn end_line(out: &mut Vec<u8>, bytes: u64) {
+fn write_bytes(out: &mut Vec<u8>, bytes: u64) {
     let _ = match bytes {
-        0 => writeln!(out, "-"),
-        _ => writeln!(out, "{bytes}"),
+        0 => write!(out, "-"),
+        _ => write!(out, "{bytes}"),
     };
+}
+
+fn end_line(out: &mut Vec<u8>, client: &Client<'_>, format: LogFormat) {
+    if format == LogFormat::Combined {
+        for value in [client.referer, client.agent] {
+            out.push(b' ');
+            quote(out, value.unwrap_or(b"-"));
+        }
+    }
+    out.push(b'\n');
+}
+
+/// The start of what a client has sent.
+fn quote(out: &mut Vec<u8>, text: &[u8]) {
+    let (text, is_cut) = match text.get(..limits::LOGGED_LINE) {
+        Some(start) => (start, text.len() > start.len()),
+        None => (text, false),
+    };
+    out.push(b'"');
+    for &byte in text {
+        escape(out, byte);
+    }
+    if is_cut {
+        // Nothing else looks like that: backslashes are doubled.
+        out.extend_from_slice(b"\\...");
+    }
+    out.push(b'"');
+}
+
+/// A request must not be able to forge a line, nor to talk to the terminal.
+fn escape(out: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+        b' '..=b'~' => out.push(byte),
+        _ => {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_request_cannot_forge_a_line_of_the_log() {
+    fn start(client: &Client<'_>, request: &[u8], status: u16) -> String {
         let mut out = Vec::new();
-        let request = b"GET /\"\n\x1b[2J\\\xff HTTP/1.1";
-        start_line(&mut out, &mut DateText::default(), "::1", request, 400);
-        end_line(&mut out, 0);
-        let line = String::from_utf8(out).expect("ASCII");
-        assert!(line.starts_with("::1 - - ["), "{line}");
-        assert!(
-            line.ends_with(" +0000] \"GET /\\\"\\x0a\\x1b[2J\\\\\\xff HTTP/1.1\" 400 -\n"),
-            "{line}"
-        );
+        start_line(&mut out, &mut DateText::default(), client, request, status);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    fn end(client: &Client<'_>, format: LogFormat) -> String {
+        let mut out = Vec::new();
+        end_line(&mut out, client, format);
+        String::from_utf8(out).expect("ASCII")
     }
 
     #[test]
-    fn a_long_request_line_is_cut_before_it_is_escaped() {
-        let line = |length| {
-            let mut out = Vec::new();
-            let request = vec![0xff; length];
-            start_line(&mut out, &mut DateText::default(), "::1", &request, 414);
-            String::from_utf8(out).expect("ASCII")
+    fn a_client_cannot_forge_a_line_of_the_log() {
+        let client = Client {
+            user: Some("a b\"\u{e9}"),
+            referer: Some(b"\"\n\x1b"),
+            agent: None,
+            ..Client::of_peer("::1".parse().ok())
         };
+        let line = start(&client, b"GET /\"\n\x1b[2J\\\xff HTTP/1.1", 400);
+        assert!(line.starts_with("::1 - a\\x20b\\\"\\xc3\\xa9 ["), "{line}");
+        assert!(
+            line.ends_with(" +0000] \"GET /\\\"\\x0a\\x1b[2J\\\\\\xff HTTP/1.1\" 400 "),
+            "{line}"
+        );
+        assert_eq!(end(&client, LogFormat::Common), "\n");
+        let line = end(&client, LogFormat::Combined);
+        assert_eq!(line, " \"\\\"\\x0a\\x1b\" \"-\"\n");
+    }
+
+    #[test]
+    fn what_is_long_is_cut_before_it_is_escaped() {
+        let long = vec![0xff; limits::LOGGED_LINE + 1];
         let whole = "\\xff".repeat(limits::LOGGED_LINE);
-        let uncut = line(limits::LOGGED_LINE);
-        assert!(uncut.ends_with(&format!("\"{whole}\" 414 ")), "{uncut}");
-        let cut = line(limits::LOGGED_LINE + 1);
-        assert!(cut.ends_with(&format!("\"{whole}\\...\" 414 ")), "{cut}");
+        let nobody = Client::default();
+        let line = start(&nobody, &long[1..], 414);
+        assert!(line.ends_with(&format!("\"{whole}\" 414 ")), "{line}");
+        let line = start(&nobody, &long, 414);
+        assert!(line.ends_with(&format!("\"{whole}\\...\" 414 ")), "{line}");
+        let client = Client {
+            agent: Some(&long),
+            ..nobody
+        };
+        let line = end(&client, LogFormat::Combined);
+        assert_eq!(line, format!(" \"-\" \"{whole}\\...\"\n"));
     }
 
     #[test]

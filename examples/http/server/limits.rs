@@ -8,6 +8,8 @@ use shared::cli;
 
 /// Up to this size a body is read at once and leaves together with the head; larger ones are queued behind it.
 pub(crate) const INLINE_BODY: usize = 32 * 1024;
+/// Ranges of a file that one request may ask for; with more it gets the whole.
+pub(crate) const RANGES: usize = 16;
 /// Entries of one directory page, of which a directory has as many as it needs.
 pub(crate) const LISTING: usize = 2_000;
 /// So many directory pages are kept, each for so long.

@@ -1,29 +1,26 @@
 //! A web server for files: `cargo run --release --example http_server -- --root .`, then open
 //! <http://127.0.0.1:8000/>.
 //!
-//! HTTP/1.0 and 1.1, GET and HEAD, keep-alive and pipelining, ranges and conditions, directory pages, a status page.
+//! HTTP/1.0 and 1.1, GET and HEAD, keep-alive and pipelining, ranges and conditions, directory pages, compressed files,
+//! names and passwords, a status page.
 //! Reading a file or a directory holds up all connections of a thread for as long as the disk takes; there is one
 //! thread unless `--threads` says more, and then each has a reactor of its own.
 
-use std::{
-    net::SocketAddr,
-    path::{Component, Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use asynchat::Result;
 use clap::Parser;
 
 use shared::{
     cli::{self, Listen},
-    http::paths::Root,
+    http::{auth::Users, paths::Root},
     signals,
 };
 
 use crate::{
     access_log::Writer,
     limits::{Limits, at_least_one},
+    options::Options,
     threads::{Spread, worker::Plan},
 };
 
@@ -31,6 +28,7 @@ mod access_log;
 mod downloads;
 mod ending;
 mod limits;
+mod options;
 mod request;
 mod server;
 mod site;
@@ -68,15 +66,14 @@ struct Args {
         help_heading = "Files"
     )]
     root: Option<PathBuf>,
-    /// File that is served for a directory that has it
-    #[arg(long, value_name = "NAME", default_value = "index.html", value_parser = file_name, help_heading = "Files")]
-    index: String,
     /// List and serve names that begin with a dot; /.well-known/ is served always
     #[arg(long, help_heading = "Files")]
     hidden: bool,
     /// Follow symbolic links that lead out of the root
     #[arg(long, help_heading = "Files")]
     follow_symlinks: bool,
+    #[command(flatten)]
+    options: Options,
     /// Show the live reactors at /-/status
     #[arg(long, help_heading = "Output")]
     status: bool,
@@ -90,7 +87,7 @@ struct Args {
 const NOTES: &str = "\
 Fixed limits: request line 8 KiB (414), headers 16 KiB and 100 lines (431). A directory is listed whole, sorted, in pages \
 of 2000 entries.
-The access log goes to standard output in the Common Log Format, in UTC; RUST_LOG=info shows the server's own doings on \
+The access log goes to standard output, in UTC; RUST_LOG=info shows the server's own doings on \
 standard error. Where nobody reads the log, lines are dropped and counted.
 Ctrl-C or SIGTERM ends the server when the answers under way are sent, a second one without waiting for them, a third one \
 the process at once, whatever it is doing (exit code 130).
@@ -106,26 +103,24 @@ fn check(args: &Args) -> Result<(), String> {
     }
 }
 
-fn file_name(text: &str) -> Result<String, String> {
-    let mut parts = Path::new(text).components();
-    match (parts.next(), parts.next()) {
-        (Some(Component::Normal(_)), None) => Ok(text.into()),
-        _ => Err("not the name of a file, without a directory".into()),
-    }
-}
-
 fn run(args: Args) -> Result {
     let directory = args.directory.or(args.root).unwrap_or(".".into());
     let root = Root::new(&directory, args.hidden)
         .map_err(|error| format!("cannot serve {}: {error}", directory.display()))?
         .follow_symlinks(args.follow_symlinks);
+    let users = args.options.auth.as_deref().map(|file| {
+        let users = Users::read(file);
+        users.map_err(|error| format!("cannot read names from {}: {error}", file.display()))
+    });
+    let users = users.transpose()?.map(Arc::new);
     let writer = match args.quiet {
         true => None,
         false => Some(Writer::start()?),
     };
     let plan = Plan {
         root,
-        index: args.index,
+        options: args.options,
+        users,
         limits: args.limits,
         threads: args.threads,
         listens: args.threads == 1 || args.spread == Spread::Kernel,

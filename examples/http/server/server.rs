@@ -9,12 +9,13 @@ use std::{
 
 use asynchat::{Address, Channel, ChatDispatcher, Dispatcher, Registry, Result, Stream};
 
-use shared::http::{paths::Root, reader::HEAD_END};
+use shared::http::{auth::Users, paths::Root, reader::HEAD_END};
 
 use crate::{
     access_log::AccessLog,
     downloads::Downloads,
     limits::{self, Limits},
+    options::Options,
     request::{
         channel::HttpChannel,
         reply::{Dates, Extra, Reply},
@@ -27,8 +28,9 @@ use crate::{
 /// Files, limits and counters.
 pub(crate) struct Server {
     pub(crate) root: Root,
-    /// The file that is served in place of a directory.
-    pub(crate) index: String,
+    pub(crate) options: Options,
+    /// Who may ask, if not everybody may.
+    pub(crate) users: Option<Arc<Users>>,
     pub(crate) limits: Limits,
     pub(crate) log: Option<AccessLog>,
     /// Where in the board this reactor has its place; present if the status page is.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use suites::web_server::{plain, serve};
+use suites::web_server::{Reply, plain, serve};
 
 #[test]
 fn a_file_comes_with_all_its_headers_and_head_gives_the_same() {
@@ -157,7 +157,7 @@ fn single_ranges_are_served() {
         assert_eq!(reply.header("Content-Range"), Some(part));
         assert_eq!(reply.text(), body);
     }
-    for range in ["bytes=0-1,3-4", "bytes=4-2", "lines=1-2", "bytes=x"] {
+    for range in ["bytes=0-,3-4", "bytes=4-2", "lines=1-2", "bytes=x"] {
         let reply = server
             .get_with("/hello.txt", &format!("Range: {range}\r\n"))
             .expect(200);
@@ -169,6 +169,68 @@ fn single_ranges_are_served() {
             .expect(416);
         assert_eq!(reply.header("Content-Range"), Some("bytes */12"), "{range}");
     }
+}
+
+/// Each part's `Content-Range` and bytes, after the boundary that the head names.
+fn parts(reply: &Reply) -> Vec<(String, Vec<u8>)> {
+    let kind = reply.header("Content-Type").unwrap();
+    let boundary = kind
+        .strip_prefix("multipart/byteranges; boundary=")
+        .unwrap();
+    let body = [b"\r\n", &reply.body[..]].concat();
+    let mark = format!("\r\n--{boundary}");
+    let marks: Vec<_> = memchr::memmem::find_iter(&body, &mark).collect();
+    assert_eq!(marks[0], 0);
+    let last = *marks.last().unwrap();
+    assert_eq!(&body[last + mark.len()..], b"--\r\n");
+    let parts = marks.windows(2).map(|pair| {
+        let part = &body[pair[0] + mark.len()..pair[1]];
+        let end = memchr::memmem::find(part, b"\r\n\r\n").unwrap();
+        let head = std::str::from_utf8(&part[..end]).unwrap();
+        let range = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Range: "));
+        assert!(head.contains("\r\nContent-Type: "), "{head}");
+        (range.unwrap().to_owned(), part[end + 4..].to_vec())
+    });
+    parts.collect()
+}
+
+#[test]
+fn several_ranges_are_served_as_parts() {
+    let bytes: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+    let server = serve(&[], |root| {
+        std::fs::write(root.join("large"), &bytes).unwrap();
+    });
+    let mut client = server.connect();
+    let mut get = |target: &str, range: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nRange: bytes={range}\r\n\r\n");
+        client.ask(&request)
+    };
+    let reply = get("/hello.txt", "7-11, 0-0,-1").expect(206);
+    assert_eq!(reply.header("Content-Range"), None);
+    let expected = [
+        ("bytes 7-11/12", &b"world"[..]),
+        ("bytes 0-0/12", b"h"),
+        ("bytes 11-11/12", b"d"),
+    ];
+    let expected = expected.map(|(range, part)| (range.to_owned(), part.to_vec()));
+    assert_eq!(parts(&reply), expected);
+    // Too large to leave with its head.
+    let reply = get("/large", "1000000-,0-99999").expect(206);
+    let got = parts(&reply);
+    assert_eq!(got[0].0, "bytes 1000000-1199999/1200000");
+    assert!(got[0].1 == bytes[1_000_000..] && got[1].1 == bytes[..100_000]);
+    // One that is left is no list; too many, and those that overlap, are the whole.
+    let reply = get("/hello.txt", "0-4,12-").expect(206);
+    assert_eq!(reply.header("Content-Range"), Some("bytes 0-4/12"));
+    get("/hello.txt", "12-,13-").expect(416);
+    let many: Vec<_> = (0..17).map(|n| format!("{n}-{n}")).collect();
+    assert_eq!(
+        get("/large", &many.join(",")).expect(200).body.len(),
+        bytes.len()
+    );
+    get("/hello.txt", "0-,0-,0-").expect(200);
 }
 
 #[test]

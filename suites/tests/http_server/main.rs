@@ -14,5 +14,6 @@ mod files;
 mod life;
 mod limits;
 mod load;
+mod options;
 mod smuggling;
 mod threads;

@@ -3,19 +3,22 @@
 use std::{
     fs::{File, Metadata},
     io::ErrorKind,
-    path::Path,
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use asynchat::{FilePart, Registry};
 
 use shared::http::{
+    header,
     paths::{Found, Refused, Target, refused},
     request::Request,
 };
 
 use super::{
-    conditional::{Validators, Verdict, judge},
+    coding::accepted,
+    conditional::{Span, Validators, Verdict, judge},
+    multipart::Multipart,
     reply::{Body, Extra, Reply},
 };
 use crate::{server::Server, site::listing::View, status};
@@ -35,8 +38,46 @@ pub(crate) fn refuse_method(method: &str) -> Reply {
     }
 }
 
+/// Lets a request in that gives name and password, if they are asked for; gives the name.
+pub(crate) fn admit<'s>(
+    server: &'s Server,
+    request: &Request<'_>,
+) -> Result<Option<&'s str>, NotAdmitted> {
+    let Some(users) = &server.users else {
+        return Ok(None);
+    };
+    match users.admit(request.headers) {
+        Some(name) => Ok(Some(name)),
+        // A browser asks without them.
+        None if is_preflight(server, request) => Ok(None),
+        None => Err(NotAdmitted),
+    }
+}
+
+/// There is no name with its password in a request.
+pub(crate) struct NotAdmitted;
+
+impl From<NotAdmitted> for Reply {
+    fn from(_: NotAdmitted) -> Self {
+        let detail = "This server asks for a name and a password.";
+        Self::error_with(401, detail, Extra::Challenge)
+    }
+}
+
+/// Whether a browser asks if a page of another origin may send a request.
+fn is_preflight(server: &Server, request: &Request<'_>) -> bool {
+    let has = |name| header(request.headers, name).is_some();
+    server.options.cors
+        && request.method == "OPTIONS"
+        && has("origin")
+        && has("access-control-request-method")
+}
+
 /// Answers a request whose head was found good and whose body has been read.
 pub(crate) fn answer(server: &Server, registry: &Registry, request: &Request<'_>) -> Reply {
+    if is_preflight(server, request) {
+        return Reply::bare(204, Extra::Preflight);
+    }
     if !accepts(request.method) {
         return refuse_method(request.method);
     }
@@ -54,12 +95,13 @@ pub(crate) fn answer(server: &Server, registry: &Registry, request: &Request<'_>
         .and_then(|target| server.root.find(&target).map(|found| (target, found)));
     let (target, found) = match found {
         Ok(found) => found,
+        Err(Refused::NotFound) => return nothing(server, request),
         Err(why) => return refusal(why),
     };
     match found {
         Found::File(place, metadata) => {
             let name = String::from_utf8_lossy(target.name());
-            file(request, &place, &metadata, &name)
+            file(server, request, &place, &metadata, &name)
         }
         Found::Directory(_) if !target.has_slash() => {
             let query = query.map(|query| format!("?{query}")).unwrap_or_default();
@@ -67,11 +109,38 @@ pub(crate) fn answer(server: &Server, registry: &Registry, request: &Request<'_>
             let url = format!("{}{query}", target.url());
             Reply::error_with(301, detail, Extra::Location(url))
         }
-        Found::Directory(place) => match server.root.find_in(&place, &server.index) {
-            Some((index, metadata)) => file(request, &index, &metadata, &server.index),
+        Found::Directory(place) => match server.root.find_in(&place, server.options.index.as_ref())
+        {
+            Some((index, metadata)) => {
+                file(server, request, &index, &metadata, &server.options.index)
+            }
+            None if server.options.no_listing => nothing(server, request),
             None => directory(server, registry, &place, &target, query.unwrap_or("")),
         },
     }
+}
+
+/// The path names nothing.
+fn nothing(server: &Server, request: &Request<'_>) -> Reply {
+    let options = &server.options;
+    let page = |name: &Option<PathBuf>| {
+        let name = name.as_deref()?;
+        let found = server.root.find_at_top(name)?;
+        Some((found, name.to_string_lossy().into_owned()))
+    };
+    if let Some(((place, metadata), name)) = page(&options.spa) {
+        return file(server, request, &place, &metadata, &name);
+    }
+    if let Some(((place, metadata), name)) = page(&options.not_found)
+        && let Ok(part) = File::open(place).and_then(|file| FilePart::new(file, ..metadata.len()))
+    {
+        return Reply {
+            content_type: content_type(&name).into(),
+            body: Body::File(part),
+            ..Reply::bare(404, Extra::None)
+        };
+    }
+    refusal(Refused::NotFound)
 }
 
 fn refusal(why: Refused) -> Reply {
@@ -109,10 +178,28 @@ fn directory(
 }
 
 /// A link's `name` says what it is, not the name of the file it leads to.
-fn file(request: &Request<'_>, place: &Path, metadata: &Metadata, name: &str) -> Reply {
+fn file(
+    server: &Server,
+    request: &Request<'_>,
+    place: &Path,
+    metadata: &Metadata,
+    name: &str,
+) -> Reply {
+    let compressed = match server.options.precompressed {
+        true => compressed(server, request, place, metadata),
+        false => None,
+    };
+    let (place, metadata, coding) = match &compressed {
+        Some((place, metadata, coding)) => (&**place, metadata, Some(*coding)),
+        None => (place, metadata, None),
+    };
     let validators = Validators::of(metadata, SystemTime::now());
     let get = request.method == "GET";
-    let (start, len, extra) = match judge(request.headers, get, &validators) {
+    let content_type = content_type(name);
+    let len = validators.len;
+    let open =
+        |from: u64, len| File::open(place).and_then(|file| FilePart::new(file, from..from + len));
+    let body = match judge(request.headers, get, &validators) {
         Verdict::NotModified => return Reply::not_modified(validators),
         Verdict::PreconditionFailed => {
             return Reply::error(
@@ -127,26 +214,53 @@ fn file(request: &Request<'_>, place: &Path, metadata: &Metadata, name: &str) ->
                 ..reply
             };
         }
-        Verdict::Whole => (0, validators.len, Extra::None),
-        Verdict::Part { start, len } => (start, len, Extra::Part { start, len }),
+        Verdict::Whole => open(0, len).map(|part| (Body::File(part), Extra::None)),
+        Verdict::Part(Span { start, len }) => {
+            open(start, len).map(|part| (Body::File(part), Extra::Part { start, len }))
+        }
+        Verdict::Parts(spans) => File::open(place).map(|file| {
+            let parts = Multipart::new(file, &spans, len, content_type);
+            (Body::Parts(parts), Extra::None)
+        }),
     };
-    match File::open(place).and_then(|file| FilePart::new(file, start..start + len)) {
-        Ok(part) => Reply {
-            status: if matches!(extra, Extra::None) {
-                200
-            } else {
-                206
+    match body {
+        Ok((body, extra)) => Reply {
+            status: match (&body, &extra) {
+                (Body::Parts(_), _) | (_, Extra::Part { .. }) => 206,
+                _ => 200,
             },
-            content_type: content_type(name),
+            content_type: match &body {
+                Body::Parts(parts) => parts.content_type().into(),
+                _ => content_type.into(),
+            },
+            coding,
             file: Some(validators),
             extra,
-            body: Body::File(part),
+            body,
             is_costly: false,
         },
         // It has become shorter since.
         Err(error) if error.kind() == ErrorKind::InvalidInput => refusal(Refused::Failed),
         Err(error) => refusal(refused(&error, place)),
     }
+}
+
+/// The compressed file beside a file that the client likes best. One that is older was made of something else.
+fn compressed(
+    server: &Server,
+    request: &Request<'_>,
+    place: &Path,
+    metadata: &Metadata,
+) -> Option<(PathBuf, Metadata, &'static str)> {
+    let directory = place.parent()?;
+    let modified = metadata.modified().ok()?;
+    accepted(request.headers).find_map(|coding| {
+        let mut name = place.file_name()?.to_owned();
+        name.push(coding.suffix);
+        let (place, metadata) = server.root.find_in(directory, name.as_ref())?;
+        let is_fresh = metadata.modified().is_ok_and(|time| time >= modified);
+        is_fresh.then_some((place, metadata, coding.name))
+    })
 }
 
 /// By the name's extension. Text is said to be UTF-8, which most of it is today.

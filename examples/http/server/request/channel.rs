@@ -201,7 +201,12 @@ impl Connection {
     ) -> ControlFlow<()> {
         self.started = None;
         self.since = chat.registry().now();
-        let reply = answer::answer(&self.server, chat.registry(), request);
+        let server = Rc::clone(&self.server);
+        let (reply, user) = match answer::admit(&server, request) {
+            Ok(user) => (answer::answer(&server, chat.registry(), request), user),
+            Err(refusal) => (refusal.into(), None),
+        };
+        let client = self.outlet.client(request.headers, user);
         let then = match (request.keeps_alive(), request.minor) {
             (false, _) => Then::Close,
             // Whoever cannot write a target may not have written what follows as a request either.
@@ -211,7 +216,7 @@ impl Connection {
         };
         self.answers += 1;
         let turn_used = reply.is_costly || self.answers >= limits::ANSWERS;
-        self.outlet.send(chat, line, reply, then);
+        self.outlet.send(chat, &client, line, reply, then);
         if then == Then::Close {
             self.end(chat);
             return ControlFlow::Break(());
@@ -253,7 +258,8 @@ impl Connection {
     }
 
     fn refuse(&mut self, chat: &mut ChatChannel<'_>, line: &[u8], reply: Reply) {
-        self.outlet.send(chat, line, reply, Then::Close);
+        let client = self.outlet.stranger();
+        self.outlet.send(chat, &client, line, reply, Then::Close);
         self.end(chat);
     }
 

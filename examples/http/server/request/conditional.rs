@@ -4,6 +4,8 @@ use std::{fmt, fs::Metadata, time::SystemTime, time::UNIX_EPOCH};
 
 use shared::http::{Header, date, decimal, header, list};
 
+use crate::limits;
+
 /// What identifies one state of a file: the time it was written, to the nanosecond, and its length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Validators {
@@ -39,11 +41,20 @@ impl fmt::Display for Etag {
     }
 }
 
-/// What of the file the client is to get.
+/// A part of a file; never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+}
+
+/// What of the file the client is to get.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Whole,
-    Part { start: u64, len: u64 },
+    Part(Span),
+    /// Several parts, in the order they were asked for.
+    Parts(Vec<Span>),
     NotModified,
     PreconditionFailed,
     Unsatisfiable,
@@ -95,55 +106,65 @@ fn same_state(headers: &[Header<'_>], file: &Validators) -> bool {
     })
 }
 
-/// A single range of bytes. Anything else, several ranges too, is answered with the whole file, as the RFC allows.
+/// Ranges of bytes. A header that is malformed, or asks for more than the whole file, is answered with that, as the RFC
+/// allows (14.2).
 fn part(range: &[u8], len: u64) -> Verdict {
     let unit = b"bytes=";
-    let spec = match range.split_at_checked(unit.len()) {
-        Some((name, spec)) if name.eq_ignore_ascii_case(unit) => spec.trim_ascii(),
+    let specs = match range.split_at_checked(unit.len()) {
+        Some((name, specs)) if name.eq_ignore_ascii_case(unit) => specs,
         _ => return Verdict::Whole,
     };
-    let Some(dash) = spec.iter().position(|&byte| byte == b'-') else {
-        return Verdict::Whole;
-    };
-    match (&spec[..dash], &spec[dash + 1..]) {
-        (b"", suffix) => match decimal_or_more(suffix) {
-            None => Verdict::Whole,
-            Some(0) => Verdict::Unsatisfiable,
-            Some(_) if len == 0 => Verdict::Unsatisfiable,
-            Some(wanted) => {
-                let wanted = wanted.min(len);
-                Verdict::Part {
-                    start: len - wanted,
-                    len: wanted,
-                }
-            }
-        },
-        (first, last) => match (decimal_or_more(first), decimal_or_more(last)) {
-            (Some(first), Some(last)) if last < first => Verdict::Whole,
-            (Some(first), _) if first >= len && is_end(last) => Verdict::Unsatisfiable,
-            (Some(first), None) if last.is_empty() => Verdict::Part {
-                start: first,
-                len: len - first,
-            },
-            (Some(first), Some(last)) => {
-                let last = last.min(len - 1);
-                Verdict::Part {
-                    start: first,
-                    len: last - first + 1,
-                }
-            }
-            _ => Verdict::Whole,
-        },
+    let specs = specs.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let mut spans = Vec::new();
+    let mut count = 0;
+    for spec in specs.filter(|spec| !spec.is_empty()) {
+        count += 1;
+        match span(spec, len) {
+            _ if count > limits::RANGES => return Verdict::Whole,
+            None => return Verdict::Whole,
+            Some(span) => spans.extend(span),
+        }
+    }
+    match spans.as_slice() {
+        [] if count == 0 => Verdict::Whole,
+        [] => Verdict::Unsatisfiable,
+        &[span] => Verdict::Part(span),
+        // They overlap. Who means well does not ask for that.
+        spans if spans.iter().map(|span| u128::from(span.len)).sum::<u128>() > len.into() => {
+            Verdict::Whole
+        }
+        _ => Verdict::Parts(spans),
     }
 }
 
-fn is_end(digits: &[u8]) -> bool {
-    digits.iter().all(u8::is_ascii_digit)
+/// What one range is of a file of `len` bytes: `None` if it is malformed, `Some(None)` if it lies outside.
+fn span(spec: &[u8], len: u64) -> Option<Option<Span>> {
+    let dash = spec.iter().position(|&byte| byte == b'-')?;
+    let (first, last) = (&spec[..dash], &spec[dash + 1..]);
+    if first.is_empty() {
+        let wanted = decimal_or_more(last)?.min(len);
+        return Some((wanted > 0).then_some(Span {
+            start: len - wanted,
+            len: wanted,
+        }));
+    }
+    let first = decimal_or_more(first)?;
+    let last = match last {
+        [] => u64::MAX,
+        _ => decimal_or_more(last)?,
+    };
+    if last < first {
+        return None;
+    }
+    Some((first < len).then(|| Span {
+        start: first,
+        len: last.min(len - 1) - first + 1,
+    }))
 }
 
 /// A number too large to hold is past the end of every file, which is all that matters.
 fn decimal_or_more(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || !is_end(digits) {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     Some(decimal(digits).unwrap_or(u64::MAX))
@@ -178,7 +199,7 @@ mod tests {
 
     #[test]
     fn single_ranges_are_cut_to_the_file() {
-        let part = |start, len| Verdict::Part { start, len };
+        let part = |start, len| Verdict::Part(Span { start, len });
         for (range, verdict) in [
             ("bytes=0-0", part(0, 1)),
             ("Bytes=10-19", part(10, 10)),
@@ -191,13 +212,44 @@ mod tests {
             ("bytes=99999999999999999999999-", Verdict::Unsatisfiable),
             ("bytes=-0", Verdict::Unsatisfiable),
             ("bytes=5-4", Verdict::Whole),
-            ("bytes=0-1,5-6", Verdict::Whole),
             ("bytes=a-b", Verdict::Whole),
             ("bytes=1000-x", Verdict::Whole),
             ("bytes=-", Verdict::Whole),
+            ("bytes=", Verdict::Whole),
+            ("bytes=,", Verdict::Whole),
             ("bytes=5", Verdict::Whole),
             ("bytes", Verdict::Whole),
             ("lines=1-2", Verdict::Whole),
+        ] {
+            assert_eq!(judged(&[("Range", range)]), verdict, "{range}");
+        }
+    }
+
+    #[test]
+    fn several_ranges_are_several_parts_unless_they_are_too_many_or_overlap() {
+        let span = |start, len| Span { start, len };
+        let many = |count: usize| {
+            let ranges: Vec<_> = (0..count).map(|n| format!("{n}-{n}")).collect();
+            format!("bytes={}", ranges.join(","))
+        };
+        let singles = (0..limits::RANGES as u64).map(|n| span(n, 1)).collect();
+        for (range, verdict) in [
+            (
+                "bytes=0-1,5-6",
+                Verdict::Parts(vec![span(0, 2), span(5, 2)]),
+            ),
+            (
+                "bytes=-1 ,, 0-0\t, 999-2000,",
+                Verdict::Parts(vec![span(999, 1), span(0, 1), span(999, 1)]),
+            ),
+            ("bytes=1000-,0-0", Verdict::Part(span(0, 1))),
+            ("bytes=1000-,-0", Verdict::Unsatisfiable),
+            ("bytes=0-0,x", Verdict::Whole),
+            ("bytes=0-0,5-4", Verdict::Whole),
+            ("bytes=0-,0-0", Verdict::Whole),
+            ("bytes=0-600,400-", Verdict::Whole),
+            (&many(limits::RANGES), Verdict::Parts(singles)),
+            (&many(limits::RANGES + 1), Verdict::Whole),
         ] {
             assert_eq!(judged(&[("Range", range)]), verdict, "{range}");
         }
@@ -246,11 +298,11 @@ mod tests {
             ),
             (
                 &[("If-Range", same), ("Range", "bytes=0-0")],
-                Verdict::Part { start: 0, len: 1 },
+                Verdict::Part(Span { start: 0, len: 1 }),
             ),
             (
                 &[("If-Range", exact), ("Range", "bytes=0-0")],
-                Verdict::Part { start: 0, len: 1 },
+                Verdict::Part(Span { start: 0, len: 1 }),
             ),
             (
                 &[("If-Range", before), ("Range", "bytes=0-0")],

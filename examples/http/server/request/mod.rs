@@ -2,6 +2,9 @@
 
 pub(crate) mod answer;
 pub(crate) mod channel;
+pub(crate) mod client;
+pub(crate) mod coding;
 pub(crate) mod conditional;
+pub(crate) mod multipart;
 pub(crate) mod reply;
 pub(crate) mod send;

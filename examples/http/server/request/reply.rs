@@ -1,12 +1,12 @@
 //! An answer before it is sent, and its head as bytes.
 
-use std::{io::Write, time::SystemTime};
+use std::{borrow::Cow, io::Write, time::SystemTime};
 
 use asynchat::{Bytes, FilePart};
 use shared::http::date::DateText;
 
-use super::conditional::Validators;
-use crate::site::page;
+use super::{conditional::Validators, multipart::Multipart};
+use crate::{options::Options, site::page};
 
 /// What the server calls itself.
 pub(crate) const SERVER: &str = concat!("asynchat-http/", env!("CARGO_PKG_VERSION"));
@@ -15,7 +15,9 @@ pub(crate) const SERVER: &str = concat!("asynchat-http/", env!("CARGO_PKG_VERSIO
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) content_type: &'static str,
+    pub(crate) content_type: Cow<'static, str>,
+    /// The coding of the file, if it is a compressed one.
+    pub(crate) coding: Option<&'static str>,
     pub(crate) file: Option<Validators>,
     pub(crate) extra: Extra,
     pub(crate) body: Body,
@@ -35,16 +37,21 @@ pub(crate) enum Extra {
         len: u64,
     },
     NoPart,
+    /// Name and password are asked for.
+    Challenge,
+    /// What a browser asks before it lets a page of another origin send a request.
+    Preflight,
     NoStore,
     RetryAfter,
 }
 
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// An answer that never has one, nor a length of one: 304.
+    /// An answer that never has one, nor a length of one: 204, 304.
     Absent,
     Page(Bytes),
     File(FilePart),
+    Parts(Multipart),
 }
 
 /// What becomes of the connection, and how the client is told.
@@ -63,7 +70,8 @@ impl Reply {
     pub(crate) fn page(page: impl Into<Bytes>, extra: Extra) -> Self {
         Self {
             status: 200,
-            content_type: HTML,
+            content_type: HTML.into(),
+            coding: None,
             file: None,
             extra,
             body: Body::Page(page.into()),
@@ -85,10 +93,19 @@ impl Reply {
     /// The answer to a client whose copy is good: nothing but the validators.
     pub(crate) fn not_modified(file: Validators) -> Self {
         Self {
-            status: 304,
-            content_type: "",
             file: Some(file),
-            extra: Extra::None,
+            ..Self::bare(304, Extra::None)
+        }
+    }
+
+    /// An answer without a body.
+    pub(crate) fn bare(status: u16, extra: Extra) -> Self {
+        Self {
+            status,
+            content_type: "".into(),
+            coding: None,
+            file: None,
+            extra,
             body: Body::Absent,
             is_costly: false,
         }
@@ -100,13 +117,20 @@ impl Reply {
             Body::Absent => 0,
             Body::Page(page) => page.len() as u64,
             Body::File(part) => part.len(),
+            Body::Parts(parts) => parts.len(),
         }
     }
 
     /// Appends the head, the empty line included.
-    pub(crate) fn write_head(&self, out: &mut Vec<u8>, dates: &mut Dates, then: Then) {
+    pub(crate) fn write_head(
+        &self,
+        out: &mut Vec<u8>,
+        dates: &mut Dates,
+        then: Then,
+        options: &Options,
+    ) {
         // Writing to memory does not fail.
-        let _ = self.try_write_head(out, dates, then);
+        let _ = self.try_write_head(out, dates, then, options);
     }
 
     fn try_write_head(
@@ -114,6 +138,7 @@ impl Reply {
         out: &mut Vec<u8>,
         dates: &mut Dates,
         then: Then,
+        options: &Options,
     ) -> std::io::Result<()> {
         let date = dates.now.http(SystemTime::now());
         write!(
@@ -137,6 +162,18 @@ impl Reply {
                 "Last-Modified: {modified}\r\nETag: {}\r\nAccept-Ranges: bytes\r\n",
                 file.etag()
             )?;
+            if let Some(seconds) = options.cache {
+                write!(out, "Cache-Control: max-age={seconds}\r\n")?;
+            }
+            if options.precompressed {
+                out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+            }
+        }
+        if let Some(coding) = self.coding {
+            write!(out, "Content-Encoding: {coding}\r\n")?;
+        }
+        if options.cors {
+            out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n");
         }
         let whole = self.file.map_or(0, |file| file.len);
         match &self.extra {
@@ -149,6 +186,13 @@ impl Reply {
                 start + len - 1
             )?,
             Extra::NoPart => write!(out, "Content-Range: bytes */{whole}\r\n")?,
+            Extra::Challenge => out.extend_from_slice(
+                b"WWW-Authenticate: Basic realm=\"files\", charset=\"UTF-8\"\r\n",
+            ),
+            Extra::Preflight => out.extend_from_slice(
+                b"Access-Control-Allow-Methods: GET, HEAD\r\n\
+                  Access-Control-Allow-Headers: *, Authorization\r\n",
+            ),
             Extra::NoStore => out.extend_from_slice(b"Cache-Control: no-store\r\n"),
             Extra::RetryAfter => out.extend_from_slice(b"Retry-After: 5\r\n"),
         }
@@ -172,10 +216,12 @@ pub(crate) struct Dates {
 pub(crate) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        204 => "No Content",
         206 => "Partial Content",
         301 => "Moved Permanently",
         304 => "Not Modified",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",

@@ -1,16 +1,19 @@
 //! Putting an answer on its way, and a line into the access log when it has been sent.
 
 use std::{
-    fmt,
     io::{self, Read},
     net::IpAddr,
     rc::Rc,
     time::Instant,
 };
 
-use asynchat::{Address, ChatChannel, FilePart, SimpleProducer};
+use asynchat::{Address, ChatChannel, ReaderProducer, SimpleProducer};
+use shared::http::Header;
 
-use super::reply::{Body, Reply, Then};
+use super::{
+    client::Client,
+    reply::{Body, Reply, Then},
+};
 use crate::{
     downloads::{Departure, Download},
     limits,
@@ -38,6 +41,16 @@ impl Outlet {
             download: None,
             congested: false,
         }
+    }
+
+    /// Who a request is from.
+    pub(crate) fn client<'a>(&self, headers: &[Header<'a>], user: Option<&'a str>) -> Client<'a> {
+        Client::of_request(self.peer, headers, user, &self.server.options.proxies)
+    }
+
+    /// Who a request is from that could not be read.
+    pub(crate) fn stranger(&self) -> Client<'static> {
+        Client::of_peer(self.peer)
     }
 
     /// Whether a body is still on its way, or too much of the last answers waits.
@@ -75,6 +88,7 @@ impl Outlet {
     pub(crate) fn send(
         &mut self,
         chat: &mut ChatChannel<'_>,
+        client: &Client<'_>,
         line: &[u8],
         mut reply: Reply,
         then: Then,
@@ -85,26 +99,31 @@ impl Outlet {
         let mut out = server.scratch.borrow_mut();
         loop {
             out.clear();
-            reply.write_head(&mut out, &mut server.dates.borrow_mut(), then);
+            let dates = &mut server.dates.borrow_mut();
+            reply.write_head(&mut out, dates, then, &server.options);
             if head_only || reply.length() > limits::INLINE_BODY as u64 {
                 break;
             }
             let head = out.len();
-            match &mut reply.body {
-                Body::Absent => {}
-                Body::Page(page) => out.extend_from_slice(page),
-                Body::File(part) => {
-                    if let Err(error) = read_all(part, &mut out) {
-                        log::warn!("{}: {error}", chat.describe());
-                        // Nothing is sent yet, so the client can be told.
-                        reply = Reply::error(500, "The file could not be read.");
-                        continue;
-                    }
+            let length = reply.length();
+            let read = match &mut reply.body {
+                Body::Absent => Ok(()),
+                Body::Page(page) => {
+                    out.extend_from_slice(page);
+                    Ok(())
                 }
+                Body::File(part) => read_exactly(part, length, &mut out),
+                Body::Parts(parts) => read_exactly(parts, length, &mut out),
+            };
+            if let Err(error) = read {
+                log::warn!("{}: {error}", chat.describe());
+                // Nothing is sent yet, so the client can be told.
+                reply = Reply::error(500, "The file could not be read.");
+                continue;
             }
             let sent = (out.len() - head) as u64;
             self.write(chat, &out);
-            self.log(line, reply.status, sent);
+            self.log(client, line, reply.status, sent);
             self.congested = chat.is_congested();
             return;
         }
@@ -112,22 +131,31 @@ impl Outlet {
         self.congested = chat.is_congested();
         drop(out);
         if head_only {
-            self.log(line, reply.status, 0);
+            self.log(client, line, reply.status, 0);
         } else {
-            self.queue(chat, line, reply);
+            self.queue(chat, client, line, reply);
         }
     }
 
     /// Queues a body behind its head.
-    fn queue(&mut self, chat: &mut ChatChannel<'_>, line: &[u8], reply: Reply) {
+    fn queue(
+        &mut self,
+        chat: &mut ChatChannel<'_>,
+        client: &Client<'_>,
+        line: &[u8],
+        reply: Reply,
+    ) {
         let len = reply.length();
         let log = self.server.log.as_ref();
-        let line = log.map(|log| log.open_line(PeerName(self.peer), line, reply.status));
+        let line = log.map(|log| log.open_line(client, line, reply.status));
         let download = Download::new(self.queued, len, chat.registry().now(), line);
         match reply.body {
             Body::Absent => {}
             Body::Page(page) => chat.push_with_producer(SimpleProducer::new(page)),
             Body::File(part) => chat.push_file(part),
+            Body::Parts(parts) => {
+                chat.push_with_producer(ReaderProducer::new(parts).exactly(len));
+            }
         }
         self.queued += len;
         chat.push_with_producer(Departure(Rc::clone(&download)));
@@ -136,9 +164,9 @@ impl Outlet {
         self.download = Some(download);
     }
 
-    fn log(&self, line: &[u8], status: u16, bytes: u64) {
+    fn log(&self, client: &Client<'_>, line: &[u8], status: u16, bytes: u64) {
         if let Some(log) = &self.server.log {
-            log.line(PeerName(self.peer), line, status, bytes);
+            log.line(client, line, status, bytes);
         }
     }
 
@@ -149,21 +177,9 @@ impl Outlet {
     }
 }
 
-fn read_all(part: &mut FilePart, out: &mut Vec<u8>) -> io::Result<()> {
+fn read_exactly(from: &mut impl Read, len: u64, out: &mut Vec<u8>) -> io::Result<()> {
     let start = out.len();
-    let len = usize::try_from(part.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
     out.resize(start + len, 0);
-    part.read_exact(&mut out[start..])
-}
-
-/// The host column of the log: a Unix socket's peer has no address.
-struct PeerName(Option<IpAddr>);
-
-impl fmt::Display for PeerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(ip) => ip.fmt(f),
-            None => f.write_str("-"),
-        }
-    }
+    from.read_exact(&mut out[start..])
 }

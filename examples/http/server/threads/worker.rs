@@ -9,11 +9,12 @@ use std::{
 
 use asynchat::{Address, ChannelId, Dispatcher, ListenOptions, Reactor, Registry, Result};
 
-use shared::http::paths::Root;
+use shared::http::{auth::Users, paths::Root};
 
 use crate::{
     access_log::{self, AccessLog},
     limits::{self, Limits},
+    options::Options,
     server::{HttpServer, Server},
     status::board::Board,
 };
@@ -26,7 +27,8 @@ const UNSENT: u32 = 128 * 1024;
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) root: Root,
-    pub(crate) index: String,
+    pub(crate) options: Options,
+    pub(crate) users: Option<Arc<Users>>,
     /// Of all workers together.
     pub(crate) limits: Limits,
     pub(crate) threads: usize,
@@ -70,12 +72,14 @@ impl Plan {
             .watermarks(low_mark, high_mark)
             .linger(limits::LINGER_TIME, limits::LINGER_BYTES)
             .build()?;
+        let format = self.options.log_format;
         let log = self.log.as_ref();
         let server = Rc::new(Server {
             root: self.root.clone(),
-            index: self.index.clone(),
+            options: self.options.clone(),
+            users: self.users.clone(),
             limits,
-            log: log.map(|shared| AccessLog::new(reactor.handle(), Arc::clone(shared))),
+            log: log.map(|shared| AccessLog::new(reactor.handle(), Arc::clone(shared), format)),
             board: self.board.clone().map(|board| (board, thread)),
             listens: self.listens,
             pages: RefCell::default(),

@@ -1,6 +1,7 @@
 //! HTTP/1.1 without a program around it: heads and framing, dates, escapes, paths of files, and the client.
 
 pub mod async_http;
+pub mod auth;
 pub mod body;
 pub mod consumer;
 pub mod date;

@@ -139,10 +139,15 @@ impl Root {
     }
 
     /// Finds the file `name` in a directory that was found.
-    pub fn find_in(&self, directory: &Path, name: &str) -> Option<(PathBuf, Metadata)> {
+    pub fn find_in(&self, directory: &Path, name: &Path) -> Option<(PathBuf, Metadata)> {
         let mut place = directory.join(name);
         let metadata = self.look(&mut place).ok()?;
         metadata.is_file().then_some((place, metadata))
+    }
+
+    /// Finds the file of this relative name, which is not a client's.
+    pub fn find_at_top(&self, name: &Path) -> Option<(PathBuf, Metadata)> {
+        self.find_in(&self.directory, name)
     }
 
     /// Whether an entry of a directory is shown.

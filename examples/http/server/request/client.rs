@@ -1,0 +1,121 @@
+//! Who a request is from, for the access log.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use shared::http::{Header, header, list};
+
+/// A request's sender, as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Client<'a> {
+    pub(crate) host: HostName,
+    /// The name that was given with the right password.
+    pub(crate) user: Option<&'a str>,
+    pub(crate) referer: Option<&'a [u8]>,
+    pub(crate) agent: Option<&'a [u8]>,
+}
+
+/// The host column of the log: a Unix socket's peer has no address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HostName(pub(crate) Option<IpAddr>);
+
+impl<'a> Client<'a> {
+    /// By its connection alone.
+    pub(crate) fn of_peer(peer: Option<IpAddr>) -> Self {
+        Self {
+            host: HostName(peer),
+            ..Self::default()
+        }
+    }
+
+    /// By what its request says, where that is to be believed.
+    pub(crate) fn of_request(
+        peer: Option<IpAddr>,
+        headers: &[Header<'a>],
+        user: Option<&'a str>,
+        proxies: &[IpAddr],
+    ) -> Self {
+        Self {
+            host: HostName(peer.map(|peer| origin(peer, headers, proxies))),
+            user,
+            referer: header(headers, "referer"),
+            agent: header(headers, "user-agent"),
+        }
+    }
+}
+
+/// The address behind proxies that are trusted. Each adds the one it was called from, so the last that is not a proxy's
+/// is the client's; what stands before it anybody may have written.
+fn origin(peer: IpAddr, headers: &[Header<'_>], proxies: &[IpAddr]) -> IpAddr {
+    let mut origin = peer;
+    if !proxies.contains(&peer) {
+        return origin;
+    }
+    let hops: Vec<_> = list(headers, "x-forwarded-for").collect();
+    for hop in hops.into_iter().rev() {
+        let Some(address) = address(hop) else {
+            break;
+        };
+        origin = address;
+        if !proxies.contains(&origin) {
+            break;
+        }
+    }
+    origin
+}
+
+/// An address, which some proxies write with a port.
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?;
+    let alone = text.trim_start_matches('[').trim_end_matches(']').parse();
+    let address = alone.ok().or_else(|| {
+        let with_port: Option<SocketAddr> = text.parse().ok();
+        with_port.map(|address| address.ip())
+    });
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(ip) => ip.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_trusted_proxies_have_written_is_believed() {
+        let proxies = ["10.0.0.1", "10.0.0.2"].map(|proxy| proxy.parse().expect("an address"));
+        for (peer, forwarded, expected) in [
+            ("1.1.1.1", &["2.2.2.2"][..], "1.1.1.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["2.2.2.2"], "2.2.2.2"),
+            ("10.0.0.1", &["6.6.6.6, 2.2.2.2"], "2.2.2.2"),
+            ("10.0.0.1", &["6.6.6.6", "2.2.2.2, 10.0.0.2"], "2.2.2.2"),
+            ("10.0.0.1", &["10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", &["2.2.2.2, unknown, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", &["<script>"], "10.0.0.1"),
+            ("10.0.0.1", &["2.2.2.2:55"], "2.2.2.2"),
+            ("10.0.0.1", &["[2::2]:55"], "2::2"),
+            ("10.0.0.1", &["::ffff:2.2.2.2"], "2.2.2.2"),
+        ] {
+            let headers: Vec<_> = forwarded
+                .iter()
+                .map(|hops| Header {
+                    name: "X-Forwarded-For",
+                    value: hops.as_bytes(),
+                })
+                .collect();
+            let peer = peer.parse().expect("an address");
+            let host = origin(peer, &headers, &proxies).to_string();
+            assert_eq!(host, expected, "{peer} {forwarded:?}");
+        }
+    }
+}
