@@ -86,7 +86,7 @@ struct Args {
 
 const NOTES: &str = "\
 Fixed limits: request line 8 KiB (414), headers 16 KiB and 100 lines (431). A directory is listed whole, sorted, in pages \
-of 2000 entries.
+of 2000 entries. A request for more than 16 ranges of a file, or for ranges that overlap, gets the whole file.
 The access log goes to standard output, in UTC; RUST_LOG=info shows the server's own doings on \
 standard error. Where nobody reads the log, lines are dropped and counted.
 Ctrl-C or SIGTERM ends the server when the answers under way are sent, a second one without waiting for them, a third one \

@@ -17,8 +17,12 @@ fn a_request_line_may_have_8_kib() {
     assert!(server.ask_both(&line(8193)).expect(414).closes());
     // Without ever ending the line.
     let mut client = server.connect();
-    client.send(&"x".repeat(8193));
+    client.send(&format!("GET /{}", "x".repeat(8188)));
     client.reply_to("").expect(414);
+    // Nor the method.
+    let mut client = server.connect();
+    client.send(&"x".repeat(8193));
+    client.reply_to("").expect(501);
 }
 
 /// Sends a request up to its first CR, and the rest when that has been read.

@@ -233,6 +233,10 @@ impl Connection {
             chat.set_linger(limits::UPLOAD_LINGER_TIME, limits::UPLOAD_LINGER_BYTES);
         }
         let reply = match refusal {
+            // A method longer than any that is known (RFC 9112, 3).
+            Refusal::LineTooLong if !line.contains(&b' ') => {
+                Reply::error(501, "This server does not know the method.")
+            }
             Refusal::LineTooLong => Reply::error(414, "The request line is too long."),
             Refusal::HeadersTooLong => Reply::error(431, "The headers are too long."),
             Refusal::Empty => Reply::error(400, "There is no request."),
