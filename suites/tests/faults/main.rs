@@ -84,8 +84,7 @@ impl Server {
             Recvfrom => self != Self::TimeTcp,
             Sendto => true,
             EpollCtl => !matches!(self, Self::TimeTcp | Self::TimeUdp),
-            Writev | Read => self == Self::Http,
-            Sendmsg | Sendfile => self == Self::Files,
+            Sendmsg | Sendfile | Pread64 => matches!(self, Self::Http | Self::Files),
             Socket | Connect => self == Self::Proxy,
         }
     }
@@ -371,17 +370,17 @@ fn serves_and_ends(
 /// errors that a kernel really gives also at every third and at random calls, and on the others.
 fn is_representative(server: Server, call: Call, errno: Errno, when: When) -> bool {
     let shown_by = match call {
-        Call::Writev | Call::Read => Server::Http,
+        Call::Pread64 => Server::Http,
         Call::Sendmsg | Call::Sendfile => Server::Files,
         Call::Socket | Call::Connect => Server::Proxy,
         _ => Server::Echo,
     };
     let typical = match call {
         Call::Accept4 => matches!(errno, Errno::EMFILE | Errno::ECONNABORTED | Errno::EINTR),
-        Call::Recvfrom | Call::Sendto | Call::Writev | Call::Sendmsg | Call::Sendfile => {
+        Call::Recvfrom | Call::Sendto | Call::Sendmsg | Call::Sendfile => {
             matches!(errno, Errno::EINTR | Errno::ECONNRESET | Errno::ENOBUFS)
         }
-        Call::EpollWait | Call::Read | Call::Close => errno == Errno::EINTR,
+        Call::EpollWait | Call::Pread64 | Call::Close => errno == Errno::EINTR,
         Call::EpollCtl => errno == Errno::ENOMEM,
         Call::Socket => errno == Errno::EMFILE,
         Call::Connect => errno == Errno::ETIMEDOUT,
