@@ -288,7 +288,7 @@ fn begins_request_line(line: &[u8]) -> bool {
         && words[0].iter().all(|&byte| is_token(byte))
         && words
             .get(1)
-            .is_none_or(|target| !target.iter().any(|&byte| is_no_target_byte(byte)))
+            .is_none_or(|target| !target.iter().any(u8::is_ascii_control))
         && words.get(2).is_none_or(|version| is_version(version))
 }
 
@@ -327,11 +327,6 @@ enum Length {
     Chunked,
 }
 
-/// Control characters, and what begins a fragment.
-fn is_no_target_byte(byte: u8) -> bool {
-    byte == b'#' || byte.is_ascii_control()
-}
-
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -364,7 +359,7 @@ fn judge(head: &[u8]) -> Option<Judged<'_>> {
         && !method.is_empty()
         && method.bytes().all(is_token)
         && !target.is_empty()
-        && !target.bytes().any(is_no_target_byte);
+        && !target.bytes().any(|byte| byte.is_ascii_control());
     if !good || lines.len() > MAX_HEADERS {
         return None;
     }
@@ -460,7 +455,7 @@ fn is_taken_for_framing(name: &str) -> bool {
 fn has_host_if_absolute(target: &str) -> bool {
     let scheme = target.get(..7);
     !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"))
-        || target.len() > 7 && !target[7..].starts_with(['/', '?'])
+        || target.len() > 7 && !target[7..].starts_with(['/', '?', '#'])
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110, 7.2), by the characters only. An empty host is allowed.

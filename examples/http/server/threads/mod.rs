@@ -212,16 +212,20 @@ fn work(
     listen: Option<SocketAddr>,
     ready: &mpsc::Sender<Ready>,
 ) -> Result {
-    let mut worker = plan
-        .worker(thread)
-        .map_err(|error| format!("cannot start thread {}: {error}", thread + 1))?;
-    let address = match listen {
-        Some(wanted) => Some(worker.listen(wanted, true)?),
-        None => {
-            SERVER.set(Some(Rc::clone(&worker.server)));
-            None
-        }
+    let begin = || -> Result<_> {
+        let mut worker = plan.worker(thread)?;
+        let address = match listen {
+            Some(wanted) => Some(worker.listen(wanted, true)?),
+            None => {
+                SERVER.set(Some(Rc::clone(&worker.server)));
+                None
+            }
+        };
+        Ok((worker, address))
     };
+    let begun = begin();
+    let (worker, address) =
+        begun.map_err(|error| format!("cannot start thread {}: {error}", thread + 1))?;
     let handle = worker.reactor.handle();
     // There is no connection yet.
     let _hold = handle.hold();

@@ -133,9 +133,13 @@ impl Reader {
         self.scanned = 0;
     }
 
-    /// The first line of the request in progress, or all there is of it.
+    /// The first line of the request in progress, or all there is of it. A bare CR or LF ends it too: what follows may be
+    /// a header with a password, which belongs in no log.
     pub fn line(&self) -> &[u8] {
-        &self.head[..self.line_end.unwrap_or(self.head.len())]
+        let end = self
+            .line_end
+            .or_else(|| memchr::memchr2(b'\r', b'\n', &self.head));
+        &self.head[..end.unwrap_or(self.head.len())]
     }
 
     /// Takes bytes of the current frame.
@@ -502,6 +506,14 @@ mod tests {
                 assert_eq!(refused, Some(begin / size), "{}", stream.escape_ascii());
             }
         }
+        // A log gets the line alone.
+        let mut reader = Reader::new(10, accepts);
+        assert!(
+            reader
+                .collect(b"GET / HTTP/1.1\nAuthorization: x\n\n")
+                .is_err()
+        );
+        assert_eq!(reader.line(), b"GET / HTTP/1.1");
         // The first that is wrong counts, in one piece as well.
         let long = [&b"GET /"[..], &[b'x'; REQUEST_LINE], b"\0"].concat();
         assert_eq!(

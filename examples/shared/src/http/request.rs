@@ -101,7 +101,9 @@ fn origin_form(target: &str) -> Option<Cow<'_, str>> {
         Some((start, rest)) if start.eq_ignore_ascii_case(scheme) => rest,
         _ => return Some(target.into()),
     };
-    let (host, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (host, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    // A fragment is for the client alone.
+    let rest = rest.split('#').next().unwrap_or("");
     match rest.as_bytes().first() {
         _ if host.is_empty() => None,
         Some(b'/') => Some(rest.into()),
@@ -231,11 +233,9 @@ impl HeadScan {
             Part::Method if byte == b' ' => (true, Part::TargetStart),
             Part::Start | Part::Method => (is_token(byte), Part::Method),
             Part::Target if byte == b' ' => (true, Part::Version(0)),
-            // A fragment is for the client alone (RFC 9112, 3.2).
-            Part::TargetStart | Part::Target => (
-                byte > b' ' && byte != b'#' && !byte.is_ascii_control(),
-                Part::Target,
-            ),
+            Part::TargetStart | Part::Target => {
+                (byte > b' ' && !byte.is_ascii_control(), Part::Target)
+            }
             Part::Version(len) => {
                 let fits = VERSION.get(len).is_some_and(|expected| match expected {
                     b'0' => byte.is_ascii_digit(),
@@ -306,12 +306,14 @@ mod tests {
             ("http://host:80/a?b", "/a?b"),
             ("HTTP://host", "/"),
             ("http://x?y=/ten.txt", "/?y=/ten.txt"),
+            ("http://x#/ten.txt", "/"),
+            ("http://x/a#/b", "/a"),
             ("*", "*"),
             ("host:443", "host:443"),
         ] {
             assert_eq!(origin_form(target).as_deref(), Some(origin));
         }
-        for target in ["http://", "http:///a", "http://?/a"] {
+        for target in ["http://", "http:///a", "http://?/a", "http://#"] {
             assert_eq!(origin_form(target), None, "{target}");
         }
     }
@@ -350,7 +352,7 @@ mod tests {
         assert_eq!(check(head), Ok(Framing::Unsaid));
     }
 
-    const MALFORMED_LINES: [&str; 19] = [
+    const MALFORMED_LINES: [&str; 18] = [
         "GET /",
         "GET / HTTP/1.1 ",
         "GET  / HTTP/1.1",
@@ -368,7 +370,6 @@ mod tests {
         "GET / HTTP/1.1.1",
         "GET / HTTP/1x1",
         "GET /a b HTTP/1.1",
-        "GET /a#b HTTP/1.1",
         "GET /\u{7f} HTTP/1.1",
     ];
 
@@ -421,7 +422,6 @@ mod tests {
             (b"GET\t/ HTTP/1.1", 3),
             (b"GET  / HTTP/1.1", 4),
             (b"GET /\r\n", 5),
-            (b"GET /a#b HTTP/1.1", 6),
             (b"GET /a b HTTP/1.1", 7),
             (b"GET / http/1.1", 6),
             (b"GET / HTTP/1\r\n", 12),
