@@ -47,6 +47,8 @@ pub enum Work {
     Echo,
     Chat,
     Http,
+    /// The same, and parts of a file, which are read.
+    HttpParts,
     TimeTcp,
     TimeUdp,
 }
@@ -73,6 +75,7 @@ pub fn work(work: Work, server: SocketAddr, seed: u64, to_the_end: bool) -> Vec<
                         match work {
                             Work::Echo => echo(stream, seed + i as u64)?,
                             Work::Http => http(stream)?,
+                            Work::HttpParts => http_parts(stream)?,
                             _ => time_tcp(stream)?,
                         }
                         end(stream, to_the_end)
@@ -196,9 +199,50 @@ fn http(stream: &TcpStream) -> Step {
     Ok(())
 }
 
+fn http_parts(stream: &TcpStream) -> Step {
+    http(stream)?;
+    let at = "the parts";
+    let (name, content) = &files()[1];
+    let (first, second) = content.split_at(100_000);
+    let ranges = format!("0-{},{}-", first.len() - 1, first.len());
+    let request =
+        format!("GET /{name} HTTP/1.1\r\nHost: localhost\r\nRange: bytes={ranges}\r\n\r\n");
+    let mut reader = BufReader::new(stream);
+    let length = ask(stream, &mut reader, &request, 206, at)?;
+    let mut body = Vec::new();
+    while body.len() < length {
+        let most = (length - body.len()) as u64;
+        match (&mut reader).take(most).read_to_end(&mut body) {
+            Ok(0) => return Err(Cut(format!("{at}: end after {} of {length}", body.len()))),
+            Ok(_) => {}
+            Err(error) => return Err(outcome(&error, at)),
+        }
+    }
+    let has = |part| memchr::memmem::find(&body, part).is_some();
+    match has(first) && has(second) {
+        true => Ok(()),
+        false => Err(Wrong(format!("{at}: wrong bytes"))),
+    }
+}
+
 fn get(stream: &TcpStream, reader: &mut impl BufRead, file: usize, at: &str) -> Step {
     let (name, content) = &files()[file];
     let request = format!("GET /{name} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let length = ask(stream, reader, &request, 200, at)?;
+    if length != content.len() {
+        return Err(Wrong(format!("{at}: a length of {length}")));
+    }
+    expect(reader, content, at)
+}
+
+/// Sends a request and reads the head of its answer; gives the length of the body.
+fn ask(
+    stream: &TcpStream,
+    reader: &mut impl BufRead,
+    request: &str,
+    status: u16,
+    at: &str,
+) -> Step<usize> {
     send(stream, request.as_bytes(), at)?;
     let mut length = None;
     for number in 0.. {
@@ -209,20 +253,17 @@ fn get(stream: &TcpStream, reader: &mut impl BufRead, file: usize, at: &str) -> 
             Err(error) => return Err(outcome(&error, at)),
         }
         // A server may also say that it cannot: its client's own error all the same.
-        if number == 0 && !line.starts_with("HTTP/1.1 200 ") {
+        if number == 0 && !line.starts_with(&format!("HTTP/1.1 {status} ")) {
             return Err(Cut(format!("{at}: {}", line.trim_end())));
         }
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse::<usize>().ok();
+            length = value.trim().parse().ok();
         }
         if line == "\r\n" {
             break;
         }
     }
-    if length != Some(content.len()) {
-        return Err(Wrong(format!("{at}: a length of {length:?}")));
-    }
-    expect(reader, content, at)
+    length.ok_or_else(|| Wrong(format!("{at}: no length")))
 }
 
 /// Asks for a small file twice on one connection, with something done between; its value is kept until the end.

@@ -70,7 +70,8 @@ impl Server {
         match self {
             Self::Echo | Self::Proxy => Work::Echo,
             Self::Chat => Work::Chat,
-            Self::Http | Self::Files => Work::Http,
+            Self::Http => Work::HttpParts,
+            Self::Files => Work::Http,
             Self::TimeTcp => Work::TimeTcp,
             Self::TimeUdp => Work::TimeUdp,
         }
@@ -84,6 +85,7 @@ impl Server {
             Recvfrom => self != Self::TimeTcp,
             Sendto => true,
             EpollCtl => !matches!(self, Self::TimeTcp | Self::TimeUdp),
+            Writev | Read => self == Self::Http,
             Sendmsg | Sendfile | Pread64 => matches!(self, Self::Http | Self::Files),
             Socket | Connect => self == Self::Proxy,
         }
@@ -370,17 +372,17 @@ fn serves_and_ends(
 /// errors that a kernel really gives also at every third and at random calls, and on the others.
 fn is_representative(server: Server, call: Call, errno: Errno, when: When) -> bool {
     let shown_by = match call {
-        Call::Pread64 => Server::Http,
+        Call::Writev | Call::Read | Call::Pread64 => Server::Http,
         Call::Sendmsg | Call::Sendfile => Server::Files,
         Call::Socket | Call::Connect => Server::Proxy,
         _ => Server::Echo,
     };
     let typical = match call {
         Call::Accept4 => matches!(errno, Errno::EMFILE | Errno::ECONNABORTED | Errno::EINTR),
-        Call::Recvfrom | Call::Sendto | Call::Sendmsg | Call::Sendfile => {
+        Call::Recvfrom | Call::Sendto | Call::Writev | Call::Sendmsg | Call::Sendfile => {
             matches!(errno, Errno::EINTR | Errno::ECONNRESET | Errno::ENOBUFS)
         }
-        Call::EpollWait | Call::Pread64 | Call::Close => errno == Errno::EINTR,
+        Call::EpollWait | Call::Read | Call::Pread64 | Call::Close => errno == Errno::EINTR,
         Call::EpollCtl => errno == Errno::ENOMEM,
         Call::Socket => errno == Errno::EMFILE,
         Call::Connect => errno == Errno::ETIMEDOUT,
