@@ -72,7 +72,7 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
             &["--index", "a/b"],
             &["--max-outgoing", "65535"],
             &["--idle-timeout", "0"],
-            &["x"],
+            &["x", "y"],
         ],
     ),
     ("select_loop", &[&["--port", "-1"], &["--bind", "::1"]]),
