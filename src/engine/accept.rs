@@ -19,17 +19,16 @@ use crate::{
 };
 
 const FIRST_REST: Duration = Duration::from_millis(50);
-/// So many connections may break in a row while they wait; more is an error that stays.
+/// This number of connections may break in a row while they wait; more is an error that stays.
 const MOST_TRANSIENT: u32 = 64;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
 impl Registry {
     /// Calls `handle_accept` until nothing waits, the budget is used up, or the listener may not go on.
     pub(crate) fn accept_ready(&mut self, id: ChannelId) {
-        for _ in 0..self.policy.accept_budget {
-            if !self.may_accept(id) {
-                return;
-            }
+        // `handle_accept` may accept in a loop of its own.
+        self.accept_until = self.stats.accepted + self.policy.accept_budget as u64;
+        while self.stats.accepted < self.accept_until && self.may_accept(id) {
             let before = self.stats.accepted;
             self.adopted = None;
             let failed = !self.call_watched(id, Dispatcher::handle_accept);
@@ -56,6 +55,7 @@ impl Registry {
 
     pub(crate) fn accept(&mut self, id: ChannelId) -> io::Result<(Stream, Address)> {
         self.pause_if_full(id);
+        let used_up = self.visiting == id && self.stats.accepted >= self.accept_until;
         for _ in 0..self.policy.accept_budget {
             let slot = self.slot_mut(id).ok_or_else(|| closed(id))?;
             let Phase::Listening(accepting) = &mut slot.phase else {
@@ -64,7 +64,7 @@ impl Registry {
                     "not a listener",
                 ));
             };
-            if !matches!(accepting.pause, Pause::No) || !slot.readiness.can_read() {
+            if !matches!(accepting.pause, Pause::No) || !slot.readiness.can_read() || used_up {
                 break;
             }
             match slot.io.accept() {

@@ -231,9 +231,13 @@ impl Registry {
         };
         match meaning {
             Meaning::Nothing => {}
-            Meaning::Reset => match self.slot_mut(id) {
-                Some(slot) if matches!(slot.io.role(), Role::Stream | Role::Fd) => {
-                    slot.flags.note_reset();
+            Meaning::Reset => match self.slot(id).map(|slot| slot.io.role()) {
+                Some(Role::Stream | Role::Fd) => {
+                    // The error may be another connection's: what was pushed before it is tried, as before any close.
+                    self.send_before_close(id);
+                    if let Some(slot) = self.slot_mut(id) {
+                        slot.flags.note_reset();
+                    }
                 }
                 Some(_) => {
                     log::debug!(target: "asynchat::channel", "channel {id}: {}", Shown(&error));

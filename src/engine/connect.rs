@@ -176,10 +176,14 @@ impl Registry {
                 }
                 (Ok(Some(error)) | Err(error), _) => error,
                 (Ok(None), Ok(_)) => return self.connected(id),
-                // Handed in, and neither connecting nor connected.
+                // Handed in, and not connecting any more.
                 (Ok(None), Err(error))
                     if attempt.addresses.is_empty() && slot.readiness.read_closed() =>
                 {
+                    // Both directions have ended, so it has no peer any more; what the peer sent is still there.
+                    if slot.io.has_ended() {
+                        return self.connected(id);
+                    }
                     error
                 }
                 (Ok(None), Err(error)) if error.kind() == io::ErrorKind::NotConnected => {

@@ -125,6 +125,10 @@ impl Registry {
     /// collected. Whatever comes of the attempt, nobody is called: no producer is asked, and no error is reported.
     pub(crate) fn send_before_close(&mut self, id: ChannelId) {
         let due = self.uncorked(id).is_some_and(|slot| {
+            // Nothing is known of a descriptor before its first event.
+            if slot.io.role() == Role::Fd {
+                slot.readiness.write_again();
+            }
             slot.can_flush()
                 && slot.flags.peer() != Peer::Reset
                 && matches!(slot.phase, Phase::Greeting | Phase::Open)
@@ -159,6 +163,8 @@ impl Registry {
         let total = self.policy.write_budget;
         let slot = find(&mut self.slots, id)?;
         let mut budget = slot.budget_left(total);
+        let congested = slot.flags.is_congested();
+        queue.drain_at(congested.then(|| slot.limits(&self.policy).low));
         if !may_ask {
             budget = budget.max(1);
         }

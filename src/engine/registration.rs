@@ -1,9 +1,13 @@
 //! How a channel enters the table, and how it leaves: after that no id, event, timer or queue entry reaches it (R6).
 
-use std::{fmt::Write, io};
+use std::{
+    fmt::Write,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+};
 
 use crate::{
-    error::{Panicked, guard},
+    error::Panicked,
     id::ChannelId,
     net::{
         io::{Io, Role},
@@ -54,6 +58,11 @@ impl Registry {
         self.slot(id)?;
         let queue = self.take_queue(id);
         let mut slot = self.slots.remove(id.index());
+        // Before anything is logged: a logger may panic, and the count has to fit the table.
+        if slot.io.role() == Role::Listener {
+            self.listeners -= 1;
+            self.paused.retain(|&paused| paused != id);
+        }
         self.progress += 1;
         self.ownership_changes += 1;
         if log::log_enabled!(target: "asynchat::channel", log::Level::Debug) {
@@ -81,10 +90,6 @@ impl Registry {
         };
         for timer in [phase_timer, slot.timer].into_iter().flatten() {
             self.cancel_timer(timer);
-        }
-        if slot.io.role() == Role::Listener {
-            self.listeners -= 1;
-            self.paused.retain(|&paused| paused != id);
         }
         Some((slot, queue))
     }
@@ -131,12 +136,20 @@ impl Registry {
     /// Drops what is queued, and keeps the queue for another channel.
     pub(crate) fn discard_queue(&mut self, mut queue: Box<Outgoing>) {
         let tails = &mut self.pool.tails;
-        // Producers and owners of bytes: each may panic when dropped.
-        while let Err(panic) = guard(self.policy.propagate_panics, || queue.clear(tails)) {
+        let mut first = None;
+        // Producers and owners of bytes: each may panic when dropped. One that leaves the loop must not meet another.
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| queue.clear(tails))) {
+            if self.policy.propagate_panics && first.is_none() {
+                first = Some(panic);
+                continue;
+            }
             let panic = Panicked::new(panic);
             log::error!(target: "asynchat::reactor", "dropping what was queued: {panic}");
         }
         self.pool.give_queue(queue);
+        if let Some(panic) = first {
+            resume_unwind(panic);
+        }
     }
 }
 

@@ -123,6 +123,11 @@ impl Io {
         matches!(stream.peer_addr(), Err(error) if error.kind() == io::ErrorKind::NotConnected)
     }
 
+    /// Whether a TCP stream without a peer was connected once: it gives the rest of what arrived, or an end of file.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self, Self::TcpStream(stream) if stream.peek(&mut [0]).is_ok())
+    }
+
     /// A regular file is always ready, which no poller can report (epoll: EPERM).
     #[cfg(unix)]
     pub(crate) fn check_pollable(&self) -> io::Result<()> {

@@ -158,6 +158,11 @@ impl Readiness {
         self.0 &= !WRITE;
     }
 
+    /// No event has come yet, or none is waited for any more: a write is worth a try.
+    pub(crate) fn write_again(&mut self) {
+        self.0 |= WRITE;
+    }
+
     /// Another writer may follow the end of file. What it writes is a new event.
     pub(crate) fn forget_end(&mut self) {
         self.0 &= !READ_CLOSED;

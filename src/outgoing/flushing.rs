@@ -179,6 +179,7 @@ impl Outgoing {
         may_ask: bool,
         spare: &mut Spare,
     ) -> Result<(), Flushed> {
+        let ask_below = self.ask_below();
         let mut empty_answers = 0;
         let mut worked = false;
         let mut ahead = 0;
@@ -204,7 +205,7 @@ impl Outgoing {
                     continue;
                 }
             };
-            if !current.is_empty() || ahead >= NEARLY_SENT {
+            if !current.is_empty() || ahead >= ask_below {
                 return Ok(());
             }
             let stop = if self.parked || !may_ask {
@@ -256,6 +257,15 @@ impl Outgoing {
             return if ahead > 0 { Ok(()) } else { Err(stop) };
         }
         Ok(())
+    }
+
+    /// A producer is asked while fewer bytes than these stand before it. While `handle_drain` is due they fit below the low
+    /// watermark, with the piece that is gathered last: the queue would never fall to it otherwise.
+    fn ask_below(&self) -> usize {
+        self.drain_at.map_or(NEARLY_SENT, |low| {
+            let others = GATHERED_MAX.saturating_add(self.weight() - self.len);
+            low.saturating_sub(others).clamp(1, NEARLY_SENT)
+        })
     }
 
     /// Copies a piece of the producer at `index` behind the bytes before it. Returns where the producer stands now.

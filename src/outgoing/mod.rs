@@ -48,6 +48,8 @@ pub(crate) struct Outgoing {
     parked: bool,
     /// A producer is running, or has panicked.
     asking: bool,
+    /// The low watermark, while the queue is congested.
+    drain_at: Option<usize>,
     /// A producer or a file failed, and nobody has said that what is behind it may leave.
     has_hole: bool,
 }
@@ -85,6 +87,11 @@ impl Outgoing {
             Some(Segment::Produced { current, .. }) => !self.parked || !current.is_empty(),
             Some(_) => true,
         }
+    }
+
+    /// Says whether somebody waits for the queue to fall to the low watermark.
+    pub(crate) fn drain_at(&mut self, low: Option<usize>) {
+        self.drain_at = low;
     }
 
     pub(crate) fn unpark(&mut self) {

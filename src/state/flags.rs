@@ -150,9 +150,11 @@ impl Flags {
         }
     }
 
-    /// What looked like the end was one writer's only. False if there was no end, or there can be nothing after it.
+    /// What looked like the end was one writer's only. False if there was no end, if it is still to be reported, or if there
+    /// can be nothing after it.
     pub(crate) fn forget_end(&mut self) -> bool {
-        let forgets = self.has(FINISHED) && !self.has(RESET | CLOSING);
+        let reported = self.has(FINISHED) && self.has(CLOSE_REPORTED);
+        let forgets = reported && !self.has(RESET | CLOSING);
         if forgets {
             self.clear(FINISHED | CLOSE_REPORTED);
         }

@@ -80,6 +80,8 @@ pub struct Registry {
     /// Serial of the stream accepted last. The numbers of two reactors of a process do not overlap, because streams
     /// change reactors.
     pub(crate) serial: u64,
+    /// How many connections may have been accepted when the listener's visit that is on has used up its budget.
+    pub(crate) accept_until: u64,
     /// The accepted stream registered last: its serial and its channel.
     pub(crate) adopted: Option<(u64, ChannelId)>,
     pub(crate) stats: Stats,
@@ -123,6 +125,7 @@ impl Registry {
             progress: 0,
             ownership_changes: 0,
             serial,
+            accept_until: 0,
             adopted: None,
             stats: Stats::default(),
             stopping: false,

@@ -31,6 +31,27 @@ fn connections(reactor: &Reactor) -> Vec<ChannelId> {
 }
 
 #[test]
+fn a_handler_that_accepts_in_a_loop_keeps_to_the_budget_as_well() {
+    struct Takes;
+    impl Dispatcher for Takes {
+        fn handle_accept(&mut self, channel: &mut Channel<'_>) -> Result {
+            while channel.accept().is_ok() {}
+            Ok(())
+        }
+    }
+    let mut reactor = Reactor::builder().accept_budget(3).build().unwrap();
+    let id = reactor.listen(([127, 0, 0, 1], 0), Takes).unwrap();
+    let _clients = clients(address_of(&mut reactor, id), 20);
+    let mut accepted = 0;
+    turn_until(&mut reactor, |reactor| {
+        let now = reactor.stats().accepted;
+        assert!(now - accepted <= 3, "{} in one visit", now - accepted);
+        accepted = now;
+        accepted == 20
+    });
+}
+
+#[test]
 fn a_burst_of_connections_is_accepted_by_the_budget_and_others_get_their_turn() {
     let mut reactor = Reactor::builder()
         .accept_budget(3)

@@ -1161,3 +1161,71 @@ fn shutdown_write_of_what_is_no_stream_changes_nothing() {
         assert!(!trace.has(&format!("{name}.close")), "{:?}", trace.lines());
     }
 }
+
+#[test]
+fn a_close_sends_what_was_pushed_to_a_pipe_before_its_first_event() {
+    struct Idle;
+    impl Dispatcher for Idle {}
+
+    let (mut theirs, ours) = io::pipe().unwrap();
+    let mut reactor = reactor();
+    let id = reactor.register(ours, Idle).unwrap();
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push("farewell");
+    channel.close();
+    let mut text = String::new();
+    theirs.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "farewell");
+}
+
+/// The second would meet the first while that unwinds, and abort the process.
+#[test]
+fn two_owners_of_queued_bytes_that_panic_when_dropped_are_one_panic_where_panics_propagate() {
+    struct Idle;
+    impl Dispatcher for Idle {}
+
+    struct Bad;
+    impl AsRef<[u8]> for Bad {
+        fn as_ref(&self) -> &[u8] {
+            &[b'x'; 5000]
+        }
+    }
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("{}", util::SCRIPTED);
+        }
+    }
+    silence_scripted_panics();
+    let (ours, _theirs) = tcp_pair();
+    let mut reactor = Reactor::builder().propagate_panics(true).build().unwrap();
+    let id = reactor.register(ours, Idle).unwrap();
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push(vec![b'x'; 32 << 20]);
+    channel.push(Bytes::from_owner(Bad));
+    channel.push(Bytes::from_owner(Bad));
+    let close = std::panic::AssertUnwindSafe(|| channel.close());
+    std::panic::catch_unwind(close).unwrap_err();
+    assert!(reactor.channel(id).is_none());
+    reactor.turn(Some(Duration::ZERO)).unwrap();
+}
+
+/// A reset of another connection, passed on, ends this one too, but after what was pushed.
+#[test]
+fn what_was_pushed_before_a_callback_returned_a_reset_is_sent() {
+    struct Gateway;
+    impl Dispatcher for Gateway {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            channel.recv_with(|_, _| ())?;
+            channel.push("502 the backend is gone\r\n");
+            Err(io::Error::from(ErrorKind::BrokenPipe).into())
+        }
+    }
+    let mut reactor = reactor();
+    let (ours, mut theirs) = tcp_pair();
+    theirs.write_all(b"GET").unwrap();
+    reactor.register(ours, Gateway).unwrap();
+    run(&mut reactor);
+    let mut text = String::new();
+    theirs.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "502 the backend is gone\r\n");
+}

@@ -590,3 +590,23 @@ fn the_outcome_that_the_failure_callback_passes_on_is_never_swallowed() {
         );
     }
 }
+
+#[test]
+fn a_stream_that_both_sides_ended_before_it_was_registered_gives_what_arrived() {
+    let (ours, mut theirs) = util::peer::tcp_pair();
+    ours.shutdown(std::net::Shutdown::Write).unwrap();
+    theirs.read_to_end(&mut Vec::new()).unwrap();
+    theirs.write_all(b"answer").unwrap();
+    drop(theirs);
+    // The system forgets the peer once both directions have ended.
+    let end = std::time::Instant::now() + util::DEADLINE;
+    while ours.peer_addr().is_ok() {
+        assert!(std::time::Instant::now() < end, "the peer is remembered");
+        std::thread::yield_now();
+    }
+    let trace = Trace::new();
+    let mut reactor = reactor();
+    reactor.register(ours, Recorder::new(&trace)).unwrap();
+    util::run(&mut reactor);
+    assert_eq!(trace.lines(), ["connect", "read:6", "eof", "close"]);
+}

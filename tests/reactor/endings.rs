@@ -672,7 +672,8 @@ fn broken() -> Result {
 }
 
 #[test]
-fn a_callback_that_declares_the_connection_broken_reads_what_is_left_but_nothing_leaves() {
+fn a_callback_that_declares_the_connection_broken_is_asked_for_what_is_left_and_what_it_pushed_is_tried()
+ {
     fn read(channel: &mut Channel<'_>, trace: &Trace) -> Result {
         let text = channel.recv_with(|_, data| String::from_utf8_lossy(data).into_owned())?;
         trace.add(text);
@@ -736,7 +737,12 @@ fn a_callback_that_declares_the_connection_broken_reads_what_is_left_but_nothing
         // Bytes given back twice are read in one piece.
         let lines = trace.joined().replace("backrest", "back rest");
         assert_eq!(lines, expected.join(" "), "{what}, full visit {full}");
-        assert_eq!(peer.output(), b"", "{what}, full visit {full}");
+        let sent: &[u8] = if what == "pushes first" {
+            b"last words"
+        } else {
+            b""
+        };
+        assert_eq!(peer.output(), sent, "{what}, full visit {full}");
         assert!(peer.is_closed(), "{what}, full visit {full}");
     }
 }
@@ -822,4 +828,29 @@ fn a_timeout_of_something_else_is_a_failure_of_the_callback() {
         turn_until(&mut reactor, |reactor| reactor.is_idle());
         assert_eq!(trace.lines(), ["connect", &format!("error:{text}")]);
     }
+}
+
+#[test]
+fn a_touch_before_handle_close_does_not_hide_the_end_of_a_pipe() {
+    struct Reader(Rc<std::cell::Cell<u32>>);
+    impl Dispatcher for Reader {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            channel.recv(&mut [0; 100])?;
+            channel.touch();
+            Ok(())
+        }
+        fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+            self.0.set(self.0.get() + 1);
+            channel.close();
+            Ok(())
+        }
+    }
+    let mut reactor = reactor();
+    let (ours, mut theirs) = io::pipe().unwrap();
+    let closes = Rc::new(std::cell::Cell::new(0));
+    reactor.register(ours, Reader(closes.clone())).unwrap();
+    theirs.write_all(b"all").unwrap();
+    drop(theirs);
+    turn_until(&mut reactor, |_| closes.get() > 0);
+    assert_eq!(closes.get(), 1);
 }

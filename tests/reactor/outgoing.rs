@@ -1195,3 +1195,33 @@ fn bytes_ahead_of_a_pending_producer_are_sent_while_it_is_pending() {
     channel.push_with_producer(from_fn(|| Ok(Produced::Pending)));
     read_while(&mut reactor, &mut theirs, |got| got.len() == SIZE);
 }
+
+/// What is gathered from a producer ahead of its turn must not keep a queue above its low mark for ever.
+#[test]
+fn handle_drain_comes_while_a_producer_of_small_pieces_waits_behind_a_slow_peer() {
+    struct Drained(Rc<Cell<u32>>);
+    impl Dispatcher for Drained {
+        fn handle_drain(&mut self, _: &mut Channel<'_>) -> Result {
+            self.0.set(self.0.get() + 1);
+            Ok(())
+        }
+    }
+    let drains = Rc::new(Cell::new(0));
+    let mut peer = asynchat::testing::Harness::new(Drained(drains.clone()));
+    peer.set_window(5000);
+    let id = peer.id();
+    {
+        let mut registry = peer.registry();
+        let mut channel = registry.channel(id).unwrap();
+        channel.push(vec![b'x'; 300_000]);
+        let piece = Bytes::from_static(b"a line of some bytes");
+        channel.push_with_producer(from_fn(move || Ok(Produced::Data(piece.clone()))));
+        assert!(channel.is_congested());
+    }
+    let mut taken = 0;
+    while drains.get() == 0 {
+        assert!(taken < 400_000, "no drain after {taken} bytes");
+        taken += peer.output().len();
+    }
+    assert!(taken > 200_000, "{taken}");
+}
