@@ -319,20 +319,25 @@ pub fn address_of(registry: &mut Registry, id: ChannelId) -> SocketAddr {
 }
 
 thread_local! {
-    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    /// `None` on a thread that has started no [`Log`].
+    static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// Keeps the lines of each thread apart: tests run side by side, each on its own.
+/// Keeps the lines of each thread apart: tests run side by side, each on its own. A test without a `Log` is told that
+/// nothing is logged, so that its measurements do not depend on those beside it.
 struct Capture;
 
 impl log::Log for Capture {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
+        LINES.with_borrow(Option::is_some)
     }
 
     fn log(&self, record: &log::Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let line = format!("{} {}: {}", record.level(), record.target(), record.args());
-        LINES.with_borrow_mut(|lines| lines.push(line));
+        LINES.with_borrow_mut(|lines| lines.get_or_insert_default().push(line));
     }
 
     fn flush(&self) {}
@@ -352,14 +357,14 @@ impl Log {
             log::set_logger(&Capture).unwrap();
             log::set_max_level(log::LevelFilter::Trace);
         });
-        let before = LINES.with_borrow(Vec::len);
+        let before = LINES.with_borrow_mut(|lines| lines.get_or_insert_default().len());
         Self { before }
     }
 
     /// Those that contain `needle`, of every level and target.
     pub fn lines(&self, needle: &str) -> Vec<String> {
         LINES.with_borrow(|lines| {
-            let lines = lines[self.before..].iter();
+            let lines = lines.iter().flatten().skip(self.before);
             lines
                 .filter(|line| line.contains(needle))
                 .cloned()
