@@ -333,7 +333,7 @@ fn real(path: &[String], depth: usize) -> Option<Vec<String>> {
     Some(place)
 }
 
-/// Names of the tree are UTF-8, so what is not is none of them; malformed escapes name nothing either.
+/// `None` if an escape is malformed. Names of the tree are UTF-8, so a name with a replacement character is none of them.
 fn unescape(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -347,5 +347,5 @@ fn unescape(text: &str) -> Option<String> {
             bytes.push(byte);
         }
     }
-    String::from_utf8(bytes).ok()
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
