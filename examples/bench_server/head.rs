@@ -7,7 +7,7 @@ use std::mem;
 
 use memchr::memchr;
 
-/// A head so far, in whatever pieces.
+/// The part of a head that has arrived, in any pieces.
 #[derive(Default)]
 pub(crate) struct Head {
     at: At,

@@ -2,7 +2,7 @@
 
 use asynchat::Channel;
 
-/// The channel is looked at once in so many bytes of answers, and not for each of them.
+/// The channel is looked at once in this number of bytes of answers, not for each answer.
 const INTERVAL: usize = 32 * 1024;
 
 /// Whether the peer reads too slowly for more requests to be taken from it.

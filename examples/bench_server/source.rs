@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::{listener, pressure::Pressure};
 
 const BLOCK: usize = 512 * 1024;
-/// Up to so many bytes are pushed at once: the high watermark.
+/// At most this number of bytes is pushed at once: the high watermark.
 const PUSHED: usize = 16 * BLOCK;
 /// The longest request: `GIVE ` and the digits of a number of 64 bits.
 const MAX_REQUEST: usize = 32;

@@ -64,7 +64,7 @@ impl HttpChannel {
         chat.push(format!(
             "HTTP/1.0 {status}\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
         ));
-        // Whoever asks with HEAD takes a body for the start of the next answer.
+        // A client that asks with HEAD takes a body for the start of the next answer.
         if !self.data.starts_with(b"HEAD ") {
             chat.push("<html><body><pre>\r\n");
             // What was asked for must not run as a script in the browser of who asked.
@@ -125,7 +125,7 @@ impl AsyncChat for HttpChannel {
 struct Args {
     #[command(flatten)]
     listen: Listen<8000>,
-    /// Close connections on which nothing moves for so long
+    /// Close connections on which nothing moves for this time
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = cli::seconds)]
     timeout: Duration,
 }

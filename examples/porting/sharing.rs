@@ -52,7 +52,7 @@ impl Dispatcher for Half {
 }
 
 // region 29
-// Whatever ended it: the peer, a failed connect, an error, a timeout.
+// It has ended: by the peer, a failed connect, an error or a timeout.
 impl Drop for Half {
     fn drop(&mut self) {
         let Some(partner) = self.partner else { return };

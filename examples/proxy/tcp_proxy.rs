@@ -193,7 +193,7 @@ impl Dispatcher for Half {
     }
 }
 
-/// Neither stays without the other. Whatever ends a channel (a reset, a failed connect, a timeout, an error), its
+/// Neither stays without the other. If a channel ends (by a reset, a failed connect, a timeout, an error), its
 /// object is dropped then, and this is the one place that all of them lead to.
 ///
 /// What is queued for the other is sent, however slowly it reads. Not after a reset, when it is only a part of
@@ -241,7 +241,7 @@ struct Args {
     /// How long connecting to one address may take
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = cli::seconds, help_heading = "Limits")]
     connect_timeout: Duration,
-    /// Close connections on which nothing moves for so long
+    /// Close connections on which nothing moves for this time
     #[arg(long, value_name = "SECS", default_value = "3600", value_parser = cli::seconds, help_heading = "Limits")]
     idle_timeout: Duration,
 }

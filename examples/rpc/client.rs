@@ -114,7 +114,7 @@ impl AsyncChat for Client {
 
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
         if error.is::<FrameTooLong>() {
-            // Its own text is for whoever can raise the limit.
+            // Its own text is for the operator, who can raise the limit.
             self.fail(format!("the answer has more than {MAX_ANSWER} bytes"));
         } else {
             self.fail(error);

@@ -68,7 +68,7 @@ impl Server {
     }
 }
 
-/// Whoever starts a server and fails before `join` leaves no socket's file behind.
+/// A caller that starts a server and fails before `join` leaves no socket's file behind.
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {

@@ -11,7 +11,7 @@ pub(crate) struct Board {
     named: u64,
 }
 
-/// Who it is. The address alone would not do: whoever leaves by a reset may be back with the same one before it is
+/// Who it is. The address alone would not do: a player who leaves by a reset may be back with the same one before it is
 /// known here that it left.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name {

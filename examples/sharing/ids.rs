@@ -1,5 +1,5 @@
 //! By ids: each player has the own score only, and tells it to all others. A board exists on their screens alone, so
-//! whoever comes later knows nothing of what was before.
+//! a player who comes later knows nothing of what was before.
 
 use asynchat::{Address, Channel, ChatChannel, Dispatcher, Result, Stream};
 

@@ -1,8 +1,8 @@
 //! By messages: players are served by threads of their own, and what they have to say to the board, or the board to
 //! them, is posted. Each piece of data has one thread that looks at it.
 //!
-//! A post box has no bound, so whoever posts at a stranger's request needs one: of each player one post is out at a time,
-//! and there are so many players at most.
+//! A post box has no bound, so a program that posts at a stranger's request needs one: of each player one post is out at
+//! a time, and the number of players is bounded.
 
 use std::{
     net::TcpListener,
@@ -130,7 +130,7 @@ impl Scores for Posted {
 
 impl Drop for Posted {
     fn drop(&mut self) {
-        // The seat is free when the name is: else whoever comes and goes could fill the post box.
+        // The seat is free when the name is: else players who come and go could fill the post box.
         let seat = Arc::clone(&self.seat);
         self.post(move |front, name| {
             let _seat = seat;

@@ -11,8 +11,8 @@ use asynchat::{AsyncChat, ChannelId, ChatChannel, ChatDispatcher, Registry, Resu
 /// Bytes of a line.
 const MAX_LINE: usize = 1024;
 const IDLE: Duration = Duration::from_secs(300);
-/// So many lines of one player are taken in a [`WINDOW`]. The next ones wait in the kernel, and slow down only whoever
-/// sends them.
+/// The number of lines of one player that are taken in a [`WINDOW`]. The next ones wait in the kernel, and slow down
+/// only their sender.
 const LINES: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(2);
 

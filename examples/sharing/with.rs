@@ -1,4 +1,4 @@
-//! By visits: the listener's object has the board, and is lent to whoever knows its id.
+//! By visits: the listener's object has the board, and is lent to every caller that knows its id.
 
 use asynchat::{Address, Channel, ChannelId, ChatChannel, Dispatcher, Registry, Result, Stream};
 
@@ -14,7 +14,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// A player who is gone, for whatever reason, cannot say so: its object has no registry when it is dropped.
+    /// A player who is gone, for any reason, cannot say so: its object has no registry when it is dropped.
     fn forget_the_gone(&mut self, registry: &mut Registry) {
         let board = &mut self.board;
         self.players.retain(|(id, name)| {

@@ -31,7 +31,7 @@ struct Args {
     /// Ask with datagrams, again and again until one is answered
     #[arg(long)]
     udp: bool,
-    /// Give up after so long, fractions allowed
+    /// Give up after this time; fractions are allowed
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = cli::seconds)]
     timeout: Duration,
 }

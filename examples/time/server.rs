@@ -1,7 +1,7 @@
 //! A time server (RFC 868) on TCP and UDP: `cargo run --example time_server`, then
 //! `cargo run --example time_client localhost 8037`.
 //!
-//! Whoever connects, or sends a datagram of whatever length, gets the seconds since 1900 in four bytes. A server
+//! A client that connects, or sends a datagram of any length, gets the seconds since 1900 in four bytes. A server
 //! that does not know the time closes the connection and lets datagrams pass in silence.
 
 use std::{

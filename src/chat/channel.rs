@@ -177,7 +177,7 @@ impl<'r> ChatChannel<'r> {
     pub fn unread(&mut self, bytes: impl Into<Bytes>) {
         self.channel.give_back(&self.framer.take_held());
         self.channel.unread(bytes);
-        // Whoever hands the rest out stops, and keeps it behind these without a copy.
+        // The loop that hands the rest out stops, and keeps the rest behind these bytes without a copy.
         self.has_given_back = true;
         self.channel.registry().ownership_changes += 1;
     }

@@ -95,7 +95,7 @@ impl Registry {
                     self.rest(id, &error);
                     break;
                 }
-                // Nothing known: whatever waits is tried again later, for no event need follow.
+                // An unknown error: the waiting connection is tried again later, because no event need follow.
                 Err(error) => {
                     self.rest(id, &error);
                     return Err(error);

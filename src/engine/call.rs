@@ -249,7 +249,7 @@ impl Registry {
         self.discard(error);
     }
 
-    /// Hands a failure to `handle_error`, whatever kind it is.
+    /// Hands a failure of any kind to `handle_error`.
     pub(crate) fn fail_with(&mut self, id: ChannelId, error: BoxError) {
         self.stats.errors += 1;
         if self.slot(id).is_none() {

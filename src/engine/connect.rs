@@ -247,7 +247,7 @@ impl Registry {
                 .err();
             Ok(())
         });
-        // Whatever its kind: nothing else comes of it here.
+        // Of any kind: no rule makes something else of it here.
         if let Some(error) = passed_on {
             self.fail_with(id, error);
         }

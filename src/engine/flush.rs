@@ -122,7 +122,7 @@ impl Registry {
     }
 
     /// What was queued is tried once before its channel is closed: the push would have sent it, had it not been
-    /// collected. Whatever comes of the attempt, nobody is called: no producer is asked, and no error is reported.
+    /// collected. The attempt calls nobody, however it ends: no producer is asked, and no error is reported.
     pub(crate) fn send_before_close(&mut self, id: ChannelId) {
         let due = self.uncorked(id).is_some_and(|slot| {
             // Nothing is known of a descriptor before its first event.
@@ -224,7 +224,7 @@ impl Registry {
         }
     }
 
-    /// Whatever the reason, the stream has a hole now: nothing more can be sent.
+    /// The stream has a hole now, for any reason: nothing more can be sent.
     #[cold]
     pub(crate) fn sending_failed(&mut self, id: ChannelId, error: io::Error) {
         let reset = meaning_of_call(&error) == Meaning::Reset;

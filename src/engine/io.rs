@@ -75,7 +75,7 @@ impl Registry {
                 self.progress += 1;
                 self.touch_later(id);
             }
-            // Whoever reads, the channel's own visit draws the conclusions.
+            // Acted upon in the channel's own visit, even if another callback called `recv`.
             Err(_) => self.touch_later(id),
         }
         result
@@ -178,7 +178,7 @@ impl Slot {
         }
     }
 
-    /// Counts what left for the peer, by whatever call.
+    /// Counts bytes that left for the peer, by any call.
     #[inline]
     pub(crate) fn note_sent(&mut self, n: usize, clock: &Clock, stats: &mut Stats) {
         self.note_traffic(clock);

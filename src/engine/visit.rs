@@ -61,7 +61,7 @@ impl Registry {
         {
             self.report_news(id); // handle_expt(Priority); handle_error with the socket's error
             self.let_read(id); // handle_read
-            self.finish_visit(id);
+            self.finish_visit(id); // handle_close; the flush; handle_drain; handle_write
         }
     }
 

@@ -176,7 +176,7 @@ impl Outgoing {
         {
             let len = part.len() as usize;
             self.make_room(len, spare);
-            // Whatever keeps it from being read whole, reading on tells when its turn has come.
+            // If it cannot be read whole, the next read reports why when its turn has come.
             self.len += part.append_to(&mut self.tail, len).unwrap_or(0);
         }
         if !part.is_empty() {

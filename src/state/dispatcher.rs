@@ -107,7 +107,7 @@ pub trait Dispatcher: Any {
 
     /// Whether `handle_write` may be called. Default: true. Asked like [`readable`](Self::readable).
     ///
-    /// The outgoing queue is sent whatever it returns.
+    /// The outgoing queue is sent also if it returns false.
     fn writable(&self) -> bool {
         true
     }

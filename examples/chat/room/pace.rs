@@ -1,6 +1,6 @@
 //! How much a member may say. Pure: the time is an argument.
 //!
-//! A line in a turn of the loop, so that the others have theirs, and so many a second, saved up for one second at most.
+//! A line in a turn of the loop, so that the others have theirs, and a fixed number a second, saved up for one second at most.
 //! What goes beyond waits in the sender's own socket, and who never lets up has to go.
 
 use std::time::{Duration, Instant};

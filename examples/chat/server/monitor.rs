@@ -1,6 +1,6 @@
 //! The operator's port, after Medusa's `monitor.py`, whose sessions were a Python prompt inside the server. Here they
-//! have a few commands. Whoever connects is sent a challenge and answers it with its HMAC under the password, so that
-//! the password itself is never sent. What follows is not encrypted.
+//! have a few commands. An operator who connects is sent a challenge and answers it with its HMAC under the password, so
+//! that the password itself is never sent. What follows is not encrypted.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -16,7 +16,7 @@ use crate::{room::MAX_LINE, session::Session};
 pub(crate) const MAX_SESSIONS: usize = 8;
 /// How long the answer to the challenge may take.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// How long whoever gave a wrong answer may keep its own end open.
+/// How long a client that gave a wrong answer may keep its own end open.
 pub(crate) const PARTING: Duration = Duration::from_secs(1);
 /// However many answers are wrong, so often the log tells it.
 const WARN_EVERY: Duration = Duration::from_secs(1);

@@ -13,11 +13,11 @@ use crate::{
     room::{MAX_LINE, Room},
 };
 
-/// So many lines of one user are taken in a [`WINDOW`]. The next ones wait in the kernel, and slow down only whoever
-/// sends them.
+/// The number of lines of one user that are taken in a [`WINDOW`]. The next ones wait in the kernel, and slow down only
+/// their sender.
 pub(crate) const LINES: u32 = 20;
 pub(crate) const WINDOW: Duration = Duration::from_secs(2);
-/// Who says nothing for so long has to go.
+/// A user who says nothing for this time has to go.
 pub(crate) const IDLE: Duration = Duration::from_secs(30 * 60);
 
 /// How long a user who does not read may hold up its own last words.

@@ -12,16 +12,16 @@ pub(crate) const INLINE_BODY: usize = 32 * 1024;
 pub(crate) const RANGES: usize = 16;
 /// Entries of one directory page, of which a directory has as many as it needs.
 pub(crate) const LISTING: usize = 2_000;
-/// So many directory pages are kept, each for so long.
+/// The number of directory pages kept, and the time each is kept.
 pub(crate) const PAGES: usize = 8;
 pub(crate) const PAGE_AGE: Duration = Duration::from_secs(1);
-/// After so many answers, or one directory page, the other connections get their turn.
+/// After this number of answers, or one directory page, the other connections get their turn.
 pub(crate) const ANSWERS: u8 = 16;
-/// The same after so many parts of chunks: a read may bring thousands of chunks of one byte.
+/// The same after this number of parts of chunks: a read may bring thousands of chunks of one byte.
 pub(crate) const CHUNK_PARTS: u16 = 256;
 /// Channels on the status page, of all threads together.
 pub(crate) const STATUS_ROWS: usize = 200;
-/// After an answer that ends the connection, so long and for so many bytes what still comes is thrown away.
+/// After an answer that ends the connection, input is thrown away for this time and this number of bytes.
 pub(crate) const LINGER_TIME: Duration = Duration::from_secs(2);
 pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
 /// The same where a body is refused: a client that writes all of a large upload before it reads still finds the answer,
@@ -36,9 +36,9 @@ pub(crate) const HANDED_OVER: usize = 64;
 pub(crate) const LOGGED_LINE: usize = 1024;
 /// Bytes of the access log that may wait for its reader; lines past it are dropped and counted.
 pub(crate) const LOG: usize = 1024 * 1024;
-/// With so many bytes waiting its writer is woken at once, whatever the thread is doing that was to do it.
+/// With this number of bytes waiting its writer is woken at once, even if the thread that should do it is busy.
 pub(crate) const LOG_PRESSING: usize = 64 * 1024;
-/// At the end the reader of the access log has so long to take what is left.
+/// The time that the reader of the access log has at the end to take what is left.
 pub(crate) const LOG_GRACE: Duration = Duration::from_secs(5);
 /// Above the high mark of bytes waiting for a peer its further requests wait, until the low one is reached.
 pub(crate) const LOW_MARK: usize = 32 * 1024;
@@ -47,9 +47,9 @@ pub(crate) const HIGH_MARK: usize = 128 * 1024;
 pub(crate) const LARGEST_ANSWER: usize = 48 * 1024;
 /// What may wait for one client must be more than that.
 pub(crate) const LEAST_OUTGOING: usize = 64 * 1024;
-/// After the first signal answers under way have so long to be sent.
+/// The time that answers under way have after the first signal.
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
-/// And those that are sent, to clients that do not close their side, hold up the end for so long, or twice that.
+/// Answers that are sent, to clients that do not close their side, hold up the end for this time, or twice that.
 pub(crate) const SHUTDOWN_LINGER: Duration = Duration::from_secs(1);
 
 /// What the command line may change.
@@ -107,7 +107,7 @@ impl Limits {
         }
     }
 
-    /// Who has not taken a block of his answer for so long makes room for others: well before he is idle.
+    /// A client that has not taken a block of its answer for this time makes room for others: well before it is idle.
     pub(crate) fn stalled(&self) -> Duration {
         self.idle / 3
     }

@@ -84,7 +84,7 @@ impl Server {
         }
     }
 
-    /// A new connection, whoever accepted it.
+    /// A new connection, accepted by this thread or another.
     pub(crate) fn serve(
         self: &Rc<Self>,
         registry: &mut Registry,

@@ -3,13 +3,13 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What whoever knows `key` answers to `message`.
+/// The answer to `message` of a peer that knows `key`.
 pub fn hmac(key: &[u8], message: &[u8]) -> String {
     let digest = keyed(key, message).finalize().into_bytes();
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whether `answer` comes of whoever knows `key`. Takes as long for a wrong first digit as for a wrong last one.
+/// Whether `answer` is that of a peer that knows `key`. Takes as long for a wrong first digit as for a wrong last one.
 pub fn is_hmac(key: &[u8], message: &[u8], answer: &str) -> bool {
     bytes(answer).is_some_and(|digest| keyed(key, message).verify_slice(&digest).is_ok())
 }

@@ -538,7 +538,7 @@ mod max_frame {
         assert_eq!(chat.feed("efg\n").take(), "c(efg) F");
     }
 
-    /// Whatever a callback does about it, the data is used up: the caller's loop comes to an end.
+    /// The data is used up, even if a callback sets the same again: the caller's loop comes to an end.
     #[test]
     fn it_always_makes_progress() {
         let mut chat = Chat::with("\n").max_frame(3);
@@ -684,7 +684,7 @@ mod cost {
 }
 
 mod model {
-    //! Properties: whatever the terminators, the stream and the reads, the frames are those of a
+    //! Properties: for any terminators, stream and reads the frames are those of a
     //! naive reference.
 
     use std::{collections::VecDeque, mem};

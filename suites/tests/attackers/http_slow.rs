@@ -219,13 +219,11 @@ fn as_many_slow_readers_as_there_are_places_lock_nobody_out() {
         let answers = crate::http::answers(&crate::http::rest(&mut stream), false);
         answers.first().is_some_and(|answer| answer.status == 200)
     };
-    // At first they are being answered, and whoever comes is told to try again.
+    // At first they are being answered, and a client that comes is told to try again.
     assert!(within(DEADLINE, is_served));
-    assert!(
-        (1..5).contains(&closed()),
-        "{} readers were closed",
-        closed()
-    );
+    // The log has a thread of its own.
+    assert!(within(DEADLINE, || closed() > 0));
+    assert!(closed() < 5, "{} readers were closed", closed());
     drop(reading);
     site.victim.ends_well();
 }

@@ -209,7 +209,7 @@ impl Connection {
         let client = self.outlet.client(request.headers, user);
         let then = match (request.keeps_alive(), request.minor) {
             (false, _) => Then::Close,
-            // Whoever cannot write a target may not have written what follows as a request either.
+            // A client that cannot write a target may not have written what follows as a request either.
             _ if reply.status == 400 => Then::Close,
             (true, 0) => Then::SayKeepAlive,
             (true, _) => Then::KeepAlive,

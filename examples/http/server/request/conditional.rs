@@ -14,7 +14,7 @@ pub(crate) struct Validators {
     pub(crate) len: u64,
 }
 
-/// The entity tag, strong: whoever writes a file twice within a nanosecond, to the same length, fools it.
+/// The entity tag, strong: only two writes within one nanosecond, of the same length, give the same tag.
 pub(crate) struct Etag(Validators);
 
 impl Validators {

@@ -21,7 +21,7 @@ pub(crate) struct Reply {
     pub(crate) file: Option<Validators>,
     pub(crate) extra: Extra,
     pub(crate) body: Body,
-    /// Whether it took so long to make that others should have their turn.
+    /// Whether making it took long enough that others should have their turn.
     pub(crate) is_costly: bool,
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Board {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) requests: u64,
-    /// Connections it has served so far, whoever accepted them.
+    /// Connections it has served so far, accepted by this thread or another.
     pub(crate) connections: u64,
     pub(crate) stats: Stats,
     /// Its channels, or the first of them where there are many.

@@ -51,7 +51,7 @@ pub struct AsyncHttp {
 }
 
 impl AsyncHttp {
-    /// Connects, trying all addresses of the host. Whatever comes of it, the consumer learns it.
+    /// Connects, trying all addresses of the host. The consumer learns the outcome.
     ///
     /// Waits for the resolver, so inside the loop it is for hosts whose names are known to resolve quickly.
     pub fn start(registry: &mut Registry, order: Order, mut consumer: impl Consumer + 'static) {
@@ -171,7 +171,7 @@ impl AsyncHttp {
         Ok(())
     }
 
-    /// Whether so many more bytes of the body are within the bound.
+    /// Whether this number of further bytes of the body is within the bound.
     fn check_size(&self, more: u64) -> Result {
         match self.order.max_size {
             Some(max) if more > max.saturating_sub(self.received) => {

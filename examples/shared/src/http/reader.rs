@@ -307,7 +307,7 @@ fn refused(
     refusal: Refusal,
     then: impl FnOnce(&[u8], Found<'_>) -> ControlFlow<()>,
 ) -> State {
-    // Whatever it answers, there is no telling where the next request would begin.
+    // After any answer the place where the next request would begin is unknown.
     let _ = then(line, Found::Refused(refusal));
     State::Ended
 }

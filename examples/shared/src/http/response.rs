@@ -23,7 +23,7 @@ pub struct Head {
 /// Where a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// There is none, whatever the header says.
+    /// There is none, even if the header names a length.
     Absent,
     Length(u64),
     Chunked,
