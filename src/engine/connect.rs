@@ -117,7 +117,7 @@ impl Registry {
     }
 
     pub(crate) fn connect_timer_fired(&mut self, id: ChannelId) {
-        let now = self.now();
+        let now = self.clock.get();
         let Some(attempt) = self.attempt(id) else {
             return;
         };

@@ -113,8 +113,7 @@ impl Registry {
     }
 
     pub(crate) fn close_each(&mut self, why: &str) {
-        let ids: Vec<_> = self.slots.iter().map(|(_, slot)| slot.id).collect();
-        for id in ids {
+        for id in self.every_id() {
             self.close(id, why);
         }
     }

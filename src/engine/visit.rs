@@ -179,7 +179,7 @@ impl Registry {
         self.ready.clear();
         self.touched.clear();
         self.renew_budgets();
-        for id in self.ids() {
+        for id in self.every_id() {
             let Some(slot) = self.slot_mut(id) else {
                 continue;
             };

@@ -328,7 +328,7 @@ impl Registry {
     /// }
     /// ```
     pub fn ids(&self) -> Vec<ChannelId> {
-        self.slots.iter().map(|(_, slot)| slot.id).collect()
+        self.every_id()
     }
 
     /// Facts about every open channel, for an operator's overview. O(channels).

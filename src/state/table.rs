@@ -26,6 +26,11 @@ impl Registry {
         find(&mut self.slots, id).map(|slot| (slot, self.poll.registry()))
     }
 
+    /// Taken first, for a loop in whose body channels may close.
+    pub(crate) fn every_id(&self) -> Vec<ChannelId> {
+        self.slots.iter().map(|(_, slot)| slot.id).collect()
+    }
+
     /// Channels that count for `max_channels`.
     pub(crate) fn connections(&self) -> usize {
         self.slots.len() - self.listeners
