@@ -108,7 +108,8 @@ impl Reactor {
     /// Runs one turn, waiting at most `max_wait` for something to happen; `None` is no limit.
     ///
     /// The wait is shorter if a timer is due earlier, and zero while a channel has something to do. The poller rounds
-    /// it up to milliseconds, and a wait of more than a day ends after a day. For a loop of your own, beside a game or a user interface:
+    /// it up to milliseconds, and a wait of more than a day ends after a day. For a loop of your own, beside a game or a
+    /// user interface:
     ///
     /// ```
     /// use std::time::Duration;
@@ -269,7 +270,7 @@ impl Reactor {
             return 0;
         }
         let mut fired = 0;
-        let now = registry.now();
+        let now = registry.clock.get();
         let mut firing = None;
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
             while let Some((timer, deadline, task)) = registry.timers.pop_due(now, mark) {

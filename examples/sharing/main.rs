@@ -23,7 +23,7 @@ mod player;
 mod shared;
 mod with;
 
-/// A scoreboard for everybody who is connected. Each line is a number of points for whoever sends it; quit ends
+/// A scoreboard for everybody who is connected. Each line is a number of points for its sender; quit ends
 #[derive(Debug, Parser)]
 #[command(name = "sharing")]
 struct Args {

@@ -284,7 +284,7 @@ fn close_when_done_sends_everything_and_reads_nothing() {
     assert_eq!(run.finish(), Seen::default());
 }
 
-/// push: Python's `bytes`, `bytearray` and `memoryview`: here whatever converts into `Bytes`.
+/// push: Python's `bytes`, `bytearray` and `memoryview`: here anything that converts into `Bytes`.
 #[test]
 fn push_takes_every_kind_of_bytes() {
     let mut run = Run::new("\n", 1000);

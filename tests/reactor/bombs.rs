@@ -342,7 +342,7 @@ fn what_a_reactor_still_has_may_panic_when_it_is_dropped() {
     );
 }
 
-/// Whatever else of a program's is dropped in the course of a visit.
+/// All else of a program's that is dropped in the course of a visit.
 #[test]
 fn bytes_whose_owner_panics_when_dropped_end_their_own_channel_at_most() {
     struct Owner {

@@ -161,7 +161,7 @@ fn a_write_after_the_peer_has_gone_ends_in_one_handle_close() {
     assert!(!trace.joined().contains("error"), "{:?}", trace.lines());
 }
 
-/// Reads and sends in each `handle_read`, whatever they answer.
+/// Reads and sends in each `handle_read`, with any answer.
 struct Careless {
     trace: Trace,
 }

@@ -319,7 +319,7 @@ fn replace_gives_a_new_object_its_own_wishes() {
 
 #[test]
 fn a_protocol_switch_mid_stream_loses_no_bytes() {
-    /// Reads a line and hands over to the `Recorder` with whatever came behind it.
+    /// Reads a line and hands over to the `Recorder` with the bytes behind it.
     struct Line(Option<Recorder>, Vec<u8>);
     impl Dispatcher for Line {
         fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {

@@ -90,7 +90,7 @@ of 2000 entries. A request for more than 16 ranges of a file, or for ranges that
 The access log goes to standard output, in UTC; RUST_LOG=info shows the server's own doings on \
 standard error. Where nobody reads the log, lines are dropped and counted.
 Ctrl-C or SIGTERM ends the server when the answers under way are sent, a second one without waiting for them, a third one \
-the process at once, whatever it is doing (exit code 130).
+the process at once (exit code 130).
 Without --follow-symlinks links are followed as long as they stay below the root.
 --max-connections is for all threads together: each has its share of it, and makes room among its own connections.
 With several threads and --spread kernel the port may be shared: a program of the same user that comes later and shares it \

@@ -110,7 +110,7 @@ fn options_told(section: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// At the beginning of lines, in whatever section. Further in, it is the text of another option.
+/// At the beginning of lines, in any section. Further in, it is the text of another option.
 fn options_of_help(help: &str) -> BTreeSet<String> {
     let first = help.lines().filter(|line| {
         let text = line.trim_start();
