@@ -50,11 +50,18 @@ pub(crate) struct Slot {
     pub(crate) timer: Option<TimerId>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
-    /// Those of its own, if it has any.
-    own_limits: Option<Box<Limits>>,
+    /// Absent until something of it is set.
+    extras: Option<Box<Extras>>,
     pub(crate) created: Stamp,
     pub(crate) type_name: &'static str,
     pub(crate) peer: PeerName,
+}
+
+/// Fields that few channels need.
+#[derive(Default)]
+pub(crate) struct Extras {
+    /// Those of its own, if it has any.
+    limits: Option<Limits>,
 }
 
 impl Slot {
@@ -76,7 +83,7 @@ impl Slot {
             bytes_in: 0,
             bytes_out: 0,
             phase,
-            own_limits: None,
+            extras: None,
             created: now,
             type_name,
             peer: PeerName::Unknown,
@@ -124,13 +131,19 @@ impl Slot {
     }
 
     pub(crate) fn limits(&self, policy: &Policy) -> Limits {
-        self.own_limits.as_deref().copied().unwrap_or(policy.limits)
+        self.extras
+            .as_ref()
+            .and_then(|extras| extras.limits)
+            .unwrap_or(policy.limits)
     }
 
     /// The limits of this channel alone, to be changed.
     pub(crate) fn own_limits(&mut self, policy: &Policy) -> &mut Limits {
-        self.own_limits
-            .get_or_insert_with(|| Box::new(policy.limits))
+        self.extras_mut().limits.get_or_insert(policy.limits)
+    }
+
+    pub(crate) fn extras_mut(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
     }
 
     /// Whether an error concerns one of many peers, and not this socket.
