@@ -24,7 +24,7 @@ pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VisitError {
-    /// The channel is closed, or its object is dropped because no callback can follow.
+    /// The channel is closed, or nothing but `handle_closed` can follow.
     Closed(ChannelId),
     /// A callback of this object is running further up the stack.
     Busy(ChannelId),

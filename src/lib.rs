@@ -66,7 +66,7 @@
 //!   Callbacks reach it too: `reactor.listen(..)` and, inside a callback, `channel.registry().listen(..)` are the same
 //!   call.
 //! - A [`Dispatcher`] is an object you write. It holds the state of your protocol and reacts to a socket. Every
-//!   callback has a default. The reactor owns the object until no callback can follow.
+//!   callback has a default. The reactor owns the object until its last callback, `handle_closed`, has returned.
 //! - An [`AsyncChat`] is the same for protocols in frames: it gets the bytes up to a [`Terminator`] (a byte string, a
 //!   count, or none) and a call when the frame is complete. Wrapped in a [`ChatDispatcher`] it is a dispatcher.
 //! - A [`Channel`] is a registered socket with its outgoing queue and timeouts. Every callback gets its own as an
@@ -107,6 +107,7 @@ mod address;
 mod builder;
 mod channel;
 mod chat;
+mod closed;
 mod engine;
 mod error;
 mod handle;
@@ -130,6 +131,7 @@ pub use builder::Builder;
 pub use bytes::Bytes;
 pub use channel::handover::Detached;
 pub use chat::{AsyncChat, ChatChannel, ChatDispatcher, Terminator};
+pub use closed::{Cause, Closed};
 pub use error::{
     BoxError, ErrorSource, FrameTooLong, OutgoingFull, Panicked, Result, Stopped, VisitError,
 };

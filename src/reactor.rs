@@ -11,6 +11,7 @@ use std::{
 use mio::{Events, Poll, Token, Waker};
 
 use crate::{
+    closed::Cause,
     error::ErrorSource,
     id::ChannelId,
     net::readiness::EventBits,
@@ -55,6 +56,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// 2. Record all events, then visit each channel that has something to do, once.
 /// 3. Run the timers that are due, then at most 1,024 posted calls.
 /// 4. Visit the channels that these steps changed from outside, and send what was pushed to them.
+/// 5. Call `handle_closed` for the channels that these steps closed from outside.
 ///
 /// Channels, timers and posted calls added during a turn wait for the next one.
 ///
@@ -152,6 +154,7 @@ impl Reactor {
         let timers = self.run_timers(mark);
         self.run_jobs();
         self.revisit_touched();
+        self.bid_farewells();
         self.registry.renew_budgets();
         self.registry.clock.end_turn();
         self.registry.turning = false;
@@ -178,6 +181,7 @@ impl Reactor {
         let registry = &self.registry;
         if !registry.ready.is_empty()
             || !registry.touched.is_empty()
+            || !registry.farewells.due.is_empty()
             || registry.stopping
             || self.has_jobs()
         {
@@ -264,6 +268,25 @@ impl Reactor {
         }
     }
 
+    /// Tells the objects whose channels are gone. Those that one of them closes are told in the next turn.
+    fn bid_farewells(&mut self) {
+        let registry = &mut self.registry;
+        let mut left = registry.farewells.due.len();
+        while left > 0
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+                while left > 0
+                    && let Some(farewell) = registry.farewells.due.pop_front()
+                {
+                    left -= 1;
+                    registry.bid_farewell(farewell);
+                }
+                left = 0;
+            }))
+        {
+            registry.end_after_panic(None, panic);
+        }
+    }
+
     fn run_timers(&mut self, mark: Mark) -> usize {
         let registry = &mut self.registry;
         if registry.timers.is_empty() {
@@ -337,7 +360,12 @@ impl Reactor {
         if self.process != std::process::id() {
             registry.disown_all();
         }
-        registry.close_all();
+        // One by one: they have no callback to come, and need not wait in a list.
+        for id in registry.every_id() {
+            registry.close(id, Cause::CloseAll);
+            registry.drop_farewells();
+        }
+        registry.drop_farewells();
         // One by one: each may panic when dropped.
         for job in jobs.into_iter().chain(posted) {
             registry.discard(job);

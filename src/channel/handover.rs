@@ -8,7 +8,6 @@ use crate::{
     state::{
         channel::Channel,
         dispatcher::{Dispatcher, boxed},
-        phase::Phase,
     },
     stats::State,
 };
@@ -122,7 +121,7 @@ impl Channel<'_> {
         if self.state() == State::Connecting {
             return None;
         }
-        let (mut slot, queue) = self.registry.remove(self.id, "detached", true)?;
+        let (mut slot, queue, _) = self.registry.remove(self.id, true, |_| "detached")?;
         // If it is registered again, it is still the stream that a failing `handle_accepted` was given.
         let serial = match self.registry.adopted {
             Some((serial, id)) if id == self.id => serial,
@@ -156,7 +155,7 @@ impl Channel<'_> {
         let object = boxed(d);
         let type_name = (*object).type_name();
         let Ok(slot) = self.slot_mut() else { return };
-        if matches!(slot.phase, Phase::Lingering { .. }) {
+        if slot.is_lingering() {
             return;
         }
         slot.type_name = type_name;

@@ -9,13 +9,15 @@ use std::{io, time::Duration};
 
 use crate::{
     address::Address,
+    closed::Cause,
     engine::describe,
+    error::BoxError,
     id::ChannelId,
     net::io::Role,
     state::{
         channel::Channel,
+        dispatcher::defaults,
         flags::Peer,
-        phase::Phase,
         registry::{Registry, Task},
         slot::Slot,
     },
@@ -136,7 +138,8 @@ impl<'r> Channel<'r> {
 
 /// # Closing and timeouts
 ///
-/// A closed channel is gone from the reactor, and its object is dropped.
+/// A closed channel is gone from the reactor. Its object gets [`handle_closed`](crate::Dispatcher::handle_closed) and is
+/// dropped.
 ///
 /// | | sends the queue | waits for the peer | further callbacks |
 /// |---|---|---|---|
@@ -180,6 +183,13 @@ impl Channel<'_> {
     /// From this call on nothing is read and pushes are dropped. If the peer resets the connection before everything is
     /// sent, `handle_close` is still called.
     pub fn close_when_done(&mut self) {
+        if let Ok(slot) = self.slot() {
+            let cause = self.registry.cause_of_wish(slot, Cause::Done);
+            self.end_when_done(cause);
+        }
+    }
+
+    pub(crate) fn end_when_done(&mut self, cause: Cause) {
         let id = self.id;
         let now = self.registry.clock.stamp();
         let Some(slot) = self.registry.uncorked(id) else {
@@ -188,10 +198,11 @@ impl Channel<'_> {
         if !slot.flags.begin_closing() {
             return;
         }
+        slot.note_ending(cause);
         // The peer has all of the idle timeout to take what is left.
         slot.active_at = now;
         match slot.io.role() {
-            Role::Listener | Role::Datagram => self.close(),
+            Role::Listener | Role::Datagram => self.registry.close(id, cause),
             Role::Stream | Role::Fd => {
                 slot.unread = None;
                 self.registry.progress += 1;
@@ -201,7 +212,8 @@ impl Channel<'_> {
         }
     }
 
-    /// Closes now. No callback of this channel runs after the current one.
+    /// Closes now. After the current callback no other one of this channel runs but
+    /// [`handle_closed`](crate::Dispatcher::handle_closed).
     ///
     /// What is queued is tried once, as the pushes would have been if they were not collected: bytes and files leave as
     /// far as the socket takes them without waiting, and within the write budget. Producers are not asked. The rest of
@@ -210,7 +222,29 @@ impl Channel<'_> {
     ///
     /// The default `handle_error` and every other close of the reactor's do the same.
     pub fn close(&mut self) {
-        self.registry.close(self.id, "close");
+        self.registry.close_as_asked(self.id);
+    }
+
+    /// What the default [`handle_error`](crate::Dispatcher::handle_error) does, for an override that treats only some
+    /// errors in its own way: an error in the log, and the channel is closed, unless it is a listener or a datagram socket.
+    /// [`Closed::error`](crate::Closed::error) has the error then.
+    ///
+    /// ```
+    /// use asynchat::{BoxError, Channel, Dispatcher, OutgoingFull};
+    ///
+    /// struct Session;
+    /// impl Dispatcher for Session {
+    ///     fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+    ///         if error.is::<OutgoingFull>() {
+    ///             channel.close(); // a slow reader is no news
+    ///         } else {
+    ///             channel.default_error(error);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn default_error(&mut self, error: BoxError) {
+        defaults::error(self, error);
     }
 
     /// Ends the output (TCP's FIN) once the queue is sent. Reading goes on: the connection is half-closed.
@@ -258,7 +292,7 @@ impl Channel<'_> {
         let now = self.registry.clock.stamp();
         let deadline = after.map(|after| self.registry.after(after));
         let Ok(slot) = self.slot_mut() else { return };
-        if matches!(slot.phase, Phase::Lingering { .. }) {
+        if slot.is_lingering() {
             return;
         }
         slot.active_at = now;

@@ -12,6 +12,7 @@ use super::{
     framer::{Framer, Step, WholeFrames},
 };
 use crate::{
+    closed::Closed,
     error::{BoxError, FrameTooLong, Panicked, Result, VisitError},
     id::ChannelId,
     state::{
@@ -316,6 +317,10 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
 
     fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
         self.enter(channel, |chat, view| chat.handle_error(view, error));
+    }
+
+    fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
+        self.chat.handle_closed(registry, why);
     }
 
     fn type_name(&self) -> &'static str {

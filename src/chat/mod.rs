@@ -12,8 +12,12 @@ pub use terminator::Terminator;
 use std::any::Any;
 
 use crate::{
+    closed::Closed,
     error::{BoxError, Result},
-    state::dispatcher::{Exceptional, defaults},
+    state::{
+        dispatcher::{Exceptional, defaults},
+        registry::Registry,
+    },
 };
 
 /// The callbacks of one channel whose input comes in frames.
@@ -106,7 +110,7 @@ pub trait AsyncChat: Any {
     /// # Errors
     /// See [`Dispatcher`](crate::Dispatcher#errors).
     fn handle_expt(&mut self, chat: &mut ChatChannel<'_>, what: Exceptional) -> Result {
-        defaults::expt(chat, &what);
+        defaults::expt(chat, what);
         Ok(())
     }
 
@@ -126,8 +130,11 @@ pub trait AsyncChat: Any {
     /// A frame longer than `max_frame` comes here as [`FrameTooLong`](crate::FrameTooLong). If the handler keeps the
     /// channel open, the rest of that frame is discarded and `found_terminator` is called at its end.
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
-        defaults::error(chat, &error);
+        defaults::error(chat, error);
     }
+
+    /// See [`Dispatcher::handle_closed`](crate::Dispatcher::handle_closed). Default: nothing.
+    fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {}
 
     /// The name of this object in log lines and [`ChannelInfo`](crate::ChannelInfo). Default: the path of its type.
     fn type_name(&self) -> &'static str {
@@ -172,6 +179,10 @@ impl AsyncChat for Box<dyn AsyncChat> {
 
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
         (**self).handle_error(chat, error);
+    }
+
+    fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
+        (**self).handle_closed(registry, why);
     }
 
     fn type_name(&self) -> &'static str {

@@ -4,6 +4,7 @@ use std::{io, mem, sync::atomic::AtomicBool, time::Duration};
 
 use crate::{
     address::Address,
+    closed::Cause,
     error::closed,
     id::ChannelId,
     net::{
@@ -37,7 +38,7 @@ impl Registry {
                 && let Some((serial, stream)) = self.adopted.take()
                 && serial == self.serial
             {
-                self.close(stream, "handle_accepted failed");
+                self.close(stream, Cause::AcceptFailed);
             }
             if self.stats.accepted == before {
                 return;

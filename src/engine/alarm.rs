@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    closed::Cause,
     error::{ErrorSource, Panicked, Result, Shown, guard},
     id::ChannelId,
     state::{
@@ -96,7 +97,7 @@ impl Registry {
             }
             Task::Linger(id) => {
                 self.timers.finish(timer);
-                self.close(id, "linger limit: no end of file from the peer");
+                self.close(id, Cause::LingerLimit);
             }
             Task::Rest(id) => {
                 self.timers.finish(timer);
@@ -104,7 +105,7 @@ impl Registry {
             }
             Task::Grace => {
                 self.timers.finish(timer);
-                self.close_each("close_all");
+                self.close_each(Cause::Shutdown);
             }
         }
     }
@@ -131,11 +132,13 @@ impl Registry {
         }
         // Its peer takes nothing of what is left: a `handle_timeout` that ends gracefully would be asked for ever.
         if closing {
-            self.close(id, "idle for too long");
+            self.close(id, Cause::IdleTimeout);
             return;
         }
         self.visiting = id;
-        self.call(id, Dispatcher::handle_timeout);
+        self.on_occasion(id, Cause::IdleTimeout, |registry| {
+            registry.call(id, Dispatcher::handle_timeout)
+        });
         self.visiting = ChannelId::NONE;
         self.revisit(id);
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    closed::Cause,
     error::{
         BoxError, Meaning, Panicked, Payload, Result, Shown, drop_payload, guard, meaning,
         meaning_after_reset,
@@ -13,8 +14,7 @@ use crate::{
     id::ChannelId,
     net::io::Role,
     state::{
-        channel::Channel, dispatcher::Dispatcher, flags::Peer, phase::Phase, registry::Registry,
-        slot::Slot,
+        channel::Channel, dispatcher::Dispatcher, flags::Peer, registry::Registry, slot::Slot,
     },
 };
 
@@ -82,7 +82,7 @@ impl Registry {
         id: ChannelId,
         f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
     ) -> bool {
-        let Some(object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
+        let Some(object) = self.take_object(id) else {
             return true;
         };
         let lent = self.lend(id, object, |_| true, f);
@@ -108,7 +108,7 @@ impl Registry {
         wants: impl FnOnce(&dyn Dispatcher) -> bool,
         f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
     ) -> bool {
-        let Some(object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
+        let Some(object) = self.take_object(id) else {
             return false;
         };
         let lent = self.lend(id, object, wants, f);
@@ -260,41 +260,53 @@ impl Registry {
     }
 
     pub(crate) fn call_error(&mut self, id: ChannelId, error: BoxError) {
-        let Some(object) = self.slot_mut(id).and_then(|slot| slot.dispatcher.take()) else {
+        let Some(object) = self.take_object(id) else {
             return self.discard(error);
         };
         #[cfg(feature = "testing")]
         self.record_error(id, &error);
-        let lent = self.lend(
-            id,
-            object,
-            |_| true,
-            |object, channel| {
-                object.handle_error(channel, error);
-                Ok(())
-            },
-        );
+        let cause = self.cause_of_failure(id, &error);
+        let lent = self.on_occasion(id, cause, |registry| {
+            registry.lend(
+                id,
+                object,
+                |_| true,
+                |object, channel| {
+                    object.handle_error(channel, error);
+                    Ok(())
+                },
+            )
+        });
         self.put_back(id, lent.object);
         if let Err(panic) = lent.outcome {
             let panic = Panicked::new(panic);
             log::error!(target: "asynchat::channel", "channel {id}: handle_error {panic}");
             if !self.slot(id).is_some_and(Slot::outlives_errors) {
-                self.close(id, "handle_error panicked");
+                self.close_for(id, panic.into());
             }
         }
     }
 
-    /// Puts an object back behind its channel after a callback, or drops it if the channel is gone or has got a
-    /// new one.
+    /// Takes the object out for a callback, unless it is out, or has none to come but the last.
+    fn take_object(&mut self, id: ChannelId) -> Option<Box<dyn Dispatcher>> {
+        let slot = self.slot_mut(id).filter(|slot| !slot.is_lingering())?;
+        slot.dispatcher.take()
+    }
+
+    /// Puts an object back behind its channel after a callback. If the channel was closed, the object's last callback is
+    /// due; if it has a new object or was detached, the old one is dropped.
     #[inline(never)]
     pub(crate) fn put_back(&mut self, id: ChannelId, object: Box<dyn Dispatcher>) {
         match self.slot_mut(id) {
-            Some(slot)
-                if slot.dispatcher.is_none() && !matches!(slot.phase, Phase::Lingering { .. }) =>
-            {
-                slot.dispatcher = Some(object);
-            }
-            _ => self.discard(object),
+            Some(slot) if slot.dispatcher.is_none() => slot.dispatcher = Some(object),
+            _ => self.put_aside(id, object),
+        }
+    }
+
+    #[cold]
+    fn put_aside(&mut self, id: ChannelId, object: Box<dyn Dispatcher>) {
+        if let Err(object) = self.farewells.join(id, object) {
+            self.discard(object);
         }
     }
 
@@ -328,10 +340,11 @@ impl Registry {
                 .slot(id)
                 .is_some_and(|slot| slot.outlives_errors() && slot.dispatcher.is_some())
             // The rest of what the channel holds may panic as well.
-            && let Err(next) = catch_unwind(AssertUnwindSafe(|| self.close(id, "panic")))
+            && let Err(next) = catch_unwind(AssertUnwindSafe(|| self.close(id, Cause::Panic)))
         {
             drop_payload(next);
         }
+        self.forget_lost();
         if self.policy.propagate_panics {
             self.clock.end_turn();
             resume_unwind(panic);

@@ -1,6 +1,7 @@
 //! The end of a channel: what the peer did, half-close, linger (R7, R8, R10).
 
 use crate::{
+    closed::Cause,
     id::ChannelId,
     net::io::Role,
     state::{
@@ -37,7 +38,7 @@ impl Registry {
             self.call(id, |d, channel| d.handle_expt(channel, Exceptional::Reset));
         }
         if reset {
-            self.close(id, "reset by peer");
+            self.close(id, Cause::Reset);
         }
     }
 
@@ -52,8 +53,7 @@ impl Registry {
         if slot.io.role() == Role::Fd
             || (slot.flags.is_closing() && slot.flags.peer() != Peer::There)
         {
-            self.close(id, "done");
-            return;
+            return self.close_done(id);
         }
         if slot.flags.sending() != Sending::Shut {
             slot.flags.shut_down();
@@ -78,22 +78,25 @@ impl Registry {
             return;
         };
         slot.phase = Phase::Lingering { discarded: 0 };
-        let idle = slot.timer.replace(timer);
-        let object = slot.dispatcher.take();
-        if let Some(idle) = idle {
+        if let Some(idle) = slot.timer.replace(timer) {
             self.cancel_timer(idle);
         }
-        if let Some(object) = object {
-            self.discard(object);
-        }
         self.linger(id);
+    }
+
+    /// Everything is sent, and the peer is gone.
+    fn close_done(&mut self, id: ChannelId) {
+        let reset = self
+            .slot(id)
+            .is_some_and(|slot| slot.flags.peer() == Peer::Reset);
+        self.close(id, if reset { Cause::Reset } else { Cause::Done });
     }
 
     /// Throws input away until the peer's end of file, so that what was sent is not destroyed by a reset (R10).
     pub(crate) fn linger(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
         if slot.flags.peer() != Peer::There {
-            return self.close(id, "done");
+            return self.close_done(id);
         }
         if !slot.has_input() {
             return;
@@ -109,9 +112,9 @@ impl Registry {
         };
         *discarded += n;
         if gone {
-            self.close(id, "done");
+            self.close_done(id);
         } else if *discarded > limit {
-            self.close(id, "linger limit: the peer keeps sending");
+            self.close(id, Cause::LingerLimit);
         }
     }
 }

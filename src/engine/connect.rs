@@ -4,6 +4,7 @@ use std::{io, time::Duration};
 
 use crate::{
     address::Address,
+    closed::Cause,
     id::ChannelId,
     net::{
         connect::{ConnectOptions, connect},
@@ -240,18 +241,21 @@ impl Registry {
                 Err(error) => failure = error,
             }
         }
-        let mut passed_on = None;
-        self.call(id, |d, channel| {
-            passed_on = d
-                .handle_expt(channel, Exceptional::ConnectFailed(failure))
-                .err();
-            Ok(())
+        self.on_occasion(id, Cause::ConnectFailed, |registry| {
+            let mut passed_on = None;
+            registry.call(id, |d, channel| {
+                passed_on = d
+                    .handle_expt(channel, Exceptional::ConnectFailed(failure))
+                    .err();
+                Ok(())
+            });
+            // Of any kind: no rule makes something else of it here.
+            if let Some(error) = passed_on {
+                registry.fail_with(id, error);
+            }
+            let kept = registry.occasion.error.take();
+            registry.close_with(id, Cause::ConnectFailed, kept);
         });
-        // Of any kind: no rule makes something else of it here.
-        if let Some(error) = passed_on {
-            self.fail_with(id, error);
-        }
-        self.close(id, "not connected");
     }
 
     /// Goes on with another socket under the same id; a stale event of the old one only makes it be asked early.

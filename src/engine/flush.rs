@@ -238,6 +238,13 @@ impl Registry {
     /// Drops what is queued. After a reset nobody waits for it to drain.
     pub(crate) fn drop_queue(&mut self, id: ChannelId, reset: bool) {
         if let Some(queue) = self.take_queue(id) {
+            let unsent = queue.unsent();
+            if unsent > 0
+                && let Some(slot) = self.slot_mut(id)
+            {
+                let extras = slot.extras_mut();
+                extras.dropped = extras.dropped.saturating_add(unsent);
+            }
             self.discard_queue(queue);
         }
         if reset && let Some(slot) = self.slot_mut(id) {

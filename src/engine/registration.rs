@@ -1,13 +1,14 @@
 //! How a channel enters the table, and how it leaves: after that no id, event, timer or queue entry reaches it (R6).
 
 use std::{
-    fmt::Write,
+    fmt::{Display, Write},
     io,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
 use crate::{
-    error::Panicked,
+    closed::{Cause, Closed},
+    error::{BoxError, Panicked},
     id::ChannelId,
     net::{
         io::{Io, Role},
@@ -15,6 +16,7 @@ use crate::{
     },
     outgoing::Outgoing,
     state::{
+        flags::Peer,
         phase::{Pause, Phase},
         registry::Registry,
         slot::Slot,
@@ -48,16 +50,19 @@ impl Registry {
         Ok(id)
     }
 
-    /// Takes a channel out, with its queue: after this no id, event, timer or list entry reaches it.
-    pub(crate) fn remove(
+    /// Takes a channel out, with its queue: after this no id, event, timer or list entry reaches it. `why` makes the
+    /// reason out of what is lost with the queue.
+    pub(crate) fn remove<W: Display>(
         &mut self,
         id: ChannelId,
-        why: &str,
         keep_socket: bool,
-    ) -> Option<(Slot, Option<Box<Outgoing>>)> {
+        why: impl FnOnce(u64) -> W,
+    ) -> Option<(Slot, Option<Box<Outgoing>>, W)> {
         self.slot(id)?;
         let queue = self.take_queue(id);
         let mut slot = self.slots.remove(id.index());
+        let queued = queue.as_ref().map_or(0, |queue| queue.unsent());
+        let why = why(queued.saturating_add(slot.dropped()));
         // Before anything is logged: a logger may panic, and the count has to fit the table.
         if slot.io.role() == Role::Listener {
             self.listeners -= 1;
@@ -91,30 +96,76 @@ impl Registry {
         for timer in [phase_timer, slot.timer].into_iter().flatten() {
             self.cancel_timer(timer);
         }
-        Some((slot, queue))
+        Some((slot, queue, why))
     }
 
-    /// Closes a channel, after one attempt to send what is queued.
-    pub(crate) fn close(&mut self, id: ChannelId, why: &str) {
+    /// Closes a channel, after one attempt to send what is queued. Its object is told later (R6).
+    pub(crate) fn close(&mut self, id: ChannelId, cause: Cause) {
+        self.close_with(id, cause, None);
+    }
+
+    /// Closes a channel because of an error of its own.
+    pub(crate) fn close_for(&mut self, id: ChannelId, error: BoxError) {
+        let cause = self.cause_of_failure(id, &error);
+        self.close_with(id, cause, Some(error));
+    }
+
+    /// The cause of a channel that this error ends. That of a connection attempt may have been passed on.
+    pub(crate) fn cause_of_failure(&self, id: ChannelId, error: &BoxError) -> Cause {
+        match (Cause::of(error), self.occasion.cause_for(id)) {
+            (Cause::Error, Some(Cause::ConnectFailed)) => Cause::ConnectFailed,
+            (cause, _) => cause,
+        }
+    }
+
+    /// Closes a channel because the program wants it.
+    pub(crate) fn close_as_asked(&mut self, id: ChannelId) {
+        let Some(slot) = self.slot(id) else { return };
+        let cause = match slot.ending() {
+            None => self.cause_of_wish(slot, Cause::Close),
+            Some(_) => self.occasion.cause_for(id).unwrap_or(Cause::Close),
+        };
+        self.close(id, cause);
+    }
+
+    /// Why the program ends a channel; `plain` if nothing has happened to it.
+    pub(crate) fn cause_of_wish(&self, slot: &Slot, plain: Cause) -> Cause {
+        let seen = match slot.flags.peer() {
+            Peer::There => plain,
+            Peer::Finished => Cause::EndOfFile,
+            Peer::Reset => Cause::Reset,
+        };
+        self.occasion.cause_for(slot.id).unwrap_or(seen)
+    }
+
+    pub(crate) fn close_with(&mut self, id: ChannelId, cause: Cause, error: Option<BoxError>) {
         self.send_before_close(id);
-        let Some((mut slot, queue)) = self.remove(id, why, false) else {
+        let Some(slot) = self.slot(id) else {
+            return self.discard(error);
+        };
+        let cause = Cause::decide(slot.ending(), cause);
+        let removed = self.remove(id, false, |unsent| Closed {
+            channel: id,
+            cause,
+            error,
+            unsent,
+        });
+        let Some((mut slot, queue, why)) = removed else {
             return;
         };
-        let dispatcher = slot.dispatcher.take();
+        let object = slot.dispatcher.take();
+        self.farewells.add(object, why);
         if let Some(queue) = queue {
             self.discard_queue(queue);
         }
-        // The descriptor first: a listener that waits for one may have it at once.
+        // The descriptor before the object: a listener that waits for one may have it at once.
         drop(slot);
         self.resume_listeners();
-        if let Some(dispatcher) = dispatcher {
-            self.discard(dispatcher);
-        }
     }
 
-    pub(crate) fn close_each(&mut self, why: &str) {
+    pub(crate) fn close_each(&mut self, cause: Cause) {
         for id in self.every_id() {
-            self.close(id, why);
+            self.close(id, cause);
         }
     }
 

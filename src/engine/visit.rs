@@ -5,6 +5,7 @@
 use std::{io, mem};
 
 use crate::{
+    closed::Cause,
     engine::call::Lent,
     error::{Meaning, guard, meaning_of_call},
     id::ChannelId,
@@ -157,7 +158,7 @@ impl Registry {
     /// Looks at a channel that others pushed to, closed or touched this turn.
     pub(crate) fn revisit(&mut self, id: ChannelId) {
         let Some(slot) = self.slot_mut(id) else {
-            return;
+            return self.end_visit_of_closed(id);
         };
         slot.flags.untouch();
         if matches!(slot.phase, Phase::Open) {
@@ -185,11 +186,12 @@ impl Registry {
             };
             slot.flags.dequeue();
             slot.flags.untouch();
-            if slot.dispatcher.is_none() && !matches!(slot.phase, Phase::Lingering { .. }) {
-                self.close(id, "its object is lost");
+            if slot.dispatcher.is_none() {
+                self.close(id, Cause::Panic);
             }
             self.enqueue(id);
         }
+        self.forget_lost();
     }
 
     fn greet(&mut self, id: ChannelId) {
@@ -280,7 +282,9 @@ impl Registry {
     /// Decides whether a channel is due again next turn, and announces a stream that stays to the poller.
     #[inline(never)]
     pub(crate) fn settle(&mut self, id: ChannelId) {
-        let Some(slot) = self.slot(id) else { return };
+        let Some(slot) = self.slot(id) else {
+            return self.end_visit_of_closed(id);
+        };
         let due = match &slot.phase {
             Phase::Greeting => true,
             Phase::Connecting(_) => slot.readiness.can_write(),
@@ -324,6 +328,6 @@ impl Registry {
     fn cannot_watch(&mut self, id: ChannelId, error: io::Error) {
         log::error!(target: "asynchat::reactor", "channel {id} cannot be watched: {error}");
         self.call_error(id, error.into());
-        self.close(id, "not watchable");
+        self.close(id, Cause::Error);
     }
 }

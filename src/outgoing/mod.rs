@@ -71,6 +71,13 @@ impl Outgoing {
         usize::try_from(self.in_files).unwrap_or(usize::MAX)
     }
 
+    /// Bytes that would be lost with the queue: those in memory and in files.
+    pub(crate) fn unsent(&self) -> u64 {
+        u64::try_from(self.in_files)
+            .unwrap_or(u64::MAX)
+            .saturating_add(self.len as u64)
+    }
+
     /// What counts for the watermarks: the weight, and the bytes still in files.
     pub(crate) fn pending(&self) -> usize {
         self.in_files().saturating_add(self.weight())

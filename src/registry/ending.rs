@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use crate::state::{
-    channel::Channel,
-    phase::Phase,
-    registry::{Life, Registry, Task},
+use crate::{
+    closed::Cause,
+    state::{
+        channel::Channel,
+        phase::Phase,
+        registry::{Life, Registry, Task},
+    },
 };
 
 /// # Ending
@@ -46,8 +49,8 @@ impl Registry {
         log::info!(target: "asynchat::reactor", "shutting down: {} channels open, {grace:?} of grace", self.slots.len());
         for id in self.ids() {
             match self.slot(id).map(|slot| &slot.phase) {
-                Some(Phase::Listening(_) | Phase::Connecting(_)) => self.close(id, "shutdown"),
-                Some(_) => Channel::new(self, id).close_when_done(),
+                Some(Phase::Listening(_) | Phase::Connecting(_)) => self.close(id, Cause::Shutdown),
+                Some(_) => Channel::new(self, id).end_when_done(Cause::Shutdown),
                 None => {}
             }
         }
@@ -65,7 +68,8 @@ impl Registry {
         };
     }
 
-    /// Closes every channel at once, without callbacks. Timers stay.
+    /// Closes every channel at once. Timers stay. The only callbacks that follow are those of
+    /// [`handle_closed`](crate::Dispatcher::handle_closed), when the turn ends or in the next one.
     ///
     /// ```
     /// # use asynchat::{Dispatcher, Reactor};
@@ -79,19 +83,24 @@ impl Registry {
     /// # Ok(()) }
     /// ```
     pub fn close_all(&mut self) {
-        self.close_each("close_all");
+        self.close_each(Cause::CloseAll);
     }
 
-    /// Whether `run` would return: no channel, no timer and no [`Hold`](crate::Hold) is left. During a
-    /// [`shutdown`](Self::shutdown) only channels count.
+    /// Whether `run` would return: no channel, no timer and no [`Hold`](crate::Hold) is left, and no `handle_closed` is to
+    /// come. During a [`shutdown`](Self::shutdown) only channels and `handle_closed` count.
     pub fn is_idle(&self) -> bool {
         let awaited = || !self.timers.is_empty() || self.mailbox.is_held();
-        self.slots.is_empty() && (!matches!(self.life, Life::Running) || !awaited())
+        self.has_no_objects() && (!matches!(self.life, Life::Running) || !awaited())
+    }
+
+    /// Whether no object is left that has a callback to come.
+    fn has_no_objects(&self) -> bool {
+        self.slots.is_empty() && self.farewells.due.is_empty()
     }
 
     /// Called when a turn ends: a shutdown has ended if no channel is left, and goes on if there is one again.
     pub(crate) fn note_end(&mut self) {
-        self.life = match (self.life, self.slots.is_empty()) {
+        self.life = match (self.life, self.has_no_objects()) {
             (Life::Ending(grace), true) => Life::Ended(grace),
             (Life::Ended(grace), false) => Life::Ending(grace),
             (life, _) => life,

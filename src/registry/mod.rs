@@ -285,11 +285,12 @@ impl Registry {
         f: impl FnOnce(&mut D, &mut Channel<'_>) -> R,
     ) -> Result<R, VisitError> {
         let slot = self.slot_mut(id).ok_or(VisitError::Closed(id))?;
+        // A channel whose end is only waited for: its object has one callback left.
+        if slot.is_lingering() {
+            return Err(VisitError::Closed(id));
+        }
         let Some(dispatcher) = slot.dispatcher.as_deref() else {
-            return Err(match slot.phase {
-                Phase::Lingering { .. } => VisitError::Closed(id),
-                _ => VisitError::Busy(id),
-            });
+            return Err(VisitError::Busy(id));
         };
         if !(dispatcher as &dyn Any).is::<D>() {
             return Err(VisitError::WrongType(id));

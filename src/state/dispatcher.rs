@@ -4,9 +4,10 @@ use std::{any::Any, io};
 
 use crate::{
     address::Address,
+    closed::Closed,
     error::{BoxError, Result},
     net::stream::Stream,
-    state::channel::Channel,
+    state::{channel::Channel, registry::Registry},
 };
 
 /// An event that [`Dispatcher::handle_expt`] reports.
@@ -32,8 +33,8 @@ pub enum Exceptional {
 
 /// The callbacks of one channel.
 ///
-/// An object is handed to the reactor together with its socket. The reactor owns it until the channel is closed, or
-/// until the queue is sent after `close_when_done`. Every method has a default, so a type implements only those it
+/// An object is handed to the reactor together with its socket. The reactor owns it until the channel is gone and
+/// `handle_closed` has returned. Every method has a default, so a type implements only those it
 /// needs:
 ///
 /// ```
@@ -74,7 +75,7 @@ pub enum Exceptional {
 /// # Order
 /// One visit calls, in this order and only those that are due: `handle_connect` or `handle_expt`, `handle_read`,
 /// `handle_close`, `handle_drain` if flushing the queue made it fall, `handle_write`. `handle_connect` is the first
-/// callback of every stream and is called exactly once. After [`Channel::close`] none is called.
+/// callback of every stream and is called exactly once. After [`Channel::close`] none is called but `handle_closed`.
 ///
 /// # Errors
 /// An error or a panic of a callback goes to `handle_error` of the same channel and affects no other. Two kinds of
@@ -207,7 +208,7 @@ pub trait Dispatcher: Any {
     /// # Errors
     /// See [Errors](Self#errors). After `ConnectFailed` an error of any kind goes to `handle_error`.
     fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
-        defaults::expt(channel, &what);
+        defaults::expt(channel, what);
         Ok(())
     }
 
@@ -261,8 +262,43 @@ pub trait Dispatcher: Any {
     /// }
     /// ```
     fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
-        defaults::error(channel, &error);
+        defaults::error(channel, error);
     }
+
+    /// The channel is gone. Called exactly once for every object that a reactor has owned, as its last callback, whatever
+    /// ended the channel; [`Cause`](crate::Cause) lists the ends. Default: nothing.
+    ///
+    /// It comes when the running visit of the channel is over, or, for a channel that another one, a timer or a call from
+    /// outside has closed, at the end of the turn: never from inside `close`. After `close_when_done` it comes when the
+    /// peer's end of file was read or the linger limits are reached.
+    ///
+    /// It does not come after [`detach`](Channel::detach), which takes the socket out, for an object that
+    /// [`replace`](Channel::replace) puts aside, nor when the reactor itself is dropped. A panic in it is a line in the log.
+    ///
+    /// ```
+    /// use asynchat::{Closed, Dispatcher, Registry};
+    /// use std::time::Duration;
+    ///
+    /// /// Connects again one second after the connection is gone.
+    /// struct Link;
+    /// impl Dispatcher for Link {
+    ///     fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
+    ///         log::warn!("link lost: {why}");
+    ///         registry.call_later(Duration::from_secs(1), |registry| {
+    ///             registry.connect(([192, 0, 2, 7], 7), Link)?;
+    ///             Ok(())
+    ///         });
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// let mut peer = asynchat::testing::Harness::new(Link);
+    /// peer.reset();
+    /// assert!(peer.dialled().is_none());
+    /// peer.advance(Duration::from_secs(1));
+    /// assert!(peer.dialled().is_some());
+    /// # }
+    /// ```
+    fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {}
 
     /// The name of this object in log lines and [`ChannelInfo`](crate::ChannelInfo). Default: the path of its type.
     fn type_name(&self) -> &'static str {
@@ -347,6 +383,10 @@ impl Dispatcher for Box<dyn Dispatcher> {
         (**self).handle_error(channel, error);
     }
 
+    fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
+        (**self).handle_closed(registry, why);
+    }
+
     fn type_name(&self) -> &'static str {
         (**self).type_name()
     }
@@ -368,13 +408,17 @@ pub(crate) fn boxed<D: Dispatcher>(object: D) -> Box<dyn Dispatcher> {
 /// The default callbacks of [`Dispatcher`] and [`AsyncChat`](crate::AsyncChat).
 pub(crate) mod defaults {
     use super::{BoxError, Channel, Exceptional};
-    use crate::{error::Shown, state::slot::Slot};
+    use crate::error::Shown;
 
-    pub(crate) fn expt(channel: &Channel<'_>, what: &Exceptional) {
+    pub(crate) fn expt(channel: &mut Channel<'_>, what: Exceptional) {
         let name = channel.describe();
         match what {
             Exceptional::ConnectFailed(error) => {
                 log::warn!(target: "asynchat::channel", "{name}: connection failed: {error}");
+                // For the close that follows.
+                if channel.registry.occasion.channel == channel.id {
+                    channel.registry.occasion.error = Some(error.into());
+                }
             }
             Exceptional::Reset => {
                 log::debug!(target: "asynchat::channel", "{name}: reset after its end of file");
@@ -390,10 +434,12 @@ pub(crate) mod defaults {
         channel.close();
     }
 
-    pub(crate) fn error(channel: &mut Channel<'_>, error: &BoxError) {
-        log::error!(target: "asynchat::channel", "{}: {}", channel.describe(), Shown(error));
-        if !channel.slot().is_ok_and(Slot::outlives_errors) {
-            channel.close();
+    pub(crate) fn error(channel: &mut Channel<'_>, error: BoxError) {
+        log::error!(target: "asynchat::channel", "{}: {}", channel.describe(), Shown(&error));
+        if channel.slot().is_ok_and(|slot| !slot.outlives_errors()) {
+            channel.registry.close_for(channel.id, error);
+        } else {
+            channel.registry.discard(error);
         }
     }
 }

@@ -32,6 +32,8 @@ const QUEUED: u16 = 1;
 const TOUCHED: u16 = 1 << 1;
 /// Announced to the poller.
 const REGISTERED: u16 = 1 << 2;
+/// The end of file was read before `close_when_done` was called.
+const ENDED_BY_PEER: u16 = 1 << 3;
 /// `close_when_done` was called.
 const CLOSING: u16 = 1 << 4;
 /// `handle_close` was called.
@@ -186,6 +188,14 @@ impl Flags {
     pub(crate) fn begin_closing(&mut self) -> bool {
         self.clear(READ_REQUESTED);
         self.raise(CLOSING)
+    }
+
+    pub(crate) fn is_ended_by_peer(self) -> bool {
+        self.has(ENDED_BY_PEER)
+    }
+
+    pub(crate) fn note_ended_by_peer(&mut self) {
+        self.set(ENDED_BY_PEER);
     }
 
     pub(crate) fn sending(self) -> Sending {

@@ -2,6 +2,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod dispatcher;
+pub(crate) mod farewell;
 pub(crate) mod flags;
 pub(crate) mod phase;
 pub(crate) mod policy;

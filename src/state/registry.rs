@@ -17,7 +17,12 @@ use crate::{
     error::{BoxError, ErrorSource, Result},
     id::ChannelId,
     outgoing::cork::Cork,
-    state::{policy::Policy, pool::Pool, slot::Slot},
+    state::{
+        farewell::{Farewells, Occasion},
+        policy::Policy,
+        pool::Pool,
+        slot::Slot,
+    },
     stats::Stats,
     threads::mailbox::Mailbox,
     time::{
@@ -65,6 +70,9 @@ pub struct Registry {
     /// The channel being visited, or [`ChannelId::NONE`].
     pub(crate) visiting: ChannelId,
     pub(crate) cork: Cork,
+    /// Objects without a channel, to be told so.
+    pub(crate) farewells: Farewells,
+    pub(crate) occasion: Occasion,
     pub(crate) timers: Timers<Task>,
     pub(crate) clock: Clock,
     pub(crate) mailbox: Arc<Mailbox<Job>>,
@@ -116,6 +124,8 @@ impl Registry {
             spenders: Vec::new(),
             visiting: ChannelId::NONE,
             cork: Cork::none(),
+            farewells: Farewells::default(),
+            occasion: Occasion::none(),
             timers: Timers::new(serial),
             clock: Clock::new(),
             mailbox,

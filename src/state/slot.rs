@@ -6,6 +6,7 @@ use std::{cell::Cell, fmt, io};
 
 use crate::{
     address::Address,
+    closed::Cause,
     id::ChannelId,
     net::{
         io::{Io, Role},
@@ -37,7 +38,7 @@ pub(crate) struct Slot {
     /// What its flushes of this turn have cost, in units of [`CALL_COST`].
     pub(crate) spent: u16,
     pub(crate) io: Io,
-    /// Absent while one of its callbacks runs, and once none can follow.
+    /// Absent while one of its callbacks runs.
     pub(crate) dispatcher: Option<Box<dyn Dispatcher>>,
     /// Private, so that the ways in `slot/queue.rs` are the only ones.
     outgoing: Option<Box<Outgoing>>,
@@ -62,6 +63,10 @@ pub(crate) struct Slot {
 pub(crate) struct Extras {
     /// Those of its own, if it has any.
     limits: Option<Limits>,
+    /// Why `close_when_done` was called, if the flags do not say it.
+    ending: Option<Cause>,
+    /// Bytes of a queue that had to be dropped.
+    pub(crate) dropped: u64,
 }
 
 impl Slot {
@@ -144,6 +149,35 @@ impl Slot {
 
     pub(crate) fn extras_mut(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
+    }
+
+    /// What `close_when_done` was called for, if it was.
+    pub(crate) fn ending(&self) -> Option<Cause> {
+        let plain = if self.flags.is_ended_by_peer() {
+            Cause::EndOfFile
+        } else {
+            Cause::Done
+        };
+        let noted = self.extras.as_ref().and_then(|extras| extras.ending);
+        self.flags.is_closing().then(|| noted.unwrap_or(plain))
+    }
+
+    /// Without an allocation for the usual causes.
+    pub(crate) fn note_ending(&mut self, cause: Cause) {
+        match cause {
+            Cause::Done => {}
+            Cause::EndOfFile => self.flags.note_ended_by_peer(),
+            other => self.extras_mut().ending = Some(other),
+        }
+    }
+
+    /// Bytes that were queued and dropped because they could not be sent any more.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.extras.as_ref().map_or(0, |extras| extras.dropped)
+    }
+
+    pub(crate) fn is_lingering(&self) -> bool {
+        matches!(self.phase, Phase::Lingering { .. })
     }
 
     /// Whether an error concerns one of many peers, and not this socket.

@@ -60,6 +60,7 @@ impl World {
         let registry = &*self.reactor;
         !registry.ready.is_empty()
             || !registry.touched.is_empty()
+            || !registry.farewells.due.is_empty()
             || !registry.jobs.is_empty()
             || registry.mailbox.has_posts()
             || registry

@@ -176,10 +176,11 @@ fn close_when_done_sends_what_is_queued_and_delivers_no_more() {
     });
     assert_eq!(talk.say("quit\nmore\n"), "connect c(quit) F");
     assert_eq!(talk.heard(), "bye\n$");
-    assert!(talk.is_dropped(), "no callback can follow");
+    assert!(!talk.is_dropped(), "the last callback comes with the end");
     drop(talk.there);
     settle(&mut talk.reactor);
     assert!(talk.reactor.channel(talk.id).is_none());
+    assert_eq!(Rc::strong_count(&talk.alive), 1);
 }
 
 #[test]

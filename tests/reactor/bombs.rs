@@ -6,14 +6,16 @@ use std::{
     error::Error,
     fmt,
     io::{self, ErrorKind, Write},
-    net::TcpStream,
+    net::{TcpStream, UdpSocket},
     panic::{AssertUnwindSafe, catch_unwind, panic_any},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use asynchat::{Address, BoxError, Channel, Dispatcher, Reactor, Registry, Result, State, Stream};
+use asynchat::{
+    Address, BoxError, Channel, Closed, Dispatcher, Reactor, Registry, Result, State, Stream,
+};
 use bytes::Bytes;
 use util::{
     DEADLINE, Log, Recorder, SCRIPTED, Trace, address_of,
@@ -305,6 +307,63 @@ fn objects_and_closures_that_panic_when_dropped_are_contained() {
     expect_contained(&mut reactor, &trace, "objects");
     assert!(reactor.channel(in_callback).is_none());
     assert_eq!(reactor.stats().timers, 0);
+}
+
+/// In the last callback, and in all that is dropped with it.
+#[test]
+fn a_last_callback_that_panics_with_all_it_holds_disturbs_no_other() {
+    struct Last {
+        _bomb: Bomb,
+        panics: bool,
+        /// How many more its end is to begin.
+        left: u32,
+    }
+    fn last(panics: bool, left: u32) -> Last {
+        Last {
+            _bomb: bomb(),
+            panics,
+            left,
+        }
+    }
+    impl Dispatcher for Last {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            if channel.recv(&mut [0; 16])? > 0 {
+                return Err(impolite());
+            }
+            Ok(())
+        }
+        fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
+            let _held = bomb();
+            if self.left > 0 {
+                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+                let next = last(self.panics, self.left - 1);
+                let next = registry.register(socket, next).unwrap();
+                registry.channel(next).unwrap().close();
+            }
+            assert!(!self.panics, "{SCRIPTED}: {}", why.cause);
+        }
+    }
+    let _log = Log::start();
+    let mut reactor = Reactor::new().unwrap();
+    let trace = Trace::new();
+    let (_, _peer) = with_input(&mut reactor, &trace, "other");
+    let mut peers = Vec::new();
+    for panics in [false, true] {
+        let (id, mut theirs) = settled(&mut reactor, last(panics, 2));
+        theirs.write_all(b"x").unwrap();
+        let (from_outside, others) = settled(&mut reactor, last(panics, 2));
+        reactor.channel(from_outside).unwrap().close();
+        peers.push((theirs, others));
+        turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
+    }
+    expect_contained(&mut reactor, &trace, "the last callback");
+    assert_eq!(reactor.stats().channels, 1);
+    // Closed, and not told yet.
+    reactor
+        .register(UdpSocket::bind("127.0.0.1:0").unwrap(), last(true, 0))
+        .unwrap();
+    reactor.close_all();
+    drop(reactor);
 }
 
 #[test]

@@ -436,15 +436,17 @@ fn channels_may_be_closed_and_opened_while_one_broadcasts() {
 // ---- when objects are dropped
 
 #[test]
-fn an_object_is_dropped_as_soon_as_no_callback_can_follow() {
+fn an_object_is_dropped_as_soon_as_its_last_callback_has_returned() {
     type End = fn(&mut Reactor, ChannelId, TcpStream) -> Option<TcpStream>;
     let ends: [(&str, End); 8] = [
         ("close", |reactor, id, peer| {
             reactor.channel(id).unwrap().close();
+            settle(reactor);
             Some(peer)
         }),
         ("close_all", |reactor, _, peer| {
             reactor.close_all();
+            settle(reactor);
             Some(peer)
         }),
         ("detach", |reactor, id, peer| {
@@ -463,7 +465,9 @@ fn an_object_is_dropped_as_soon_as_no_callback_can_follow() {
             settle(reactor);
             let state = reactor.channel(id).unwrap().state();
             assert_eq!(state, State::Closing, "the peer has not finished");
-            Some(peer)
+            drop(peer);
+            settle(reactor);
+            None
         }),
         ("end of file", |reactor, _, peer| {
             drop(peer);
@@ -507,6 +511,7 @@ fn objects_of_listeners_failed_connects_and_of_a_dropped_reactor_are_dropped() {
         reactor.channel(listener).is_none(),
         "a listener has nothing to wait for"
     );
+    settle(&mut reactor);
     assert_eq!(of_listener.get(), 1);
 
     let (object, of_connect) = Dropped::new();
@@ -556,9 +561,11 @@ fn an_object_that_panics_when_dropped_harms_nobody_else() {
         let mut reactor = Reactor::new().unwrap();
         let (mut object, dropped) = Dropped::new();
         object.panics = true;
-        let (id, _peer) = settled(&mut reactor, Owner(object));
+        let (id, peer) = settled(&mut reactor, Owner(object));
         let before = log.lines("dropped in anger").len();
         end(&mut reactor, id);
+        settle(&mut reactor);
+        drop(peer);
         settle(&mut reactor);
         assert_eq!(dropped.get(), 1, "{how}");
         assert_eq!(log.lines("dropped in anger").len(), before + 1, "{how}");

@@ -259,8 +259,12 @@ fn a_panic_inside_handle_error_closes_and_logs() {
         1
     );
     let lines = log.lines("handling gone wrong");
-    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with("ERROR"), "{lines:?}");
+    assert!(
+        lines[1].starts_with("DEBUG asynchat::channel: closing"),
+        "{lines:?}"
+    );
 }
 
 #[test]

@@ -521,6 +521,7 @@ fn with_may_close_detach_or_replace_what_it_was_lent() {
         channel.registry().with(id, |_: &mut Owner, _| ())
     });
     assert_eq!(closed, Ok(Err(VisitError::Closed(id))));
+    settle(&mut reactor);
     assert_eq!(dropped.get(), 1);
 
     let (object, dropped) = Dropped::new();

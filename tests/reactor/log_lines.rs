@@ -73,7 +73,9 @@ fn one_connections_life_is_two_lines_that_name_it() {
     );
     assert_eq!(
         lines[2],
-        format!("DEBUG asynchat::channel: closing channel {server} (done): 5 bytes in, 5 out")
+        format!(
+            "DEBUG asynchat::channel: closing channel {server} (end of file): 5 bytes in, 5 out"
+        )
     );
     assert_eq!(
         lines[3],
@@ -114,7 +116,7 @@ fn the_closing_line_says_why() {
         (closed, "close"),
         (given, "detached"),
         (ended, "close_all"),
-        (failed, "not connected"),
+        (failed, "not connected: Connection refused (os error 111)"),
     ];
     for (id, why) in outcomes {
         let closing = format!("closing channel <Server {id} ");

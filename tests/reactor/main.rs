@@ -4,6 +4,7 @@
 mod accept;
 mod bombs;
 mod callbacks;
+mod closed;
 mod closing;
 mod connect;
 mod endings;

@@ -473,6 +473,7 @@ fn a_duplicate_of_a_lent_descriptor_brings_no_events_after_the_channel_is_closed
     turn_until(&mut reactor, |_| trace.count("connect") == 2);
     settle(&mut reactor);
     reactor.close_all();
+    settle(&mut reactor);
     for peer in &mut theirs {
         peer.write_all(b"for the duplicate").unwrap();
         drop(TcpStream::connect(peer.peer_addr().unwrap()));

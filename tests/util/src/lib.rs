@@ -23,8 +23,8 @@ use std::{
 };
 
 use asynchat::{
-    Address, BoxError, Channel, ChannelId, Dispatcher, Exceptional, Reactor, Registry, Result,
-    Stream,
+    Address, BoxError, Channel, ChannelId, Closed, Dispatcher, Exceptional, Reactor, Registry,
+    Result, Stream,
 };
 
 /// Long enough for a loaded machine; a passing test never waits for it.
@@ -140,9 +140,11 @@ pub fn silence_scripted_panics() {
 
 type Hook = Box<dyn FnMut(&mut Channel<'_>) -> Result>;
 
+pub type LastHook = Box<dyn FnMut(&mut Registry, Closed)>;
+
 /// Writes down every callback as a word (`connect`, `read:5`, `eof`, `write`, `close`, `drain`, `timeout`,
 /// `refused`…, `reset`, `priority`, `error:TEXT`), prefixed with `name` and a dot if that is not empty. Reads everything into
-/// `received`. A hook runs after the word is written down and may do anything.
+/// `received`. A hook runs after the word is written down and may do anything. `handle_closed` has a hook and no word.
 pub struct Recorder {
     pub name: &'static str,
     pub trace: Trace,
@@ -159,6 +161,7 @@ pub struct Recorder {
     pub on_timeout: Option<Hook>,
     pub on_expt: Option<Hook>,
     pub on_error: Option<Hook>,
+    pub on_closed: Option<LastHook>,
 }
 
 impl Recorder {
@@ -178,6 +181,7 @@ impl Recorder {
             on_timeout: None,
             on_expt: None,
             on_error: None,
+            on_closed: None,
         }
     }
 
@@ -280,6 +284,12 @@ impl Dispatcher for Recorder {
                 let _ = hook(channel);
             }
             None => channel.close(),
+        }
+    }
+
+    fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
+        if let Some(hook) = &mut self.on_closed {
+            hook(registry, why);
         }
     }
 }
