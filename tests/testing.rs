@@ -227,6 +227,33 @@ fn each_timer_runs_at_its_own_time() {
 }
 
 #[test]
+fn a_channels_own_timers_run_at_their_own_time_and_end_with_it() {
+    let diary = Diary::default();
+    let mut peer = Harness::new(diary.clone());
+    let id = peer.id();
+    let mut registry = peer.registry();
+    let start = registry.now();
+    let mut channel = registry.channel(id).expect("open");
+    let words = diary.clone();
+    channel.call_every(Duration::from_secs(7), move |_: &mut Diary, channel| {
+        words.note(format!("{:?}", channel.registry().now() - start));
+        Ok(())
+    });
+    channel.call_later(Duration::from_secs(20), |own: &mut Diary, channel| {
+        own.note("close");
+        channel.push("bye");
+        channel.close();
+        Ok(())
+    });
+    drop(registry);
+    peer.advance(Duration::from_secs(3600));
+    assert_eq!(diary.take()[1..], ["7s", "14s", "close"]);
+    assert_eq!(peer.output(), b"bye");
+    assert!(peer.is_closed());
+    assert_eq!(peer.registry().stats().timers, 0);
+}
+
+#[test]
 fn a_peer_that_does_not_read_is_waited_for() {
     let diary = Diary::default();
     let builder = Reactor::builder().watermarks(4, 8);

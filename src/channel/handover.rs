@@ -122,6 +122,7 @@ impl Channel<'_> {
             return None;
         }
         let (mut slot, queue, _) = self.registry.remove(self.id, true, |_| "detached")?;
+        self.registry.cancel_calls(slot.take_calls());
         // If it is registered again, it is still the stream that a failing `handle_accepted` was given.
         let serial = match self.registry.adopted {
             Some((serial, id)) if id == self.id => serial,
@@ -167,5 +168,6 @@ impl Channel<'_> {
         if let Some(old) = old {
             self.registry.discard(old);
         }
+        self.registry.end_calls(self.id);
     }
 }

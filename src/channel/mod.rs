@@ -2,6 +2,7 @@
 
 mod input;
 mod output;
+mod timers;
 
 pub(crate) mod handover;
 
@@ -58,25 +59,21 @@ impl<'r> Channel<'r> {
     /// with [`VisitError::Busy`](crate::VisitError::Busy).
     ///
     /// ```
-    /// use asynchat::{Channel, Dispatcher, Result};
-    /// use std::time::Duration;
+    /// use asynchat::{Channel, ChannelId, Dispatcher, Result};
     ///
-    /// struct Greeter;
-    /// impl Dispatcher for Greeter {
-    ///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
-    ///         let id = channel.id();
-    ///         channel.registry().call_later(Duration::from_secs(5), move |registry| {
-    ///             // `None` if the channel was closed within the five seconds.
-    ///             if let Some(mut channel) = registry.channel(id) {
-    ///                 channel.push("are you there?\r\n");
-    ///             }
-    ///             Ok(())
-    ///         });
+    /// struct Tee {
+    ///     copy_to: ChannelId,
+    /// }
+    /// impl Dispatcher for Tee {
+    ///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         let data = channel.recv_with(|_, data| data.to_vec())?;
+    ///         // `None` if that channel is closed.
+    ///         if let Some(mut copy) = channel.registry().channel(self.copy_to) {
+    ///             copy.push(data);
+    ///         }
     ///         Ok(())
     ///     }
     /// }
-    /// # #[cfg(feature = "testing")]
-    /// asynchat::testing::Harness::new(Greeter).play("wait 5s\nS: are you there?");
     /// ```
     pub fn registry(&mut self) -> &mut Registry {
         self.registry

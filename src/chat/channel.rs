@@ -3,15 +3,18 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    time::Duration,
 };
 
 use bytes::Bytes;
 
-use super::{Terminator, framer::Framer};
+use super::{AsyncChat, Terminator, dispatcher::enter_as, framer::Framer};
 use crate::{
     channel::handover::Detached,
+    error::Result,
     id::ChannelId,
     state::{channel::Channel, dispatcher::Dispatcher, registry::Registry},
+    time::timer::TimerId,
 };
 
 /// The argument of every [`AsyncChat`](crate::AsyncChat) callback: a [`Channel`] whose input is cut at a terminator. It
@@ -180,6 +183,62 @@ impl<'r> ChatChannel<'r> {
         // The loop that hands the rest out stops, and keeps the rest behind these bytes without a copy.
         self.has_given_back = true;
         self.channel.registry().ownership_changes += 1;
+    }
+
+    /// Like [`Channel::call_later`], lent the chat. Its type may be behind a `Box<dyn AsyncChat>`.
+    ///
+    /// ```
+    /// use asynchat::{AsyncChat, ChatChannel, Result, TimerId};
+    /// use std::time::Duration;
+    ///
+    /// /// Answers after a second what was said last.
+    /// #[derive(Default)]
+    /// struct Slow {
+    ///     line: Vec<u8>,
+    ///     answer: Option<TimerId>,
+    /// }
+    /// impl AsyncChat for Slow {
+    ///     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+    ///         self.line.extend_from_slice(data);
+    ///         Ok(())
+    ///     }
+    ///     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+    ///         let line = std::mem::take(&mut self.line);
+    ///         if let Some(earlier) = self.answer.take() {
+    ///             chat.registry().cancel(earlier);
+    ///         }
+    ///         self.answer = Some(chat.call_later(Duration::from_secs(1), |slow: &mut Slow, chat| {
+    ///             slow.answer = None;
+    ///             chat.push(line);
+    ///             chat.push("\r\n");
+    ///             Ok(())
+    ///         }));
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")]
+    /// asynchat::testing::Harness::chat(Slow::default(), "\r\n").play("C: one\nC: two\nwait 1s\nS: two");
+    /// ```
+    pub fn call_later<C: AsyncChat>(
+        &mut self,
+        delay: Duration,
+        f: impl FnOnce(&mut C, &mut ChatChannel<'_>) -> Result + 'static,
+    ) -> TimerId {
+        self.channel.arm_once(
+            delay,
+            Box::new(move |object, channel| enter_as(object, channel, f)?),
+        )
+    }
+
+    /// Like [`Channel::call_every`], lent the chat.
+    pub fn call_every<C: AsyncChat>(
+        &mut self,
+        period: Duration,
+        mut f: impl FnMut(&mut C, &mut ChatChannel<'_>) -> Result + 'static,
+    ) -> TimerId {
+        self.channel.arm_every(period, move |object, channel| {
+            enter_as(object, channel, &mut f)?
+        })
     }
 
     /// Like [`Channel::detach`]. Bytes that were read and not yet handed out are in [`Detached::unread`].

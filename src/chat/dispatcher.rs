@@ -328,6 +328,31 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
     }
 }
 
+/// Lends the chat behind a channel, in a box or not, with its own view of the channel.
+pub(super) fn enter_as<C: AsyncChat, R>(
+    object: &mut (dyn Dispatcher + 'static),
+    channel: &mut Channel<'_>,
+    f: impl FnOnce(&mut C, &mut ChatChannel<'_>) -> R,
+) -> Result<R, VisitError> {
+    let id = channel.id();
+    let object = object as &mut dyn Any;
+    if object.is::<ChatDispatcher<C>>() {
+        let own = object.downcast_mut::<ChatDispatcher<C>>();
+        return own
+            .map(|dispatcher| dispatcher.enter(channel, f))
+            .ok_or(VisitError::WrongType(id));
+    }
+    object
+        .downcast_mut::<ChatDispatcher<Box<dyn AsyncChat>>>()
+        .and_then(|boxed| {
+            boxed.enter(channel, |chat, view| {
+                let chat = (&mut **chat as &mut dyn Any).downcast_mut::<C>()?;
+                Some(f(chat, view))
+            })
+        })
+        .ok_or(VisitError::WrongType(id))
+}
+
 /// # Chats
 impl Registry {
     /// Lends the [`AsyncChat`] behind a channel: [`with`](Self::with) for chats. [`ChatDispatcher`] has an example.

@@ -1,13 +1,14 @@
 //! What timers and posted calls do when their time has come.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     time::{Duration, Instant},
 };
 
 use crate::{
     closed::Cause,
-    error::{ErrorSource, Panicked, Result, Shown, guard},
+    error::{ErrorSource, Panicked, Result, Shown, drop_payload, guard},
     id::ChannelId,
     state::{
         dispatcher::Dispatcher,
@@ -31,10 +32,52 @@ impl Registry {
         match self.timers.cancel(timer) {
             Cancelled::NotFound => false,
             Cancelled::Pending(task) => {
+                if let Some(slot) = task.channel().and_then(|id| self.slot_mut(id)) {
+                    slot.forget_call(timer);
+                }
                 self.discard(task);
                 true
             }
             Cancelled::Firing => true,
+        }
+    }
+
+    /// Arms a call that is lent a channel's object. It is over at once if no callback of that object can follow.
+    pub(crate) fn arm_call(&mut self, id: ChannelId, delay: Duration, task: Task) -> TimerId {
+        let deadline = self.after(delay);
+        let timer = self.timers.insert(deadline, task);
+        match self.slot_mut(id) {
+            Some(slot) if !slot.is_lingering() => slot.add_call(timer),
+            _ => {
+                self.cancel_timer(timer);
+            }
+        }
+        timer
+    }
+
+    /// Ends all calls that are to be lent a channel's object: another takes its place, or none.
+    pub(crate) fn end_calls(&mut self, id: ChannelId) {
+        if let Some(slot) = self.slot_mut(id) {
+            let calls = slot.take_calls();
+            self.cancel_calls(calls);
+        }
+    }
+
+    /// Ends calls that are in the set of no channel any more.
+    pub(crate) fn cancel_calls(&mut self, calls: BTreeSet<TimerId>) {
+        let mut first = None;
+        // Every closure may panic when it is dropped. A panic that leaves the loop must not meet another, nor keep a timer.
+        for timer in calls {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.cancel_timer(timer))) {
+                if first.is_none() {
+                    first = Some(panic);
+                } else {
+                    drop_payload(panic);
+                }
+            }
+        }
+        if let Some(panic) = first {
+            resume_unwind(panic);
         }
     }
 
@@ -60,7 +103,7 @@ impl Registry {
         self.on_error = Some(hook);
         if let Err(panic) = outcome {
             if self.policy.propagate_panics {
-                std::panic::resume_unwind(panic);
+                resume_unwind(panic);
             }
             let panic = Panicked::new(panic);
             log::error!(target: "asynchat::reactor", "the error hook {panic}");
@@ -72,13 +115,7 @@ impl Registry {
             Task::Every { period, mut f } => {
                 log::trace!(target: "asynchat::timer", "{timer} fires");
                 self.run_job(ErrorSource::Timer, |registry| f(registry));
-                // Missed runs are skipped, and the next one keeps to the grid. No sum can overflow: `call_every` bounds the
-                // period, and the runs that were skipped are no longer than the delay.
-                let now = self.clock.get();
-                let late = now.saturating_duration_since(deadline);
-                let skipped = u32::try_from(late.as_nanos() / period.as_nanos()).unwrap_or(0);
-                let next = deadline + period * skipped.saturating_add(1);
-                let next = if next > now { next } else { now + period };
+                let next = self.next_run(deadline, period);
                 if self.timers.contains(timer) {
                     self.timers.rearm(timer, next, Task::Every { period, f });
                 } else {
@@ -89,6 +126,35 @@ impl Registry {
                 self.timers.finish(timer);
                 log::trace!(target: "asynchat::timer", "{timer} fires");
                 self.run_job(ErrorSource::Timer, f);
+            }
+            Task::LentOnce(id, f) => {
+                self.timers.finish(timer);
+                if let Some(slot) = self.slot_mut(id) {
+                    slot.forget_call(timer);
+                }
+                log::trace!(target: "asynchat::timer", "{timer} fires for channel {id}");
+                self.visiting = id;
+                self.call(id, f);
+                self.visiting = ChannelId::NONE;
+                self.revisit(id);
+            }
+            Task::LentEvery(id, mut call) => {
+                log::trace!(target: "asynchat::timer", "{timer} fires for channel {id}");
+                self.visiting = id;
+                self.call(id, |object, channel| (call.f)(object, channel));
+                self.visiting = ChannelId::NONE;
+                let next = self.next_run(deadline, call.period);
+                let over = if self.timers.contains(timer) {
+                    self.timers.rearm(timer, next, Task::LentEvery(id, call));
+                    None
+                } else {
+                    if let Some(slot) = self.slot_mut(id) {
+                        slot.forget_call(timer);
+                    }
+                    Some(call)
+                };
+                self.revisit(id);
+                self.discard(over);
             }
             Task::Idle(id, after) => self.check_idle(timer, id, after),
             Task::Connect(id) => {
@@ -108,6 +174,16 @@ impl Registry {
                 self.close_each(Cause::Shutdown);
             }
         }
+    }
+
+    /// The next time of a periodic timer: missed runs are skipped, and it keeps to the grid.
+    fn next_run(&self, deadline: Instant, period: Duration) -> Instant {
+        // No sum can overflow: `call_every` bounds the period, and the runs that were skipped are no longer than the delay.
+        let now = self.clock.get();
+        let late = now.saturating_duration_since(deadline);
+        let skipped = u32::try_from(late.as_nanos() / period.as_nanos()).unwrap_or(0);
+        let next = deadline + period * skipped.saturating_add(1);
+        if next > now { next } else { now + period }
     }
 
     /// The idle timer is armed once per timeout, not once per read: it looks when the last traffic was (R20).

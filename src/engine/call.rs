@@ -80,7 +80,7 @@ impl Registry {
     pub(crate) fn call(
         &mut self,
         id: ChannelId,
-        f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
+        f: impl FnOnce(&mut (dyn Dispatcher + 'static), &mut Channel<'_>) -> Result,
     ) -> bool {
         let Some(object) = self.take_object(id) else {
             return true;
@@ -93,7 +93,7 @@ impl Registry {
     pub(crate) fn call_watched(
         &mut self,
         id: ChannelId,
-        f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
+        f: impl FnOnce(&mut (dyn Dispatcher + 'static), &mut Channel<'_>) -> Result,
     ) -> bool {
         let progress = self.progress;
         let fine = self.call(id, f);
@@ -106,7 +106,7 @@ impl Registry {
         &mut self,
         id: ChannelId,
         wants: impl FnOnce(&dyn Dispatcher) -> bool,
-        f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
+        f: impl FnOnce(&mut (dyn Dispatcher + 'static), &mut Channel<'_>) -> Result,
     ) -> bool {
         let Some(object) = self.take_object(id) else {
             return false;
@@ -127,7 +127,7 @@ impl Registry {
         id: ChannelId,
         mut object: Box<dyn Dispatcher>,
         wants: impl FnOnce(&dyn Dispatcher) -> bool,
-        f: impl FnOnce(&mut dyn Dispatcher, &mut Channel<'_>) -> Result,
+        f: impl FnOnce(&mut (dyn Dispatcher + 'static), &mut Channel<'_>) -> Result,
     ) -> Lent {
         let progress = self.progress;
         let mut ran = false;

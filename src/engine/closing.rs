@@ -70,6 +70,7 @@ impl Registry {
     }
 
     fn start_linger(&mut self, id: ChannelId) {
+        self.end_calls(id);
         let Some(slot) = self.slot(id) else { return };
         let deadline = self.after(slot.limits(&self.policy).linger_time);
         let timer = self.timers.insert(deadline, Task::Linger(id));

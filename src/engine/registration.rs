@@ -155,6 +155,7 @@ impl Registry {
         };
         let object = slot.dispatcher.take();
         self.farewells.add(object, why);
+        self.cancel_calls(slot.take_calls());
         if let Some(queue) = queue {
             self.discard_queue(queue);
         }

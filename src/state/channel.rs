@@ -16,6 +16,7 @@ use crate::{
 /// - [Reading](Channel#reading)
 /// - [Sending](Channel#sending), and the [limits of the outgoing queue](Channel#limits-of-the-outgoing-queue)
 /// - [Closing and timeouts](Channel#closing-and-timeouts)
+/// - [Timers](Channel#timers-of-a-channel) that end with it
 /// - [Handing over](Channel#handing-over), to another object or out of the reactor
 /// - [Identity and state](Channel#identity-and-state), with the way to the [registry](Self::registry)
 /// - [Interest and socket options](Channel#interest-and-socket-options)

@@ -5,7 +5,8 @@ use std::{any::Any, io};
 use crate::{
     address::Address,
     closed::Closed,
-    error::{BoxError, Result},
+    error::{BoxError, Result, VisitError},
+    id::ChannelId,
     net::stream::Stream,
     state::{channel::Channel, registry::Registry},
 };
@@ -403,6 +404,16 @@ pub(crate) fn boxed<D: Dispatcher>(object: D) -> Box<dyn Dispatcher> {
         Some(object) => Box::new(object),
         None => unreachable!("only a box is taken out"),
     }
+}
+
+/// The object of a channel by its own type.
+pub(crate) fn downcast<'a, D: Dispatcher>(
+    object: &'a mut (dyn Dispatcher + 'static),
+    id: ChannelId,
+) -> Result<&'a mut D, VisitError> {
+    (object as &mut dyn Any)
+        .downcast_mut()
+        .ok_or(VisitError::WrongType(id))
 }
 
 /// The default callbacks of [`Dispatcher`] and [`AsyncChat`](crate::AsyncChat).

@@ -18,6 +18,8 @@ use crate::{
     id::ChannelId,
     outgoing::cork::Cork,
     state::{
+        channel::Channel,
+        dispatcher::Dispatcher,
         farewell::{Farewells, Occasion},
         policy::Policy,
         pool::Pool,
@@ -170,6 +172,9 @@ pub(crate) enum Task {
         period: Duration,
         f: Box<dyn FnMut(&mut Registry) -> Result>,
     },
+    /// A call that is lent the object of its channel, and ends with it.
+    LentOnce(ChannelId, Box<LentOnce>),
+    LentEvery(ChannelId, Box<Periodic<LentEvery>>),
     /// The idle timeout of a channel.
     Idle(ChannelId, Duration),
     Connect(ChannelId),
@@ -180,11 +185,26 @@ pub(crate) enum Task {
     Grace,
 }
 
+pub(crate) type LentOnce = dyn FnOnce(&mut (dyn Dispatcher + 'static), &mut Channel<'_>) -> Result;
+
+pub(crate) type LentEvery = dyn FnMut(&mut (dyn Dispatcher + 'static), &mut Channel<'_>) -> Result;
+
+/// Behind one pointer, so that it makes no timer larger.
+pub(crate) struct Periodic<F: ?Sized> {
+    pub(crate) period: Duration,
+    pub(crate) f: F,
+}
+
 impl Task {
     /// The channel whose task it is.
     pub(crate) fn channel(&self) -> Option<ChannelId> {
         match self {
-            Self::Idle(id, _) | Self::Connect(id) | Self::Linger(id) | Self::Rest(id) => Some(*id),
+            Self::LentOnce(id, _)
+            | Self::LentEvery(id, _)
+            | Self::Idle(id, _)
+            | Self::Connect(id)
+            | Self::Linger(id)
+            | Self::Rest(id) => Some(*id),
             Self::Once(_) | Self::Every { .. } | Self::Grace => None,
         }
     }

@@ -2,7 +2,7 @@
 
 mod queue;
 
-use std::{cell::Cell, fmt, io};
+use std::{cell::Cell, collections::BTreeSet, fmt, io, mem};
 
 use crate::{
     address::Address,
@@ -67,6 +67,8 @@ pub(crate) struct Extras {
     ending: Option<Cause>,
     /// Bytes of a queue that had to be dropped.
     pub(crate) dropped: u64,
+    /// The calls that end with its object. Ordered, so that closures are dropped in the order in which they were armed.
+    calls: BTreeSet<TimerId>,
 }
 
 impl Slot {
@@ -178,6 +180,26 @@ impl Slot {
 
     pub(crate) fn is_lingering(&self) -> bool {
         matches!(self.phase, Phase::Lingering { .. })
+    }
+
+    pub(crate) fn add_call(&mut self, timer: TimerId) {
+        self.extras_mut().calls.insert(timer);
+    }
+
+    pub(crate) fn forget_call(&mut self, timer: TimerId) {
+        if let Some(extras) = &mut self.extras
+            && extras.calls.remove(&timer)
+            && extras.calls.is_empty()
+        {
+            // An emptied set keeps a node.
+            extras.calls = BTreeSet::new();
+        }
+    }
+
+    pub(crate) fn take_calls(&mut self) -> BTreeSet<TimerId> {
+        self.extras
+            .as_mut()
+            .map_or_else(BTreeSet::new, |extras| mem::take(&mut extras.calls))
     }
 
     /// Whether an error concerns one of many peers, and not this socket.

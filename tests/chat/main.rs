@@ -9,3 +9,4 @@ mod lookups;
 mod middle_of_a_read;
 mod talk;
 mod terminators;
+mod timers;

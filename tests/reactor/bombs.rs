@@ -14,7 +14,8 @@ use std::{
 };
 
 use asynchat::{
-    Address, BoxError, Channel, Closed, Dispatcher, Reactor, Registry, Result, State, Stream,
+    Address, BoxError, Channel, ChannelId, Closed, Dispatcher, Reactor, Registry, Result, State,
+    Stream,
 };
 use bytes::Bytes;
 use util::{
@@ -366,6 +367,76 @@ fn a_last_callback_that_panics_with_all_it_holds_disturbs_no_other() {
     drop(reactor);
 }
 
+type End = fn(&mut Channel<'_>);
+
+/// Two timers of its own on a channel, which are not to run, and a token of each.
+fn arm_bombs(reactor: &mut Reactor, trace: &Trace) -> (ChannelId, TcpStream, Rc<()>) {
+    let token = Rc::new(());
+    let (id, theirs) = settled(reactor, Recorder::named(trace, "bombs"));
+    let mut channel = reactor.channel(id).unwrap();
+    let held = (bomb(), token.clone());
+    channel.call_later(Duration::from_secs(60), move |_: &mut Recorder, _| {
+        let _held = held;
+        Ok(())
+    });
+    let held = (bomb(), token.clone());
+    channel.call_every(Duration::from_secs(60), move |_: &mut Recorder, _| {
+        let _held = &held;
+        Ok(())
+    });
+    (id, theirs, token)
+}
+
+const ENDS: [End; 4] = [
+    |channel| channel.close(),
+    |channel| channel.close_when_done(),
+    |channel| drop(channel.detach()),
+    |channel| channel.replace(Recorder::named(&Trace::new(), "new")),
+];
+
+#[test]
+fn a_channels_timers_that_panic_when_dropped_are_contained() {
+    for end in ENDS {
+        let mut reactor = Reactor::new().unwrap();
+        let trace = Trace::new();
+        let (id, _theirs, token) = arm_bombs(&mut reactor, &trace);
+        let (_, _peer) = with_input(&mut reactor, &trace, "other");
+        end(&mut reactor.channel(id).unwrap());
+        expect_contained(&mut reactor, &trace, "timers");
+        assert_eq!(Rc::strong_count(&token), 1);
+    }
+    // While they run.
+    let jobs: [fn() -> Result; 3] = [
+        || panic_any(bomb()),
+        || Err(impolite()),
+        || Err(impolite_io(ErrorKind::WouldBlock)),
+    ];
+    for job in jobs {
+        for end in ENDS {
+            let mut reactor = Reactor::new().unwrap();
+            let trace = Trace::new();
+            let (id, _theirs, token) = arm_bombs(&mut reactor, &trace);
+            let (_, _peer) = with_input(&mut reactor, &trace, "other");
+            let held = (bomb(), token.clone());
+            let mut channel = reactor.channel(id).unwrap();
+            channel.call_every(
+                Duration::from_millis(1),
+                move |_: &mut Recorder, channel| {
+                    let _held = &held;
+                    end(channel);
+                    job()
+                },
+            );
+            turn_until(&mut reactor, |_| Rc::strong_count(&token) == 1);
+            expect_contained(&mut reactor, &trace, "timers");
+        }
+    }
+    let mut reactor = Reactor::new().unwrap();
+    let (_, _theirs, token) = arm_bombs(&mut reactor, &Trace::new());
+    drop(reactor);
+    assert_eq!(Rc::strong_count(&token), 1);
+}
+
 #[test]
 fn what_a_reactor_still_has_may_panic_when_it_is_dropped() {
     struct Owner(#[allow(dead_code, reason = "it is there to be dropped")] Bomb);
@@ -521,6 +592,30 @@ fn after_a_panic_left_turn_the_channels_touched_by_others_are_looked_at() {
         assert_eq!(open.count(), left);
     }
     run(&mut reactor);
+}
+
+/// The first of two is the one that leaves; the other is dropped all the same.
+#[test]
+fn after_a_panic_of_a_channels_timer_that_is_dropped_none_is_left() {
+    for end in ENDS {
+        let mut reactor = util::reactor();
+        let trace = Trace::new();
+        let (id, theirs, token) = arm_bombs(&mut reactor, &trace);
+        let ending = catch_unwind(AssertUnwindSafe(|| {
+            end(&mut reactor.channel(id).unwrap());
+            settle(&mut reactor);
+        }));
+        if let Err(panic) = ending {
+            std::mem::forget(panic);
+        } else {
+            panic!("it was kept in the loop");
+        }
+        assert_eq!(Rc::strong_count(&token), 1);
+        settle(&mut reactor);
+        drop(theirs);
+        run(&mut reactor);
+        assert_eq!(reactor.stats().timers, 0);
+    }
 }
 
 #[test]

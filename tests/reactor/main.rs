@@ -4,6 +4,7 @@
 mod accept;
 mod bombs;
 mod callbacks;
+mod channel_timers;
 mod closed;
 mod closing;
 mod connect;
