@@ -275,6 +275,8 @@ impl Link {
 #[derive(Debug)]
 pub struct Timer {
     pub id: Option<TimerId>,
+    /// The link whose timer it is, and the number of the object.
+    pub owner: Option<(usize, usize)>,
     pub delay: Delay,
     pub every: bool,
     armed: usize,
@@ -432,16 +434,18 @@ impl Model {
             "in the turn the channel was made in",
         );
         no(l.dying && on != On::Error, "after the connection broke");
-        let is_stream_call = !matches!(on, On::Accepted | On::Error);
+        let is_stream_call = !matches!(on, On::Accepted | On::Error | On::Timer);
         no(is_stream_call && l.is_listener(), "of a listener");
         no(on == On::Accepted && !l.is_listener(), "of a stream");
+        let earlier = l.this_turn.clone();
+        // A channel's own timer waits for no connection, and its error neither.
+        let timed = on == On::Timer || (on == On::Error && earlier.last() == Some(&On::Timer));
         let before_greeting = matches!(on, On::Connect | On::Failed | On::Accepted);
         let failed_attempt = l.dying || l.is_listener();
         no(
-            !before_greeting && !l.greeted && !failed_attempt,
+            !before_greeting && !timed && !l.greeted && !failed_attempt,
             "before handle_connect",
         );
-        let earlier = l.this_turn.clone();
         let again = earlier.contains(&on);
         match on {
             On::Connect => {
@@ -531,7 +535,7 @@ impl Model {
                 l.congested = false;
             }
             On::Timeout => no(!l.idle, "without an idle timeout"),
-            On::Error | On::Accepted => {}
+            On::Error | On::Accepted | On::Timer => {}
         }
         l.this_turn.push(on);
         let count = l.counts.entry(on).or_default();
@@ -738,6 +742,7 @@ impl Model {
     pub fn armed(&mut self, delay: Delay, every: bool) -> usize {
         self.timers.push(Timer {
             id: None,
+            owner: None,
             delay,
             every,
             armed: self.turns,
@@ -755,7 +760,46 @@ impl Model {
         self.timers.len() - 1
     }
 
+    /// A timer of a channel's own, whose object may be gone already.
+    pub fn armed_by(&mut self, link: usize, delay: Delay, every: bool) -> usize {
+        let number = self.armed(delay, every);
+        self.timers[number].owner = Some((link, self.links[link].object));
+        number
+    }
+
+    /// Whether the object that a timer would be lent is gone: the timer has ended with it.
+    fn has_lost_its_owner(&self, number: usize) -> bool {
+        let gone = |(link, object): (usize, usize)| {
+            let l = &self.links[link];
+            l.closed || l.object != object || !l.live.contains(&object)
+        };
+        self.timers[number].owner.is_some_and(gone)
+    }
+
+    /// What `cancel` has to answer, if that is known.
+    pub fn is_pending(&self, number: usize) -> Option<bool> {
+        let timer = &self.timers[number];
+        if timer.cancelled || (timer.runs > 0 && !timer.every) || self.has_lost_its_owner(number) {
+            return Some(false);
+        }
+        let known = timer.owner.is_none_or(|(link, _)| !self.may_be_gone(link));
+        known.then_some(true)
+    }
+
     pub fn enter_timer(&mut self, number: usize) {
+        self.note_run(number);
+        self.enter_closure(&format!("timer {number}"));
+    }
+
+    /// Of a channel's own timer: what runs then is a callback.
+    pub fn enter_own_timer(&mut self, number: usize) {
+        self.note_run(number);
+        if self.has_lost_its_owner(number) {
+            self.fault(format!("timer {number} ran after its object was gone"));
+        }
+    }
+
+    fn note_run(&mut self, number: usize) {
         let (turns, turning) = (self.turns, self.turning);
         let timer = &mut self.timers[number];
         let mut faults = Vec::new();
@@ -782,7 +826,6 @@ impl Model {
         for text in faults {
             self.fault(format!("timer {number} ran {text}"));
         }
-        self.enter_closure(&format!("timer {number}"));
     }
 
     fn enter_closure(&mut self, name: &str) {
@@ -855,11 +898,12 @@ impl Model {
         for number in 0..self.timers.len() {
             let timer = &self.timers[number];
             let due = timer.delay == Delay::Zero && !timer.every && !timer.cancelled;
-            if due && timer.runs == 0 && timer.armed != turns {
+            let gone = self.has_lost_its_owner(number);
+            if due && !gone && timer.runs == 0 && timer.armed != turns {
                 self.fault(format!("timer {number} was due and did not run"));
             }
             let timer = &self.timers[number];
-            let over = timer.cancelled || (timer.runs > 0 && !timer.every);
+            let over = gone || timer.cancelled || (timer.runs > 0 && !timer.every);
             if over == timer.live {
                 let (over, live) = (over, timer.live);
                 self.fault(format!(
@@ -1091,7 +1135,8 @@ impl Model {
             }
         }
         for (number, timer) in self.timers.iter().enumerate() {
-            if timer.runs == 0 && !timer.cancelled && timer.delay != Delay::Far && !timer.every {
+            let over = timer.cancelled || self.has_lost_its_owner(number);
+            if timer.runs == 0 && !over && timer.delay != Delay::Far && !timer.every {
                 owed.push(format!("timer {number} has not run"));
             }
         }
@@ -1137,9 +1182,10 @@ impl Model {
 
     /// Whether anything would run later by itself.
     pub fn waits_for_time(&self) -> bool {
-        self.timers
-            .iter()
-            .any(|timer| timer.delay == Delay::Soon && timer.runs == 0 && !timer.cancelled)
+        self.timers.iter().enumerate().any(|(number, timer)| {
+            let over = timer.cancelled || self.has_lost_its_owner(number);
+            timer.delay == Delay::Soon && timer.runs == 0 && !over
+        })
     }
 
     pub fn at_end(&self, link: usize, on: On) -> AtEnd {

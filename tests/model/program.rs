@@ -90,6 +90,8 @@ pub enum On {
     Failed,
     Reset,
     Accepted,
+    /// A timer of the channel. No callback, but served as one.
+    Timer,
 }
 
 /// "On the nth callback of this kind, do that, and return so."
@@ -171,6 +173,9 @@ pub enum What {
     Idle(bool),
     Later(Delay, Box<Act>, Outcome),
     Every(Box<Act>),
+    /// A timer of the channel: the rules say what it does.
+    OwnLater(Delay),
+    OwnEvery,
     /// Cancels the nth timer, whoever's.
     Cancel(usize),
     /// Through a `Handle`.
@@ -309,9 +314,20 @@ fn plan() -> BoxedStrategy<Plan> {
         .boxed()
 }
 
+fn delay() -> BoxedStrategy<Delay> {
+    prop_oneof![
+        3 => Just(Delay::Zero),
+        1 => Just(Delay::Soon),
+        1 => Just(Delay::Far)
+    ]
+    .boxed()
+}
+
 /// Operations on a channel.
 fn on_channel() -> BoxedStrategy<What> {
     prop_oneof![
+        3 => delay().prop_map(What::OwnLater),
+        1 => Just(What::OwnEvery),
         6 => big_size().prop_map(What::Push),
         2 => size().prop_map(What::Write),
         3 => size().prop_map(What::Send),
@@ -363,13 +379,6 @@ fn simple_act() -> BoxedStrategy<Act> {
 }
 
 fn act() -> BoxedStrategy<Act> {
-    let delay = || {
-        prop_oneof![
-            3 => Just(Delay::Zero),
-            1 => Just(Delay::Soon),
-            1 => Just(Delay::Far)
-        ]
-    };
     let outcome = || {
         prop_oneof![
             4 => Just(Outcome::Fine),
@@ -407,6 +416,7 @@ fn rule() -> BoxedStrategy<Rule> {
         3 => Just(On::Write),
         3 => Just(On::Error),
         1 => Just(On::Timeout),
+        2 => Just(On::Timer),
         1 => Just(On::Failed),
         1 => Just(On::Reset),
         3 => Just(On::Accepted),
@@ -632,6 +642,8 @@ impl fmt::Display for What {
                 write!(f, "call_later({delay:?}) {{ {act}; return {outcome:?} }}")
             }
             Self::Every(act) => write!(f, "call_every {{ {act} }}"),
+            Self::OwnLater(delay) => write!(f, "channel.call_later({delay:?})"),
+            Self::OwnEvery => write!(f, "channel.call_every"),
             Self::Cancel(n) => write!(f, "cancel timer {n}"),
             Self::Post(act, outcome) => write!(f, "call_soon {{ {act}; return {outcome:?} }}"),
             Self::Open(spec) => write!(f, "open [{spec}]"),

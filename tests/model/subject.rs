@@ -539,18 +539,48 @@ fn call_every(registry: &mut Registry, act: &Act) {
     model(|m| m.timers[number].id = Some(id));
 }
 
+/// A timer of the channel's own, as its object arms it.
+fn own_timer(channel: &mut Channel<'_>, link: usize, delay: Delay, every: bool) {
+    if model(|m| m.finishing || m.timers.len() > 20) {
+        return;
+    }
+    let number = model(|m| m.armed_by(link, delay, every));
+    let alive = Alive::Timer(number);
+    let mut runs = 0;
+    let mut f = move |object: &mut Object, channel: &mut Channel<'_>| {
+        let _alive = &alive;
+        model(|m| m.enter_own_timer(number));
+        runs += 1;
+        if runs > 3 {
+            return Ok(());
+        }
+        object.callback(channel, On::Timer, |_, _| Ok(()))
+    };
+    let delay = duration(delay);
+    let id = match (is_deaf(link), every) {
+        (true, true) => channel.call_every(delay, move |deaf: &mut Deaf, channel| {
+            f(&mut deaf.0, channel)
+        }),
+        (true, false) => channel.call_later(delay, move |deaf: &mut Deaf, channel| {
+            f(&mut deaf.0, channel)
+        }),
+        (false, true) => channel.call_every(delay, f),
+        (false, false) => channel.call_later(delay, f),
+    };
+    model(|m| m.timers[number].id = Some(id));
+}
+
 fn cancel(registry: &mut Registry, number: usize) {
     let Some((id, expected)) = model(|m| {
         let timer = m.timers.get(number)?;
-        let pending = !timer.cancelled && (timer.every || timer.runs == 0);
-        Some((timer.id?, pending))
+        Some((timer.id?, m.is_pending(number)))
     }) else {
         return;
     };
     let cancelled = registry.cancel(id);
     model(|m| {
         m.timers[number].cancelled |= cancelled;
-        if cancelled != expected {
+        if expected.is_some_and(|expected| cancelled != expected) {
             m.fault(format!("cancel of timer {number} says {cancelled}"));
         }
     });
@@ -626,7 +656,13 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
     });
     let for_listeners = matches!(
         what,
-        What::Close | What::CloseWhenDone | What::Touch | What::Wish(..) | What::Replace
+        What::Close
+            | What::CloseWhenDone
+            | What::Touch
+            | What::Wish(..)
+            | What::Replace
+            | What::OwnLater(_)
+            | What::OwnEvery
     );
     if listener && !for_listeners {
         return;
@@ -719,6 +755,8 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
             channel.set_idle_timeout(on.then_some(Duration::from_millis(1)));
             model(|m| m.links[link].idle = *on);
         }
+        What::OwnLater(delay) => own_timer(channel, link, *delay, false),
+        What::OwnEvery => own_timer(channel, link, Delay::Soon, true),
         What::Replace => replace(channel, link, view),
         What::Detach(again) => detach(channel, link, *again, view),
         _ => {}
