@@ -101,19 +101,14 @@ impl AsyncChat for Session {
 
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         // region 45
-        let (id, silence) = (chat.id(), Duration::from_secs(300));
-        let registry = chat.registry();
-        let moved = self
-            .idler
-            .is_some_and(|timer| registry.reschedule(timer, silence));
-        if !moved {
-            self.idler = Some(registry.call_later(silence, move |registry| {
-                if let Some(mut channel) = registry.channel(id) {
-                    channel.close();
-                }
+        let silence = Duration::from_secs(300);
+        let idler = self.idler.get_or_insert_with(|| {
+            chat.call_later(silence, |_: &mut Session, chat| {
+                chat.close();
                 Ok(())
-            }));
-        }
+            })
+        });
+        chat.registry().reschedule(*idler, silence);
         // end
         Ok(())
     }

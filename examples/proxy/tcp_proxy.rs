@@ -51,7 +51,6 @@ impl Proxy {
     /// Connects for a client. Where descriptors have run out the client waits for one, unread, and those behind it wait
     /// in the listener's queue.
     fn dial(&mut self, channel: &mut Channel<'_>, client: ChannelId) -> Result {
-        let listener = channel.id();
         let registry = channel.registry();
         if registry.channel(client).is_none() {
             self.short = false;
@@ -71,12 +70,8 @@ impl Proxy {
                 if !std::mem::replace(&mut self.short, true) {
                     log::warn!("no connections for a while: {error}");
                 }
-                registry.call_later(REST, move |registry| {
-                    // Gone while the program shuts down.
-                    let dialled = registry.with(listener, |proxy: &mut Self, channel| {
-                        proxy.dial(channel, client)
-                    });
-                    dialled.unwrap_or(Ok(()))
+                channel.call_later(REST, move |proxy: &mut Self, channel| {
+                    proxy.dial(channel, client)
                 });
             }
         }

@@ -128,10 +128,8 @@ impl HttpChannel {
 
 impl Connection {
     fn arm(&mut self, chat: &mut ChatChannel<'_>, delay: std::time::Duration) {
-        let id = chat.id();
-        self.deadline = Some(chat.registry().call_later(delay, move |registry| {
-            // A channel that is closed meanwhile has no deadline.
-            let _ = registry.with_chat(id, HttpChannel::check_deadline);
+        self.deadline = Some(chat.call_later(delay, |this: &mut HttpChannel, chat| {
+            this.check_deadline(chat);
             Ok(())
         }));
     }
@@ -275,7 +273,6 @@ impl Connection {
     /// Breaks off what is being sent.
     fn close(&mut self, chat: &mut ChatChannel<'_>) {
         self.outlet.look(chat);
-        self.disarm(chat);
         chat.close();
     }
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use asynchat::{
     AsyncChat, BoxError, ChatChannel, ChatDispatcher, ConnectOptions, Exceptional, Registry,
-    Result, State, Terminator, TimerId,
+    Result, State, Terminator,
 };
 
 use super::{
@@ -46,8 +46,6 @@ pub struct AsyncHttp {
     collected: Vec<u8>,
     received: u64,
     interim: usize,
-    /// Runs out with the time for the whole transfer.
-    timer: Option<TimerId>,
 }
 
 impl AsyncHttp {
@@ -69,7 +67,6 @@ impl AsyncHttp {
             collected: Vec::new(),
             received: 0,
             interim: 0,
-            timer: None,
         };
         let chat = ChatDispatcher::new(request, LINE_END);
         // A chat that finds no descriptor is dropped unseen. The consumer stays here until that is past, to be told
@@ -91,29 +88,17 @@ impl AsyncHttp {
         }
     }
 
-    fn start_timer(&mut self, chat: &mut ChatChannel<'_>) {
+    fn start_timer(&self, chat: &mut ChatChannel<'_>) {
         let Some(Deadline { at, limit }) = self.order.deadline else {
             return;
         };
-        let id = chat.id();
-        let registry = chat.registry();
-        let left = at.saturating_duration_since(registry.now());
-        self.timer = Some(registry.call_later(left, move |registry| {
-            // A request that somebody else has closed is over.
-            let _ = registry.with_chat(id, |request: &mut Self, chat| {
-                let where_it_stood = request.cut_short("timed out");
-                let why = format!("the whole transfer took longer than {limit:?}");
-                request.end(chat, Err(format!("{where_it_stood}: {why}").into()));
-            });
+        let left = at.saturating_duration_since(chat.registry().now());
+        chat.call_later(left, move |request: &mut Self, chat| {
+            let where_it_stood = request.cut_short("timed out");
+            let why = format!("the whole transfer took longer than {limit:?}");
+            request.end(chat, Err(format!("{where_it_stood}: {why}").into()));
             Ok(())
-        }));
-    }
-
-    /// A timer that is left over would keep the reactor running.
-    fn stop_timer(&mut self, chat: &mut ChatChannel<'_>) {
-        if let Some(timer) = self.timer.take() {
-            chat.registry().cancel(timer);
-        }
+        });
     }
 
     fn take_head(&mut self, chat: &mut ChatChannel<'_>, bytes: &[u8]) -> Result {
@@ -143,7 +128,6 @@ impl AsyncHttp {
         }
         if chat.state() == State::Closed {
             self.consumer = None;
-            self.stop_timer(chat);
             return Ok(());
         }
         if let Body::Length(length) = body {
@@ -227,7 +211,6 @@ impl AsyncHttp {
         if let Some(mut consumer) = self.consumer.take() {
             consumer.close(outcome);
         }
-        self.stop_timer(chat);
         chat.close();
     }
 }
