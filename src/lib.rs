@@ -138,7 +138,7 @@ pub use error::{
 pub use handle::{Handle, Hold};
 pub use id::ChannelId;
 pub use net::{connect::ConnectOptions, listen::ListenOptions, socket::Socket, stream::Stream};
-pub use outgoing::{Unsent, file_part::FilePart};
+pub use outgoing::{Unsent, file_part::FilePart, into_bytes::IntoBytes};
 pub use producer::{
     ChainProducer, ChunkedProducer, CoalescingProducer, EscapingProducer, FromFn, HookedProducer,
     LinesProducer, Produced, Producer, ReaderProducer, SimpleProducer, from_fn,

@@ -2,11 +2,9 @@
 
 use std::{io, time::Duration};
 
-use bytes::Bytes;
-
 use crate::{
     address::Address,
-    outgoing::{Outgoing, WAITING_WEIGHT, file_part::FilePart},
+    outgoing::{Outgoing, WAITING_WEIGHT, file_part::FilePart, into_bytes::IntoBytes},
     producer::Producer,
     state::{channel::Channel, policy::Limits},
 };
@@ -95,8 +93,8 @@ impl Channel<'_> {
     /// The bytes are dropped, with a debug line, after `close_when_done`, `shutdown_write` or `close`. If they exceed
     /// [`max_outgoing`](crate::Builder::max_outgoing), they are dropped and `handle_error` gets
     /// [`OutgoingFull`](crate::OutgoingFull).
-    pub fn push(&mut self, data: impl Into<Bytes>) {
-        let mut data = data.into();
+    pub fn push(&mut self, data: impl IntoBytes) {
+        let mut data = data.into_bytes();
         if !data.is_empty() {
             self.registry.push(self.id, data.len(), 0, |queue, spare| {
                 queue.push(&mut data, spare);

@@ -381,6 +381,40 @@ impl Registry {
             })
         })?
     }
+
+    /// [`with_chat`](Self::with_chat) for an `f` that can fail: one `?` is for both.
+    ///
+    /// ```
+    /// use asynchat::{AsyncChat, ChannelId, ChatChannel, Registry, Result};
+    ///
+    /// struct Account {
+    ///     name: String,
+    /// }
+    /// # impl AsyncChat for Account {
+    /// #     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result { Ok(()) }
+    /// #     fn found_terminator(&mut self, _: &mut ChatChannel<'_>) -> Result { Ok(()) }
+    /// # }
+    /// fn greet(registry: &mut Registry, id: ChannelId) -> Result {
+    ///     registry.try_with_chat(id, |account: &mut Account, chat| {
+    ///         let first = account.name.split(' ').next().ok_or("no name")?;
+    ///         chat.push(format!("hello, {first}\r\n"));
+    ///         Ok(())
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`VisitError`] as for [`with`](Self::with), and the error of `f`.
+    ///
+    /// # Panics
+    /// If `f` panics.
+    pub fn try_with_chat<C: AsyncChat, R>(
+        &mut self,
+        id: ChannelId,
+        f: impl FnOnce(&mut C, &mut ChatChannel<'_>) -> Result<R>,
+    ) -> Result<R> {
+        self.with_chat(id, f)?
+    }
 }
 
 impl<C> fmt::Debug for ChatDispatcher<C> {

@@ -72,6 +72,7 @@ impl From<&'static [u8]> for Terminator {
     }
 }
 
+/// For a literal such as `b"\r\n"`. An array that is borrowed for less is copied: `array.to_vec()`.
 impl<const N: usize> From<&'static [u8; N]> for Terminator {
     fn from(bytes: &'static [u8; N]) -> Self {
         bytes.as_slice().into()
@@ -98,6 +99,15 @@ impl From<Vec<u8>> for Terminator {
     }
 }
 
+/// A `usize`, such as the length of a slice, is cast: `length as u64`. With a `From<usize>` beside this one the type of a
+/// literal would be ambiguous, and `set_terminator(5)` would not compile.
+///
+/// ```
+/// use asynchat::Terminator;
+///
+/// let header = [0; 8];
+/// assert_eq!(Terminator::from(header.len() as u64), Terminator::from(8));
+/// ```
 impl From<u64> for Terminator {
     fn from(count: u64) -> Self {
         Self::Count(count)

@@ -6,6 +6,7 @@
 pub(crate) mod cork;
 pub(crate) mod file_part;
 mod flushing;
+pub(crate) mod into_bytes;
 mod segment;
 mod spare;
 

@@ -309,6 +309,48 @@ impl Registry {
         result.map_err(|panic| std::panic::resume_unwind(panic))
     }
 
+    /// [`with`](Self::with) for an `f` that can fail: one `?` is for both.
+    ///
+    /// ```
+    /// use asynchat::{Channel, ChannelId, Dispatcher, Result};
+    ///
+    /// struct Quota {
+    ///     left: u32,
+    /// }
+    /// impl Dispatcher for Quota {}
+    ///
+    /// fn spend(channel: &mut Channel<'_>, quota: ChannelId) -> Result<u32> {
+    ///     channel.registry().try_with(quota, |quota: &mut Quota, _| {
+    ///         quota.left = quota.left.checked_sub(1).ok_or("nothing is left")?;
+    ///         Ok(quota.left)
+    ///     })
+    /// }
+    ///
+    /// # fn main() -> Result {
+    /// # let mut reactor = asynchat::Reactor::new()?;
+    /// let id = reactor.listen(([127, 0, 0, 1], 0), Quota { left: 1 })?;
+    /// let mut channel = reactor.channel(id).ok_or("closed")?;
+    /// assert_eq!(spend(&mut channel, id)?, 0);
+    /// assert_eq!(spend(&mut channel, id).unwrap_err().to_string(), "nothing is left");
+    /// channel.close();
+    /// assert!(spend(&mut channel, id).unwrap_err().is::<asynchat::VisitError>());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`VisitError`] as for [`with`](Self::with), and the error of `f`.
+    ///
+    /// # Panics
+    /// If `f` panics. The object is back in its channel then.
+    pub fn try_with<D: Dispatcher, R>(
+        &mut self,
+        id: ChannelId,
+        f: impl FnOnce(&mut D, &mut Channel<'_>) -> Result<R>,
+    ) -> Result<R> {
+        self.with(id, f)?
+    }
+
     /// Whether the object behind a channel is there, and a `D`.
     pub(crate) fn holds<D: Dispatcher>(&self, id: ChannelId) -> bool {
         self.slot(id)
