@@ -1,4 +1,4 @@
-//! Idioms 21 to 27.
+//! Idioms 21 to 27, and 53.
 
 use asynchat::{ChatDispatcher, Dispatcher, Registry, Result, Stream};
 
@@ -207,6 +207,72 @@ mod unframed {
     impl Node {
         fn got_message(&mut self, channel: &mut Channel<'_>, message: &[u8]) {
             channel.push(message.to_vec());
+        }
+    }
+}
+
+mod mail {
+    use super::*;
+    use asynchat::{AsyncChat, ChatChannel};
+
+    #[derive(Default)]
+    struct Smtp {
+        in_message: bool,
+        data: Vec<u8>,
+    }
+
+    impl Smtp {
+        fn cmd_data(&mut self, chat: &mut ChatChannel<'_>) {
+            // region 53
+            chat.push("354 end with a line that is a dot\r\n");
+            chat.set_terminator("\r\n.\r\n");
+            chat.unread("\r\n"); // the end of the DATA line, so that ".\r\n" ends an empty message
+            self.in_message = true;
+            // end
+        }
+
+        fn got_message(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) {
+            // region 53
+            let message = data.strip_prefix(b"\r\n").unwrap_or(data);
+            // end
+            chat.push(format!("250 {} bytes\r\n", message.len()));
+        }
+    }
+
+    impl AsyncChat for Smtp {
+        fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+            self.data.extend_from_slice(data);
+            Ok(())
+        }
+
+        fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+            let data = std::mem::take(&mut self.data);
+            if std::mem::take(&mut self.in_message) {
+                chat.set_terminator("\r\n");
+                self.got_message(chat, &data);
+            } else {
+                self.cmd_data(chat);
+            }
+            Ok(())
+        }
+    }
+
+    /// `cargo test --features testing --example porting`.
+    #[cfg(all(test, feature = "testing"))]
+    #[test]
+    fn an_empty_message_ends_with_the_dot_alone() {
+        for bytewise in [false, true] {
+            let mut peer = asynchat::testing::Harness::chat(Smtp::default(), "\r\n");
+            for (message, length) in [(".\r\n", 0), ("a\r\n.\r\n", 1), ("\r\n\r\n.\r\n", 2)] {
+                let dialogue = format!("DATA\r\n{message}");
+                if bytewise {
+                    peer.feed_bytewise(dialogue);
+                } else {
+                    peer.feed(dialogue);
+                }
+                let answer = format!("354 end with a line that is a dot\r\n250 {length} bytes\r\n");
+                assert_eq!(String::from_utf8_lossy(&peer.output()), answer);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
     reason = "most of it is here to be compiled and shown, not to run"
 )]
 
+mod collecting;
 mod connecting;
 #[cfg(unix)]
 mod descriptors;
@@ -14,6 +15,7 @@ mod listening;
 mod looping;
 mod sending;
 mod sharing;
+mod waiting;
 
 // region program
 use std::collections::HashMap;
