@@ -7,6 +7,7 @@ mod chat;
 mod files;
 mod posts;
 mod producers;
+mod timers;
 
 #[global_allocator]
 static ALLOCATOR: util::heap::Counting = util::heap::Counting;
