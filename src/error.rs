@@ -220,7 +220,8 @@ fn meaning_of_io(error: &io::Error) -> Meaning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorSource {
-    /// A closure given to `call_later` or `call_every`.
+    /// A closure given to [`Registry::call_later`](crate::Registry::call_later) or `call_every`; an error in a timer of a
+    /// channel goes to its `handle_error`.
     Timer,
     /// A closure posted through a [`Handle`](crate::Handle).
     Handle,

@@ -150,8 +150,9 @@ impl Channel<'_> {
 
     /// Puts another object behind this channel. It gets the callbacks from the moment the current one has returned.
     ///
-    /// The connection stays as it is: `handle_connect` is not called again. Does nothing once the channel is closed or
-    /// its queue is sent after `close_when_done`.
+    /// The connection stays as it is: `handle_connect` is not called again. The channel's
+    /// [timers](#timers-of-a-channel) end with the object that armed them. Does nothing once the channel is closed or its
+    /// queue is sent after `close_when_done`.
     pub fn replace(&mut self, d: impl Dispatcher) {
         let object = boxed(d);
         let type_name = (*object).type_name();
@@ -165,9 +166,9 @@ impl Channel<'_> {
         self.registry.progress += 1;
         self.registry.ownership_changes += 1;
         self.registry.touch_later(self.id());
+        self.registry.end_calls(self.id);
         if let Some(old) = old {
             self.registry.discard(old);
         }
-        self.registry.end_calls(self.id);
     }
 }

@@ -10,6 +10,8 @@ use crate::{
 
 /// # Timers
 ///
+/// Those of a channel ([`Channel::call_later`](crate::Channel::call_later)) are lent its object, and end with it.
+///
 /// ```
 /// use asynchat::Reactor;
 /// use std::time::Duration;
