@@ -6,7 +6,7 @@ use asynchat::{
     AsyncChat, BoxError, ChannelId, ChatChannel, ChatDispatcher, Reactor, Result, Terminator,
     VisitError,
 };
-use util::{SCRIPTED, Trace, run, settle, silence_scripted_panics, turn_until};
+use util::{SCRIPTED, Trace, run, silence_scripted_panics, turn_until};
 
 use super::talk::{Chat, Plain, Talk, silent};
 
@@ -231,7 +231,7 @@ fn the_timers_of_a_chat_end_with_it() {
             });
         });
         turn_until(&mut talk.reactor, |_| Rc::strong_count(&owned) == 1);
-        settle(&mut talk.reactor);
+        talk.end();
         assert!(talk.is_dropped());
     }
 }

@@ -776,14 +776,20 @@ impl Model {
         self.timers[number].owner.is_some_and(gone)
     }
 
+    /// Whether the owner of a timer may linger, which ends its timers too.
+    fn may_linger(&self, number: usize) -> bool {
+        self.timers[number]
+            .owner
+            .is_some_and(|(link, _)| self.may_be_gone(link))
+    }
+
     /// What `cancel` has to answer, if that is known.
     pub fn is_pending(&self, number: usize) -> Option<bool> {
         let timer = &self.timers[number];
         if timer.cancelled || (timer.runs > 0 && !timer.every) || self.has_lost_its_owner(number) {
             return Some(false);
         }
-        let known = timer.owner.is_none_or(|(link, _)| !self.may_be_gone(link));
-        known.then_some(true)
+        (!self.may_linger(number)).then_some(true)
     }
 
     pub fn enter_timer(&mut self, number: usize) {
@@ -899,12 +905,13 @@ impl Model {
             let timer = &self.timers[number];
             let due = timer.delay == Delay::Zero && !timer.every && !timer.cancelled;
             let gone = self.has_lost_its_owner(number);
-            if due && !gone && timer.runs == 0 && timer.armed != turns {
+            let unknown = !gone && self.may_linger(number);
+            if due && !gone && !unknown && timer.runs == 0 && timer.armed != turns {
                 self.fault(format!("timer {number} was due and did not run"));
             }
             let timer = &self.timers[number];
             let over = gone || timer.cancelled || (timer.runs > 0 && !timer.every);
-            if over == timer.live {
+            if over == timer.live && (over || !unknown) {
                 let (over, live) = (over, timer.live);
                 self.fault(format!(
                     "timer {number}: over {over}, its closure alive {live}"
@@ -1135,7 +1142,8 @@ impl Model {
             }
         }
         for (number, timer) in self.timers.iter().enumerate() {
-            let over = timer.cancelled || self.has_lost_its_owner(number);
+            let over =
+                timer.cancelled || self.has_lost_its_owner(number) || self.may_linger(number);
             if timer.runs == 0 && !over && timer.delay != Delay::Far && !timer.every {
                 owed.push(format!("timer {number} has not run"));
             }
