@@ -104,6 +104,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod address;
+mod backoff;
 mod builder;
 mod channel;
 mod chat;
@@ -126,6 +127,7 @@ mod threads;
 mod time;
 
 pub use address::{Address, AddressParseError};
+pub use backoff::Backoff;
 pub use builder::Builder;
 /// From the crate `bytes`: the bytes that [`push`](Channel::push) takes and producers give, shared without a copy.
 pub use bytes::Bytes;

@@ -5,8 +5,8 @@
 use std::{cell::RefCell, io, io::Write, rc::Rc, time::Duration};
 
 use asynchat::{
-    Address, AsyncChat, BoxError, Channel, ChannelId, ChatChannel, ChatDispatcher, ConnectOptions,
-    Dispatcher, Exceptional, Reactor, Result, SimpleProducer, Stream,
+    Address, AsyncChat, BoxError, Cause, Channel, ChannelId, ChatChannel, ChatDispatcher,
+    ConnectOptions, Dispatcher, Exceptional, Reactor, Result, SimpleProducer, Stream,
     testing::{Harness, Listener},
 };
 
@@ -208,6 +208,38 @@ fn an_idle_timeout_runs_out_without_waiting() {
     peer.advance(Duration::from_secs(1));
     assert_eq!(diary.take(), ["timeout"]);
     assert!(peer.is_closed() && peer.has_ended());
+}
+
+#[test]
+fn the_cause_of_an_end_is_known_once_it_was_told() {
+    let mut peer = Harness::new(Diary::default());
+    assert_eq!(peer.closed(), None);
+    peer.reset();
+    assert_eq!(peer.closed(), Some(Cause::Reset));
+
+    let mut peer = Harness::new(Diary::default());
+    let id = peer.id();
+    peer.registry().channel(id).unwrap().close_when_done();
+    assert!(peer.has_ended());
+    assert_eq!(peer.closed(), None, "it lingers");
+    peer.advance(Duration::from_secs(5));
+    assert_eq!(peer.closed(), Some(Cause::LingerLimit));
+
+    let mut peer = Harness::connecting(Diary::default());
+    peer.connect_failed(io::ErrorKind::ConnectionRefused);
+    assert_eq!(peer.closed(), Some(Cause::ConnectFailed));
+
+    let mut peer = Harness::new(Diary::default());
+    drop(peer.registry().channel(id).unwrap().detach());
+    assert_eq!(peer.closed(), None);
+
+    // Each connection has its own.
+    let mut listener = Listener::new(Counter(Vec::new()));
+    let (mut first, mut second) = (listener.connect(), listener.connect());
+    first.reset();
+    listener.registry().close_all();
+    assert_eq!(first.closed(), Some(Cause::Reset));
+    assert_eq!(second.closed(), Some(Cause::CloseAll));
 }
 
 #[test]

@@ -26,6 +26,10 @@ impl Registry {
         let Farewell { mut object, why } = farewell;
         let id = why.channel;
         self.stats.callbacks += 1;
+        #[cfg(feature = "testing")]
+        if self.net.is_some() {
+            self.ends.push((id, why.cause));
+        }
         let outcome = catch_unwind(AssertUnwindSafe(|| object.handle_closed(self, why)));
         let Err(panic) = outcome else {
             return self.discard(object);

@@ -102,6 +102,9 @@ pub struct Registry {
     /// The network in memory of a test.
     #[cfg(feature = "testing")]
     pub(crate) net: Option<crate::net::memory::Net>,
+    /// What the objects of a test were told at their ends.
+    #[cfg(feature = "testing")]
+    pub(crate) ends: Vec<(ChannelId, crate::closed::Cause)>,
 }
 
 impl Registry {
@@ -145,6 +148,8 @@ impl Registry {
             life: Life::Running,
             #[cfg(feature = "testing")]
             net: None,
+            #[cfg(feature = "testing")]
+            ends: Vec::new(),
         }
     }
 }

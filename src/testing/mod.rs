@@ -71,6 +71,7 @@ use crate::{
     address::Address,
     builder::Builder,
     chat::{AsyncChat, ChatDispatcher, Terminator},
+    closed::Cause,
     id::ChannelId,
     net::{
         io::Io,
@@ -288,6 +289,26 @@ impl Harness {
     /// [`eof`](Self::eof) or the end of its linger time; its output [has ended](Self::has_ended).
     pub fn is_closed(&mut self) -> bool {
         self.act(|pipe| pipe.closed)
+    }
+
+    /// Why the channel ended, as its object was told in [`handle_closed`](crate::Dispatcher::handle_closed). `None` before
+    /// that, and after [`detach`](crate::Channel::detach).
+    ///
+    /// ```
+    /// # use asynchat::{testing::Harness, *};
+    /// # struct Idle;
+    /// # impl Dispatcher for Idle {}
+    /// let mut peer = Harness::new(Idle);
+    /// assert_eq!(peer.closed(), None);
+    /// peer.reset();
+    /// assert_eq!(peer.closed(), Some(Cause::Reset));
+    /// ```
+    pub fn closed(&mut self) -> Option<Cause> {
+        let id = self.act(|pipe| pipe.id)?;
+        let world = self.world.borrow();
+        let mut ends = world.reactor.ends.iter().rev();
+        ends.find(|(ended, _)| *ended == id)
+            .map(|&(_, cause)| cause)
     }
 
     /// Whether this peer sees an end of file after the bytes of [`output`](Self::output).

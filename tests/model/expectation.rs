@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use asynchat::{Channel, ChannelId, State, TimerId};
+use asynchat::{Cause, Channel, ChannelId, Closed, State, TimerId};
 
 use crate::{
     peer::Peer,
@@ -101,8 +101,22 @@ pub struct Link {
 
     pub greeted: bool,
     pub closing: bool,
-    /// The turn in which it was first seen to linger with its object.
-    lingered: Option<usize>,
+    /// Why: what may be said if it ends as begun.
+    begun: Vec<Cause>,
+    /// Why it was closed, if somebody did.
+    causes: Vec<Cause>,
+    /// The objects that were told the end.
+    told_end: BTreeSet<usize>,
+    /// Its object is dropped with reason: `replace` or `detach` is running.
+    pub moves: bool,
+    /// Closed out of a `handle_closed`: its own comes in the next turn.
+    late: bool,
+    /// `set_idle_timeout` was called.
+    pub idled: bool,
+    /// The `handle_accepted` that registered it failed.
+    accept_failed: bool,
+    /// `handle_error` panicked.
+    panicked: bool,
     /// `shutdown_write` was called.
     pub shut: bool,
     pub closed: bool,
@@ -157,7 +171,14 @@ impl Link {
             this_turn: Vec::new(),
             greeted: spec.kind == Kind::Fd,
             closing: false,
-            lingered: None,
+            begun: Vec::new(),
+            causes: Vec::new(),
+            told_end: BTreeSet::new(),
+            moves: false,
+            late: false,
+            idled: false,
+            accept_failed: false,
+            panicked: false,
             shut: false,
             closed: false,
             told: false,
@@ -243,6 +264,12 @@ impl Link {
         self.born = born;
         self.base_out = written;
         self.closed = false;
+        self.begun.clear();
+        self.causes.clear();
+        self.late = false;
+        self.idled = false;
+        self.accept_failed = false;
+        self.panicked = false;
         self.dying = false;
         self.greeted = self.spec.kind == Kind::Fd;
         self.told = false;
@@ -268,6 +295,40 @@ impl Link {
         if !self.closed {
             self.closed = true;
             self.whole = false;
+        }
+    }
+
+    /// A graceful end begins.
+    pub fn begin(&mut self, cause: Cause) {
+        if !self.closed && !self.closing {
+            self.closing = true;
+            self.begun = vec![cause];
+            // The library itself looked for the end of file.
+            if cause == Cause::Done && self.is_deaf() && self.peer_ended() {
+                self.begun.push(Cause::EndOfFile);
+            }
+        }
+    }
+
+    /// Somebody closes it, and says why.
+    pub fn close_for(&mut self, cause: Cause) {
+        if self.closed {
+            return;
+        }
+        self.close();
+        self.causes = match &self.begun[..] {
+            [] => vec![cause],
+            begun => begun
+                .iter()
+                .map(|&begun| match (begun, cause) {
+                    (Cause::EndOfFile, Cause::Close) => begun,
+                    (Cause::Done | Cause::EndOfFile, _) => cause,
+                    _ => begun,
+                })
+                .collect(),
+        };
+        if cause == Cause::Close && self.is_deaf() && self.peer_ended() {
+            self.causes.push(Cause::EndOfFile);
         }
     }
 }
@@ -322,6 +383,12 @@ pub struct Model {
     /// Errors of timers and posted calls that the hook has to be given.
     hook_owed: Option<String>,
     pub callbacks: usize,
+    /// The callback that runs because a channel is about to end, and what it ends it for.
+    occasion: Option<(ChannelId, Cause)>,
+    /// A `handle_closed` is running.
+    telling: bool,
+    /// The reactor is being dropped.
+    pub dropping: bool,
     /// The kinds of callbacks that ran at all.
     pub reached: BTreeSet<On>,
 }
@@ -346,6 +413,9 @@ impl Model {
             doomed: false,
             hook_owed: None,
             callbacks: 0,
+            occasion: None,
+            telling: false,
+            dropping: false,
             reached: BTreeSet::new(),
         }
     }
@@ -378,7 +448,144 @@ impl Model {
     }
 
     pub fn dropped(&mut self, link: usize, object: usize) {
-        self.links[link].live.remove(&object);
+        let l = &mut self.links[link];
+        l.live.remove(&object);
+        // One that was replaced, or whose channel was taken out, is told nothing.
+        let moved = l.moves || l.object != object || l.left_with_socket.is_some();
+        if !moved && !l.told_end.contains(&object) && !self.dropping {
+            self.fault_of(link, format!("object {object} dropped untold"));
+        }
+    }
+
+    // ---- ends
+
+    /// Why the program ends a channel at this moment; `plain` if nothing has happened to it.
+    pub fn wish(&self, link: usize, view: View, plain: Cause) -> Cause {
+        let l = &self.links[link];
+        match self.occasion {
+            Some((id, cause)) if id == view.id => cause,
+            _ if view.reset => Cause::Reset,
+            _ if l.found_eof && !(plain == Cause::Close && l.closing) => Cause::EndOfFile,
+            _ => plain,
+        }
+    }
+
+    pub fn close(&mut self, link: usize, view: View) {
+        let cause = self.wish(link, view, Cause::Close);
+        // What began the end gave the cause already, or gives way.
+        let cause = match cause {
+            Cause::Reset if self.links[link].closing => Cause::Close,
+            cause => cause,
+        };
+        self.note_late(link);
+        self.links[link].close_for(cause);
+    }
+
+    pub fn close_all(&mut self) {
+        for link in 0..self.links.len() {
+            self.note_late(link);
+            self.links[link].close_for(Cause::CloseAll);
+        }
+    }
+
+    fn note_late(&mut self, link: usize) {
+        self.links[link].late |= self.telling && !self.links[link].closed;
+    }
+
+    /// The last callback. Gives its number.
+    pub fn enter_closed(&mut self, link: usize, object: usize, why: &Closed, found: bool) -> usize {
+        self.callbacks += 1;
+        self.reached.insert(On::Closed);
+        let mut faults = Vec::new();
+        if !self.turning {
+            faults.push("outside a turn".to_string());
+        }
+        if let Some(running) = self.running.replace(format!("handle_closed of #{link}")) {
+            faults.push(format!("from inside {running}"));
+        }
+        if let Some((failed, text)) = &self.pending {
+            faults.push(format!("before handle_error of #{failed} got {text:?}"));
+        }
+        self.telling = true;
+        faults.extend(self.gone(link));
+        let doomed = self.doomed;
+        let l = &mut self.links[link];
+        let mut no = |wrong: bool, text: String| {
+            if wrong {
+                faults.push(text);
+            }
+        };
+        no(found, "and the channel is found".into());
+        no(l.id != Some(why.channel), format!("of {}", why.channel));
+        no(l.object != object, "of an object that was replaced".into());
+        no(l.left_with_socket.is_some(), "after detach".into());
+        no(!l.told_end.insert(object), "twice".into());
+        let cause = why.cause;
+        let right = if l.causes.is_empty() {
+            l.begun.contains(&cause)
+                || match cause {
+                    Cause::Reset => l.may_be_reset(),
+                    Cause::ConnectFailed => l.is_attempt() && !l.greeted,
+                    Cause::AcceptFailed => l.accept_failed,
+                    Cause::Shutdown => doomed,
+                    Cause::IdleTimeout => l.idled && l.closing,
+                    _ => false,
+                }
+        } else {
+            l.causes.contains(&cause) || (cause == Cause::Shutdown && doomed)
+        };
+        let (begun, causes) = (&l.begun, &l.causes);
+        no(
+            !right,
+            format!("with {cause:?}; begun {begun:?}, closed {causes:?}"),
+        );
+        let sent = why.unsent == 0 || !matches!(cause, Cause::Done | Cause::LingerLimit);
+        no(
+            !sent,
+            format!("with {cause:?} and {} bytes unsent", why.unsent),
+        );
+        let error = why.error.is_some();
+        no(error && !l.panicked, "with an error that was taken".into());
+        let count = l.counts.entry(On::Closed).or_default();
+        *count += 1;
+        let count = *count;
+        for text in faults {
+            self.fault_of(link, format!("handle_closed {text}"));
+        }
+        count
+    }
+
+    pub fn leave_closed(&mut self) {
+        self.running = None;
+        self.telling = false;
+    }
+
+    /// The channel is not found any more: whether that may be.
+    fn gone(&mut self, number: usize) -> Vec<String> {
+        let doomed = self.doomed;
+        let l = &mut self.links[number];
+        let mut faults = Vec::new();
+        if l.dying {
+            l.dying = false;
+            l.close();
+        }
+        if !l.may_be_gone() && !doomed {
+            faults.push("the channel is gone for no reason".to_string());
+        }
+        if !l.closed && !l.closing && !doomed {
+            let call = if l.told { "expt(Reset)" } else { "close" };
+            faults.push(format!("it is gone without handle_{call}"));
+        }
+        let owed_linger = l.closing && l.whole && l.spec.kind != Kind::Fd;
+        if !l.closed && owed_linger && !l.peer_ended() && !l.may_be_reset() {
+            faults.push("it did not wait for the peer's end of file".to_string());
+        }
+        if !l.closed {
+            l.closed = true;
+            // Nothing that was promised may still be on this side.
+            l.whole &= !l.may_be_reset();
+        }
+        faults
     }
 
     pub fn is_live(&self, link: usize, object: usize) -> bool {
@@ -425,6 +632,7 @@ impl Model {
         let low = self.setup.low;
         let l = &mut self.links[link];
         no(l.closed, "after close");
+        no(l.told_end.contains(&object), "after handle_closed");
         no(l.id != Some(view.id), "for another channel's id");
         no(l.object != object, "of an object that was replaced");
         // What others pushed to a descriptor leaves in that turn already: it needs no greeting first.
@@ -535,8 +743,13 @@ impl Model {
                 l.congested = false;
             }
             On::Timeout => no(!l.idle, "without an idle timeout"),
-            On::Error | On::Accepted | On::Timer => {}
+            On::Error | On::Accepted | On::Timer | On::Closed => {}
         }
+        self.occasion = match on {
+            On::Timeout => Some((view.id, Cause::IdleTimeout)),
+            On::Failed => Some((view.id, Cause::ConnectFailed)),
+            _ => None,
+        };
         l.this_turn.push(on);
         let count = l.counts.entry(on).or_default();
         *count += 1;
@@ -549,6 +762,15 @@ impl Model {
 
     /// What `handle_error` got.
     pub fn told_error(&mut self, link: usize, told: &Told, written: usize) {
+        let l = &self.links[link];
+        let failed_attempt = l.is_attempt() && !l.greeted;
+        let cause = match told {
+            Told::Overflow => Cause::OutgoingFull,
+            Told::Text(text) if text.starts_with("panicked: ") => Cause::Panic,
+            Told::Text(_) if failed_attempt && l.dying => Cause::ConnectFailed,
+            Told::Text(_) => Cause::Error,
+        };
+        self.occasion = l.id.map(|id| (id, cause));
         if let Some((owner, text)) = self.pending.take_if(|(owner, _)| *owner == link) {
             match told {
                 Told::Text(got) if *got == text => {}
@@ -580,6 +802,7 @@ impl Model {
     /// A callback of the channel `id` returns.
     pub fn leave(&mut self, link: usize, id: ChannelId, on: On, outcome: Outcome, text: String) {
         self.running = None;
+        self.occasion = None;
         let adopted = self.adopted.take();
         let failed = matches!(outcome, Outcome::Err | Outcome::Panic);
         if on == On::Accepted
@@ -588,6 +811,7 @@ impl Model {
         {
             // `handle_error` of the listener comes first.
             self.links[stream].dying = true;
+            self.links[stream].accept_failed = true;
             self.links[stream].whole = false;
             if outcome == Outcome::Broken {
                 return;
@@ -599,7 +823,8 @@ impl Model {
         }
         if on == On::Error {
             if outcome == Outcome::Panic && !l.is_listener() {
-                l.close();
+                l.panicked = true;
+                l.close_for(Cause::Panic);
             }
         } else if failed || (on == On::Failed && outcome != Outcome::Fine) {
             // The outcome of an attempt, passed on, is never taken for something else.
@@ -934,35 +1159,21 @@ impl Model {
 
     fn check_link(&mut self, number: usize, view: Option<View>) {
         let turns = self.turns;
-        let doomed = self.doomed;
-        let l = &mut self.links[number];
-        if l.id.is_none() {
+        if self.links[number].id.is_none() {
             return;
         }
         let mut faults = Vec::new();
+        if view.is_none() {
+            faults.extend(self.gone(number));
+        }
+        let l = &mut self.links[number];
         if l.dying {
             l.dying = false;
             l.close();
         }
         match view {
             None => {
-                if !l.may_be_gone() && !doomed {
-                    faults.push("the channel is gone for no reason".to_string());
-                }
-                if !l.closed && !l.closing && !doomed {
-                    let call = if l.told { "expt(Reset)" } else { "close" };
-                    faults.push(format!("it is gone without handle_{call}"));
-                }
-                let owed_linger = l.closing && l.whole && l.spec.kind != Kind::Fd;
-                if !l.closed && owed_linger && !l.peer_ended() && !l.may_be_reset() {
-                    faults.push("it did not wait for the peer's end of file".to_string());
-                }
-                if !l.closed {
-                    l.closed = true;
-                    // Nothing that was promised may still be on this side.
-                    l.whole &= !l.may_be_reset();
-                }
-                if !l.live.is_empty() {
+                if !l.live.is_empty() && !std::mem::take(&mut l.late) {
                     faults.push(format!("closed, and objects {:?} live", l.live));
                 }
                 if l.producers > 0 && l.detached.is_none() {
@@ -987,20 +1198,18 @@ impl Model {
                 if due && !l.greeted {
                     faults.push("handle_connect did not come".to_string());
                 }
-                if !l.closing && !l.may_be_reset() {
-                    if view.congested != l.congested {
-                        faults.push(format!(
-                            "congested: {}, expected: {}",
-                            view.congested, l.congested
-                        ));
-                    }
-                    let only = BTreeSet::from([l.object]);
-                    if l.live != only {
-                        faults.push(format!(
-                            "objects {:?} live, and {} serves",
-                            l.live, l.object
-                        ));
-                    }
+                if !l.closing && !l.may_be_reset() && view.congested != l.congested {
+                    faults.push(format!(
+                        "congested: {}, expected: {}",
+                        view.congested, l.congested
+                    ));
+                }
+                let only = BTreeSet::from([l.object]);
+                if l.live != only {
+                    faults.push(format!(
+                        "objects {:?} live, and {} serves",
+                        l.live, l.object
+                    ));
                 }
                 if view.outgoing > l.expected {
                     faults.push(format!(
@@ -1008,15 +1217,6 @@ impl Model {
                         view.outgoing, l.expected
                     ));
                 }
-                // What a turn leaves behind is looked at again only if somebody remembers to. One turn is given: at
-                // the end of a turn channels may still close others, which are seen to in the next.
-                let lingers = l.closing
-                    && l.peer.as_ref().is_some_and(|peer| peer.saw_eof)
-                    && !l.live.is_empty();
-                if lingers && l.lingered.is_some_and(|since| since < turns) {
-                    faults.push("lingering, and its object lives".to_string());
-                }
-                l.lingered = lingers.then(|| l.lingered.unwrap_or(turns));
             }
         }
         for text in faults {
@@ -1045,6 +1245,9 @@ impl Model {
             }
             let Some(id) = l.id else { continue };
             let Some(view) = look(id) else {
+                if !l.live.is_empty() {
+                    owes("handle_closed has not come".into());
+                }
                 let whole = l.whole && !l.peer_is_gone();
                 if whole && l.peer.is_some() && l.peer_received() != l.expected {
                     owes(format!(

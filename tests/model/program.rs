@@ -92,6 +92,8 @@ pub enum On {
     Accepted,
     /// A timer of the channel. No callback, but served as one.
     Timer,
+    /// `handle_closed`, with no channel of its own.
+    Closed,
 }
 
 /// "On the nth callback of this kind, do that, and return so."
@@ -420,6 +422,7 @@ fn rule() -> BoxedStrategy<Rule> {
         1 => Just(On::Failed),
         1 => Just(On::Reset),
         3 => Just(On::Accepted),
+        3 => Just(On::Closed),
     ];
     let nth = prop_oneof![2 => Just(1_usize), 1 => 2..4_usize];
     let outcome = prop_oneof![

@@ -10,8 +10,8 @@ use std::{
 };
 
 use asynchat::{
-    Address, BoxError, Channel, ChannelId, Dispatcher, Exceptional, OutgoingFull, Produced,
-    Producer, Reactor, Registry, Result, Socket, State, Stream, Unsent, VisitError,
+    Address, BoxError, Cause, Channel, ChannelId, Closed, Dispatcher, Exceptional, OutgoingFull,
+    Produced, Producer, Reactor, Registry, Result, Socket, State, Stream, Unsent, VisitError,
 };
 use socket2::SockRef;
 use util::{SCRIPTED, peer::refusing};
@@ -65,6 +65,7 @@ pub fn run(program: &Program, patience: Duration) -> (Vec<String>, BTreeSet<On>)
         let mut case = Case::new(program, patience);
         case.run(program);
         let handle = case.reactor.handle();
+        model(|m| m.dropping = true);
         drop(case);
         if handle.call_soon(|_| Ok(())).is_ok() {
             model(|m| m.fault("call_soon works although the reactor is gone"));
@@ -383,7 +384,7 @@ fn elsewhere(registry: &mut Registry, act: &Act) {
         What::Post(act, outcome) => post(registry, act, *outcome),
         What::CloseAll => {
             registry.close_all();
-            model(|m| m.links.iter_mut().for_each(Link::close));
+            model(Model::close_all);
             if registry.stats().channels > 0 {
                 model(|m| m.fault("close_all left a channel"));
             }
@@ -477,9 +478,9 @@ fn shutdown(registry: &mut Registry, grace: Delay) {
                 continue;
             }
             if link.is_listener() || (link.is_attempt() && !link.greeted) {
-                link.close();
+                link.close_for(Cause::Shutdown);
             } else {
-                link.closing = true;
+                link.begin(Cause::Shutdown);
                 link.whole &= !doomed;
             }
         }
@@ -727,7 +728,7 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
         }
         What::Close => {
             channel.close();
-            model(|m| m.links[link].close());
+            model(|m| m.close(link, view));
             if channel.state() != State::Closed || channel.registry().channel(view.id).is_some() {
                 model(|m| m.fault(format!("#{link}: found after close")));
             }
@@ -735,11 +736,12 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
         What::CloseWhenDone => {
             channel.close_when_done();
             model(|m| {
+                let cause = m.wish(link, view, Cause::Done);
                 let l = &mut m.links[link];
                 if l.is_listener() {
-                    l.close();
+                    l.close_for(cause);
                 } else if !l.closed {
-                    l.closing = true;
+                    l.begin(cause);
                 }
             });
         }
@@ -753,7 +755,11 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
         }
         What::Idle(on) => {
             channel.set_idle_timeout(on.then_some(Duration::from_millis(1)));
-            model(|m| m.links[link].idle = *on);
+            model(|m| {
+                let l = &mut m.links[link];
+                l.idle = *on;
+                l.idled |= *on;
+            });
         }
         What::OwnLater(delay) => own_timer(channel, link, *delay, false),
         What::OwnEvery => own_timer(channel, link, Delay::Soon, true),
@@ -813,12 +819,14 @@ fn send(channel: &mut Channel<'_>, link: usize, n: usize, view: View) {
 fn replace(channel: &mut Channel<'_>, link: usize, view: View) {
     let number = model(|m| m.links[link].objects);
     let object = make(link);
+    model(|m| m.links[link].moves = true);
     if is_deaf(link) {
         channel.replace(Deaf(object));
     } else {
         channel.replace(object);
     }
     model(|m| {
+        m.links[link].moves = false;
         if m.is_live(link, number) {
             m.links[link].object = number;
         } else if view.state != State::Closed && view.state != State::Closing {
@@ -829,7 +837,9 @@ fn replace(channel: &mut Channel<'_>, link: usize, view: View) {
 
 fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
     let written = bytes_out(channel);
+    model(|m| m.links[link].moves = true);
     let detached = channel.detach();
+    model(|m| m.links[link].moves = false);
     let gone = matches!(view.state, State::Closed | State::Connecting);
     if detached.is_some() == gone {
         return model(|m| {
@@ -1117,6 +1127,24 @@ impl Object {
     }
 }
 
+impl Object {
+    fn told(&self, registry: &mut Registry, why: &Closed) {
+        let link = self.link;
+        let found = registry.channel(why.channel).is_some();
+        let nth = model(|m| m.enter_closed(link, self.object, why, found));
+        let rule = model(|m| m.rule(link, On::Closed, nth));
+        let (acts, outcome) = rule.map_or((vec![], Outcome::Fine), |r| (r.acts, r.outcome));
+        for act in &acts {
+            elsewhere(registry, act);
+        }
+        model(Model::leave_closed);
+        assert!(
+            outcome != Outcome::Panic,
+            "{SCRIPTED} end of handle_closed of #{link}"
+        );
+    }
+}
+
 /// What `handle_read` does before anything else.
 fn read(channel: &mut Channel<'_>, link: usize, inside: &[Act]) -> io::Result<()> {
     match model(|m| m.links[link].spec.reads) {
@@ -1236,6 +1264,10 @@ impl Dispatcher for Object {
             Ok(())
         });
     }
+
+    fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
+        self.told(registry, &why);
+    }
 }
 
 /// An object without `handle_read` and `handle_write`.
@@ -1272,5 +1304,9 @@ impl Dispatcher for Deaf {
 
     fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
         self.0.handle_error(channel, error);
+    }
+
+    fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
+        self.0.handle_closed(registry, why);
     }
 }
