@@ -153,7 +153,7 @@ impl Builder {
         self
     }
 
-    /// Sets the function that gets the errors and panics of timers and posted calls. Default: a line in the log.
+    /// Sets the function that gets the errors and panics of timers and calls. Default: a line in the log.
     pub fn on_error(
         mut self,
         hook: impl FnMut(&mut Registry, ErrorSource, BoxError) + 'static,

@@ -224,6 +224,8 @@ pub enum ErrorSource {
     Timer,
     /// A closure posted through a [`Handle`](crate::Handle).
     Handle,
+    /// A closure given to [`Registry::call_soon`](crate::Registry::call_soon).
+    CallSoon,
 }
 
 /// Inside an [`io::Error`]: a call on a channel that is closed.

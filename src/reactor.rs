@@ -1,6 +1,7 @@
 //! The loop: one turn after another until nothing is left (R5, R22).
 
 use std::{
+    collections::VecDeque,
     fmt, io, mem,
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -27,8 +28,10 @@ use crate::{
 
 const WAKE: Token = Token(usize::MAX);
 const MOST_EVENTS: usize = 64 * 1024;
-/// Posted calls that run in one turn, so that a flood of them does not starve the channels.
+/// Posted calls, and calls of `call_soon`, that run in one turn, so that a flood of them does not starve the channels.
 const JOBS_PER_TURN: usize = 1024;
+/// An empty queue of calls with room for more than this gives its memory back.
+const JOBS_KEPT: usize = 4096;
 /// Pollers count milliseconds in 32 bits. Some take a longer wait for no limit, others for none at all (mio before 1.2).
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 
@@ -36,6 +39,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 ///
 /// It stays on the thread that made it and calls back objects that need no locks. Other threads reach it through a
 /// [`Handle`](crate::Handle). To use several cores, run one reactor on each.
+///
+/// It is not `Send`, because its objects and closures need not be: an `Rc` in two of them would be counted on two
+/// threads. Make the reactor on the thread that runs it, and send its handle out.
 ///
 /// ```
 /// # fn main() -> asynchat::Result {
@@ -54,11 +60,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// # A turn
 /// 1. Wait in the poller for events, until the next timer at most. An interrupted wait counts as one without events.
 /// 2. Record all events, then visit each channel that has something to do, once.
-/// 3. Run the timers that are due, then at most 1,024 posted calls.
+/// 3. Run the timers that are due, then at most 1,024 calls of [`call_soon`](Registry::call_soon), then at most 1,024
+///    posted calls.
 /// 4. Visit the channels that these steps changed from outside, and send what was pushed to them.
 /// 5. Call `handle_closed` for the channels that these steps closed from outside.
 ///
-/// Channels, timers and posted calls added during a turn wait for the next one.
+/// Channels and timers added during a turn wait for the next one, and so do calls added while calls run.
 ///
 /// # Cost
 /// The time of a turn is proportional to what happens in it, not to the number of open channels.
@@ -70,7 +77,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// sends nothing, and takes nothing from the parent.
 ///
 /// # Dropping
-/// Dropping a reactor closes every channel, without callbacks, and drops timers and posted calls. Handles then fail
+/// Dropping a reactor closes every channel, without callbacks, and drops timers and calls that wait. Handles then fail
 /// with [`Stopped`](crate::Stopped).
 pub struct Reactor {
     registry: Registry,
@@ -99,7 +106,7 @@ impl Reactor {
         self.registry.forget_ended_shutdown();
         let mut stopped = mem::take(&mut self.registry.stopping);
         // In this order: what is posted before a hold is dropped has then arrived too.
-        while !stopped && (!self.is_idle() || self.has_jobs()) {
+        while !stopped && (!self.is_idle() || self.has_posts()) {
             stopped = self.pass(None)?.stopped;
         }
         self.registry.note_end();
@@ -172,9 +179,9 @@ impl Reactor {
         })
     }
 
-    fn has_jobs(&self) -> bool {
-        let Registry { jobs, mailbox, .. } = &self.registry;
-        !jobs.is_empty() || mailbox.has_posts() || mailbox.is_stopping()
+    fn has_posts(&self) -> bool {
+        let Registry { posts, mailbox, .. } = &self.registry;
+        !posts.is_empty() || mailbox.has_posts() || mailbox.is_stopping()
     }
 
     fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
@@ -183,7 +190,8 @@ impl Reactor {
             || !registry.touched.is_empty()
             || !registry.farewells.due.is_empty()
             || registry.stopping
-            || self.has_jobs()
+            || !registry.jobs.is_empty()
+            || self.has_posts()
         {
             return Some(Duration::ZERO);
         }
@@ -315,14 +323,25 @@ impl Reactor {
         let registry = &mut self.registry;
         // In this order: what a thread posted before it called `stop` is there to be taken.
         registry.stopping |= registry.mailbox.take_stop();
-        let most = JOBS_PER_TURN.saturating_sub(registry.jobs.len());
-        registry.mailbox.take(most, &mut registry.jobs);
+        let most = JOBS_PER_TURN.saturating_sub(registry.posts.len());
+        registry.mailbox.take(most, &mut registry.posts);
+        // Not what these add: a call that puts itself off again waits for the next turn.
+        let mut due = registry.jobs.len().min(JOBS_PER_TURN);
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
-            while let Some(job) = registry.jobs.pop_front() {
-                registry.run_job(ErrorSource::Handle, job);
+            while due > 0
+                && let Some(job) = registry.jobs.pop_front()
+            {
+                due -= 1;
+                registry.run_job(ErrorSource::CallSoon, job);
+            }
+            while let Some(post) = registry.posts.pop_front() {
+                registry.run_job(ErrorSource::Handle, post);
             }
         })) {
             registry.end_after_panic(None, panic);
+        }
+        if registry.jobs.is_empty() && registry.jobs.capacity() > JOBS_KEPT {
+            registry.jobs = VecDeque::new();
         }
     }
 }
@@ -345,7 +364,7 @@ impl DerefMut for Reactor {
     }
 }
 
-/// Closes every channel, without callbacks, and drops timers and posted calls. Handles then fail with `Stopped`.
+/// Closes every channel, without callbacks, and drops timers and calls that wait. Handles then fail with `Stopped`.
 impl Drop for Reactor {
     fn drop(&mut self) {
         self.close_everything();
@@ -356,7 +375,7 @@ impl Reactor {
     fn close_everything(&mut self) {
         let registry = &mut self.registry;
         let posted = registry.mailbox.refuse().unwrap_or_default();
-        let jobs = mem::take(&mut registry.jobs);
+        let posts = mem::take(&mut registry.posts);
         if self.process != std::process::id() {
             registry.disown_all();
         }
@@ -367,7 +386,10 @@ impl Reactor {
         }
         registry.drop_farewells();
         // One by one: each may panic when dropped.
-        for job in jobs.into_iter().chain(posted) {
+        for post in posts.into_iter().chain(posted) {
+            registry.discard(post);
+        }
+        for job in mem::take(&mut registry.jobs) {
             registry.discard(job);
         }
         for task in registry.timers.take_all() {

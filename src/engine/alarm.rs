@@ -1,4 +1,4 @@
-//! What timers and posted calls do when their time has come.
+//! What timers and calls do when their time has come.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -38,7 +38,7 @@ impl Registry {
         }
     }
 
-    /// Runs a timer's or a handle's closure; its error or panic goes to the error hook.
+    /// Runs the closure of a timer or of a call; its error or panic goes to the error hook.
     pub(crate) fn run_job(&mut self, source: ErrorSource, job: impl FnOnce(&mut Self) -> Result) {
         self.stats.callbacks += 1;
         let outcome = guard(self.policy.propagate_panics, || job(self));
@@ -51,7 +51,7 @@ impl Registry {
         let Some(mut hook) = self.on_error.take() else {
             let target = match source {
                 ErrorSource::Timer => "asynchat::timer",
-                ErrorSource::Handle => "asynchat::reactor",
+                ErrorSource::Handle | ErrorSource::CallSoon => "asynchat::reactor",
             };
             log::error!(target: target, "{source:?} callback: {}", Shown(&error));
             return self.discard(error);

@@ -2,6 +2,7 @@
 //!
 //! The struct itself is in `state/registry.rs`; `reactor.rs` turns the loop.
 
+mod calls;
 mod ending;
 mod timers;
 

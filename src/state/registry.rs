@@ -31,7 +31,11 @@ use crate::{
     },
 };
 
-pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
+/// A call from another thread.
+pub(crate) type Post = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
+
+/// A call that the loop's own thread put off.
+pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result>;
 
 pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>;
 
@@ -43,7 +47,7 @@ pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>
 ///
 /// - [Opening](Registry#opening) sockets: register, listen, connect
 /// - [Looking up](Registry#looking-up) channels and counters, and [chats](Registry#chats)
-/// - [Timers](Registry#timers)
+/// - [Timers](Registry#timers) and [calls put off](Registry#calls)
 /// - [Ending](Registry#ending) the loop
 /// - [Other threads](Registry#other-threads)
 ///
@@ -75,8 +79,10 @@ pub struct Registry {
     pub(crate) occasion: Occasion,
     pub(crate) timers: Timers<Task>,
     pub(crate) clock: Clock,
-    pub(crate) mailbox: Arc<Mailbox<Job>>,
+    pub(crate) mailbox: Arc<Mailbox<Post>>,
     /// Posted calls of this turn.
+    pub(crate) posts: VecDeque<Post>,
+    /// Calls of `call_soon` that wait.
     pub(crate) jobs: VecDeque<Job>,
     pub(crate) pool: Pool,
     /// Listeners that wait for descriptors, for memory or for `max_channels`.
@@ -105,7 +111,7 @@ pub struct Registry {
 impl Registry {
     pub(crate) fn new(
         poll: Poll,
-        mailbox: Arc<Mailbox<Job>>,
+        mailbox: Arc<Mailbox<Post>>,
         policy: Policy,
         on_error: Option<ErrorHook>,
     ) -> Self {
@@ -129,6 +135,7 @@ impl Registry {
             timers: Timers::new(serial),
             clock: Clock::new(),
             mailbox,
+            posts: VecDeque::new(),
             jobs: VecDeque::new(),
             pool,
             paused: Vec::new(),

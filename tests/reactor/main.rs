@@ -4,6 +4,7 @@
 mod accept;
 mod bombs;
 mod callbacks;
+mod calls;
 mod closed;
 mod closing;
 mod connect;
