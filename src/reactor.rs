@@ -147,6 +147,33 @@ impl Reactor {
         self.pass(max_wait)
     }
 
+    /// How long the next [`turn`](Self::turn) would wait if nothing happened: until the next timer, zero if there is work,
+    /// `None` if only an event, a posted call or a signal can be next. O(1).
+    ///
+    /// For a reactor inside another loop, which waits for [the reactor's descriptor](#impl-AsFd-for-Reactor) and at most
+    /// this long, and then calls `turn` with a wait of zero.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> asynchat::Result {
+    /// let mut reactor = asynchat::Reactor::new()?;
+    /// assert_eq!(reactor.next_wait(), None);
+    /// reactor.call_later(Duration::from_secs(5), |_| Ok(()));
+    /// assert!(reactor.next_wait() <= Some(Duration::from_secs(5)));
+    /// reactor.call_soon(|_| Ok(()));
+    /// assert_eq!(reactor.next_wait(), Some(Duration::ZERO));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn next_wait(&self) -> Option<Duration> {
+        // An outer poller that is told of news only is not told again of what a full poll has left.
+        if self.registry.events_left {
+            return Some(Duration::ZERO);
+        }
+        self.wait(None)
+    }
+
     /// A turn within one life of the reactor: after a shutdown, `run` finishes its work without starting a new one.
     fn pass(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
         if self.registry.turning {
@@ -209,6 +236,7 @@ impl Reactor {
         let Registry {
             poll,
             events,
+            events_left,
             clock,
             slots,
             ready,
@@ -239,6 +267,7 @@ impl Reactor {
                 }
             }
         }
+        *events_left = count == events.capacity();
         if count == events.capacity() && count < MOST_EVENTS {
             *events = Events::with_capacity(count * 2);
         }
@@ -361,6 +390,54 @@ impl Deref for Reactor {
 impl DerefMut for Reactor {
     fn deref_mut(&mut self) -> &mut Registry {
         &mut self.registry
+    }
+}
+
+/// The poller's descriptor, on systems with epoll, kqueue or event ports: another poller can wait for it to be readable.
+///
+/// It is readable while events wait for [`turn`](Reactor::turn), which alone takes them. The outer loop also has to wake
+/// up after [`next_wait`](Reactor::next_wait). Do not read it, and register nothing with it.
+///
+/// A duplicate (`try_clone_to_owned`) can be watched while the reactor is turned. It belongs to the registry of this
+/// reactor: one that is exchanged with `mem::swap` takes its descriptor along.
+///
+/// ```
+/// use rustix::event::{PollFd, PollFlags, poll};
+/// use std::{os::unix::net::UnixStream, time::Duration};
+///
+/// # fn main() -> asynchat::Result {
+/// # struct Idle;
+/// # impl asynchat::Dispatcher for Idle {}
+/// let mut reactor = asynchat::Reactor::new()?;
+/// # let (input, channel) = UnixStream::pair()?;
+/// # reactor.register(channel, Idle)?;
+/// # reactor.handle().shutdown(Duration::ZERO);
+/// while !reactor.is_idle() {
+///     let wait = reactor.next_wait().map(|wait| wait.try_into()).transpose()?;
+///     let mut waiting = [PollFd::new(&reactor, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
+///     poll(&mut waiting, wait.as_ref())?;
+///     reactor.turn(Some(Duration::ZERO))?;
+///     // ... and serve `input`.
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(all(
+    any(
+        target_vendor = "apple",
+        target_os = "android",
+        target_os = "dragonfly",
+        target_os = "freebsd",
+        target_os = "illumos",
+        target_os = "linux",
+        target_os = "netbsd",
+        target_os = "openbsd",
+    ),
+    not(mio_unsupported_force_poll_poll)
+))]
+impl std::os::fd::AsFd for Reactor {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.registry.poll.registry().as_fd()
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Registry {
     /// Here and not in `Reactor`: two registries that a program exchanges take their pollers along.
     pub(crate) poll: Poll,
     pub(crate) events: Events,
+    /// The last poll was full.
+    pub(crate) events_left: bool,
     pub(crate) policy: Policy,
     pub(crate) on_error: Option<ErrorHook>,
     pub(crate) slots: Slab<Slot>,
@@ -120,6 +122,7 @@ impl Registry {
         Self {
             poll,
             events: Events::with_capacity(policy.events),
+            events_left: false,
             policy,
             on_error,
             slots: Slab::new(),

@@ -14,6 +14,8 @@ mod fast_paths;
 mod files;
 mod handover;
 mod log_lines;
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod nested;
 mod outgoing;
 mod readiness;
 mod regressions;
