@@ -226,6 +226,8 @@ pub enum ErrorSource {
     Handle,
     /// A closure given to [`Registry::call_soon`](crate::Registry::call_soon).
     CallSoon,
+    /// A closure given to `Registry::on_signal` (feature `signals`).
+    Signal,
 }
 
 /// Inside an [`io::Error`]: a call on a channel that is closed.

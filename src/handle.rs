@@ -41,7 +41,7 @@ impl Handle {
     /// reactor is dropped are dropped with it. An error or panic of `f` goes to
     /// [`Builder::on_error`](crate::Builder::on_error).
     ///
-    /// Do not call it from a signal handler, because it takes a lock: use a thread that waits for signals.
+    /// Do not call it from a signal handler, because it takes a lock; see `Registry::on_signal` (feature `signals`).
     ///
     /// # Errors
     /// [`Stopped`] once the reactor is dropped.

@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use mio::{Events, Poll, Token, Waker};
+use mio::{Events, Poll, Waker};
 
 use crate::{
     closed::Cause,
     error::ErrorSource,
-    id::ChannelId,
+    id::{ChannelId, WAKE, names_no_channel},
     net::readiness::EventBits,
     state::{
         policy::Policy,
@@ -26,7 +26,6 @@ use crate::{
     time::timer::Mark,
 };
 
-const WAKE: Token = Token(usize::MAX);
 const MOST_EVENTS: usize = 64 * 1024;
 /// Posted calls, and calls of `call_soon`, that run in one turn, so that a flood of them does not starve the channels.
 const JOBS_PER_TURN: usize = 1024;
@@ -60,7 +59,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// # A turn
 /// 1. Wait in the poller for events, until the next timer at most. An interrupted wait counts as one without events.
 /// 2. Record all events, then visit each channel that has something to do, once.
-/// 3. Run the timers that are due, then at most 1,024 calls of [`call_soon`](Registry::call_soon), then at most 1,024
+/// 3. Run the timers that are due, then the closures of signals, then at most 1,024 calls of [`call_soon`](Registry::call_soon), then at most 1,024
 ///    posted calls.
 /// 4. Visit the channels that these steps changed from outside, and send what was pushed to them.
 /// 5. Call `handle_closed` for the channels that these steps closed from outside.
@@ -219,6 +218,7 @@ impl Reactor {
             || registry.stopping
             || !registry.jobs.is_empty()
             || self.has_posts()
+            || registry.has_signals()
         {
             return Some(Duration::ZERO);
         }
@@ -253,9 +253,15 @@ impl Reactor {
         }
         polled?;
         let mut count = 0;
+        #[cfg(all(unix, feature = "signals"))]
+        let mut signalled = false;
         for event in &*events {
             count += 1;
-            if event.token() == WAKE {
+            if names_no_channel(event.token()) {
+                #[cfg(all(unix, feature = "signals"))]
+                {
+                    signalled |= event.token() == crate::id::SIGNALS;
+                }
                 continue;
             }
             let id = ChannelId::of_token(event.token());
@@ -270,6 +276,10 @@ impl Reactor {
         *events_left = count == events.capacity();
         if count == events.capacity() && count < MOST_EVENTS {
             *events = Events::with_capacity(count * 2);
+        }
+        #[cfg(all(unix, feature = "signals"))]
+        if signalled && let Some(signals) = &mut self.registry.signals {
+            signals.wake();
         }
         Ok(count)
     }
@@ -356,7 +366,11 @@ impl Reactor {
         registry.mailbox.take(most, &mut registry.posts);
         // Not what these add: a call that puts itself off again waits for the next turn.
         let mut due = registry.jobs.len().min(JOBS_PER_TURN);
+        #[cfg(all(unix, feature = "signals"))]
+        registry.collect_signals();
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(all(unix, feature = "signals"))]
+            registry.run_signals();
             while due > 0
                 && let Some(job) = registry.jobs.pop_front()
             {
@@ -468,6 +482,16 @@ impl Reactor {
         }
         for job in mem::take(&mut registry.jobs) {
             registry.discard(job);
+        }
+        #[cfg(all(unix, feature = "signals"))]
+        for f in registry
+            .signals
+            .take()
+            .map(|signals| signals.into_closures())
+            .into_iter()
+            .flatten()
+        {
+            registry.discard(f);
         }
         for task in registry.timers.take_all() {
             registry.discard(task);

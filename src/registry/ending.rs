@@ -24,7 +24,7 @@ use crate::{
 /// let mut reactor = Reactor::new()?;
 /// reactor.listen(([127, 0, 0, 1], 0), Server)?;
 /// let handle = reactor.handle();
-/// // From a thread that waits for a signal:
+/// // From another thread:
 /// std::thread::spawn(move || handle.shutdown(Duration::from_secs(10)));
 /// reactor.run()?;
 /// assert!(reactor.is_idle());

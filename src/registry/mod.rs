@@ -4,6 +4,8 @@
 
 mod calls;
 mod ending;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
 mod timers;
 
 use std::{

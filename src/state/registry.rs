@@ -37,6 +37,9 @@ pub(crate) type Post = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
 /// A call that the loop's own thread put off.
 pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result>;
 
+#[cfg(all(unix, feature = "signals"))]
+pub(crate) type OnSignal = Box<dyn FnMut(&mut Registry) -> Result>;
+
 pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>;
 
 /// All channels and timers of a reactor: the part that callbacks may reach.
@@ -48,6 +51,7 @@ pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>
 /// - [Opening](Registry#opening) sockets: register, listen, connect
 /// - [Looking up](Registry#looking-up) channels and counters, and [chats](Registry#chats)
 /// - [Timers](Registry#timers) and [calls put off](Registry#calls)
+/// - [Signals](Registry#signals), with the feature `signals`
 /// - [Ending](Registry#ending) the loop
 /// - [Other threads](Registry#other-threads)
 ///
@@ -86,6 +90,8 @@ pub struct Registry {
     pub(crate) posts: VecDeque<Post>,
     /// Calls of `call_soon` that wait.
     pub(crate) jobs: VecDeque<Job>,
+    #[cfg(all(unix, feature = "signals"))]
+    pub(crate) signals: Option<Box<crate::signals::Signals<OnSignal>>>,
     pub(crate) pool: Pool,
     /// Listeners that wait for descriptors, for memory or for `max_channels`.
     pub(crate) paused: Vec<ChannelId>,
@@ -140,6 +146,8 @@ impl Registry {
             mailbox,
             posts: VecDeque::new(),
             jobs: VecDeque::new(),
+            #[cfg(all(unix, feature = "signals"))]
+            signals: None,
             pool,
             paused: Vec::new(),
             progress: 0,

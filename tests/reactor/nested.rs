@@ -16,12 +16,15 @@ use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use util::{DEADLINE, Trace, reactor, settle};
 
-/// Writes down what comes.
+/// Writes down what comes, and reads until nothing is left, so that no turn is due without an event.
 struct Reads(Trace);
 
 impl Dispatcher for Reads {
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-        channel.recv_with(|_, data| self.0.add(String::from_utf8_lossy(data)))?;
+        while channel.recv_with(|_, data| {
+            self.0.add(String::from_utf8_lossy(data));
+            !data.is_empty()
+        })? {}
         Ok(())
     }
 }
