@@ -153,7 +153,7 @@ impl Builder {
         self
     }
 
-    /// Sets the function that gets the errors and panics of the registry's timers and of posted calls. Default: a line in
+    /// Sets the function that gets the errors and panics of the registry's timers and of calls. Default: a line in
     /// the log.
     pub fn on_error(
         mut self,

@@ -225,6 +225,10 @@ pub enum ErrorSource {
     Timer,
     /// A closure posted through a [`Handle`](crate::Handle).
     Handle,
+    /// A closure given to [`Registry::call_soon`](crate::Registry::call_soon).
+    CallSoon,
+    /// A closure given to `Registry::on_signal` (feature `signals`).
+    Signal,
 }
 
 /// Inside an [`io::Error`]: a call on a channel that is closed.

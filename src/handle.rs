@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     error::{Result, Stopped},
-    state::registry::{Job, Registry},
+    state::registry::{Post, Registry},
     threads::mailbox::Mailbox,
 };
 
@@ -30,17 +30,18 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    mailbox: Arc<Mailbox<Job>>,
+    mailbox: Arc<Mailbox<Post>>,
 }
 
 impl Handle {
-    /// Runs `f` on the loop's thread, in the order of the calls, at most 1,024 in a turn.
+    /// Runs `f` on the loop's thread, in the order of the calls, at most 1,024 in a turn. On the loop's own thread
+    /// [`Registry::call_soon`] needs no `Send`.
     ///
     /// A posted call does not keep [`Reactor::run`](crate::Reactor::run) from returning. Calls still posted when the
     /// reactor is dropped are dropped with it. An error or panic of `f` goes to
     /// [`Builder::on_error`](crate::Builder::on_error).
     ///
-    /// Do not call it from a signal handler, because it takes a lock: use a thread that waits for signals.
+    /// Do not call it from a signal handler, because it takes a lock; see `Registry::on_signal` (feature `signals`).
     ///
     /// # Errors
     /// [`Stopped`] once the reactor is dropped.
@@ -127,7 +128,7 @@ impl Handle {
         }
     }
 
-    pub(crate) fn new(mailbox: Arc<Mailbox<Job>>) -> Self {
+    pub(crate) fn new(mailbox: Arc<Mailbox<Post>>) -> Self {
         Self { mailbox }
     }
 }
@@ -146,7 +147,7 @@ impl fmt::Debug for Handle {
 /// on the same thread still run.
 #[must_use = "the hold ends when this value is dropped: bind it to a variable"]
 pub struct Hold {
-    mailbox: Arc<Mailbox<Job>>,
+    mailbox: Arc<Mailbox<Post>>,
 }
 
 /// Calls posted before it on the same thread still run.

@@ -49,7 +49,7 @@ const GENERATION_BITS: u32 = if usize::BITS - INDEX_BITS < 32 {
 const GENERATION_MASK: u32 = ((1_u64 << GENERATION_BITS) - 1) as u32;
 
 impl ChannelId {
-    /// The largest number of channels that tokens can name. The last index is left out for the waker's token.
+    /// The largest number of channels that tokens can name. The last index is left out for the tokens below.
     pub(crate) const MAX_CHANNELS: usize = (1 << INDEX_BITS) - 1;
 
     /// Names no channel: its index is the one past the last.
@@ -88,6 +88,17 @@ impl ChannelId {
     }
 }
 
+/// Of the waker.
+pub(crate) const WAKE: Token = Token(usize::MAX);
+/// Of the socket pair that signals wake.
+#[cfg(all(unix, feature = "signals"))]
+pub(crate) const SIGNALS: Token = Token(ChannelId::MAX_CHANNELS);
+
+/// Whether it is one of the two above.
+pub(crate) fn names_no_channel(Token(token): Token) -> bool {
+    token & ChannelId::MAX_CHANNELS == ChannelId::MAX_CHANNELS
+}
+
 impl fmt::Display for ChannelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.index(), self.generation())
@@ -110,9 +121,12 @@ mod tests {
             for generation in [0, 1, GENERATION_MASK] {
                 let id = ChannelId::new(index, generation);
                 assert_eq!(ChannelId::of_token(id.token()), id);
-                assert_ne!(id.token(), Token(usize::MAX));
+                assert!(!names_no_channel(id.token()));
             }
         }
+        assert!(names_no_channel(WAKE));
+        #[cfg(all(unix, feature = "signals"))]
+        assert!(names_no_channel(SIGNALS));
         assert_eq!(ChannelId::next_generation(GENERATION_MASK), 0);
     }
 }

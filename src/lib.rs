@@ -80,6 +80,7 @@
 //! # Features
 //! | feature | default | |
 //! |---|---|---|
+//! | `signals` | off | `Registry::on_signal` (Unix): signals call closures on the loop's thread |
 //! | `testing` | off | module `asynchat::testing`: tests of handlers without ports, threads or sleeps |
 //!
 //! # Logging
@@ -118,6 +119,8 @@ mod outgoing;
 mod producer;
 mod reactor;
 mod registry;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
 mod state;
 mod stats;
 #[cfg(feature = "testing")]
@@ -146,6 +149,13 @@ pub use producer::{
     LinesProducer, Produced, Producer, ReaderProducer, SimpleProducer, from_fn,
 };
 pub use reactor::Reactor;
+/// The numbers of signals, for [`Registry::on_signal`]: from the crate `signal-hook`.
+#[cfg(all(unix, feature = "signals"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
+pub use signal_hook::consts::signal;
+#[cfg(all(unix, feature = "signals"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
+pub use signals::SignalId;
 pub use state::{
     channel::Channel,
     dispatcher::{Dispatcher, Exceptional},

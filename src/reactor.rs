@@ -1,6 +1,7 @@
 //! The loop: one turn after another until nothing is left (R5, R22).
 
 use std::{
+    collections::VecDeque,
     fmt, io, mem,
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -8,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use mio::{Events, Poll, Token, Waker};
+use mio::{Events, Poll, Waker};
 
 use crate::{
     closed::Cause,
     error::ErrorSource,
-    id::ChannelId,
+    id::{ChannelId, WAKE, names_no_channel},
     net::readiness::EventBits,
     state::{
         policy::Policy,
@@ -25,10 +26,11 @@ use crate::{
     time::timer::Mark,
 };
 
-const WAKE: Token = Token(usize::MAX);
 const MOST_EVENTS: usize = 64 * 1024;
-/// Posted calls that run in one turn, so that a flood of them does not starve the channels.
+/// Posted calls, and calls of `call_soon`, that run in one turn, so that a flood of them does not starve the channels.
 const JOBS_PER_TURN: usize = 1024;
+/// An empty queue of calls with room for more than this gives its memory back.
+const JOBS_KEPT: usize = 4096;
 /// Pollers count milliseconds in 32 bits. Some take a longer wait for no limit, others for none at all (mio before 1.2).
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 
@@ -36,6 +38,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 ///
 /// It stays on the thread that made it and calls back objects that need no locks. Other threads reach it through a
 /// [`Handle`](crate::Handle). To use several cores, run one reactor on each.
+///
+/// It is not `Send`, because its objects and closures need not be: an `Rc` in two of them would be counted on two
+/// threads. Make the reactor on the thread that runs it, and send its handle out.
 ///
 /// ```
 /// # fn main() -> asynchat::Result {
@@ -54,11 +59,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// # A turn
 /// 1. Wait in the poller for events, until the next timer at most. An interrupted wait counts as one without events.
 /// 2. Record all events, then visit each channel that has something to do, once.
-/// 3. Run the timers that are due, then at most 1,024 posted calls.
+/// 3. Run the timers that are due, then the closures of signals, then at most 1,024 calls of [`call_soon`](Registry::call_soon), then at most 1,024
+///    posted calls.
 /// 4. Visit the channels that these steps changed from outside, and send what was pushed to them.
 /// 5. Call `handle_closed` for the channels that these steps closed from outside.
 ///
-/// Channels, timers and posted calls added during a turn wait for the next one.
+/// Channels and timers added during a turn wait for the next one, and so do calls added while calls run.
 ///
 /// # Cost
 /// The time of a turn is proportional to what happens in it, not to the number of open channels.
@@ -70,7 +76,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// sends nothing, and takes nothing from the parent.
 ///
 /// # Dropping
-/// Dropping a reactor closes every channel, without callbacks, and drops timers and posted calls. Handles then fail
+/// Dropping a reactor closes every channel, without callbacks, and drops timers and calls that wait. Handles then fail
 /// with [`Stopped`](crate::Stopped).
 pub struct Reactor {
     registry: Registry,
@@ -99,7 +105,7 @@ impl Reactor {
         self.registry.forget_ended_shutdown();
         let mut stopped = mem::take(&mut self.registry.stopping);
         // In this order: what is posted before a hold is dropped has then arrived too.
-        while !stopped && (!self.is_idle() || self.has_jobs()) {
+        while !stopped && (!self.is_idle() || self.has_posts()) {
             stopped = self.pass(None)?.stopped;
         }
         self.registry.note_end();
@@ -140,6 +146,33 @@ impl Reactor {
         self.pass(max_wait)
     }
 
+    /// How long the next [`turn`](Self::turn) would wait if nothing happened: until the next timer, zero if there is work,
+    /// `None` if only an event, a posted call or a signal can be next. O(1).
+    ///
+    /// For a reactor inside another loop, which waits for [the reactor's descriptor](#impl-AsFd-for-Reactor) and at most
+    /// this long, and then calls `turn` with a wait of zero.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> asynchat::Result {
+    /// let mut reactor = asynchat::Reactor::new()?;
+    /// assert_eq!(reactor.next_wait(), None);
+    /// reactor.call_later(Duration::from_secs(5), |_| Ok(()));
+    /// assert!(reactor.next_wait() <= Some(Duration::from_secs(5)));
+    /// reactor.call_soon(|_| Ok(()));
+    /// assert_eq!(reactor.next_wait(), Some(Duration::ZERO));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn next_wait(&self) -> Option<Duration> {
+        // An outer poller that is told of news only is not told again of what a full poll has left.
+        if self.registry.events_left {
+            return Some(Duration::ZERO);
+        }
+        self.wait(None)
+    }
+
     /// A turn within one life of the reactor: after a shutdown, `run` finishes its work without starting a new one.
     fn pass(&mut self, max_wait: Option<Duration>) -> io::Result<Turn> {
         if self.registry.turning {
@@ -172,9 +205,9 @@ impl Reactor {
         })
     }
 
-    fn has_jobs(&self) -> bool {
-        let Registry { jobs, mailbox, .. } = &self.registry;
-        !jobs.is_empty() || mailbox.has_posts() || mailbox.is_stopping()
+    fn has_posts(&self) -> bool {
+        let Registry { posts, mailbox, .. } = &self.registry;
+        !posts.is_empty() || mailbox.has_posts() || mailbox.is_stopping()
     }
 
     fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
@@ -183,7 +216,9 @@ impl Reactor {
             || !registry.touched.is_empty()
             || !registry.farewells.due.is_empty()
             || registry.stopping
-            || self.has_jobs()
+            || !registry.jobs.is_empty()
+            || self.has_posts()
+            || registry.has_signals()
         {
             return Some(Duration::ZERO);
         }
@@ -201,6 +236,7 @@ impl Reactor {
         let Registry {
             poll,
             events,
+            events_left,
             clock,
             slots,
             ready,
@@ -217,9 +253,15 @@ impl Reactor {
         }
         polled?;
         let mut count = 0;
+        #[cfg(all(unix, feature = "signals"))]
+        let mut signalled = false;
         for event in &*events {
             count += 1;
-            if event.token() == WAKE {
+            if names_no_channel(event.token()) {
+                #[cfg(all(unix, feature = "signals"))]
+                {
+                    signalled |= event.token() == crate::id::SIGNALS;
+                }
                 continue;
             }
             let id = ChannelId::of_token(event.token());
@@ -231,8 +273,13 @@ impl Reactor {
                 }
             }
         }
+        *events_left = count == events.capacity();
         if count == events.capacity() && count < MOST_EVENTS {
             *events = Events::with_capacity(count * 2);
+        }
+        #[cfg(all(unix, feature = "signals"))]
+        if signalled && let Some(signals) = &mut self.registry.signals {
+            signals.wake();
         }
         Ok(count)
     }
@@ -315,14 +362,29 @@ impl Reactor {
         let registry = &mut self.registry;
         // In this order: what a thread posted before it called `stop` is there to be taken.
         registry.stopping |= registry.mailbox.take_stop();
-        let most = JOBS_PER_TURN.saturating_sub(registry.jobs.len());
-        registry.mailbox.take(most, &mut registry.jobs);
+        let most = JOBS_PER_TURN.saturating_sub(registry.posts.len());
+        registry.mailbox.take(most, &mut registry.posts);
+        // Not what these add: a call that puts itself off again waits for the next turn.
+        let mut due = registry.jobs.len().min(JOBS_PER_TURN);
+        #[cfg(all(unix, feature = "signals"))]
+        registry.collect_signals();
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
-            while let Some(job) = registry.jobs.pop_front() {
-                registry.run_job(ErrorSource::Handle, job);
+            #[cfg(all(unix, feature = "signals"))]
+            registry.run_signals();
+            while due > 0
+                && let Some(job) = registry.jobs.pop_front()
+            {
+                due -= 1;
+                registry.run_job(ErrorSource::CallSoon, job);
+            }
+            while let Some(post) = registry.posts.pop_front() {
+                registry.run_job(ErrorSource::Handle, post);
             }
         })) {
             registry.end_after_panic(None, panic);
+        }
+        if registry.jobs.is_empty() && registry.jobs.capacity() > JOBS_KEPT {
+            registry.jobs = VecDeque::new();
         }
     }
 }
@@ -345,7 +407,55 @@ impl DerefMut for Reactor {
     }
 }
 
-/// Closes every channel, without callbacks, and drops timers and posted calls. Handles then fail with `Stopped`.
+/// The poller's descriptor, on systems with epoll, kqueue or event ports: another poller can wait for it to be readable.
+///
+/// It is readable while events wait for [`turn`](Reactor::turn), which alone takes them. The outer loop also has to wake
+/// up after [`next_wait`](Reactor::next_wait). Do not read it, and register nothing with it.
+///
+/// A duplicate (`try_clone_to_owned`) can be watched while the reactor is turned. It belongs to the registry of this
+/// reactor: one that is exchanged with `mem::swap` takes its descriptor along.
+///
+/// ```
+/// use rustix::event::{PollFd, PollFlags, poll};
+/// use std::{os::unix::net::UnixStream, time::Duration};
+///
+/// # fn main() -> asynchat::Result {
+/// # struct Idle;
+/// # impl asynchat::Dispatcher for Idle {}
+/// let mut reactor = asynchat::Reactor::new()?;
+/// # let (input, channel) = UnixStream::pair()?;
+/// # reactor.register(channel, Idle)?;
+/// # reactor.handle().shutdown(Duration::ZERO);
+/// while !reactor.is_idle() {
+///     let wait = reactor.next_wait().map(|wait| wait.try_into()).transpose()?;
+///     let mut waiting = [PollFd::new(&reactor, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
+///     poll(&mut waiting, wait.as_ref())?;
+///     reactor.turn(Some(Duration::ZERO))?;
+///     // ... and serve `input`.
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(all(
+    any(
+        target_vendor = "apple",
+        target_os = "android",
+        target_os = "dragonfly",
+        target_os = "freebsd",
+        target_os = "illumos",
+        target_os = "linux",
+        target_os = "netbsd",
+        target_os = "openbsd",
+    ),
+    not(mio_unsupported_force_poll_poll)
+))]
+impl std::os::fd::AsFd for Reactor {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.registry.poll.registry().as_fd()
+    }
+}
+
+/// Closes every channel, without callbacks, and drops timers and calls that wait. Handles then fail with `Stopped`.
 impl Drop for Reactor {
     fn drop(&mut self) {
         self.close_everything();
@@ -356,7 +466,7 @@ impl Reactor {
     fn close_everything(&mut self) {
         let registry = &mut self.registry;
         let posted = registry.mailbox.refuse().unwrap_or_default();
-        let jobs = mem::take(&mut registry.jobs);
+        let posts = mem::take(&mut registry.posts);
         if self.process != std::process::id() {
             registry.disown_all();
         }
@@ -367,8 +477,21 @@ impl Reactor {
         }
         registry.drop_farewells();
         // One by one: each may panic when dropped.
-        for job in jobs.into_iter().chain(posted) {
+        for post in posts.into_iter().chain(posted) {
+            registry.discard(post);
+        }
+        for job in mem::take(&mut registry.jobs) {
             registry.discard(job);
+        }
+        #[cfg(all(unix, feature = "signals"))]
+        for f in registry
+            .signals
+            .take()
+            .map(|signals| signals.into_closures())
+            .into_iter()
+            .flatten()
+        {
+            registry.discard(f);
         }
         for task in registry.timers.take_all() {
             registry.discard(task);

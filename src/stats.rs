@@ -26,7 +26,7 @@ pub enum State {
 pub struct Turn {
     /// Events the poller reported.
     pub events: usize,
-    /// Callbacks that ran: those of dispatchers, timers and posted calls.
+    /// Callbacks that ran: those of dispatchers, timers and calls.
     pub callbacks: usize,
     /// Timers that fired.
     pub timers: usize,

@@ -1,79 +1,41 @@
-//! Signals as input of the reactor: a byte in a socket pair.
-//!
-//! The other programs leave signals to a thread (`shared::signals`). Here that would show: with a second thread in
-//! the process, each system call of the C library looks whether the thread is being cancelled.
+//! Signals without the thread of `shared::signals`: with a second thread in the process, each system call of the C
+//! library looks whether the thread is being cancelled, and that would show.
 
+use std::io;
+
+use asynchat::Registry;
+
+/// Has the reactor stopped by SIGTERM and Ctrl-C.
 #[cfg(unix)]
-mod unix {
-    use std::{
-        io::{self, ErrorKind},
-        os::unix::net::UnixStream,
-    };
+pub(crate) fn stop_on_signal(registry: &mut Registry) -> io::Result<()> {
+    use asynchat::signal::{SIGINT, SIGTERM};
 
-    use asynchat::{Channel, Dispatcher, Registry, Result};
-    use signal_hook::{consts, low_level::pipe};
-
-    struct Signal {
-        what: fn(&mut Registry),
-    }
-
-    impl Dispatcher for Signal {
-        fn writable(&self) -> bool {
-            false
-        }
-
-        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-            match channel.recv_with(|_, bytes| !bytes.is_empty()) {
-                Ok(true) => (self.what)(channel.registry()),
-                Ok(false) => {}
-                // Passed on with `?` it would be boxed, and that counted as an allocation.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
-            }
+    for signal in [SIGTERM, SIGINT] {
+        registry.on_signal(signal, |registry| {
+            registry.stop();
             Ok(())
-        }
+        })?;
     }
-
-    fn on(registry: &mut Registry, signals: &[i32], what: fn(&mut Registry)) -> io::Result<()> {
-        let (reader, writer) = UnixStream::pair()?;
-        for &signal in signals {
-            pipe::register(signal, writer.try_clone()?)?;
-        }
-        registry.register(reader, Signal { what })?;
-        Ok(())
-    }
-
-    /// Has the reactor stopped by SIGTERM and Ctrl-C.
-    pub(crate) fn stop_on_signal(registry: &mut Registry) -> io::Result<()> {
-        on(registry, &[consts::SIGTERM, consts::SIGINT], Registry::stop)
-    }
-
-    /// Has the allocations told whenever SIGUSR1 comes, so that a measurement can take differences.
-    pub(crate) fn report_on_signal(registry: &mut Registry) -> io::Result<()> {
-        on(registry, &[consts::SIGUSR1], |_| {
-            crate::allocations::report();
-        })
-    }
+    Ok(())
 }
 
+/// Has the allocations told whenever SIGUSR1 comes, so that a measurement can take differences.
 #[cfg(unix)]
-pub(crate) use unix::{report_on_signal, stop_on_signal};
+pub(crate) fn report_on_signal(registry: &mut Registry) -> io::Result<()> {
+    registry.on_signal(asynchat::signal::SIGUSR1, |_| {
+        crate::allocations::report();
+        Ok(())
+    })?;
+    Ok(())
+}
 
 /// Elsewhere Ctrl-C ends the process at once.
 #[cfg(not(unix))]
-mod elsewhere {
-    use std::io;
-
-    use asynchat::Registry;
-
-    pub(crate) fn stop_on_signal(_: &mut Registry) -> io::Result<()> {
-        Ok(())
-    }
-
-    pub(crate) fn report_on_signal(_: &mut Registry) -> io::Result<()> {
-        Ok(())
-    }
+pub(crate) fn stop_on_signal(_: &mut Registry) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(not(unix))]
-pub(crate) use elsewhere::{report_on_signal, stop_on_signal};
+pub(crate) fn report_on_signal(_: &mut Registry) -> io::Result<()> {
+    Ok(())
+}

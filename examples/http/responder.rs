@@ -133,7 +133,7 @@ struct Args {
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
 fn run(args: Args) -> Result {
     let mut reactor = Reactor::builder().max_channels(MAX_CONNECTIONS).build()?;
-    signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
+    signals::shut_down_on_signal(&mut reactor, Duration::from_secs(1))?;
     let server = HttpServer {
         timeout: args.timeout,
     };

@@ -1,11 +1,16 @@
-//! Idioms 39 to 46.
+//! Idioms 39 to 46, 60 to 62.
 
 use std::{
     net::UdpSocket,
-    sync::mpsc,
-    thread,
+    pin::pin,
+    sync::{Arc, mpsc},
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
+
+#[cfg(unix)]
+use asynchat::signal::SIGHUP;
 
 use asynchat::{
     AsyncChat, Channel, ChannelId, ChatChannel, Dispatcher, Reactor, Registry, Result, TimerId,
@@ -155,3 +160,96 @@ fn resolve(registry: &mut Registry) -> Result<ChannelId> {
 fn answer(question: &[u8]) -> Vec<u8> {
     question.to_vec()
 }
+
+#[cfg(unix)]
+fn reload_on_hangup(registry: &mut Registry, server: ChannelId) -> Result {
+    // region 60
+    registry.on_signal(SIGHUP, move |registry| {
+        registry.with(server, |server: &mut Server, _| server.reload())?
+    })?;
+    // end
+    Ok(())
+}
+
+impl Server {
+    fn reload(&mut self) -> Result {
+        Ok(())
+    }
+}
+
+/// A loop that somebody else turns: it waits for descriptors, and for a time.
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod inside_another_loop {
+    use std::os::fd::OwnedFd;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+
+    struct Window {
+        connection: OwnedFd,
+    }
+
+    impl Window {
+        fn is_open(&self) -> bool {
+            true
+        }
+        fn dispatch(&mut self) {}
+    }
+
+    fn serve(reactor: &mut Reactor, window: &mut Window) -> Result {
+        // region 61
+        while window.is_open() {
+            let wait = reactor.next_wait().map(Timespec::try_from).transpose()?;
+            let readable = PollFlags::IN;
+            let mut waiting = [
+                PollFd::new(reactor, readable), // AsFd: tokio's AsyncFd takes a duplicate of it
+                PollFd::new(&window.connection, readable),
+            ];
+            poll(&mut waiting, wait.as_ref())?;
+            window.dispatch();
+            reactor.turn(Some(Duration::ZERO))?;
+        }
+        // end
+        Ok(())
+    }
+}
+
+fn await_a_future(channel: &mut Channel<'_>, question: String) {
+    // region 62
+    let (client, handle) = (channel.id(), channel.registry().handle());
+    thread::spawn(move || {
+        let answer = block_on(fetch(question)); // in a tokio program: runtime.spawn(async move { … })
+        // Refused only when the reactor is gone.
+        let _ = handle.call_soon(move |registry| {
+            if let Some(mut client) = registry.channel(client) {
+                client.push(answer);
+            }
+            Ok(())
+        });
+    });
+    // end
+}
+
+async fn fetch(question: String) -> String {
+    question
+}
+
+// region 62
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+// end

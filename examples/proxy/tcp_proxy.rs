@@ -250,7 +250,7 @@ fn run(args: Args) -> Result {
         .max_channels(args.max_connections.get().saturating_mul(2))
         .watermarks(LOW, HIGH)
         .build()?;
-    signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
+    signals::shut_down_on_signal(&mut reactor, Duration::from_secs(1))?;
     let proxy = Proxy {
         to: to.collect(),
         connect: ConnectOptions::new()

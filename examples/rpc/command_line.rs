@@ -63,7 +63,9 @@ const MAX_INPUT: u64 = 1024 * 1024;
 
 fn serve(socket: &Path, force: bool) -> Result {
     let server = Server::start(socket, force)?;
-    signals::shut_down_on_signal(server.handle(), GRACE)?;
+    server
+        .handle()
+        .call_soon(|registry| Ok(signals::shut_down_on_signal(registry, GRACE)?))?;
     cli::say(&format!("serving on {}", socket.display()))?;
     server.join()
 }

@@ -127,7 +127,7 @@ fn run(args: Args) -> Result {
         Way::Shared => reactor.register(listener, shared::Front::default())?,
         Way::Messages => return messages::run(reactor, listener),
     };
-    signals::shut_down_on_signal(reactor.handle(), GRACE)?;
+    signals::shut_down_on_signal(&mut reactor, GRACE)?;
     Ok(reactor.run()?)
 }
 

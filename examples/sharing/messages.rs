@@ -170,7 +170,7 @@ pub(crate) fn run(mut reactor: Reactor, listener: TcpListener) -> Result {
     }
     let front = Front::new(reactor.handle(), workers.clone());
     reactor.register(listener, front)?;
-    signals::end_on_signal(reactor.handle(), move |front| {
+    signals::end_on_signal(&mut reactor, move |front| {
         front.shutdown(GRACE);
         for worker in &workers {
             worker.shutdown(GRACE);

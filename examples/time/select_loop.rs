@@ -52,7 +52,7 @@ impl Dispatcher for Client {}
 
 fn run(Args { port }: Args) -> Result {
     let mut reactor = Reactor::new()?;
-    signals::shut_down_on_signal(reactor.handle(), SECOND)?;
+    signals::shut_down_on_signal(&mut reactor, SECOND)?;
     let service = reactor.listen((Ipv4Addr::LOCALHOST, port), Service)?;
     if let Some(service) = reactor.channel(service) {
         cli::say(&format!("listening on {}", service.local_addr()?))?;

@@ -192,7 +192,7 @@ fn run(args: Args) -> Result {
         _ => "tcp, udp",
     };
     let mut reactor = Reactor::new()?;
-    signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
+    signals::shut_down_on_signal(&mut reactor, Duration::from_secs(1))?;
     let address = listen_somewhere(&mut reactor, &args)?;
     cli::say(&format!("listening on {address} ({protocols})"))?;
     Ok(reactor.run()?)

@@ -1,4 +1,4 @@
-//! What timers and posted calls do when their time has come.
+//! What timers and calls do when their time has come.
 
 use std::{
     collections::BTreeSet,
@@ -81,7 +81,7 @@ impl Registry {
         }
     }
 
-    /// Runs a timer's or a handle's closure; its error or panic goes to the error hook.
+    /// Runs the closure of a timer or of a call; its error or panic goes to the error hook.
     pub(crate) fn run_job(&mut self, source: ErrorSource, job: impl FnOnce(&mut Self) -> Result) {
         self.stats.callbacks += 1;
         let outcome = guard(self.policy.propagate_panics, || job(self));
@@ -94,7 +94,9 @@ impl Registry {
         let Some(mut hook) = self.on_error.take() else {
             let target = match source {
                 ErrorSource::Timer => "asynchat::timer",
-                ErrorSource::Handle => "asynchat::reactor",
+                ErrorSource::Handle | ErrorSource::CallSoon | ErrorSource::Signal => {
+                    "asynchat::reactor"
+                }
             };
             log::error!(target: target, "{source:?} callback: {}", Shown(&error));
             return self.discard(error);
@@ -107,6 +109,43 @@ impl Registry {
             }
             let panic = Panicked::new(panic);
             log::error!(target: "asynchat::reactor", "the error hook {panic}");
+        }
+    }
+
+    /// Whether a signal has come whose closures did not run.
+    pub(crate) fn has_signals(&self) -> bool {
+        #[cfg(all(unix, feature = "signals"))]
+        return self
+            .signals
+            .as_ref()
+            .is_some_and(|signals| signals.is_due());
+        #[cfg(not(all(unix, feature = "signals")))]
+        false
+    }
+
+    #[cfg(all(unix, feature = "signals"))]
+    pub(crate) fn collect_signals(&mut self) {
+        if let Some(signals) = &mut self.signals {
+            signals.collect();
+        }
+    }
+
+    /// Runs the closures of the signals that were collected.
+    #[cfg(all(unix, feature = "signals"))]
+    pub(crate) fn run_signals(&mut self) {
+        while let Some((id, mut f)) = self.signals.as_mut().and_then(|signals| signals.take()) {
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                self.run_job(ErrorSource::Signal, |registry| f(registry));
+            }));
+            // Also after a panic that leaves the loop: the signal will come again.
+            let removed = match &mut self.signals {
+                Some(signals) => signals.put_back(id, f),
+                None => Some(f),
+            };
+            self.discard(removed);
+            if let Err(panic) = outcome {
+                std::panic::resume_unwind(panic);
+            }
         }
     }
 

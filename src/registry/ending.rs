@@ -24,7 +24,7 @@ use crate::{
 /// let mut reactor = Reactor::new()?;
 /// reactor.listen(([127, 0, 0, 1], 0), Server)?;
 /// let handle = reactor.handle();
-/// // From a thread that waits for a signal:
+/// // From another thread:
 /// std::thread::spawn(move || handle.shutdown(Duration::from_secs(10)));
 /// reactor.run()?;
 /// assert!(reactor.is_idle());
@@ -86,10 +86,11 @@ impl Registry {
         self.close_each(Cause::CloseAll);
     }
 
-    /// Whether `run` would return: no channel, no timer and no [`Hold`](crate::Hold) is left, and no `handle_closed` is to
-    /// come. During a [`shutdown`](Self::shutdown) only channels and `handle_closed` count.
+    /// Whether `run` would return: no channel, no timer, no [`Hold`](crate::Hold) and no call of
+    /// [`call_soon`](Self::call_soon) is left, and no `handle_closed` is to come. During a [`shutdown`](Self::shutdown) only
+    /// channels and `handle_closed` count.
     pub fn is_idle(&self) -> bool {
-        let awaited = || !self.timers.is_empty() || self.mailbox.is_held();
+        let awaited = || !self.timers.is_empty() || !self.jobs.is_empty() || self.mailbox.is_held();
         self.has_no_objects() && (!matches!(self.life, Life::Running) || !awaited())
     }
 

@@ -2,7 +2,10 @@
 //!
 //! The struct itself is in `state/registry.rs`; `reactor.rs` turns the loop.
 
+mod calls;
 mod ending;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
 mod timers;
 
 use std::{

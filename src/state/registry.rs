@@ -33,7 +33,14 @@ use crate::{
     },
 };
 
-pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
+/// A call from another thread.
+pub(crate) type Post = Box<dyn FnOnce(&mut Registry) -> Result + Send>;
+
+/// A call that the loop's own thread put off.
+pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result>;
+
+#[cfg(all(unix, feature = "signals"))]
+pub(crate) type OnSignal = Box<dyn FnMut(&mut Registry) -> Result>;
 
 pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>;
 
@@ -45,7 +52,8 @@ pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>
 ///
 /// - [Opening](Registry#opening) sockets: register, listen, connect
 /// - [Looking up](Registry#looking-up) channels and counters, and [chats](Registry#chats)
-/// - [Timers](Registry#timers)
+/// - [Timers](Registry#timers) and [calls put off](Registry#calls)
+/// - [Signals](Registry#signals), with the feature `signals`
 /// - [Ending](Registry#ending) the loop
 /// - [Other threads](Registry#other-threads)
 ///
@@ -58,6 +66,8 @@ pub struct Registry {
     /// Here and not in `Reactor`: two registries that a program exchanges take their pollers along.
     pub(crate) poll: Poll,
     pub(crate) events: Events,
+    /// The last poll was full.
+    pub(crate) events_left: bool,
     pub(crate) policy: Policy,
     pub(crate) on_error: Option<ErrorHook>,
     pub(crate) slots: Slab<Slot>,
@@ -77,9 +87,13 @@ pub struct Registry {
     pub(crate) occasion: Occasion,
     pub(crate) timers: Timers<Task>,
     pub(crate) clock: Clock,
-    pub(crate) mailbox: Arc<Mailbox<Job>>,
+    pub(crate) mailbox: Arc<Mailbox<Post>>,
     /// Posted calls of this turn.
+    pub(crate) posts: VecDeque<Post>,
+    /// Calls of `call_soon` that wait.
     pub(crate) jobs: VecDeque<Job>,
+    #[cfg(all(unix, feature = "signals"))]
+    pub(crate) signals: Option<Box<crate::signals::Signals<OnSignal>>>,
     pub(crate) pool: Pool,
     /// Listeners that wait for descriptors, for memory or for `max_channels`.
     pub(crate) paused: Vec<ChannelId>,
@@ -110,7 +124,7 @@ pub struct Registry {
 impl Registry {
     pub(crate) fn new(
         poll: Poll,
-        mailbox: Arc<Mailbox<Job>>,
+        mailbox: Arc<Mailbox<Post>>,
         policy: Policy,
         on_error: Option<ErrorHook>,
     ) -> Self {
@@ -119,6 +133,7 @@ impl Registry {
         Self {
             poll,
             events: Events::with_capacity(policy.events),
+            events_left: false,
             policy,
             on_error,
             slots: Slab::new(),
@@ -134,7 +149,10 @@ impl Registry {
             timers: Timers::new(serial),
             clock: Clock::new(),
             mailbox,
+            posts: VecDeque::new(),
             jobs: VecDeque::new(),
+            #[cfg(all(unix, feature = "signals"))]
+            signals: None,
             pool,
             paused: Vec::new(),
             progress: 0,

@@ -4,6 +4,7 @@
 mod accept;
 mod bombs;
 mod callbacks;
+mod calls;
 mod channel_timers;
 mod closed;
 mod closing;
@@ -14,6 +15,8 @@ mod fast_paths;
 mod files;
 mod handover;
 mod log_lines;
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod nested;
 mod outgoing;
 mod readiness;
 mod regressions;

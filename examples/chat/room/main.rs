@@ -266,7 +266,7 @@ fn run(args: Args) -> Result {
         .max_outgoing(args.max_outgoing)
         .read_buffer(READ)
         .build()?;
-    signals::shut_down_on_signal(reactor.handle(), Duration::from_secs(1))?;
+    signals::shut_down_on_signal(&mut reactor, Duration::from_secs(1))?;
     let room = Room::new(args.rate.get(), args.max_outgoing);
     let address = args.listen.address();
     let id = reactor.listen(address, room)?;

@@ -94,7 +94,7 @@ fn run(args: Args) -> Result {
     let password = args.password_file.as_deref().map(password).transpose()?;
     let (address, monitor_address) = (args.listen.address(), args.monitor());
     let mut reactor = Reactor::builder().max_outgoing(args.max_outgoing).build()?;
-    signals::shut_down_on_signal(reactor.handle(), GRACE)?;
+    signals::shut_down_on_signal(&mut reactor, GRACE)?;
     let room = room::open(&mut reactor, address, args.max_users.get())?;
     let monitor = password
         .map(|password| reactor.listen(monitor_address, monitor::Monitor::new(room, &password)))

@@ -107,7 +107,7 @@ fn stack(url: &str, args: &Args, failures: &Failures) -> impl Consumer + 'static
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
 fn run(args: Args) -> Result {
     let mut reactor = Reactor::new()?;
-    signals::shut_down_on_signal(reactor.handle(), Duration::ZERO)?;
+    signals::shut_down_on_signal(&mut reactor, Duration::ZERO)?;
     let failures = Failures::default();
     let now = reactor.now();
     for text in &args.urls {

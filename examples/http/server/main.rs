@@ -145,7 +145,7 @@ fn run(args: Args) -> Result {
 /// Serves on this thread.
 fn serve(plan: &Plan, wanted: SocketAddr, announce: impl FnOnce(SocketAddr) -> Result) -> Result {
     let mut worker = plan.worker(0)?;
-    signals::end_on_signal(worker.reactor.handle(), ending::end)?;
+    signals::end_on_signal(&mut worker.reactor, ending::end)?;
     announce(worker.listen(wanted, false)?)?;
     worker.run()
 }

@@ -73,7 +73,7 @@ pub(crate) fn run(
         let _hold = front.handle().hold();
         keep_board(&mut front, plan);
         let handles = crew.handles.clone();
-        signals::end_on_signal(front.handle(), move |front| end(front, &handles))?;
+        signals::end_on_signal(&mut front, move |front| end(front, &handles))?;
         announce(address)?;
         Ok(front.run()?)
     };
