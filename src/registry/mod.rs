@@ -14,8 +14,8 @@ use std::{
 };
 
 use crate::{
-    address::Address,
-    error::{Result, VisitError},
+    address::{Address, given},
+    error::{BoxError, Result, VisitError},
     handle::Handle,
     id::ChannelId,
     net::{
@@ -159,7 +159,7 @@ impl Registry {
     /// `source` is the system's own.
     pub fn listen(
         &mut self,
-        addr: impl Into<Address>,
+        addr: impl TryInto<Address, Error: Into<BoxError>>,
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
         self.listen_with(addr, &ListenOptions::new(), d)
@@ -171,11 +171,11 @@ impl Registry {
     /// Those of [`listen`](Self::listen).
     pub fn listen_with(
         &mut self,
-        addr: impl Into<Address>,
+        addr: impl TryInto<Address, Error: Into<BoxError>>,
         options: &ListenOptions,
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
-        let io = self.bind(&addr.into(), options)?;
+        let io = self.bind(&given(addr)?, options)?;
         let phase = Phase::Listening(Box::new(Accepting {
             nodelay: options.nodelay,
             ..Accepting::default()
@@ -205,10 +205,10 @@ impl Registry {
     /// Only if the system has no descriptor or memory for a socket.
     pub fn connect(
         &mut self,
-        addr: impl Into<Address>,
+        addr: impl TryInto<Address, Error: Into<BoxError>>,
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
-        self.start_connect(vec![addr.into()], &ConnectOptions::new(), boxed(d))
+        self.start_connect(vec![given(addr)?], &ConnectOptions::new(), boxed(d))
     }
 
     /// Connects to the first of `addrs` that answers, trying them in order.
