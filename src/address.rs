@@ -320,11 +320,19 @@ mod tests {
         ] {
             let error = given(text).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-            let told = error.to_string().contains("not an IP address; look the name up first");
+            let told = error
+                .to_string()
+                .contains("not an IP address; look the name up first");
             assert_eq!(told, is_name, "{error}");
         }
-        assert_eq!(given(String::from("[::1]:80")).unwrap(), given(&String::from("[::1]:80")).unwrap());
-        assert_eq!(given(([127, 0, 0, 1], 80)).unwrap(), given("127.0.0.1:80").unwrap());
+        assert_eq!(
+            given(String::from("[::1]:80")).unwrap(),
+            given(&String::from("[::1]:80")).unwrap()
+        );
+        assert_eq!(
+            given(([127, 0, 0, 1], 80)).unwrap(),
+            given("127.0.0.1:80").unwrap()
+        );
     }
 
     #[cfg(target_os = "linux")]

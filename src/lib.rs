@@ -35,7 +35,7 @@
 //! }
 //! # fn main() -> Result {
 //! # let mut reactor = Reactor::new()?;
-//! let id = reactor.listen(([127, 0, 0, 1], 0), Room(Vec::new()))?;
+//! let id = reactor.listen("127.0.0.1:0", Room(Vec::new()))?;
 //! # let address = reactor.channel(id).ok_or("closed")?.local_addr()?.inet().ok_or("no port")?;
 //! # let handle = reactor.handle();
 //! # let members = thread::spawn(move || -> std::io::Result<String> {
@@ -142,10 +142,12 @@ pub use producer::{
     LinesProducer, Produced, Producer, ReaderProducer, SimpleProducer, from_fn,
 };
 pub use reactor::Reactor;
+pub use registry::accept_fn::{AcceptFn, accept_fn};
 pub use state::{
     channel::Channel,
     dispatcher::{Dispatcher, Exceptional},
     registry::Registry,
+    with_id::{WithId, with_id},
 };
 pub use stats::{ChannelInfo, State, Stats, Turn};
 pub use time::timer::TimerId;

@@ -9,6 +9,7 @@ use crate::{
         channel::Channel,
         dispatcher::{Dispatcher, boxed},
         phase::Phase,
+        with_id::made,
     },
     stats::State,
 };
@@ -153,7 +154,8 @@ impl Channel<'_> {
     /// The connection stays as it is: `handle_connect` is not called again. Does nothing once the channel is closed or
     /// its queue is sent after `close_when_done`.
     pub fn replace(&mut self, d: impl Dispatcher) {
-        let object = boxed(d);
+        let mut object = boxed(d);
+        made(&mut object, self.id());
         let type_name = (*object).type_name();
         let Ok(slot) = self.slot_mut() else { return };
         if matches!(slot.phase, Phase::Lingering { .. }) {

@@ -34,6 +34,7 @@ impl Registry {
         let entry = self.slots.vacant_entry();
         let id = ChannelId::new(entry.key(), self.generation);
         slot.id = id;
+        slot.make_object();
         if watch {
             slot.io.register(self.poll.registry(), id.token())?;
             slot.flags.note_registered();

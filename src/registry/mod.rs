@@ -5,6 +5,8 @@
 mod ending;
 mod timers;
 
+pub(crate) mod accept_fn;
+
 use std::{
     any::Any,
     io,
@@ -24,7 +26,9 @@ use crate::{
         listen::ListenOptions,
         readiness::Readiness,
         socket::Socket,
+        stream::Stream,
     },
+    registry::accept_fn::accept_fn,
     state::{
         channel::Channel,
         dispatcher::{Dispatcher, boxed},
@@ -48,7 +52,7 @@ use crate::{
 ///
 /// # fn main() -> asynchat::Result {
 /// let mut reactor = Reactor::new()?;
-/// let listener = reactor.listen(([127, 0, 0, 1], 0), Server)?;
+/// let listener = reactor.listen("127.0.0.1:0", Server)?;
 /// let address = reactor.channel(listener).ok_or("closed")?.local_addr()?;
 /// reactor.connect(address, Client)?;
 ///
@@ -63,7 +67,8 @@ use crate::{
 impl Registry {
     /// Hands a socket and the object that serves it to the reactor.
     ///
-    /// No callback runs inside this call. `handle_connect` of a stream runs in the next turn. A stream is announced to
+    /// No callback runs inside this call. An object that has to know its id before the first one is made by
+    /// [`with_id`](crate::with_id). `handle_connect` of a stream runs in the next turn. A stream is announced to
     /// the poller after its first visit, and only if it is still open then.
     ///
     /// A TCP stream that is still connecting goes on as in [`connect`](Self::connect), with the time limit of
@@ -149,14 +154,14 @@ impl Registry {
     /// # struct Acceptor; impl Dispatcher for Acceptor {}
     /// # fn main() -> std::io::Result<()> {
     /// # let mut reactor = Reactor::new()?;
-    /// let id = reactor.listen(([127, 0, 0, 1], 0), Acceptor)?;
+    /// let id = reactor.listen("127.0.0.1:0", Acceptor)?;
     /// let address = reactor.channel(id).unwrap().local_addr()?;
     /// # let _ = address; Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// That of `socket`, `bind` or `listen` (kind `AddrInUse`, `PermissionDenied`, …), with the address in its text; its
-    /// `source` is the system's own.
+    /// `InvalidInput` for text that is no [`Address`]: a host name is not looked up. That of `socket`, `bind` or `listen`
+    /// (kind `AddrInUse`, `PermissionDenied`, …), with the address in its text; its `source` is the system's own.
     pub fn listen(
         &mut self,
         addr: impl TryInto<Address, Error: Into<BoxError>>,
@@ -184,6 +189,43 @@ impl Registry {
         self.insert(slot, true)
     }
 
+    /// Listens with the defaults of [`ListenOptions`], and hands each accepted stream to a closure. For other options see
+    /// [`accept_fn`].
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Reactor, Result};
+    /// use std::io::Write;
+    ///
+    /// struct Echo;
+    /// impl Dispatcher for Echo {
+    ///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         Ok(channel.recv_with(Write::write_all)??)
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result {
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.listen_fn("127.0.0.1:0", |registry, stream, _peer| {
+    ///     registry.register(stream, Echo)?;
+    ///     Ok(())
+    /// })?;
+    /// # reactor.close_all();
+    /// Ok(reactor.run()?)
+    /// # }
+    /// ```
+    ///
+    /// An error of `f` closes its stream, also if it was registered meanwhile. The listener stays open.
+    ///
+    /// # Errors
+    /// Those of [`listen`](Self::listen).
+    pub fn listen_fn(
+        &mut self,
+        addr: impl TryInto<Address, Error: Into<BoxError>>,
+        f: impl FnMut(&mut Self, Stream, Address) -> Result + 'static,
+    ) -> io::Result<ChannelId> {
+        self.listen(addr, accept_fn(f))
+    }
+
     fn bind(&self, address: &Address, options: &ListenOptions) -> io::Result<Io> {
         #[cfg(feature = "testing")]
         if let Some(net) = &self.net {
@@ -202,7 +244,8 @@ impl Registry {
     /// [`connect_any`](Self::connect_any).
     ///
     /// # Errors
-    /// Only if the system has no descriptor or memory for a socket.
+    /// `InvalidInput` for text that is no [`Address`], and that of the system if it has no descriptor or memory for a
+    /// socket.
     pub fn connect(
         &mut self,
         addr: impl TryInto<Address, Error: Into<BoxError>>,

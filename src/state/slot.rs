@@ -18,6 +18,7 @@ use crate::{
         phase::{PeerName, Phase},
         policy::{Limits, Policy},
         unread::Unread,
+        with_id::made,
     },
     stats::State,
     time::{clock::Stamp, timer::TimerId},
@@ -87,6 +88,15 @@ impl Slot {
             created: now,
             type_name,
             peer: PeerName::Unknown,
+        }
+    }
+
+    /// If the object waited for the channel's id.
+    pub(crate) fn make_object(&mut self) {
+        if let Some(object) = &mut self.dispatcher
+            && made(object, self.id)
+        {
+            self.type_name = (**object).type_name();
         }
     }
 

@@ -20,3 +20,4 @@ mod sockets;
 mod stage;
 mod swapped;
 mod timers;
+mod with_id;
