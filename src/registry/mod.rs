@@ -279,6 +279,42 @@ impl Registry {
         let addrs = addrs.iter().copied().map(Address::from).collect();
         self.start_connect(addrs, options, boxed(d))
     }
+
+    /// Connects a stream socket that the program made and set up itself: for options that [`ConnectOptions`] does not have.
+    ///
+    /// Anything that converts into a [`Socket`] will do; a socket of socket2 becomes an `OwnedFd`, or on Windows a
+    /// `TcpStream`, first. It is made non-blocking. The time limit is
+    /// [`Builder::connect_timeout`](crate::Builder::connect_timeout). There is one attempt: a full backlog of a Unix listener
+    /// is a failure here.
+    ///
+    /// ```
+    /// use asynchat::{Dispatcher, Reactor};
+    /// use socket2::{Domain, Socket, Type};
+    /// use std::os::fd::OwnedFd;
+    ///
+    /// struct Client;
+    /// impl Dispatcher for Client {}
+    ///
+    /// # fn main() -> asynchat::Result {
+    /// let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    /// socket.set_tos_v4(0x10)?; // low delay
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.connect_socket(OwnedFd::from(socket), "127.0.0.1:9", Client)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no stream socket, and those of [`connect`](Self::connect). A socket that is connected
+    /// already is a failure that `handle_expt` is told.
+    pub fn connect_socket(
+        &mut self,
+        socket: impl Into<Socket>,
+        addr: impl TryInto<Address, Error: Into<BoxError>>,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        self.start_connect_of(socket.into(), given(addr)?, boxed(d))
+    }
 }
 
 /// # Looking up

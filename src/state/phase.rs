@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{address::Address, time::timer::TimerId};
+use crate::{address::Address, net::connect::SocketOptions, time::timer::TimerId};
 
 /// What a channel is doing.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Attempt {
     pub(crate) addresses: VecDeque<Address>,
     pub(crate) timeout: Duration,
     pub(crate) nodelay: bool,
+    /// What each socket gets before it connects, if anything.
+    pub(crate) socket: Option<Box<SocketOptions>>,
     /// The end of the attempt, or its next try while the backlog of a Unix listener is full.
     pub(crate) timer: Option<TimerId>,
     pub(crate) deadline: Instant,
@@ -45,6 +47,7 @@ impl Attempt {
             addresses: addresses.into(),
             timeout,
             nodelay: false,
+            socket: None,
             timer: None,
             deadline: now,
             pause: Duration::ZERO,

@@ -6,6 +6,7 @@ mod bombs;
 mod callbacks;
 mod closing;
 mod connect;
+mod connect_options;
 mod endings;
 mod errors;
 mod fast_paths;
