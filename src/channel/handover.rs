@@ -133,6 +133,7 @@ impl Channel<'_> {
             self.registry.discard(dispatcher);
         }
         self.registry.resume_listeners();
+        let place = slot.take_place();
         let unsent = queue.map_or_else(Vec::new, |queue| queue.into_unsent());
         Some(Detached {
             socket: Socket {
@@ -141,6 +142,7 @@ impl Channel<'_> {
                 lent: slot.lent.get(),
                 serial,
                 peer: slot.peer.get(),
+                place,
             },
             unsent,
             unread: slot

@@ -9,18 +9,22 @@ use crate::{
     net::{
         errno::{is_transient, out_of_resources},
         io::Io,
+        peers::{Full, Place},
         stream::Stream,
     },
     state::{
         dispatcher::Dispatcher,
-        phase::{Accepting, Pause, Phase},
+        phase::{Accepting, Pause, Phase, Refusals},
         registry::{Registry, Task},
     },
+    time::timer::TimerId,
 };
 
 const FIRST_REST: Duration = Duration::from_millis(50);
 /// This number of connections may break in a row while they wait; more is an error that stays.
 const MOST_TRANSIENT: u32 = 64;
+/// An episode of connections past `max_per_peer` is over if none has come for this long, or twice as long at most.
+const QUIET: Duration = Duration::from_secs(10);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
 impl Registry {
@@ -55,8 +59,8 @@ impl Registry {
 
     pub(crate) fn accept(&mut self, id: ChannelId) -> io::Result<(Stream, Address)> {
         self.pause_if_full(id);
-        let used_up = self.visiting == id && self.stats.accepted >= self.accept_until;
         for _ in 0..self.policy.accept_budget {
+            let used_up = self.visiting == id && self.stats.accepted >= self.accept_until;
             let slot = self.slot_mut(id).ok_or_else(|| closed(id))?;
             let Phase::Listening(accepting) = &mut slot.phase else {
                 return Err(io::Error::new(
@@ -77,7 +81,17 @@ impl Registry {
                     {
                         log::debug!(target: "asynchat::accept", "channel {id}: TCP_NODELAY for {peer}: {error}");
                     }
-                    return Ok((self.number(io, &peer), peer));
+                    let admitted = match &accepting.peers {
+                        Some(peers) => peers.admit(&peer),
+                        None => Ok(None),
+                    };
+                    match admitted {
+                        Ok(place) => return Ok((self.number(io, &peer, place), peer)),
+                        Err(Full) => {
+                            drop(io);
+                            self.note_refusal(id, &peer);
+                        }
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     accepting.transient = 0;
@@ -105,7 +119,49 @@ impl Registry {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    fn number(&mut self, io: Io, peer: &Address) -> Stream {
+    /// Already closed: the peer has as many connections as it may.
+    fn note_refusal(&mut self, id: ChannelId, peer: &Address) {
+        self.stats.refused += 1;
+        self.progress += 1;
+        if self.visiting == id {
+            // It cost as much as one that is accepted.
+            self.accept_until = self.accept_until.saturating_sub(1);
+        }
+        let Some(accepting) = self.accepting(id) else {
+            return;
+        };
+        accepting.refusals.count += 1;
+        if accepting.refusals.timer.is_none() {
+            let limit = accepting.peers.as_ref().map_or(0, |peers| peers.limit);
+            log::warn!(
+                target: "asynchat::accept",
+                "channel {id}: refusing {peer}: {limit} connections from its address are open (ListenOptions::max_per_peer)"
+            );
+            self.arm_refusals(id);
+        }
+    }
+
+    fn arm_refusals(&mut self, id: ChannelId) {
+        let deadline = self.after(QUIET);
+        let timer = self.timers.insert(deadline, Task::Refusals(id));
+        if let Some(accepting) = self.accepting(id) {
+            accepting.refusals.timer = Some(timer);
+            accepting.refusals.counted = accepting.refusals.count;
+        }
+    }
+
+    pub(crate) fn look_at_refusals(&mut self, id: ChannelId) {
+        let Some(accepting) = self.accepting(id) else {
+            return;
+        };
+        if accepting.refusals.count > accepting.refusals.counted {
+            return self.arm_refusals(id);
+        }
+        let refusals = mem::take(&mut accepting.refusals);
+        end_of_refusals(id, &refusals);
+    }
+
+    fn number(&mut self, io: Io, peer: &Address, place: Option<Box<Place>>) -> Stream {
         self.serial += 1;
         self.stats.accepted += 1;
         self.progress += 1;
@@ -113,6 +169,7 @@ impl Registry {
             io,
             peer: peer.inet(),
             serial: self.serial,
+            place,
             lent: AtomicBool::new(false),
         }
     }
@@ -225,4 +282,13 @@ impl Registry {
             _ => None,
         }
     }
+}
+
+/// The last line of an episode, if one is on. Its timer is still to be cancelled.
+pub(crate) fn end_of_refusals(id: ChannelId, refusals: &Refusals) -> Option<TimerId> {
+    if refusals.count > 0 {
+        let count = refusals.count;
+        log::info!(target: "asynchat::accept", "channel {id}: refused {count} connections past max_per_peer");
+    }
+    refusals.timer
 }

@@ -102,6 +102,10 @@ impl Registry {
                 self.timers.finish(timer);
                 self.end_rest(id);
             }
+            Task::Refusals(id) => {
+                self.timers.finish(timer);
+                self.look_at_refusals(id);
+            }
             Task::Grace => {
                 self.timers.finish(timer);
                 self.close_each("close_all");

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    engine::accept::end_of_refusals,
     error::Panicked,
     id::ChannelId,
     net::{
@@ -89,7 +90,11 @@ impl Registry {
             },
             Phase::Greeting | Phase::Open | Phase::Lingering { .. } => None,
         };
-        for timer in [phase_timer, slot.timer].into_iter().flatten() {
+        let refusals = match &slot.phase {
+            Phase::Listening(accepting) => end_of_refusals(id, &accepting.refusals),
+            _ => None,
+        };
+        for timer in [phase_timer, refusals, slot.timer].into_iter().flatten() {
             self.cancel_timer(timer);
         }
         Some((slot, queue))

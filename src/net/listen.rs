@@ -33,6 +33,7 @@ pub struct ListenOptions {
     pub(crate) reuse_port: bool,
     pub(crate) v6_only: Option<bool>,
     pub(crate) nodelay: bool,
+    pub(crate) max_per_peer: Option<usize>,
 }
 
 impl Default for ListenOptions {
@@ -43,6 +44,7 @@ impl Default for ListenOptions {
             reuse_port: false,
             v6_only: None,
             nodelay: false,
+            max_per_peer: None,
         }
     }
 }
@@ -87,6 +89,41 @@ impl ListenOptions {
     /// from the listener, at no cost for each connection.
     pub fn nodelay(mut self, on: bool) -> Self {
         self.nodelay = on;
+        self
+    }
+
+    /// Sets how many connections from one IP address may be open. Further ones are closed as soon as they are accepted, and
+    /// counted in [`Stats::refused`](crate::Stats::refused). Default: no limit. With 0 all are refused.
+    ///
+    /// Of an IPv6 address its first 64 bits count: any host may choose the rest. Connections to a Unix path are not limited.
+    /// A connection counts until its channel or [`Stream`](crate::Stream) is closed, in whatever reactor, or until
+    /// [`Socket::into_tcp_stream`](crate::Socket::into_tcp_stream) or `into_fd` takes it out of the library. O(1) for each
+    /// connection.
+    ///
+    /// Beginning to refuse is a warning in the log. Once none has been refused for 10 seconds, a line says how many were.
+    ///
+    /// ```
+    /// use asynchat::{Dispatcher, ListenOptions, accept_fn};
+    ///
+    /// struct Session;
+    /// impl Dispatcher for Session {}
+    ///
+    /// # #[cfg(feature = "testing")] {
+    /// let server = accept_fn(|registry, stream, _| {
+    ///     registry.register(stream, Session)?;
+    ///     Ok(())
+    /// });
+    /// let mut first = asynchat::testing::Harness::new(Session);
+    /// let options = ListenOptions::new().max_per_peer(1);
+    /// first.registry().listen_with("192.0.2.1:80", &options, server).expect("in memory");
+    /// let mut second = first.connect_to("192.0.2.1:80").expect("a listener");
+    /// let mut third = first.connect_to("192.0.2.1:80").expect("a listener");
+    /// assert!(!second.is_closed() && third.is_closed());
+    /// assert_eq!(first.registry().stats().refused, 1);
+    /// # }
+    /// ```
+    pub fn max_per_peer(mut self, connections: usize) -> Self {
+        self.max_per_peer = Some(connections);
         self
     }
 

@@ -11,7 +11,7 @@ use std::{
 use crate::net::io::on_socket;
 use crate::{
     address::Address,
-    net::{io::Io, stream::Stream},
+    net::{io::Io, peers::Place, stream::Stream},
 };
 
 /// A socket or descriptor to be registered. Functions that need one take anything that converts into it.
@@ -40,6 +40,8 @@ pub struct Socket {
     /// The serial of the accepted stream it was; 0 for all others.
     pub(crate) serial: u64,
     pub(crate) peer: Option<SocketAddr>,
+    /// Of an accepted stream that counts against `max_per_peer`.
+    pub(crate) place: Option<Box<Place>>,
 }
 
 impl Socket {
@@ -50,6 +52,7 @@ impl Socket {
             lent: true,
             serial: 0,
             peer: None,
+            place: None,
         }
     }
 
@@ -60,6 +63,7 @@ impl Socket {
             lent: false,
             serial: 0,
             peer: None,
+            place: None,
         }
     }
 
@@ -158,6 +162,7 @@ impl From<Stream> for Socket {
             lent: stream.lent.into_inner(),
             serial: stream.serial,
             peer: stream.peer,
+            place: stream.place,
         }
     }
 }

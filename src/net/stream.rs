@@ -4,7 +4,10 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::{io, net::SocketAddr, sync::atomic::AtomicBool};
 
-use crate::{address::Address, net::io::Io};
+use crate::{
+    address::Address,
+    net::{io::Io, peers::Place},
+};
 
 /// A connected stream from `accept`, not registered anywhere yet. Dropping it closes it.
 ///
@@ -36,6 +39,8 @@ pub struct Stream {
     pub(crate) io: Io,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) serial: u64,
+    /// Of a listener that counts the connections of each peer.
+    pub(crate) place: Option<Box<Place>>,
     /// Whether duplicates of the descriptor may be about. Atomic, so that a `Stream` is `Sync`.
     pub(crate) lent: AtomicBool,
 }

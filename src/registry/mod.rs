@@ -24,6 +24,7 @@ use crate::{
         connect::ConnectOptions,
         io::{Io, Role},
         listen::ListenOptions,
+        peers::Peers,
         readiness::Readiness,
         socket::Socket,
         stream::Stream,
@@ -129,6 +130,7 @@ impl Registry {
         let mut slot = Slot::new(socket.io, boxed(d), phase, self.clock.stamp());
         slot.lent.set(socket.lent);
         slot.peer = socket.peer.into();
+        slot.set_place(socket.place);
         slot.readiness = match role {
             Role::Stream if !connecting => Readiness::ASSUMED,
             // So that a first datagram can be sent at once.
@@ -183,6 +185,7 @@ impl Registry {
         let io = self.bind(&given(addr)?, options)?;
         let phase = Phase::Listening(Box::new(Accepting {
             nodelay: options.nodelay,
+            peers: options.max_per_peer.map(Peers::new),
             ..Accepting::default()
         }));
         let slot = Slot::new(io, boxed(d), phase, self.clock.stamp());

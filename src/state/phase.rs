@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{address::Address, net::connect::SocketOptions, time::timer::TimerId};
+use crate::{
+    address::Address,
+    net::{connect::SocketOptions, peers::Peers},
+    time::timer::TimerId,
+};
 
 /// What a channel is doing.
 #[derive(Debug)]
@@ -82,6 +86,18 @@ pub(crate) struct Accepting {
         allow(dead_code, reason = "accepted streams inherit it there")
     )]
     pub(crate) nodelay: bool,
+    pub(crate) peers: Option<Peers>,
+    pub(crate) refusals: Refusals,
+}
+
+/// The connections past `max_per_peer` in an episode, which lasts until none has been refused for a while.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    pub(crate) count: u64,
+    /// The count when the timer was armed.
+    pub(crate) counted: u64,
+    /// Ends the episode. Absent outside of one.
+    pub(crate) timer: Option<TimerId>,
 }
 
 /// The address of a peer, small.

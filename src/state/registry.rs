@@ -166,6 +166,8 @@ pub(crate) enum Task {
     Linger(ChannelId),
     /// The pause of a listener is over.
     Rest(ChannelId),
+    /// Perhaps the last connection past `max_per_peer` was long ago.
+    Refusals(ChannelId),
     /// The grace of `shutdown` is over.
     Grace,
 }
@@ -174,7 +176,11 @@ impl Task {
     /// The channel whose task it is.
     pub(crate) fn channel(&self) -> Option<ChannelId> {
         match self {
-            Self::Idle(id, _) | Self::Connect(id) | Self::Linger(id) | Self::Rest(id) => Some(*id),
+            Self::Idle(id, _)
+            | Self::Connect(id)
+            | Self::Linger(id)
+            | Self::Rest(id)
+            | Self::Refusals(id) => Some(*id),
             Self::Once(_) | Self::Every { .. } | Self::Grace => None,
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     id::ChannelId,
     net::{
         io::{Io, Role},
+        peers::Place,
         readiness::Readiness,
     },
     outgoing::{CALL_COST, Outgoing},
@@ -63,6 +64,8 @@ pub(crate) struct Slot {
 pub(crate) struct Extras {
     /// Those of its own, if it has any.
     limits: Option<Limits>,
+    /// Held for as long as the channel is open.
+    place: Option<Box<Place>>,
 }
 
 impl Slot {
@@ -154,6 +157,16 @@ impl Slot {
 
     pub(crate) fn extras_mut(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
+    }
+
+    pub(crate) fn set_place(&mut self, place: Option<Box<Place>>) {
+        if place.is_some() {
+            self.extras_mut().place = place;
+        }
+    }
+
+    pub(crate) fn take_place(&mut self) -> Option<Box<Place>> {
+        self.extras.as_mut()?.place.take()
     }
 
     /// Whether an error concerns one of many peers, and not this socket.

@@ -14,6 +14,7 @@ mod files;
 mod handover;
 mod log_lines;
 mod outgoing;
+mod peers;
 mod readiness;
 mod regressions;
 mod shutdown;
