@@ -112,8 +112,10 @@ mod error;
 mod handle;
 mod id;
 mod net;
+mod network;
 mod outgoing;
 mod producer;
+mod proxy_header;
 mod reactor;
 mod registry;
 mod state;
@@ -136,11 +138,13 @@ pub use error::{
 pub use handle::{Handle, Hold};
 pub use id::ChannelId;
 pub use net::{connect::ConnectOptions, listen::ListenOptions, socket::Socket, stream::Stream};
+pub use network::{Network, NetworkParseError};
 pub use outgoing::{Unsent, file_part::FilePart};
 pub use producer::{
     ChainProducer, ChunkedProducer, CoalescingProducer, EscapingProducer, FromFn, HookedProducer,
     LinesProducer, Produced, Producer, ReaderProducer, SimpleProducer, from_fn,
 };
+pub use proxy_header::{ProxyHeader, ProxyHeaderError};
 pub use reactor::Reactor;
 pub use registry::accept_fn::{AcceptFn, accept_fn};
 pub use state::{
