@@ -143,6 +143,7 @@ impl Channel<'_> {
                 serial,
                 peer: slot.peer.get(),
                 place,
+                unread: Bytes::new(),
             },
             unsent,
             unread: slot

@@ -1,6 +1,8 @@
 //! Accepting (R19): a budget per visit, errors by class, rest when descriptors or memory run out.
 
-use std::{io, mem, sync::atomic::AtomicBool, time::Duration};
+use std::{fmt, io, mem, sync::atomic::AtomicBool, time::Duration};
+
+use bytes::Bytes;
 
 use crate::{
     address::Address,
@@ -12,9 +14,10 @@ use crate::{
         peers::{Full, Place},
         stream::Stream,
     },
+    proxy_header::ProxyHeaderError,
     state::{
         dispatcher::Dispatcher,
-        phase::{Accepting, Pause, Phase, Refusals},
+        phase::{Accepting, Arrived, Pause, Phase, Refusals},
         registry::{Registry, Task},
     },
     time::timer::TimerId,
@@ -23,9 +26,44 @@ use crate::{
 const FIRST_REST: Duration = Duration::from_millis(50);
 /// This number of connections may break in a row while they wait; more is an error that stays.
 const MOST_TRANSIENT: u32 = 64;
-/// An episode of connections past `max_per_peer` is over if none has come for this long, or twice as long at most.
+/// An episode of refused connections is over if none has come for this long, or twice as long at most.
 const QUIET: Duration = Duration::from_secs(10);
 const LONGEST_REST: Duration = Duration::from_secs(1);
+
+/// Why a listener does not have a connection.
+pub(crate) enum Refusal {
+    TooMany(usize),
+    Untrusted,
+    NoHeader(ProxyHeaderError),
+    LateHeader(Duration),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany(limit) => write!(
+                f,
+                "{limit} connections from its address are open (ListenOptions::max_per_peer)"
+            ),
+            Self::Untrusted => f.write_str("not an address of ListenOptions::proxy_protocol"),
+            Self::NoHeader(error) => error.fmt(f),
+            Self::LateHeader(patience) => {
+                write!(f, "no header of the PROXY protocol within {patience:?}")
+            }
+        }
+    }
+}
+
+impl Accepting {
+    pub(crate) fn admit(&self, peer: &Address) -> Result<Option<Box<Place>>, Refusal> {
+        match &self.peers {
+            Some(peers) => peers
+                .admit(peer)
+                .map_err(|Full| Refusal::TooMany(peers.limit)),
+            None => Ok(None),
+        }
+    }
+}
 
 impl Registry {
     /// Calls `handle_accept` until nothing waits, the budget is used up, or the listener may not go on.
@@ -52,15 +90,26 @@ impl Registry {
     /// Whether the listener has something to accept and may.
     pub(crate) fn may_accept(&mut self, id: ChannelId) -> bool {
         self.slot(id).is_some_and(|slot| {
-            slot.readiness.can_read()
-                && matches!(&slot.phase, Phase::Listening(accepting) if matches!(accepting.pause, Pause::No))
+            let Phase::Listening(accepting) = &slot.phase else {
+                return false;
+            };
+            !accepting.arrived.is_empty()
+                || (slot.readiness.can_read() && matches!(accepting.pause, Pause::No))
         }) && self.ask(id, Dispatcher::readable)
     }
 
     pub(crate) fn accept(&mut self, id: ChannelId) -> io::Result<(Stream, Address)> {
+        if !self.has_used_budget(id)
+            && let Some(accepting) = self.accepting(id)
+            && let Some(arrived) = accepting.arrived.pop_front()
+        {
+            // It had its place among the channels already.
+            let peer = arrived.peer.clone();
+            return Ok((self.number(arrived), peer));
+        }
         self.pause_if_full(id);
         for _ in 0..self.policy.accept_budget {
-            let used_up = self.visiting == id && self.stats.accepted >= self.accept_until;
+            let used_up = self.has_used_budget(id);
             let slot = self.slot_mut(id).ok_or_else(|| closed(id))?;
             let Phase::Listening(accepting) = &mut slot.phase else {
                 return Err(io::Error::new(
@@ -81,15 +130,24 @@ impl Registry {
                     {
                         log::debug!(target: "asynchat::accept", "channel {id}: TCP_NODELAY for {peer}: {error}");
                     }
-                    let admitted = match &accepting.peers {
-                        Some(peers) => peers.admit(&peer),
-                        None => Ok(None),
-                    };
-                    match admitted {
-                        Ok(place) => return Ok((self.number(io, &peer, place), peer)),
-                        Err(Full) => {
+                    if accepting.proxies.is_some() {
+                        self.begin_or_refuse_header(id, io, &peer);
+                        continue;
+                    }
+                    match accepting.admit(&peer) {
+                        Ok(place) => {
+                            let unread = Bytes::new();
+                            let arrived = Arrived {
+                                io,
+                                peer: peer.clone(),
+                                place,
+                                unread,
+                            };
+                            return Ok((self.number(arrived), peer));
+                        }
+                        Err(refusal) => {
                             drop(io);
-                            self.note_refusal(id, &peer);
+                            self.note_refusal(id, &peer, &refusal);
                         }
                     }
                 }
@@ -119,24 +177,43 @@ impl Registry {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Already closed: the peer has as many connections as it may.
-    fn note_refusal(&mut self, id: ChannelId, peer: &Address) {
-        self.stats.refused += 1;
-        self.progress += 1;
+    fn has_used_budget(&self, id: ChannelId) -> bool {
+        self.visiting == id && self.stats.accepted >= self.accept_until
+    }
+
+    fn begin_or_refuse_header(&mut self, id: ChannelId, io: Io, peer: &Address) {
+        if self
+            .accepting(id)
+            .is_some_and(|accepting| accepting.trusts(peer))
+        {
+            self.use_budget(id);
+            self.begin_header(id, io, peer);
+            // It is a channel already.
+            self.pause_if_full(id);
+        } else {
+            drop(io);
+            self.note_refusal(id, peer, &Refusal::Untrusted);
+        }
+    }
+
+    /// It costs as much as one that is accepted.
+    fn use_budget(&mut self, id: ChannelId) {
         if self.visiting == id {
-            // It cost as much as one that is accepted.
             self.accept_until = self.accept_until.saturating_sub(1);
         }
+    }
+
+    /// A connection that this listener does not have is closed.
+    pub(crate) fn note_refusal(&mut self, id: ChannelId, peer: &Address, why: &Refusal) {
+        self.stats.refused += 1;
+        self.progress += 1;
+        self.use_budget(id);
         let Some(accepting) = self.accepting(id) else {
             return;
         };
         accepting.refusals.count += 1;
         if accepting.refusals.timer.is_none() {
-            let limit = accepting.peers.as_ref().map_or(0, |peers| peers.limit);
-            log::warn!(
-                target: "asynchat::accept",
-                "channel {id}: refusing {peer}: {limit} connections from its address are open (ListenOptions::max_per_peer)"
-            );
+            log::warn!(target: "asynchat::accept", "channel {id}: refusing {peer}: {why}");
             self.arm_refusals(id);
         }
     }
@@ -161,15 +238,16 @@ impl Registry {
         end_of_refusals(id, &refusals);
     }
 
-    fn number(&mut self, io: Io, peer: &Address, place: Option<Box<Place>>) -> Stream {
+    fn number(&mut self, arrived: Arrived) -> Stream {
         self.serial += 1;
         self.stats.accepted += 1;
         self.progress += 1;
         Stream {
-            io,
-            peer: peer.inet(),
+            io: arrived.io,
+            peer: arrived.peer.inet(),
             serial: self.serial,
-            place,
+            place: arrived.place,
+            unread: arrived.unread,
             lent: AtomicBool::new(false),
         }
     }
@@ -276,7 +354,7 @@ impl Registry {
         }
     }
 
-    fn accepting(&mut self, id: ChannelId) -> Option<&mut Accepting> {
+    pub(crate) fn accepting(&mut self, id: ChannelId) -> Option<&mut Accepting> {
         match &mut self.slot_mut(id)?.phase {
             Phase::Listening(accepting) => Some(accepting),
             _ => None,
@@ -288,7 +366,7 @@ impl Registry {
 pub(crate) fn end_of_refusals(id: ChannelId, refusals: &Refusals) -> Option<TimerId> {
     if refusals.count > 0 {
         let count = refusals.count;
-        log::info!(target: "asynchat::accept", "channel {id}: refused {count} connections past max_per_peer");
+        log::info!(target: "asynchat::accept", "channel {id}: refused {count} connections");
     }
     refusals.timer
 }

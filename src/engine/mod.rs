@@ -7,6 +7,7 @@ mod closing;
 mod connect;
 mod flush;
 mod io;
+mod proxy;
 mod registration;
 mod visit;
 

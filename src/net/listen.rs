@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Type};
 use crate::{
     address::Address,
     net::{errno::unsupported, io::Io},
+    network::Network,
 };
 
 /// Options of [`Registry::listen_with`](crate::Registry::listen_with).
@@ -34,6 +35,7 @@ pub struct ListenOptions {
     pub(crate) v6_only: Option<bool>,
     pub(crate) nodelay: bool,
     pub(crate) max_per_peer: Option<usize>,
+    pub(crate) proxies: Option<Vec<Network>>,
 }
 
 impl Default for ListenOptions {
@@ -45,6 +47,7 @@ impl Default for ListenOptions {
             v6_only: None,
             nodelay: false,
             max_per_peer: None,
+            proxies: None,
         }
     }
 }
@@ -124,6 +127,49 @@ impl ListenOptions {
     /// ```
     pub fn max_per_peer(mut self, connections: usize) -> Self {
         self.max_per_peer = Some(connections);
+        self
+    }
+
+    /// Has every connection begin with a header of the PROXY protocol, version 1 or 2, in which one of these proxies says
+    /// whose connection it passes on. The listener is told of a connection when its header is read: the peer of
+    /// `handle_accepted`, of the [`Stream`](crate::Stream) and of its channel is the client, and so it is for
+    /// [`max_per_peer`](Self::max_per_peer). A connection of the proxy's own, a health check for instance, keeps its peer.
+    ///
+    /// A connection from any other address is closed, as the specification demands: its header could be a lie. A Unix path
+    /// has no addresses: whoever may connect to it is believed. A connection is closed too if its header is malformed, is
+    /// longer than 536 bytes, or is not complete within 3 seconds. All these are counted in
+    /// [`Stats::refused`](crate::Stats::refused), with a warning in the log when they begin and a line when none has come for
+    /// 10 seconds.
+    ///
+    /// While its header is read, a connection is a channel: it counts for
+    /// [`max_channels`](crate::Builder::max_channels), and is among [`channels`](crate::Registry::channels).
+    ///
+    /// ```
+    /// use asynchat::{Dispatcher, ListenOptions, Network, accept_fn};
+    ///
+    /// struct Session;
+    /// impl Dispatcher for Session {}
+    ///
+    /// # fn main() -> asynchat::Result {
+    /// let balancers: Network = "192.0.2.0/24".parse()?;
+    /// let options = ListenOptions::new().proxy_protocol([balancers]);
+    /// # #[cfg(feature = "testing")] {
+    /// let server = accept_fn(|registry, stream, client| {
+    ///     assert_eq!(client.to_string(), "198.51.100.7:56324");
+    ///     registry.register(stream, Session)?;
+    ///     Ok(())
+    /// });
+    /// let mut kit = asynchat::testing::Harness::new(Session);
+    /// kit.registry().listen_with("192.0.2.1:80", &options, server)?;
+    /// let mut client = kit.connect_to("192.0.2.1:80").ok_or("no listener")?;
+    /// client.feed("PROXY TCP4 198.51.100.7 203.0.113.1 56324 80\r\n");
+    /// assert!(!client.is_closed());
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn proxy_protocol(mut self, from: impl IntoIterator<Item = Network>) -> Self {
+        self.proxies = Some(from.into_iter().collect());
         self
     }
 

@@ -131,6 +131,7 @@ impl Registry {
         slot.lent.set(socket.lent);
         slot.peer = socket.peer.into();
         slot.set_place(socket.place);
+        slot.give_back(&socket.unread);
         slot.readiness = match role {
             Role::Stream if !connecting => Readiness::ASSUMED,
             // So that a first datagram can be sent at once.
@@ -186,6 +187,7 @@ impl Registry {
         let phase = Phase::Listening(Box::new(Accepting {
             nodelay: options.nodelay,
             peers: options.max_per_peer.map(Peers::new),
+            proxies: options.proxies.clone(),
             ..Accepting::default()
         }));
         let slot = Slot::new(io, boxed(d), phase, self.clock.stamp());

@@ -7,9 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+
 use crate::{
     address::Address,
-    net::{connect::SocketOptions, peers::Peers},
+    net::{
+        connect::SocketOptions,
+        io::Io,
+        peers::{Peers, Place},
+    },
+    network::Network,
     time::timer::TimerId,
 };
 
@@ -88,9 +95,23 @@ pub(crate) struct Accepting {
     pub(crate) nodelay: bool,
     pub(crate) peers: Option<Peers>,
     pub(crate) refusals: Refusals,
+    /// Whose headers of the PROXY protocol are believed; without it no header is read.
+    pub(crate) proxies: Option<Vec<Network>>,
+    /// Connections whose header is read, and that `accept` gives next.
+    pub(crate) arrived: VecDeque<Arrived>,
 }
 
-/// The connections past `max_per_peer` in an episode, which lasts until none has been refused for a while.
+/// An accepted connection, its header read.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) io: Io,
+    pub(crate) peer: Address,
+    pub(crate) place: Option<Box<Place>>,
+    /// What came with the header.
+    pub(crate) unread: Bytes,
+}
+
+/// The connections that a listener refused in an episode, which lasts until none has been refused for a while.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     pub(crate) count: u64,

@@ -166,8 +166,10 @@ pub(crate) enum Task {
     Linger(ChannelId),
     /// The pause of a listener is over.
     Rest(ChannelId),
-    /// Perhaps the last connection past `max_per_peer` was long ago.
+    /// Perhaps the last connection that was refused is long ago.
     Refusals(ChannelId),
+    /// A connection has not sent its PROXY header in time; with its listener.
+    Header(ChannelId, ChannelId),
     /// The grace of `shutdown` is over.
     Grace,
 }
@@ -177,6 +179,7 @@ impl Task {
     pub(crate) fn channel(&self) -> Option<ChannelId> {
         match self {
             Self::Idle(id, _)
+            | Self::Header(id, _)
             | Self::Connect(id)
             | Self::Linger(id)
             | Self::Rest(id)

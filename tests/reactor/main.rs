@@ -15,6 +15,7 @@ mod handover;
 mod log_lines;
 mod outgoing;
 mod peers;
+mod proxy_protocol;
 mod readiness;
 mod regressions;
 mod shutdown;

@@ -264,7 +264,7 @@ fn a_flood_is_two_log_lines() {
     assert_eq!(
         log.lines(&ends),
         [format!(
-            "INFO asynchat::accept: channel {id}: refused 100 connections past max_per_peer"
+            "INFO asynchat::accept: channel {id}: refused 100 connections"
         )]
     );
     kit.advance(Duration::from_secs(100));
