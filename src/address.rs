@@ -327,7 +327,7 @@ mod tests {
         }
         assert_eq!(
             given(String::from("[::1]:80")).unwrap(),
-            given(&String::from("[::1]:80")).unwrap()
+            Address::try_from(&String::from("[::1]:80")).unwrap()
         );
         assert_eq!(
             given(([127, 0, 0, 1], 80)).unwrap(),

@@ -56,7 +56,9 @@ pub fn with_id<D: Dispatcher>(make: impl FnOnce(ChannelId) -> D + 'static) -> Wi
 
 /// The object to be made; see [`with_id`]. It gets no callback itself.
 #[must_use = "nothing is made until it is registered"]
-pub struct WithId(Option<Box<dyn FnOnce(ChannelId) -> Box<dyn Dispatcher>>>);
+pub struct WithId(Option<Make>);
+
+type Make = Box<dyn FnOnce(ChannelId) -> Box<dyn Dispatcher>>;
 
 impl Dispatcher for WithId {}
 

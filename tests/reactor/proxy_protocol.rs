@@ -30,7 +30,7 @@ impl Dispatcher for Session {
         if let Some(told) = self.0.inet() {
             assert_eq!(channel.peer_addr()?, told.into());
         }
-        Ok(write!(channel, "{}\n", self.0)?)
+        Ok(writeln!(channel, "{}", self.0)?)
     }
 
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
@@ -183,9 +183,9 @@ fn a_check_that_the_port_is_open_is_no_warning() {
         let mut proxy = connect(&mut kit);
         proxy.feed("PROXY");
         if reset {
-            proxy.reset()
+            proxy.reset();
         } else {
-            proxy.eof()
+            proxy.eof();
         }
         assert!(proxy.is_closed());
     }
