@@ -1,15 +1,6 @@
 //! The echo server of the README: `cargo run --example echo [ADDR]`, then `nc 127.0.0.1 8007`.
 
-use asynchat::{Address, Channel, Dispatcher, Reactor, Result, Stream};
-
-struct EchoServer;
-
-impl Dispatcher for EchoServer {
-    fn handle_accepted(&mut self, channel: &mut Channel<'_>, stream: Stream, _: Address) -> Result {
-        channel.registry().register(stream, Echo)?;
-        Ok(())
-    }
-}
+use asynchat::{Channel, Dispatcher, Reactor, Result};
 
 struct Echo;
 
@@ -23,9 +14,12 @@ impl Dispatcher for Echo {
 fn main() -> Result {
     env_logger::init();
     let argument = std::env::args().nth(1);
-    let address: Address = argument.as_deref().unwrap_or("127.0.0.1:8007").parse()?;
+    let address = argument.as_deref().unwrap_or("127.0.0.1:8007");
     let mut reactor = Reactor::new()?;
-    reactor.listen(&address, EchoServer)?;
+    reactor.listen_fn(address, |registry, stream, _peer| {
+        registry.register(stream, Echo)?;
+        Ok(())
+    })?;
     println!("echoing on {address}");
     Ok(reactor.run()?)
 }

@@ -1,7 +1,9 @@
 //! The address of a socket: an IP address and port, or the name of a Unix socket.
 
 use std::{
+    error::Error,
     fmt::{self, Write},
+    io,
     net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6},
     path::{Path, PathBuf},
     str::FromStr,
@@ -9,8 +11,8 @@ use std::{
 
 /// The address of a socket.
 ///
-/// Functions that need one take anything that converts into it: `([127, 0, 0, 1], 80)`, `(Ipv6Addr::UNSPECIFIED, 80)`,
-/// a `SocketAddr`, a `&Path`. Text is parsed.
+/// Functions that need one take anything that converts into it: `"127.0.0.1:80"`, `"unix:/run/echo.sock"`,
+/// `(Ipv6Addr::UNSPECIFIED, 80)`, a `SocketAddr`, a `&Path`. Text is parsed, never looked up.
 ///
 /// ```
 /// use asynchat::Address;
@@ -149,11 +151,25 @@ pub struct AddressParseError(String);
 
 impl fmt::Display for AddressParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is neither IP:PORT nor unix:PATH", self.0)
+        let text = &self.0;
+        write!(f, "{text:?} is neither IP:PORT nor unix:PATH")?;
+        match text.rsplit_once(':') {
+            Some((host, port)) if is_name(host) && port.parse::<u16>().is_ok() => write!(
+                f,
+                ": {host:?} is not an IP address; look the name up first, with to_socket_addrs, and pass what it finds \
+                 to connect_any"
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
-impl std::error::Error for AddressParseError {}
+impl Error for AddressParseError {}
+
+/// Whether a resolver could know the text as a host name.
+fn is_name(host: &str) -> bool {
+    !host.is_empty() && !host.contains([':', '/', '[', ']'])
+}
 
 /// Reads `IP:PORT`, `unix:PATH` or, on Linux and Android, `unix:@NAME`. Host names are not resolved, because that would
 /// block the loop.
@@ -177,6 +193,32 @@ impl FromStr for Address {
                 .map_err(|_| AddressParseError(text.into())),
         }
     }
+}
+
+/// So that functions that take an address take text.
+macro_rules! address_from_text {
+    ($($text:ty),*) => {$(
+        impl TryFrom<$text> for Address {
+            type Error = AddressParseError;
+
+            /// Like [`from_str`](Self::from_str).
+            fn try_from(text: $text) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+    )*};
+}
+
+address_from_text!(&str, &String, String);
+
+/// The address that a caller gave, or the error of the call.
+pub(crate) fn given<A>(address: A) -> io::Result<Address>
+where
+    A: TryInto<Address, Error: Into<Box<dyn Error + Send + Sync>>>,
+{
+    address
+        .try_into()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 impl<I: Into<IpAddr>> From<(I, u16)> for Address {
@@ -263,6 +305,36 @@ mod tests {
             assert!(error.to_string().contains("neither"), "{error}");
         }
     }
+
+    #[test]
+    fn a_host_name_in_place_of_an_address_is_told_from_nonsense() {
+        for (text, is_name) in [
+            ("localhost:80", true),
+            ("example.org:65535", true),
+            ("256.0.0.1:80", true),
+            ("localhost:65536", false),
+            ("localhost", false),
+            (":80", false),
+            ("::1:80", false),
+            ("/run/x:80", false),
+        ] {
+            let error = given(text).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            let told = error
+                .to_string()
+                .contains("not an IP address; look the name up first");
+            assert_eq!(told, is_name, "{error}");
+        }
+        assert_eq!(
+            given(String::from("[::1]:80")).unwrap(),
+            Address::try_from(&String::from("[::1]:80")).unwrap()
+        );
+        assert_eq!(
+            given(([127, 0, 0, 1], 80)).unwrap(),
+            given("127.0.0.1:80").unwrap()
+        );
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn names_that_are_no_text_are_escaped() {

@@ -35,7 +35,7 @@
 //! }
 //! # fn main() -> Result {
 //! # let mut reactor = Reactor::new()?;
-//! let id = reactor.listen(([127, 0, 0, 1], 0), Room(Vec::new()))?;
+//! let id = reactor.listen("127.0.0.1:0", Room(Vec::new()))?;
 //! # let address = reactor.channel(id).ok_or("closed")?.local_addr()?.inet().ok_or("no port")?;
 //! # let handle = reactor.handle();
 //! # let members = thread::spawn(move || -> std::io::Result<String> {
@@ -115,8 +115,10 @@ mod error;
 mod handle;
 mod id;
 mod net;
+mod network;
 mod outgoing;
 mod producer;
+mod proxy_header;
 mod reactor;
 mod registry;
 #[cfg(all(unix, feature = "signals"))]
@@ -143,12 +145,15 @@ pub use error::{
 pub use handle::{Handle, Hold};
 pub use id::ChannelId;
 pub use net::{connect::ConnectOptions, listen::ListenOptions, socket::Socket, stream::Stream};
+pub use network::{Network, NetworkParseError};
 pub use outgoing::{Unsent, file_part::FilePart, into_bytes::IntoBytes};
 pub use producer::{
     ChainProducer, ChunkedProducer, CoalescingProducer, EscapingProducer, FromFn, HookedProducer,
     LinesProducer, Produced, Producer, ReaderProducer, SimpleProducer, from_fn,
 };
+pub use proxy_header::{ProxyHeader, ProxyHeaderError};
 pub use reactor::Reactor;
+pub use registry::accept_fn::{AcceptFn, accept_fn};
 /// The numbers of signals, for [`Registry::on_signal`]: from the crate `signal-hook`.
 #[cfg(all(unix, feature = "signals"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
@@ -160,6 +165,7 @@ pub use state::{
     channel::Channel,
     dispatcher::{Dispatcher, Exceptional},
     registry::Registry,
+    with_id::{WithId, with_id},
 };
 pub use stats::{ChannelInfo, State, Stats, Turn};
 pub use time::timer::TimerId;

@@ -50,6 +50,9 @@ pub struct Stats {
     pub timers: usize,
     /// Connections accepted.
     pub accepted: u64,
+    /// Connections closed because their peer had [`max_per_peer`](crate::ListenOptions::max_per_peer) others, or for want of
+    /// a header that [`proxy_protocol`](crate::ListenOptions::proxy_protocol) demands.
+    pub refused: u64,
     /// Times a listener stopped accepting because `max_channels` was reached, and episodes in which `accept` kept failing,
     /// for lack of descriptors or memory above all.
     pub accept_pauses: u64,

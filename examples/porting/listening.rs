@@ -10,8 +10,8 @@ struct Session {
 
 fn start(registry: &mut Registry) -> Result<ChannelId> {
     // region 1
-    let address: Address = "0.0.0.0:8000".parse()?; // or "unix:/run/server.sock"
-    let id = registry.listen(address, Server::default())?; // reuse-addr, backlog 1,024; see listen_with
+    // or "unix:/run/server.sock"; reuse-addr, backlog 1,024: see listen_with
+    let id = registry.listen("0.0.0.0:8000", Server::default())?;
     // end
     Ok(id)
 }

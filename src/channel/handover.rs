@@ -8,6 +8,7 @@ use crate::{
     state::{
         channel::Channel,
         dispatcher::{Dispatcher, boxed},
+        with_id::made,
     },
     stats::State,
 };
@@ -132,6 +133,7 @@ impl Channel<'_> {
             self.registry.discard(dispatcher);
         }
         self.registry.resume_listeners();
+        let place = slot.take_place();
         let unsent = queue.map_or_else(Vec::new, |queue| queue.into_unsent());
         Some(Detached {
             socket: Socket {
@@ -140,6 +142,8 @@ impl Channel<'_> {
                 lent: slot.lent.get(),
                 serial,
                 peer: slot.peer.get(),
+                place,
+                unread: Bytes::new(),
             },
             unsent,
             unread: slot
@@ -154,7 +158,8 @@ impl Channel<'_> {
     /// [timers](#timers-of-a-channel) end with the object that armed them. Does nothing once the channel is closed or its
     /// queue is sent after `close_when_done`.
     pub fn replace(&mut self, d: impl Dispatcher) {
-        let object = boxed(d);
+        let mut object = boxed(d);
+        made(&mut object, self.id());
         let type_name = (*object).type_name();
         let Ok(slot) = self.slot_mut() else { return };
         if slot.is_lingering() {

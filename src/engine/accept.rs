@@ -1,6 +1,8 @@
 //! Accepting (R19): a budget per visit, errors by class, rest when descriptors or memory run out.
 
-use std::{io, mem, sync::atomic::AtomicBool, time::Duration};
+use std::{fmt, io, mem, sync::atomic::AtomicBool, time::Duration};
+
+use bytes::Bytes;
 
 use crate::{
     address::Address,
@@ -10,19 +12,59 @@ use crate::{
     net::{
         errno::{is_transient, out_of_resources},
         io::Io,
+        peers::{Full, Place},
         stream::Stream,
     },
+    proxy_header::ProxyHeaderError,
     state::{
         dispatcher::Dispatcher,
-        phase::{Accepting, Pause, Phase},
+        phase::{Accepting, Arrived, Pause, Phase, Refusals},
         registry::{Registry, Task},
     },
+    time::timer::TimerId,
 };
 
 const FIRST_REST: Duration = Duration::from_millis(50);
 /// This number of connections may break in a row while they wait; more is an error that stays.
 const MOST_TRANSIENT: u32 = 64;
+/// An episode of refused connections is over if none has come for this long, or twice as long at most.
+const QUIET: Duration = Duration::from_secs(10);
 const LONGEST_REST: Duration = Duration::from_secs(1);
+
+/// Why a listener does not have a connection.
+pub(crate) enum Refusal {
+    TooMany(usize),
+    Untrusted,
+    NoHeader(ProxyHeaderError),
+    LateHeader(Duration),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany(limit) => write!(
+                f,
+                "{limit} connections from its address are open (ListenOptions::max_per_peer)"
+            ),
+            Self::Untrusted => f.write_str("not an address of ListenOptions::proxy_protocol"),
+            Self::NoHeader(error) => error.fmt(f),
+            Self::LateHeader(patience) => {
+                write!(f, "no header of the PROXY protocol within {patience:?}")
+            }
+        }
+    }
+}
+
+impl Accepting {
+    pub(crate) fn admit(&self, peer: &Address) -> Result<Option<Box<Place>>, Refusal> {
+        match &self.peers {
+            Some(peers) => peers
+                .admit(peer)
+                .map_err(|Full| Refusal::TooMany(peers.limit)),
+            None => Ok(None),
+        }
+    }
+}
 
 impl Registry {
     /// Calls `handle_accept` until nothing waits, the budget is used up, or the listener may not go on.
@@ -49,15 +91,26 @@ impl Registry {
     /// Whether the listener has something to accept and may.
     pub(crate) fn may_accept(&mut self, id: ChannelId) -> bool {
         self.slot(id).is_some_and(|slot| {
-            slot.readiness.can_read()
-                && matches!(&slot.phase, Phase::Listening(accepting) if matches!(accepting.pause, Pause::No))
+            let Phase::Listening(accepting) = &slot.phase else {
+                return false;
+            };
+            !accepting.arrived.is_empty()
+                || (slot.readiness.can_read() && matches!(accepting.pause, Pause::No))
         }) && self.ask(id, Dispatcher::readable)
     }
 
     pub(crate) fn accept(&mut self, id: ChannelId) -> io::Result<(Stream, Address)> {
+        if !self.has_used_budget(id)
+            && let Some(accepting) = self.accepting(id)
+            && let Some(arrived) = accepting.arrived.pop_front()
+        {
+            // It had its place among the channels already.
+            let peer = arrived.peer.clone();
+            return Ok((self.number(arrived), peer));
+        }
         self.pause_if_full(id);
-        let used_up = self.visiting == id && self.stats.accepted >= self.accept_until;
         for _ in 0..self.policy.accept_budget {
+            let used_up = self.has_used_budget(id);
             let slot = self.slot_mut(id).ok_or_else(|| closed(id))?;
             let Phase::Listening(accepting) = &mut slot.phase else {
                 return Err(io::Error::new(
@@ -78,7 +131,26 @@ impl Registry {
                     {
                         log::debug!(target: "asynchat::accept", "channel {id}: TCP_NODELAY for {peer}: {error}");
                     }
-                    return Ok((self.number(io, &peer), peer));
+                    if accepting.proxies.is_some() {
+                        self.begin_or_refuse_header(id, io, &peer);
+                        continue;
+                    }
+                    match accepting.admit(&peer) {
+                        Ok(place) => {
+                            let unread = Bytes::new();
+                            let arrived = Arrived {
+                                io,
+                                peer: peer.clone(),
+                                place,
+                                unread,
+                            };
+                            return Ok((self.number(arrived), peer));
+                        }
+                        Err(refusal) => {
+                            drop(io);
+                            self.note_refusal(id, &peer, &refusal);
+                        }
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     accepting.transient = 0;
@@ -106,14 +178,77 @@ impl Registry {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    fn number(&mut self, io: Io, peer: &Address) -> Stream {
+    fn has_used_budget(&self, id: ChannelId) -> bool {
+        self.visiting == id && self.stats.accepted >= self.accept_until
+    }
+
+    fn begin_or_refuse_header(&mut self, id: ChannelId, io: Io, peer: &Address) {
+        if self
+            .accepting(id)
+            .is_some_and(|accepting| accepting.trusts(peer))
+        {
+            self.use_budget(id);
+            self.begin_header(id, io, peer);
+            // It is a channel already.
+            self.pause_if_full(id);
+        } else {
+            drop(io);
+            self.note_refusal(id, peer, &Refusal::Untrusted);
+        }
+    }
+
+    /// It costs as much as one that is accepted.
+    fn use_budget(&mut self, id: ChannelId) {
+        if self.visiting == id {
+            self.accept_until = self.accept_until.saturating_sub(1);
+        }
+    }
+
+    /// A connection that this listener does not have is closed.
+    pub(crate) fn note_refusal(&mut self, id: ChannelId, peer: &Address, why: &Refusal) {
+        self.stats.refused += 1;
+        self.progress += 1;
+        self.use_budget(id);
+        let Some(accepting) = self.accepting(id) else {
+            return;
+        };
+        accepting.refusals.count += 1;
+        if accepting.refusals.timer.is_none() {
+            log::warn!(target: "asynchat::accept", "channel {id}: refusing {peer}: {why}");
+            self.arm_refusals(id);
+        }
+    }
+
+    fn arm_refusals(&mut self, id: ChannelId) {
+        let deadline = self.after(QUIET);
+        let timer = self.timers.insert(deadline, Task::Refusals(id));
+        if let Some(accepting) = self.accepting(id) {
+            accepting.refusals.timer = Some(timer);
+            accepting.refusals.counted = accepting.refusals.count;
+        }
+    }
+
+    pub(crate) fn look_at_refusals(&mut self, id: ChannelId) {
+        let Some(accepting) = self.accepting(id) else {
+            return;
+        };
+        if accepting.refusals.count > accepting.refusals.counted {
+            return self.arm_refusals(id);
+        }
+        let refusals = mem::take(&mut accepting.refusals);
+        end_of_refusals(id, &refusals);
+    }
+
+    fn number(&mut self, arrived: Arrived) -> Stream {
         self.serial += 1;
         self.stats.accepted += 1;
         self.progress += 1;
         Stream {
-            io,
-            peer: peer.inet(),
+            io: arrived.io,
+            peer: arrived.peer.inet(),
             serial: self.serial,
+            place: arrived.place,
+            unread: arrived.unread,
             lent: AtomicBool::new(false),
         }
     }
@@ -220,10 +355,19 @@ impl Registry {
         }
     }
 
-    fn accepting(&mut self, id: ChannelId) -> Option<&mut Accepting> {
+    pub(crate) fn accepting(&mut self, id: ChannelId) -> Option<&mut Accepting> {
         match &mut self.slot_mut(id)?.phase {
             Phase::Listening(accepting) => Some(accepting),
             _ => None,
         }
     }
+}
+
+/// The last line of an episode, if one is on. Its timer is still to be cancelled.
+pub(crate) fn end_of_refusals(id: ChannelId, refusals: &Refusals) -> Option<TimerId> {
+    if refusals.count > 0 {
+        let count = refusals.count;
+        log::info!(target: "asynchat::accept", "channel {id}: refused {count} connections");
+    }
+    refusals.timer
 }

@@ -208,6 +208,14 @@ impl Registry {
                 self.timers.finish(timer);
                 self.end_rest(id);
             }
+            Task::Header(id, listener) => {
+                self.timers.finish(timer);
+                self.header_is_late(id, listener);
+            }
+            Task::Refusals(id) => {
+                self.timers.finish(timer);
+                self.look_at_refusals(id);
+            }
             Task::Grace => {
                 self.timers.finish(timer);
                 self.close_each(Cause::Shutdown);

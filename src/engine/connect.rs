@@ -7,10 +7,11 @@ use crate::{
     closed::Cause,
     id::ChannelId,
     net::{
-        connect::{ConnectOptions, connect},
+        connect::{ConnectOptions, SocketOptions, connect, connect_stream},
         errno::out_of_resources,
         io::Io,
         readiness::Readiness,
+        socket::Socket,
     },
     state::{
         dispatcher::{Dispatcher, Exceptional},
@@ -38,18 +39,48 @@ impl Registry {
                 "no address to connect to",
             ));
         };
-        let (io, failure) = match self.dial(first) {
-            Ok(io) => (io, None),
-            Err(error) if out_of_resources(&error) => return Err(error),
-            Err(error) => (Io::Absent, Some(error)),
-        };
-        let peer_addr = first.inet();
+        let socket = options.of_socket();
+        let dialled = self.dial(first, socket.as_deref());
         let timeout = options.timeout.unwrap_or(self.policy.connect_timeout);
         let attempt = Attempt {
             nodelay: options.nodelay,
-            failure,
+            socket,
             ..Attempt::new(addresses, timeout, self.clock.present())
         };
+        self.insert_attempt(dialled, attempt, false, dispatcher)
+    }
+
+    /// Connects a socket that was made elsewhere.
+    pub(crate) fn start_connect_of(
+        &mut self,
+        socket: Socket,
+        address: Address,
+        dispatcher: Box<dyn Dispatcher>,
+    ) -> io::Result<ChannelId> {
+        socket.set_nonblocking()?;
+        let io = socket.into_stream()?;
+        let dialled = self.dial_with(io, &address);
+        let timeout = self.policy.connect_timeout;
+        let attempt = Attempt::new(vec![address], timeout, self.clock.present());
+        self.insert_attempt(dialled, attempt, true, dispatcher)
+    }
+
+    fn insert_attempt(
+        &mut self,
+        dialled: io::Result<Io>,
+        mut attempt: Attempt,
+        lent: bool,
+        dispatcher: Box<dyn Dispatcher>,
+    ) -> io::Result<ChannelId> {
+        let io = match dialled {
+            Ok(io) => io,
+            Err(error) if out_of_resources(&error) => return Err(error),
+            Err(error) => {
+                attempt.failure = Some(error);
+                Io::Absent
+            }
+        };
+        let peer_addr = attempt.addresses.front().and_then(Address::inet);
         let failed = attempt.failure.is_some();
         let present = !matches!(io, Io::Absent);
         let mut slot = Slot::new(
@@ -59,6 +90,7 @@ impl Registry {
             self.clock.stamp(),
         );
         slot.peer = peer_addr.into();
+        slot.lent.set(lent);
         let id = self.insert(slot, present)?;
         if failed {
             self.enqueue(id);
@@ -69,15 +101,24 @@ impl Registry {
     }
 
     /// Begins to connect. [`Io::Absent`] if the backlog of a Unix listener is full: no event says when it is not.
-    fn dial(&self, address: &Address) -> io::Result<Io> {
+    fn dial(&self, address: &Address, options: Option<&SocketOptions>) -> io::Result<Io> {
         #[cfg(feature = "testing")]
         if let Some(net) = &self.net {
             return Ok(Io::MemoryStream(net.dial(address)));
         }
-        match connect(address) {
+        match connect(address, options) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Io::Absent),
             dialled => dialled,
         }
+    }
+
+    /// Begins to connect a socket that was made elsewhere.
+    fn dial_with(&self, io: Io, address: &Address) -> io::Result<Io> {
+        #[cfg(feature = "testing")]
+        if let Some(net) = &self.net {
+            return Ok(Io::MemoryStream(net.dial(address)));
+        }
+        connect_stream(&io, address).map(|()| io)
     }
 
     fn attempt(&mut self, id: ChannelId) -> Option<&mut Attempt> {
@@ -142,8 +183,9 @@ impl Registry {
         let Some(address) = attempt.addresses.front().cloned() else {
             return;
         };
+        let options = attempt.socket.clone();
         match self
-            .dial(&address)
+            .dial(&address, options.as_deref())
             .and_then(|io| self.swap_socket(id, io, &address))
         {
             Ok(()) => self.arm_connect_timer(id),
@@ -226,6 +268,7 @@ impl Registry {
             let timer = attempt.timer.take();
             let tried = attempt.addresses.pop_front();
             let next = attempt.addresses.front().cloned();
+            let options = attempt.socket.clone();
             if let Some(timer) = timer {
                 self.cancel_timer(timer);
             }
@@ -234,7 +277,7 @@ impl Registry {
             }
             let Some(next) = next else { break };
             match self
-                .dial(&next)
+                .dial(&next, options.as_deref())
                 .and_then(|io| self.swap_socket(id, io, &next))
             {
                 Ok(()) => return self.begin_attempt(id),

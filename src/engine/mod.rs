@@ -8,6 +8,7 @@ mod connect;
 mod farewell;
 mod flush;
 mod io;
+mod proxy;
 mod registration;
 mod visit;
 

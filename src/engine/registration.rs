@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     closed::{Cause, Closed},
+    engine::accept::end_of_refusals,
     error::{BoxError, Panicked},
     id::ChannelId,
     net::{
@@ -36,6 +37,7 @@ impl Registry {
         let entry = self.slots.vacant_entry();
         let id = ChannelId::new(entry.key(), self.generation);
         slot.id = id;
+        slot.make_object();
         if watch {
             slot.io.register(self.poll.registry(), id.token())?;
             slot.flags.note_registered();
@@ -93,7 +95,11 @@ impl Registry {
             },
             Phase::Greeting | Phase::Open | Phase::Lingering { .. } => None,
         };
-        for timer in [phase_timer, slot.timer].into_iter().flatten() {
+        let refusals = match &slot.phase {
+            Phase::Listening(accepting) => end_of_refusals(id, &accepting.refusals),
+            _ => None,
+        };
+        for timer in [phase_timer, refusals, slot.timer].into_iter().flatten() {
             self.cancel_timer(timer);
         }
         Some((slot, queue, why))

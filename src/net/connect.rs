@@ -1,10 +1,16 @@
 //! Beginning connections: the options, and the sockets under them.
 
-use std::{io, time::Duration};
+use std::{error::Error, fmt, io, net::SocketAddr, time::Duration};
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, TcpKeepalive, Type};
 
 use crate::{
     address::Address,
-    net::{errno::unsupported, io::Io, socket::Socket},
+    net::{
+        errno::{is_in_progress, unsupported},
+        io::{Io, Role},
+        socket::Socket,
+    },
 };
 
 /// Options of [`Registry::connect_with`](crate::Registry::connect_with).
@@ -15,11 +21,25 @@ use crate::{
 /// let options = asynchat::ConnectOptions::new().timeout(Duration::from_secs(3)).nodelay(true);
 /// # let _ = options;
 /// ```
+///
+/// The socket of every address that is tried gets the options of a socket before it connects. If the system refuses one,
+/// the attempt to this address fails, with the name of the option in the text.
 #[derive(Clone, Debug, Default)]
 #[must_use = "options do nothing until they are passed on"]
 pub struct ConnectOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) nodelay: bool,
+    pub(crate) socket: SocketOptions,
+}
+
+/// What is set on a socket before it connects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SocketOptions {
+    source: Option<SocketAddr>,
+    reuse_addr: bool,
+    recv_buffer: Option<usize>,
+    send_buffer: Option<usize>,
+    keepalive: Option<Duration>,
 }
 
 impl ConnectOptions {
@@ -40,11 +60,138 @@ impl ConnectOptions {
         self.nodelay = on;
         self
     }
+
+    /// Sets the address of this end (`bind`). Port 0 leaves the port to the system. Addresses of the other IP version fail,
+    /// so [`connect_with`](crate::Registry::connect_with) goes on to the next. Default: the system chooses.
+    ///
+    /// ```
+    /// use asynchat::{ConnectOptions, Dispatcher, Reactor};
+    ///
+    /// /// A data connection of FTP's active mode comes from a port that the client expects.
+    /// struct Data;
+    /// impl Dispatcher for Data {}
+    ///
+    /// # fn main() -> asynchat::Result {
+    /// let mut reactor = Reactor::new()?;
+    /// let client = "127.0.0.1:9".parse()?;
+    /// let port = 0; // 20 outside of a test
+    /// let options = ConnectOptions::new().source(([127, 0, 0, 1], port).into()).reuse_addr(true);
+    /// reactor.connect_with(&[client], &options, Data)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn source(mut self, address: SocketAddr) -> Self {
+        self.socket.source = Some(address);
+        self
+    }
+
+    /// Whether [`source`](Self::source) may be a port that other connections have or had a moment ago (`SO_REUSEADDR`), if
+    /// they allowed it too. Default: no.
+    pub fn reuse_addr(mut self, on: bool) -> Self {
+        self.socket.reuse_addr = on;
+        self
+    }
+
+    /// Sets the size of the kernel's buffer for input (`SO_RCVBUF`), in bytes. It bounds the window that TCP announces, so
+    /// it has to be set before connecting. Linux doubles the size and cuts it (`net.core.rmem_max`). Default: the system's.
+    pub fn recv_buffer(mut self, bytes: usize) -> Self {
+        self.socket.recv_buffer = Some(bytes);
+        self
+    }
+
+    /// Sets the size of the kernel's buffer for output (`SO_SNDBUF`), in bytes. Linux doubles the size and cuts it
+    /// (`net.core.wmem_max`). Default: the system's.
+    pub fn send_buffer(mut self, bytes: usize) -> Self {
+        self.socket.send_buffer = Some(bytes);
+        self
+    }
+
+    /// Has the system ask an idle peer whether it is still there (`SO_KEEPALIVE`), first after `idle`, in whole seconds, and
+    /// after a number of attempts break the connection. Default: no.
+    pub fn keepalive(mut self, idle: Duration) -> Self {
+        self.socket.keepalive = Some(idle);
+        self
+    }
+
+    /// The socket's options, if any is set.
+    pub(crate) fn of_socket(&self) -> Option<Box<SocketOptions>> {
+        (self.socket != SocketOptions::default()).then(|| Box::new(self.socket.clone()))
+    }
 }
 
-pub(crate) fn connect(address: &Address) -> io::Result<Io> {
+impl SocketOptions {
+    fn connect(&self, to: SocketAddr) -> io::Result<Io> {
+        let socket =
+            socket2::Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        if let Some(bytes) = self.recv_buffer {
+            option("SO_RCVBUF", socket.set_recv_buffer_size(bytes))?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            option("SO_SNDBUF", socket.set_send_buffer_size(bytes))?;
+        }
+        if let Some(idle) = self.keepalive {
+            // A system refuses 0.
+            let idle = TcpKeepalive::new().with_time(idle.max(Duration::from_secs(1)));
+            option("SO_KEEPALIVE", socket.set_tcp_keepalive(&idle))?;
+        }
+        if self.reuse_addr {
+            option("SO_REUSEADDR", socket.set_reuse_address(true))?;
+        }
+        if let Some(source) = self.source {
+            let bound = if source.is_ipv4() == to.is_ipv4() {
+                socket.bind(&source.into())
+            } else {
+                let text = format!("{to} is of the other IP version");
+                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+            };
+            option(&format!("the source address {source}"), bound)?;
+        }
+        begin(&SockRef::from(&socket), &to.into())?;
+        Ok(Io::TcpStream(mio::net::TcpStream::from_std(socket.into())))
+    }
+}
+
+/// Begins to connect a non-blocking socket.
+fn begin(socket: &SockRef<'_>, to: &SockAddr) -> io::Result<()> {
+    match socket.connect(to) {
+        Err(error) if is_in_progress(&error) => Ok(()),
+        answer => answer,
+    }
+}
+
+fn option(name: &str, answer: io::Result<()>) -> io::Result<()> {
+    answer.map_err(|error| {
+        let name = name.to_owned();
+        io::Error::new(error.kind(), CannotSet { name, error })
+    })
+}
+
+/// Inside an [`io::Error`]: the system's own error does not name the option.
+#[derive(Debug)]
+struct CannotSet {
+    name: String,
+    error: io::Error,
+}
+
+impl fmt::Display for CannotSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot set {}: {}", self.name, self.error)
+    }
+}
+
+impl Error for CannotSet {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+pub(crate) fn connect(address: &Address, options: Option<&SocketOptions>) -> io::Result<Io> {
     match address {
-        Address::Inet(addr) => mio::net::TcpStream::connect(*addr).map(Io::TcpStream),
+        Address::Inet(addr) => match options {
+            Some(options) => options.connect(*addr),
+            None => mio::net::TcpStream::connect(*addr).map(Io::TcpStream),
+        },
         #[cfg(unix)]
         Address::Unix(path) => mio::net::UnixStream::connect(path).map(Io::UnixStream),
         #[cfg(target_os = "linux")]
@@ -57,7 +204,55 @@ pub(crate) fn connect(address: &Address) -> io::Result<Io> {
     }
 }
 
+fn sock_addr(address: &Address) -> io::Result<SockAddr> {
+    match address {
+        Address::Inet(addr) => Ok((*addr).into()),
+        #[cfg(unix)]
+        Address::Unix(path) => SockAddr::unix(path),
+        #[cfg(target_os = "linux")]
+        Address::Abstract(name) => {
+            use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+            SockAddr::unix(OsStr::from_bytes(&[&[0], &name[..]].concat()))
+        }
+        other => Err(unsupported("connect to", other)),
+    }
+}
+
+/// Begins to connect a socket that was made elsewhere and is non-blocking.
+pub(crate) fn connect_stream(io: &Io, address: &Address) -> io::Result<()> {
+    let to = sock_addr(address)?;
+    match io {
+        Io::TcpStream(stream) => begin(&SockRef::from(stream), &to),
+        #[cfg(unix)]
+        Io::UnixStream(stream) => begin(&SockRef::from(stream), &to),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
 impl Socket {
+    /// As a stream that can connect: a bare descriptor says first what it is.
+    pub(crate) fn into_stream(self) -> io::Result<Io> {
+        let refused = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        match self.io {
+            #[cfg(unix)]
+            Io::Fd(file) => {
+                let fd = std::os::fd::OwnedFd::from(file);
+                let socket = SockRef::from(&fd);
+                if !matches!(socket.r#type(), Ok(Type::STREAM)) {
+                    return refused("only a stream socket can be connected");
+                }
+                let is_unix = socket.local_addr()?.is_unix();
+                Ok(if is_unix {
+                    Io::UnixStream(mio::net::UnixStream::from_std(fd.into()))
+                } else {
+                    Io::TcpStream(mio::net::TcpStream::from_std(fd.into()))
+                })
+            }
+            io if io.role() == Role::Stream => Ok(io),
+            _ => refused("only a stream socket can be connected"),
+        }
+    }
+
     /// Makes a UDP socket that sends to and receives from `peer` only, on a port the system chooses.
     ///
     /// ```

@@ -20,6 +20,33 @@ pub(crate) const ESHUTDOWN: i32 = if cfg!(windows) {
     58
 };
 
+/// The answer of a non-blocking `connect` that goes on.
+pub(crate) fn is_in_progress(error: &io::Error) -> bool {
+    // EINPROGRESS: std's ErrorKind for it is not stable.
+    const EINPROGRESS: i32 = if cfg!(any(
+        target_os = "solaris",
+        target_os = "illumos",
+        target_arch = "mips",
+        target_arch = "mips64"
+    )) {
+        150
+    } else if cfg!(all(
+        any(target_os = "linux", target_os = "android"),
+        not(target_arch = "sparc64")
+    )) {
+        115
+    } else if cfg!(target_os = "cygwin") {
+        119
+    } else {
+        36
+    };
+    if cfg!(windows) {
+        error.kind() == io::ErrorKind::WouldBlock
+    } else {
+        error.raw_os_error() == Some(EINPROGRESS)
+    }
+}
+
 /// No system call reads from what is opened for writing only, as the write end of a pipe is.
 #[cfg(unix)]
 pub(crate) fn is_write_only(error: &io::Error) -> bool {

@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Type};
 use crate::{
     address::Address,
     net::{errno::unsupported, io::Io},
+    network::Network,
 };
 
 /// Options of [`Registry::listen_with`](crate::Registry::listen_with).
@@ -33,6 +34,8 @@ pub struct ListenOptions {
     pub(crate) reuse_port: bool,
     pub(crate) v6_only: Option<bool>,
     pub(crate) nodelay: bool,
+    pub(crate) max_per_peer: Option<usize>,
+    pub(crate) proxies: Option<Vec<Network>>,
 }
 
 impl Default for ListenOptions {
@@ -43,6 +46,8 @@ impl Default for ListenOptions {
             reuse_port: false,
             v6_only: None,
             nodelay: false,
+            max_per_peer: None,
+            proxies: None,
         }
     }
 }
@@ -87,6 +92,84 @@ impl ListenOptions {
     /// from the listener, at no cost for each connection.
     pub fn nodelay(mut self, on: bool) -> Self {
         self.nodelay = on;
+        self
+    }
+
+    /// Sets how many connections from one IP address may be open. Further ones are closed as soon as they are accepted, and
+    /// counted in [`Stats::refused`](crate::Stats::refused). Default: no limit. With 0 all are refused.
+    ///
+    /// Of an IPv6 address its first 64 bits count: any host may choose the rest. Connections to a Unix path are not limited.
+    /// A connection counts until its channel or [`Stream`](crate::Stream) is closed, in whatever reactor, or until
+    /// [`Socket::into_tcp_stream`](crate::Socket::into_tcp_stream) or `into_fd` takes it out of the library. O(1) for each
+    /// connection.
+    ///
+    /// Beginning to refuse is a warning in the log. Once none has been refused for 10 seconds, a line says how many were.
+    ///
+    /// ```
+    /// use asynchat::{Dispatcher, ListenOptions, accept_fn};
+    ///
+    /// struct Session;
+    /// impl Dispatcher for Session {}
+    ///
+    /// # #[cfg(feature = "testing")] {
+    /// let server = accept_fn(|registry, stream, _| {
+    ///     registry.register(stream, Session)?;
+    ///     Ok(())
+    /// });
+    /// let mut first = asynchat::testing::Harness::new(Session);
+    /// let options = ListenOptions::new().max_per_peer(1);
+    /// first.registry().listen_with("192.0.2.1:80", &options, server).expect("in memory");
+    /// let mut second = first.connect_to("192.0.2.1:80").expect("a listener");
+    /// let mut third = first.connect_to("192.0.2.1:80").expect("a listener");
+    /// assert!(!second.is_closed() && third.is_closed());
+    /// assert_eq!(first.registry().stats().refused, 1);
+    /// # }
+    /// ```
+    pub fn max_per_peer(mut self, connections: usize) -> Self {
+        self.max_per_peer = Some(connections);
+        self
+    }
+
+    /// Has every connection begin with a header of the PROXY protocol, version 1 or 2, in which one of these proxies says
+    /// whose connection it passes on. The listener is told of a connection when its header is read: the peer of
+    /// `handle_accepted`, of the [`Stream`](crate::Stream) and of its channel is the client, and so it is for
+    /// [`max_per_peer`](Self::max_per_peer). A connection of the proxy's own, a health check for instance, keeps its peer.
+    ///
+    /// A connection from any other address is closed, as the specification demands: its header could be a lie. A Unix path
+    /// has no addresses: whoever may connect to it is believed. A connection is closed too if its header is malformed, is
+    /// longer than 536 bytes, or is not complete within 3 seconds. All these are counted in
+    /// [`Stats::refused`](crate::Stats::refused), with a warning in the log when they begin and a line when none has come for
+    /// 10 seconds.
+    ///
+    /// While its header is read, a connection is a channel: it counts for
+    /// [`max_channels`](crate::Builder::max_channels), and is among [`channels`](crate::Registry::channels).
+    ///
+    /// ```
+    /// use asynchat::{Dispatcher, ListenOptions, Network, accept_fn};
+    ///
+    /// struct Session;
+    /// impl Dispatcher for Session {}
+    ///
+    /// # fn main() -> asynchat::Result {
+    /// let balancers: Network = "192.0.2.0/24".parse()?;
+    /// let options = ListenOptions::new().proxy_protocol([balancers]);
+    /// # #[cfg(feature = "testing")] {
+    /// let server = accept_fn(|registry, stream, client| {
+    ///     assert_eq!(client.to_string(), "198.51.100.7:56324");
+    ///     registry.register(stream, Session)?;
+    ///     Ok(())
+    /// });
+    /// let mut kit = asynchat::testing::Harness::new(Session);
+    /// kit.registry().listen_with("192.0.2.1:80", &options, server)?;
+    /// let mut client = kit.connect_to("192.0.2.1:80").ok_or("no listener")?;
+    /// client.feed("PROXY TCP4 198.51.100.7 203.0.113.1 56324 80\r\n");
+    /// assert!(!client.is_closed());
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn proxy_protocol(mut self, from: impl IntoIterator<Item = Network>) -> Self {
+        self.proxies = Some(from.into_iter().collect());
         self
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod io;
 pub(crate) mod listen;
 #[cfg(feature = "testing")]
 pub(crate) mod memory;
+pub(crate) mod peers;
 pub(crate) mod readiness;
 pub(crate) mod socket;
 pub(crate) mod stream;

@@ -7,11 +7,13 @@ use std::{
     net::{self, SocketAddr},
 };
 
+use bytes::Bytes;
+
 #[cfg(unix)]
 use crate::net::io::on_socket;
 use crate::{
     address::Address,
-    net::{io::Io, stream::Stream},
+    net::{io::Io, peers::Place, stream::Stream},
 };
 
 /// A socket or descriptor to be registered. Functions that need one take anything that converts into it.
@@ -40,6 +42,10 @@ pub struct Socket {
     /// The serial of the accepted stream it was; 0 for all others.
     pub(crate) serial: u64,
     pub(crate) peer: Option<SocketAddr>,
+    /// Of an accepted stream that counts against `max_per_peer`.
+    pub(crate) place: Option<Box<Place>>,
+    /// Read before the socket.
+    pub(crate) unread: Bytes,
 }
 
 impl Socket {
@@ -50,6 +56,8 @@ impl Socket {
             lent: true,
             serial: 0,
             peer: None,
+            place: None,
+            unread: Bytes::new(),
         }
     }
 
@@ -60,6 +68,8 @@ impl Socket {
             lent: false,
             serial: 0,
             peer: None,
+            place: None,
+            unread: Bytes::new(),
         }
     }
 
@@ -83,10 +93,11 @@ impl Socket {
     /// example.
     ///
     /// # Errors
-    /// The socket itself, if it is not a TCP stream.
+    /// The socket itself, if it is not a TCP stream, or if bytes of it were read with its PROXY header
+    /// ([`ListenOptions::proxy_protocol`](crate::ListenOptions::proxy_protocol)) and it was not registered since.
     pub fn into_tcp_stream(self) -> Result<net::TcpStream, Self> {
         match self.io {
-            Io::TcpStream(stream) => Ok(stream.into()),
+            Io::TcpStream(stream) if self.unread.is_empty() => Ok(stream.into()),
             io => Err(Self { io, ..self }),
         }
     }
@@ -94,9 +105,15 @@ impl Socket {
     /// The descriptor, of any kind of socket; non-blocking.
     ///
     /// # Errors
-    /// Never for a socket from [`Channel::detach`](crate::Channel::detach), except one in memory of the testing kit.
+    /// Never for a socket from [`Channel::detach`](crate::Channel::detach), except one in memory of the testing kit. For
+    /// others as with [`into_tcp_stream`](Self::into_tcp_stream).
     #[cfg(unix)]
     pub fn into_fd(self) -> io::Result<OwnedFd> {
+        if !self.unread.is_empty() {
+            return Err(io::Error::other(
+                "bytes of it were read with its PROXY header",
+            ));
+        }
         on_socket!(self.io, s => Ok(s.into()), fd file => Ok(file.into()))
     }
 
@@ -158,6 +175,8 @@ impl From<Stream> for Socket {
             lent: stream.lent.into_inner(),
             serial: stream.serial,
             peer: stream.peer,
+            place: stream.place,
+            unread: stream.unread,
         }
     }
 }

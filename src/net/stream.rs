@@ -4,7 +4,12 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::{io, net::SocketAddr, sync::atomic::AtomicBool};
 
-use crate::{address::Address, net::io::Io};
+use bytes::Bytes;
+
+use crate::{
+    address::Address,
+    net::{io::Io, peers::Place},
+};
 
 /// A connected stream from `accept`, not registered anywhere yet. Dropping it closes it.
 ///
@@ -36,6 +41,10 @@ pub struct Stream {
     pub(crate) io: Io,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) serial: u64,
+    /// Of a listener that counts the connections of each peer.
+    pub(crate) place: Option<Box<Place>>,
+    /// What came with the header of the PROXY protocol: read before the socket.
+    pub(crate) unread: Bytes,
     /// Whether duplicates of the descriptor may be about. Atomic, so that a `Stream` is `Sync`.
     pub(crate) lent: AtomicBool,
 }
@@ -49,12 +58,13 @@ impl Stream {
         self.io.local_addr()
     }
 
-    /// The address of the peer.
+    /// The address of the peer, as `handle_accepted` was told.
     ///
     /// # Errors
-    /// `NotConnected` if the peer has already reset the connection.
+    /// Those of `getpeername` for a Unix stream.
     pub fn peer_addr(&self) -> io::Result<Address> {
-        self.io.peer_addr()
+        self.peer
+            .map_or_else(|| self.io.peer_addr(), |peer| Ok(peer.into()))
     }
 
     /// Switches Nagle's algorithm off (`true`) or on. Does nothing for a Unix stream.

@@ -8,6 +8,8 @@ mod ending;
 mod signals;
 mod timers;
 
+pub(crate) mod accept_fn;
+
 use std::{
     any::Any,
     io,
@@ -17,17 +19,20 @@ use std::{
 };
 
 use crate::{
-    address::Address,
-    error::{Result, VisitError},
+    address::{Address, given},
+    error::{BoxError, Result, VisitError},
     handle::Handle,
     id::ChannelId,
     net::{
         connect::ConnectOptions,
         io::{Io, Role},
         listen::ListenOptions,
+        peers::Peers,
         readiness::Readiness,
         socket::Socket,
+        stream::Stream,
     },
+    registry::accept_fn::accept_fn,
     state::{
         channel::Channel,
         dispatcher::{Dispatcher, boxed},
@@ -51,7 +56,7 @@ use crate::{
 ///
 /// # fn main() -> asynchat::Result {
 /// let mut reactor = Reactor::new()?;
-/// let listener = reactor.listen(([127, 0, 0, 1], 0), Server)?;
+/// let listener = reactor.listen("127.0.0.1:0", Server)?;
 /// let address = reactor.channel(listener).ok_or("closed")?.local_addr()?;
 /// reactor.connect(address, Client)?;
 ///
@@ -66,7 +71,8 @@ use crate::{
 impl Registry {
     /// Hands a socket and the object that serves it to the reactor.
     ///
-    /// No callback runs inside this call. `handle_connect` of a stream runs in the next turn. A stream is announced to
+    /// No callback runs inside this call. An object that has to know its id before the first one is made by
+    /// [`with_id`](crate::with_id). `handle_connect` of a stream runs in the next turn. A stream is announced to
     /// the poller after its first visit, and only if it is still open then.
     ///
     /// A TCP stream that is still connecting goes on as in [`connect`](Self::connect), with the time limit of
@@ -127,6 +133,8 @@ impl Registry {
         let mut slot = Slot::new(socket.io, boxed(d), phase, self.clock.stamp());
         slot.lent.set(socket.lent);
         slot.peer = socket.peer.into();
+        slot.set_place(socket.place);
+        slot.give_back(&socket.unread);
         slot.readiness = match role {
             Role::Stream if !connecting => Readiness::ASSUMED,
             // So that a first datagram can be sent at once.
@@ -152,17 +160,17 @@ impl Registry {
     /// # struct Acceptor; impl Dispatcher for Acceptor {}
     /// # fn main() -> std::io::Result<()> {
     /// # let mut reactor = Reactor::new()?;
-    /// let id = reactor.listen(([127, 0, 0, 1], 0), Acceptor)?;
+    /// let id = reactor.listen("127.0.0.1:0", Acceptor)?;
     /// let address = reactor.channel(id).unwrap().local_addr()?;
     /// # let _ = address; Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// That of `socket`, `bind` or `listen` (kind `AddrInUse`, `PermissionDenied`, …), with the address in its text; its
-    /// `source` is the system's own.
+    /// `InvalidInput` for text that is no [`Address`]: a host name is not looked up. That of `socket`, `bind` or `listen`
+    /// (kind `AddrInUse`, `PermissionDenied`, …), with the address in its text; its `source` is the system's own.
     pub fn listen(
         &mut self,
-        addr: impl Into<Address>,
+        addr: impl TryInto<Address, Error: Into<BoxError>>,
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
         self.listen_with(addr, &ListenOptions::new(), d)
@@ -174,17 +182,56 @@ impl Registry {
     /// Those of [`listen`](Self::listen).
     pub fn listen_with(
         &mut self,
-        addr: impl Into<Address>,
+        addr: impl TryInto<Address, Error: Into<BoxError>>,
         options: &ListenOptions,
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
-        let io = self.bind(&addr.into(), options)?;
+        let io = self.bind(&given(addr)?, options)?;
         let phase = Phase::Listening(Box::new(Accepting {
             nodelay: options.nodelay,
+            peers: options.max_per_peer.map(Peers::new),
+            proxies: options.proxies.clone(),
             ..Accepting::default()
         }));
         let slot = Slot::new(io, boxed(d), phase, self.clock.stamp());
         self.insert(slot, true)
+    }
+
+    /// Listens with the defaults of [`ListenOptions`], and hands each accepted stream to a closure. For other options see
+    /// [`accept_fn`].
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Reactor, Result};
+    /// use std::io::Write;
+    ///
+    /// struct Echo;
+    /// impl Dispatcher for Echo {
+    ///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         Ok(channel.recv_with(Write::write_all)??)
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result {
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.listen_fn("127.0.0.1:0", |registry, stream, _peer| {
+    ///     registry.register(stream, Echo)?;
+    ///     Ok(())
+    /// })?;
+    /// # reactor.close_all();
+    /// Ok(reactor.run()?)
+    /// # }
+    /// ```
+    ///
+    /// An error of `f` closes its stream, also if it was registered meanwhile. The listener stays open.
+    ///
+    /// # Errors
+    /// Those of [`listen`](Self::listen).
+    pub fn listen_fn(
+        &mut self,
+        addr: impl TryInto<Address, Error: Into<BoxError>>,
+        f: impl FnMut(&mut Self, Stream, Address) -> Result + 'static,
+    ) -> io::Result<ChannelId> {
+        self.listen(addr, accept_fn(f))
     }
 
     fn bind(&self, address: &Address, options: &ListenOptions) -> io::Result<Io> {
@@ -205,13 +252,14 @@ impl Registry {
     /// [`connect_any`](Self::connect_any).
     ///
     /// # Errors
-    /// Only if the system has no descriptor or memory for a socket.
+    /// `InvalidInput` for text that is no [`Address`], and that of the system if it has no descriptor or memory for a
+    /// socket.
     pub fn connect(
         &mut self,
-        addr: impl Into<Address>,
+        addr: impl TryInto<Address, Error: Into<BoxError>>,
         d: impl Dispatcher,
     ) -> io::Result<ChannelId> {
-        self.start_connect(vec![addr.into()], &ConnectOptions::new(), boxed(d))
+        self.start_connect(vec![given(addr)?], &ConnectOptions::new(), boxed(d))
     }
 
     /// Connects to the first of `addrs` that answers, trying them in order.
@@ -238,6 +286,42 @@ impl Registry {
     ) -> io::Result<ChannelId> {
         let addrs = addrs.iter().copied().map(Address::from).collect();
         self.start_connect(addrs, options, boxed(d))
+    }
+
+    /// Connects a stream socket that the program made and set up itself: for options that [`ConnectOptions`] does not have.
+    ///
+    /// Anything that converts into a [`Socket`] will do; a socket of socket2 becomes an `OwnedFd`, or on Windows a
+    /// `TcpStream`, first. It is made non-blocking. The time limit is
+    /// [`Builder::connect_timeout`](crate::Builder::connect_timeout). There is one attempt: a full backlog of a Unix listener
+    /// is a failure here.
+    ///
+    /// ```
+    /// use asynchat::{Dispatcher, Reactor};
+    /// use socket2::{Domain, Socket, Type};
+    /// use std::os::fd::OwnedFd;
+    ///
+    /// struct Client;
+    /// impl Dispatcher for Client {}
+    ///
+    /// # fn main() -> asynchat::Result {
+    /// let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    /// socket.set_tos_v4(0x10)?; // low delay
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.connect_socket(OwnedFd::from(socket), "127.0.0.1:9", Client)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no stream socket, and those of [`connect`](Self::connect). A socket that is connected
+    /// already is a failure that `handle_expt` is told.
+    pub fn connect_socket(
+        &mut self,
+        socket: impl Into<Socket>,
+        addr: impl TryInto<Address, Error: Into<BoxError>>,
+        d: impl Dispatcher,
+    ) -> io::Result<ChannelId> {
+        self.start_connect_of(socket.into(), given(addr)?, boxed(d))
     }
 }
 

@@ -60,7 +60,7 @@ pub enum Exceptional {
 ///
 /// # fn main() -> Result {
 /// let mut reactor = Reactor::new()?;
-/// reactor.listen(([127, 0, 0, 1], 0), Server)?;
+/// reactor.listen("127.0.0.1:0", Server)?;
 /// # reactor.close_all();
 /// reactor.run()?;
 /// # #[cfg(feature = "testing")] {

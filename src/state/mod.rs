@@ -11,3 +11,4 @@ pub(crate) mod registry;
 pub(crate) mod slot;
 pub(crate) mod table;
 pub(crate) mod unread;
+pub(crate) mod with_id;

@@ -7,7 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{address::Address, time::timer::TimerId};
+use bytes::Bytes;
+
+use crate::{
+    address::Address,
+    net::{
+        connect::SocketOptions,
+        io::Io,
+        peers::{Peers, Place},
+    },
+    network::Network,
+    time::timer::TimerId,
+};
 
 /// What a channel is doing.
 #[derive(Debug)]
@@ -30,6 +41,8 @@ pub(crate) struct Attempt {
     pub(crate) addresses: VecDeque<Address>,
     pub(crate) timeout: Duration,
     pub(crate) nodelay: bool,
+    /// What each socket gets before it connects, if anything.
+    pub(crate) socket: Option<Box<SocketOptions>>,
     /// The end of the attempt, or its next try while the backlog of a Unix listener is full.
     pub(crate) timer: Option<TimerId>,
     pub(crate) deadline: Instant,
@@ -45,6 +58,7 @@ impl Attempt {
             addresses: addresses.into(),
             timeout,
             nodelay: false,
+            socket: None,
             timer: None,
             deadline: now,
             pause: Duration::ZERO,
@@ -79,6 +93,32 @@ pub(crate) struct Accepting {
         allow(dead_code, reason = "accepted streams inherit it there")
     )]
     pub(crate) nodelay: bool,
+    pub(crate) peers: Option<Peers>,
+    pub(crate) refusals: Refusals,
+    /// Whose headers of the PROXY protocol are believed; without it no header is read.
+    pub(crate) proxies: Option<Vec<Network>>,
+    /// Connections whose header is read, and that `accept` gives next.
+    pub(crate) arrived: VecDeque<Arrived>,
+}
+
+/// An accepted connection, its header read.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) io: Io,
+    pub(crate) peer: Address,
+    pub(crate) place: Option<Box<Place>>,
+    /// What came with the header.
+    pub(crate) unread: Bytes,
+}
+
+/// The connections that a listener refused in an episode, which lasts until none has been refused for a while.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    pub(crate) count: u64,
+    /// The count when the timer was armed.
+    pub(crate) counted: u64,
+    /// Ends the episode. Absent outside of one.
+    pub(crate) timer: Option<TimerId>,
 }
 
 /// The address of a peer, small.

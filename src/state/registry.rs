@@ -204,6 +204,10 @@ pub(crate) enum Task {
     Linger(ChannelId),
     /// The pause of a listener is over.
     Rest(ChannelId),
+    /// Perhaps the last connection that was refused is long ago.
+    Refusals(ChannelId),
+    /// A connection has not sent its PROXY header in time; with its listener.
+    Header(ChannelId, ChannelId),
     /// The grace of `shutdown` is over.
     Grace,
 }
@@ -225,9 +229,11 @@ impl Task {
             Self::LentOnce(id, _)
             | Self::LentEvery(id, _)
             | Self::Idle(id, _)
+            | Self::Header(id, _)
             | Self::Connect(id)
             | Self::Linger(id)
-            | Self::Rest(id) => Some(*id),
+            | Self::Rest(id)
+            | Self::Refusals(id) => Some(*id),
             Self::Once(_) | Self::Every { .. } | Self::Grace => None,
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     id::ChannelId,
     net::{
         io::{Io, Role},
+        peers::Place,
         readiness::Readiness,
     },
     outgoing::{CALL_COST, Outgoing},
@@ -19,6 +20,7 @@ use crate::{
         phase::{PeerName, Phase},
         policy::{Limits, Policy},
         unread::Unread,
+        with_id::made,
     },
     stats::State,
     time::{clock::Stamp, timer::TimerId},
@@ -69,6 +71,8 @@ pub(crate) struct Extras {
     pub(crate) dropped: u64,
     /// The calls that end with its object. Ordered, so that closures are dropped in the order in which they were armed.
     calls: BTreeSet<TimerId>,
+    /// Held for as long as the channel is open.
+    place: Option<Box<Place>>,
 }
 
 impl Slot {
@@ -94,6 +98,15 @@ impl Slot {
             created: now,
             type_name,
             peer: PeerName::Unknown,
+        }
+    }
+
+    /// If the object waited for the channel's id.
+    pub(crate) fn make_object(&mut self) {
+        if let Some(object) = &mut self.dispatcher
+            && made(object, self.id)
+        {
+            self.type_name = (**object).type_name();
         }
     }
 
@@ -200,6 +213,16 @@ impl Slot {
         self.extras
             .as_mut()
             .map_or_else(BTreeSet::new, |extras| mem::take(&mut extras.calls))
+    }
+
+    pub(crate) fn set_place(&mut self, place: Option<Box<Place>>) {
+        if place.is_some() {
+            self.extras_mut().place = place;
+        }
+    }
+
+    pub(crate) fn take_place(&mut self) -> Option<Box<Place>> {
+        self.extras.as_mut()?.place.take()
     }
 
     /// Whether an error concerns one of many peers, and not this socket.

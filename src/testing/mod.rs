@@ -68,10 +68,11 @@ pub use script::Mismatch;
 use world::World;
 
 use crate::{
-    address::Address,
+    address::{Address, given},
     builder::Builder,
     chat::{AsyncChat, ChatDispatcher, Terminator},
     closed::Cause,
+    error::BoxError,
     id::ChannelId,
     net::{
         io::Io,
@@ -395,13 +396,21 @@ impl Harness {
     /// # struct Idle;
     /// # impl Dispatcher for Idle {}
     /// let mut first = Harness::new(Idle);
-    /// first.registry().listen(([127, 0, 0, 1], 8007), Idle).expect("in memory");
-    /// let second = first.connect_to(([127, 0, 0, 1], 8007)).expect("a listener");
+    /// first.registry().listen("127.0.0.1:8007", Idle).expect("in memory");
+    /// let second = first.connect_to("127.0.0.1:8007").expect("a listener");
     /// assert_ne!(first.address(), second.address());
-    /// assert!(first.connect_to(([127, 0, 0, 1], 9)).is_none());
+    /// assert!(first.connect_to("127.0.0.1:9").is_none());
     /// ```
-    pub fn connect_to(&mut self, address: impl Into<Address>) -> Option<Self> {
-        Self::arrive(&self.world, &address.into())
+    ///
+    /// # Panics
+    /// If `address` is text that is no address.
+    #[track_caller]
+    pub fn connect_to(
+        &mut self,
+        address: impl TryInto<Address, Error: Into<BoxError>>,
+    ) -> Option<Self> {
+        let address = given(address).unwrap_or_else(|error| panic!("{error}"));
+        Self::arrive(&self.world, &address)
     }
 
     /// The address of this peer, the channel's [`peer_addr`](crate::Channel::peer_addr).

@@ -131,6 +131,73 @@ fn an_accepted_stream_is_named_with_its_peer_and_greeted_later() {
 }
 
 #[test]
+fn a_closure_takes_each_stream_and_its_error_closes_only_that() {
+    let mut reactor = Reactor::new().unwrap();
+    let trace = Trace::new();
+    let (server, mut number) = (trace.clone(), 0);
+    let id = reactor.listen_fn("127.0.0.1:0", move |registry, stream, peer| {
+        number += 1;
+        registry.register(stream, Recorder::new(&server))?;
+        assert!(peer.inet().is_some());
+        if number == 1 {
+            Err("not this one".into())
+        } else {
+            Ok(())
+        }
+    });
+    let id = id.unwrap();
+    let name = reactor.channels().next().unwrap().type_name;
+    assert!(name.contains("a_closure_takes_each_stream"), "{name}");
+    let address = address_of(&mut reactor, id);
+    let mut first = TcpStream::connect(address).unwrap();
+    let _second = TcpStream::connect(address).unwrap();
+    turn_until(&mut reactor, |_| trace.count("connect") == 1);
+    assert_eq!(read_to_end(&mut reactor, &mut first), b"");
+    assert_eq!(connections(&reactor).len(), 1);
+}
+
+#[test]
+fn text_that_is_no_address_is_an_error_of_the_call_and_says_what_to_do() {
+    let mut reactor = reactor();
+    let listening = reactor.listen("localhost:80", Recorder::new(&Trace::new()));
+    let connecting = reactor.connect(String::from("localhost:80"), Recorder::new(&Trace::new()));
+    for error in [listening.unwrap_err(), connecting.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let text = error.to_string();
+        assert!(
+            text.contains("not an IP address") && text.contains("to_socket_addrs"),
+            "{text}"
+        );
+    }
+    assert_eq!(reactor.stats().channels, 0);
+}
+
+#[test]
+fn text_is_an_address_to_listen_on_and_to_connect_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let unix = format!("unix:{}", folder.path().join("s").display());
+    for on in ["127.0.0.1:0", "[::1]:0", &unix] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let client = Recorder::new(&trace);
+        let id = reactor
+            .listen(
+                on,
+                Acceptor(move |_: &Address| Recorder::new(&Trace::new())),
+            )
+            .unwrap();
+        let address = reactor
+            .channel(id)
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .to_string();
+        reactor.connect(&address, client).unwrap();
+        turn_until(&mut reactor, |_| trace.has("connect"));
+    }
+}
+
+#[test]
 fn a_unix_peer_is_unnamed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");

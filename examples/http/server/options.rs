@@ -5,6 +5,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use asynchat::Network;
 use clap::{Args, ValueEnum};
 
 /// Options of the answers.
@@ -37,6 +38,10 @@ pub(crate) struct Options {
     /// Proxy whose X-Forwarded-For names the client for the access log; may be repeated
     #[arg(long = "trusted-proxy", value_name = "ADDR", help_heading = "Output")]
     pub(crate) proxies: Vec<IpAddr>,
+    /// Take connections only from this proxy (or network, IP/BITS), with a header of the PROXY protocol that names the
+    /// client; may be repeated
+    #[arg(long, value_name = "ADDR", help_heading = "Access")]
+    pub(crate) proxy_protocol_from: Vec<Network>,
     /// Format of the access log: common or combined (with Referer and User-Agent)
     #[arg(
         long,

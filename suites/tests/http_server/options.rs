@@ -290,3 +290,28 @@ fn the_combined_format_has_referer_and_agent_and_the_client_of_a_trusted_proxy()
         "{line}"
     );
 }
+
+#[test]
+fn behind_a_proxy_that_is_named_the_client_is_the_one_of_its_header() {
+    for spread in ["kernel", "accept"] {
+        let options = [
+            "--proxy-protocol-from",
+            "127.0.0.0/8",
+            "--threads",
+            "2",
+            "--spread",
+            spread,
+        ];
+        let server = serve(&options, |_| ());
+        let request = "GET /hello.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let proxied = format!("PROXY TCP6 2001:db8::7 2001:db8::1 56324 80\r\n{request}");
+        server.ask(&proxied).expect(200);
+        let line = server.next_log_line();
+        assert!(line.starts_with("2001:db8::7 - - ["), "{line}");
+        let mut without = server.connect();
+        without.send(request);
+        assert_eq!(without.rest(), b"");
+    }
+    let server = serve(&["--proxy-protocol-from", "10.0.0.0/8"], |_| ());
+    assert_eq!(server.connect().rest(), b"");
+}

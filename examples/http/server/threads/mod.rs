@@ -66,7 +66,8 @@ pub(crate) fn run(
                     crew.add(plan, thread, None)?;
                 }
                 let door = FrontDoor::new(&crew.handles);
-                worker::listen(&mut front, wanted, false, door)?
+                let proxies = &plan.options.proxy_protocol_from;
+                worker::listen(&mut front, wanted, false, proxies, door)?
             }
         };
         // It may have no channel, and is there to take the signal.

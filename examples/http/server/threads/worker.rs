@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use asynchat::{Address, ChannelId, Dispatcher, ListenOptions, Reactor, Registry, Result};
+use asynchat::{Address, ChannelId, Dispatcher, ListenOptions, Network, Reactor, Registry, Result};
 
 use shared::http::{auth::Users, paths::Root};
 
@@ -49,7 +49,8 @@ impl Worker {
     /// Listens, and gives the address that came of it.
     pub(crate) fn listen(&mut self, wanted: SocketAddr, reuse_port: bool) -> Result<SocketAddr> {
         let listener = HttpServer(Rc::clone(&self.server));
-        listen(&mut self.reactor, wanted, reuse_port, listener)
+        let proxies = &self.server.options.proxy_protocol_from;
+        listen(&mut self.reactor, wanted, reuse_port, proxies, listener)
     }
 
     /// Serves until the end. Dropping the connections then completes the lines of what they were sending.
@@ -100,12 +101,16 @@ pub(crate) fn listen(
     registry: &mut Registry,
     wanted: SocketAddr,
     reuse_port: bool,
+    proxies: &[Network],
     listener: impl Dispatcher,
 ) -> Result<SocketAddr> {
-    let options = ListenOptions::new()
+    let mut options = ListenOptions::new()
         // An answer should not wait for the acknowledgement of the one before.
         .nodelay(true)
         .reuse_port(reuse_port);
+    if !proxies.is_empty() {
+        options = options.proxy_protocol(proxies.iter().copied());
+    }
     let id = registry.listen_with(wanted, &options, listener)?;
     note_progress(registry, id);
     match registry.channel(id).map(|listener| listener.local_addr()) {
