@@ -12,6 +12,8 @@ mod framing;
 mod handing_over;
 mod listening;
 mod looping;
+#[cfg(target_os = "linux")]
+mod passing;
 mod sending;
 mod sharing;
 

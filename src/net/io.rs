@@ -394,6 +394,34 @@ impl Io {
         }
     }
 
+    /// Makes a call on the descriptor. On poll(2) and Windows mio sees its `WouldBlock`; that of [`Io::Fd`] is for `rearm`.
+    #[cfg(unix)]
+    pub(crate) fn try_io<R>(
+        &self,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        match self {
+            Self::TcpStream(s) => s.try_io(|| call(s.as_fd())),
+            Self::Udp(s) => s.try_io(|| call(s.as_fd())),
+            Self::UnixStream(s) => s.try_io(|| call(s.as_fd())),
+            Self::UnixDatagram(s) => s.try_io(|| call(s.as_fd())),
+            other => call(other.as_fd()?),
+        }
+    }
+
+    #[cfg(windows)]
+    pub(crate) fn try_io<R>(
+        &self,
+        call: impl FnOnce(std::os::windows::io::BorrowedSocket<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        use std::os::windows::io::AsSocket;
+        match self {
+            Self::TcpStream(s) => s.try_io(|| call(s.as_socket())),
+            Self::Udp(s) => s.try_io(|| call(s.as_socket())),
+            other => call(other.as_socket()?),
+        }
+    }
+
     #[cfg(unix)]
     pub(crate) fn as_fd(&self) -> io::Result<BorrowedFd<'_>> {
         on_socket!(self, s => Ok(s.as_fd()), fd f => Ok(f.as_fd()))

@@ -21,3 +21,4 @@ mod sockets;
 mod stage;
 mod swapped;
 mod timers;
+mod try_io;
