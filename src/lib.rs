@@ -108,6 +108,7 @@ mod builder;
 mod channel;
 mod chat;
 mod closed;
+mod couple;
 mod direction;
 mod engine;
 mod error;
@@ -133,6 +134,7 @@ pub use bytes::Bytes;
 pub use channel::handover::Detached;
 pub use chat::{AsyncChat, ChatChannel, ChatDispatcher, Terminator};
 pub use closed::{Cause, Closed};
+pub use couple::options::{CoupleOptions, Coupled};
 pub use direction::Direction;
 pub use error::{
     BoxError, ErrorSource, FrameTooLong, OutgoingFull, Panicked, Result, Stopped, VisitError,

@@ -226,6 +226,14 @@ impl Channel<'_> {
         self.registry.close_as_asked(self.id);
     }
 
+    /// Closes now, with a reset for a TCP peer.
+    pub(crate) fn reset(&mut self) {
+        if let Ok(slot) = self.slot() {
+            slot.io.reset_on_close();
+        }
+        self.close();
+    }
+
     /// What the default [`handle_error`](crate::Dispatcher::handle_error) does, for an override that treats only some
     /// errors in its own way: an error in the log, and the channel is closed, unless it is a listener or a datagram socket.
     /// [`Closed::error`](crate::Closed::error) has the error then.

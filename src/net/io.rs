@@ -9,6 +9,7 @@ use std::{
 use std::{
     io::{self, IoSlice, Read, Write},
     net,
+    time::Duration,
 };
 
 use mio::{Interest, Token};
@@ -380,6 +381,21 @@ impl Io {
                 .accept()
                 .map(|(end, peer)| (Self::MemoryStream(end), peer)),
             _ => Err(not_a("listener")),
+        }
+    }
+
+    /// Has the close of a TCP stream send a reset instead of an end of file. Other streams have none.
+    pub(crate) fn reset_on_close(&self) {
+        match self {
+            Self::TcpStream(s) => {
+                let set = socket2::SockRef::from(s).set_linger(Some(Duration::ZERO));
+                if let Err(error) = set {
+                    log::debug!(target: "asynchat::channel", "a reset cannot be sent: {error}");
+                }
+            }
+            #[cfg(feature = "testing")]
+            Self::MemoryStream(end) => end.abort_on_close(),
+            _ => {}
         }
     }
 

@@ -42,6 +42,7 @@ pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>
 /// callback cannot start a nested loop. The methods are in these sections:
 ///
 /// - [Opening](Registry#opening) sockets: register, listen, connect
+/// - [Coupling](Registry#coupling) two connections
 /// - [Looking up](Registry#looking-up) channels and counters, and [chats](Registry#chats)
 /// - [Timers](Registry#timers)
 /// - [Ending](Registry#ending) the loop

@@ -7,6 +7,7 @@ mod callbacks;
 mod closed;
 mod closing;
 mod connect;
+mod coupling;
 mod endings;
 mod errors;
 mod fast_paths;
