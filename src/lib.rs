@@ -110,6 +110,8 @@ mod builder;
 mod channel;
 mod chat;
 mod closed;
+mod couple;
+mod direction;
 mod engine;
 mod error;
 mod handle;
@@ -139,6 +141,8 @@ pub use bytes::Bytes;
 pub use channel::handover::Detached;
 pub use chat::{AsyncChat, ChatChannel, ChatDispatcher, Terminator};
 pub use closed::{Cause, Closed};
+pub use couple::options::{CoupleOptions, Coupled};
+pub use direction::Direction;
 pub use error::{
     BoxError, ErrorSource, FrameTooLong, OutgoingFull, Panicked, Result, Stopped, VisitError,
 };

@@ -13,6 +13,8 @@ mod framing;
 mod handing_over;
 mod listening;
 mod looping;
+#[cfg(target_os = "linux")]
+mod passing;
 mod sending;
 mod sharing;
 mod waiting;

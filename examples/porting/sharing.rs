@@ -1,10 +1,10 @@
-//! Idioms 28 to 34.
+//! Idioms 28 to 34, and 65.
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{io::Write, net::SocketAddr, thread, time::Duration};
 
 use asynchat::{
-    AsyncChat, BoxError, Channel, ChannelId, ChatChannel, Dispatcher, Handle, Registry, Result,
-    Stream,
+    AsyncChat, BoxError, Channel, ChannelId, ChatChannel, Closed, CoupleOptions, Dispatcher,
+    Handle, Registry, Result, Stream,
 };
 
 struct Room {
@@ -24,44 +24,73 @@ impl Room {
     // end
 }
 
-struct Half {
-    partner: Option<ChannelId>,
-    handle: Handle,
-}
+struct Unserved;
+impl Dispatcher for Unserved {}
 
-fn couple(registry: &mut Registry, stream: Stream, server: SocketAddr) -> Result {
+fn forward(registry: &mut Registry, stream: Stream, server: SocketAddr) -> Result {
     // region 29
-    let half = |partner, handle| Half { partner, handle };
-    let up = registry.connect(server, half(None, registry.handle()))?;
-    let down = registry.register(stream, half(Some(up), registry.handle()))?;
-    registry.with(up, |half: &mut Half, _| half.partner = Some(down))?;
+    let client = registry.register(stream, Unserved)?; // any object: it is replaced at once
+    let server = registry.connect(server, Unserved)?;
+    registry.couple(client, server, CoupleOptions::new())?;
     // end
     Ok(())
 }
 
-impl Dispatcher for Half {
-    // region 29
-    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-        let data = channel.recv_with(|_, data| data.to_vec())?;
-        if let Some(mut partner) = self.partner.and_then(|id| channel.registry().channel(id)) {
-            partner.push(data);
-        }
+struct Tunnel {
+    head: Vec<u8>,
+    connecting: bool,
+}
+
+impl AsyncChat for Tunnel {
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        Ok(self.head.write_all(data)?)
+    }
+
+    // region 65
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let (client, server) = (chat.id(), self.requested_address()?);
+        chat.registry().connect(server, Upstream { client })?;
+        self.connecting = true; // the rest is for the server
         Ok(())
+    }
+
+    fn readable(&self) -> bool {
+        !self.connecting
     }
     // end
 }
 
-// region 29
-// It has ended: by the peer, a failed connect, an error or a timeout.
-impl Drop for Half {
-    fn drop(&mut self) {
-        let Some(partner) = self.partner else { return };
-        let _ = self.handle.call_soon(move |registry| {
-            if let Some(mut partner) = registry.channel(partner) {
-                partner.close_when_done();
-            }
-            Ok(())
-        });
+impl Tunnel {
+    fn requested_address(&self) -> Result<SocketAddr> {
+        let head = std::str::from_utf8(&self.head)?;
+        Ok(head.split(' ').nth(1).ok_or("no address")?.parse()?)
+    }
+}
+
+struct Upstream {
+    client: ChannelId,
+}
+
+// region 65
+impl Dispatcher for Upstream {
+    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        let server = channel.id();
+        let Some(mut client) = channel.registry().channel(self.client) else {
+            channel.close(); // the client has gone
+            return Ok(());
+        };
+        client.push("HTTP/1.1 200 Connected\r\n\r\n");
+        let options = CoupleOptions::new().idle_timeout(Duration::from_secs(3600));
+        channel.registry().couple(self.client, server, options)?;
+        Ok(())
+    }
+
+    // Not for a coupled channel: there this object is replaced.
+    fn handle_closed(&mut self, registry: &mut Registry, _: Closed) {
+        if let Some(mut client) = registry.channel(self.client) {
+            client.push("HTTP/1.1 502 Bad Gateway\r\n\r\n");
+            client.close_when_done();
+        }
     }
 }
 // end
@@ -251,7 +280,7 @@ mod tests {
             stream: Stream,
             _: Address,
         ) -> Result {
-            couple(channel.registry(), stream, ([192, 0, 2, 1], 80).into())
+            forward(channel.registry(), stream, ([192, 0, 2, 1], 80).into())
         }
     }
 
@@ -271,7 +300,9 @@ mod tests {
         up.feed("answer");
         up.eof();
         assert_eq!(down.output(), b"answer");
-        assert!(up.is_closed() && down.has_ended());
+        assert!(down.has_ended() && !up.is_closed());
+        down.eof();
+        assert!(up.is_closed() && down.is_closed());
     }
 
     #[test]
@@ -282,6 +313,30 @@ mod tests {
         let (_proxy, mut down, mut up) = pair();
         up.connected();
         down.reset();
-        assert!(up.has_ended());
+        assert!(up.was_aborted());
+    }
+
+    #[test]
+    fn a_tunnel_answers_and_couples_or_says_that_it_could_not() {
+        for reached in [true, false] {
+            let tunnel = Tunnel {
+                head: Vec::new(),
+                connecting: false,
+            };
+            let mut client = Harness::chat(tunnel, "\r\n\r\n");
+            client.feed("CONNECT 192.0.2.1:443 HTTP/1.1\r\n\r\nhello");
+            let mut server = client.dialled().expect("it connects");
+            if reached {
+                server.connected();
+                assert_eq!(client.output(), b"HTTP/1.1 200 Connected\r\n\r\n");
+                assert_eq!(server.output(), b"hello");
+                server.reset();
+                assert!(client.was_aborted());
+            } else {
+                server.connect_failed(ErrorKind::ConnectionRefused);
+                assert_eq!(client.output(), b"HTTP/1.1 502 Bad Gateway\r\n\r\n");
+                assert!(client.has_ended());
+            }
+        }
     }
 }

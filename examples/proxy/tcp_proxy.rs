@@ -1,11 +1,9 @@
 //! A TCP proxy: `cargo run --example tcp_proxy -- --listen 127.0.0.1:8080 --to example.com:80`.
 //!
-//! Each connection is a pair of channels that know each other by `ChannelId`. What one reads the other pushes, and
-//! while the other is congested the one does not read: a stalled reader costs its queue's high watermark, not more,
-//! and the sender is slowed down by TCP itself.
+//! Each client is coupled with a connection to the server (`Registry::couple`): bytes, half-closes and resets pass both
+//! ways, and a stalled reader costs the high watermark of its queue, not more.
 
 use std::{
-    io::{self, Write},
     net::{SocketAddr, ToSocketAddrs},
     num::NonZeroUsize,
     process::ExitCode,
@@ -13,8 +11,8 @@ use std::{
 };
 
 use asynchat::{
-    Address, BoxError, Channel, ChannelId, ConnectOptions, Dispatcher, Exceptional, Handle,
-    ListenOptions, Reactor, Result, Stream,
+    Address, Channel, ChannelId, ConnectOptions, CoupleOptions, Dispatcher, ListenOptions, Reactor,
+    Result, Stream,
 };
 use clap::Parser;
 use shared::{cli, signals};
@@ -31,23 +29,11 @@ struct Proxy {
     to: Vec<SocketAddr>,
     connect: ConnectOptions,
     idle_timeout: Duration,
-    handle: Handle,
     /// There was no descriptor to connect with: nobody else is accepted until there is one.
     short: bool,
 }
 
 impl Proxy {
-    fn half(&self, held: bool) -> Half {
-        Half {
-            partner: None,
-            held,
-            ended: false,
-            broken: false,
-            idle_timeout: self.idle_timeout,
-            handle: self.handle.clone(),
-        }
-    }
-
     /// Connects for a client. Where descriptors have run out the client waits for one, unread, and those behind it wait
     /// in the listener's queue.
     fn dial(&mut self, channel: &mut Channel<'_>, client: ChannelId) -> Result {
@@ -56,16 +42,19 @@ impl Proxy {
             self.short = false;
             return Ok(());
         }
-        match registry.connect_with(&self.to, &self.connect, self.half(false)) {
+        match registry.connect_with(&self.to, &self.connect, Waiting) {
             Ok(server) => {
-                registry.with(server, |half: &mut Half, _| half.partner = Some(client))?;
-                registry.with(client, |half: &mut Half, _| {
-                    half.partner = Some(server);
-                    half.held = false;
-                })?;
+                let options = CoupleOptions::new()
+                    .watermarks(LOW, HIGH)
+                    .idle_timeout(self.idle_timeout)
+                    .on_end(|_, coupled| {
+                        let (up, down) = (coupled.from_near, coupled.from_far);
+                        log::debug!("connection over: {up} bytes up, {down} down");
+                    });
+                registry.couple(client, server, options)?;
                 self.short = false;
             }
-            // An address that cannot be reached is told to the object.
+            // An address that cannot be reached ends the pair.
             Err(error) => {
                 if !std::mem::replace(&mut self.short, true) {
                     log::warn!("no connections for a while: {error}");
@@ -92,122 +81,17 @@ impl Dispatcher for Proxy {
     ) -> Result {
         log::info!("connection from {peer}");
         stream.set_nodelay(true)?;
-        let client = channel.registry().register(stream, self.half(true))?;
+        let client = channel.registry().register(stream, Waiting)?;
         self.dial(channel, client)
     }
 }
 
-/// One of the two channels of a connection.
-struct Half {
-    partner: Option<ChannelId>,
-    /// The partner has enough to send for now, or there is none yet.
-    held: bool,
-    /// The end of file has come and was passed on.
-    ended: bool,
-    /// It was reset, perhaps after its end of file.
-    broken: bool,
-    idle_timeout: Duration,
-    handle: Handle,
-}
+/// Reads nothing, until the pair is complete.
+struct Waiting;
 
-impl Dispatcher for Half {
+impl Dispatcher for Waiting {
     fn readable(&self) -> bool {
-        !self.held
-    }
-
-    /// All that is sent goes through the queue.
-    fn writable(&self) -> bool {
         false
-    }
-
-    fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
-        channel.set_idle_timeout(Some(self.idle_timeout));
-        Ok(())
-    }
-
-    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-        let partner = self.partner;
-        self.held = channel.recv_with(|channel, data| -> io::Result<bool> {
-            let Some(mut partner) = partner.and_then(|id| channel.registry().channel(id)) else {
-                return Ok(false);
-            };
-            partner.write_all(data)?;
-            Ok(partner.is_congested())
-        })??;
-        Ok(())
-    }
-
-    /// This channel's queue has room again: the partner may read on. `with` has its `readable` asked afterwards.
-    fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {
-        if let Some(partner) = self.partner {
-            // A partner that is gone has nothing more to read.
-            let _ = channel
-                .registry()
-                .with(partner, |half: &mut Self, _| half.held = false);
-        }
-        Ok(())
-    }
-
-    /// An end of file is passed on behind what is queued; the second of a pair ends it. After a reset this channel
-    /// is closed anyway.
-    fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
-        if channel.is_reset() {
-            self.broken = true;
-            return Ok(());
-        }
-        self.ended = true;
-        let partner_ended = self.partner.is_none_or(|partner| {
-            let passed_on = channel
-                .registry()
-                .with(partner, |half: &mut Self, channel| {
-                    channel.shutdown_write();
-                    half.ended
-                });
-            passed_on.unwrap_or(true)
-        });
-        if partner_ended {
-            channel.close_when_done();
-        }
-        Ok(())
-    }
-
-    fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
-        match what {
-            Exceptional::ConnectFailed(error) => {
-                log::warn!("{}: connection failed: {error}", channel.describe());
-            }
-            Exceptional::Reset => self.broken = true,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
-        log::warn!("{}: {error}", channel.describe());
-        channel.close();
-    }
-}
-
-/// Neither stays without the other. If a channel ends (by a reset, a failed connect, a timeout, an error), its
-/// object is dropped then, and this is the one place that all of them lead to.
-///
-/// What is queued for the other is sent, however slowly it reads. Not after a reset, when it is only a part of
-/// something: a peer that has stalled could keep it queued until the idle timeout.
-impl Drop for Half {
-    fn drop(&mut self) {
-        let Some(partner) = self.partner else { return };
-        let broken = self.broken;
-        // Fails only when the reactor is gone, and the partner with it.
-        let _ = self.handle.call_soon(move |registry| {
-            if let Some(mut partner) = registry.channel(partner) {
-                if broken {
-                    partner.close();
-                } else {
-                    partner.close_when_done();
-                }
-            }
-            Ok(())
-        });
     }
 }
 
@@ -215,7 +99,7 @@ impl Drop for Half {
 #[derive(Debug, Parser)]
 #[command(
     name = "tcp_proxy",
-    after_help = "A half-close is passed on as such, a reset as a close at once. RUST_LOG=info shows connections and why \
+    after_help = "A half-close is passed on as such, a reset as a reset at once. RUST_LOG=info shows connections and why \
                   they fail."
 )]
 struct Args {
@@ -248,7 +132,6 @@ fn run(args: Args) -> Result {
     let mut reactor = Reactor::builder()
         // Two channels each.
         .max_channels(args.max_connections.get().saturating_mul(2))
-        .watermarks(LOW, HIGH)
         .build()?;
     signals::shut_down_on_signal(&mut reactor, Duration::from_secs(1))?;
     let proxy = Proxy {
@@ -257,7 +140,6 @@ fn run(args: Args) -> Result {
             .timeout(args.connect_timeout)
             .nodelay(true),
         idle_timeout: args.idle_timeout,
-        handle: reactor.handle(),
         short: false,
     };
     let id = reactor.listen_with(args.listen, &ListenOptions::new(), proxy)?;
@@ -278,19 +160,19 @@ fn main() -> ExitCode {
 /// `cargo test --features testing --example tcp_proxy`.
 #[cfg(all(test, feature = "testing"))]
 mod tests {
+    use std::io;
+
     use asynchat::testing::{Harness, Listener};
 
     use super::*;
 
     fn proxy() -> Listener {
-        let proxy = |handle| Proxy {
+        Listener::new(Proxy {
             to: vec![([192, 0, 2, 3], 80).into(), ([192, 0, 2, 4], 80).into()],
             connect: ConnectOptions::new().timeout(Duration::from_secs(10)),
             idle_timeout: Duration::from_secs(3600),
-            handle,
             short: false,
-        };
-        Listener::with_handle(Reactor::builder(), proxy)
+        })
     }
 
     /// A client, and the server it is passed on to.

@@ -11,6 +11,7 @@ use std::{io, time::Duration};
 use crate::{
     address::Address,
     closed::Cause,
+    direction::Direction,
     engine::describe,
     error::BoxError,
     id::ChannelId,
@@ -222,6 +223,14 @@ impl Channel<'_> {
         self.registry.close_as_asked(self.id);
     }
 
+    /// Closes now, with a reset for a TCP peer.
+    pub(crate) fn reset(&mut self) {
+        if let Ok(slot) = self.slot() {
+            slot.io.reset_on_close();
+        }
+        self.close();
+    }
+
     /// What the default [`handle_error`](crate::Dispatcher::handle_error) does, for an override that treats only some
     /// errors in its own way: an error in the log, and the channel is closed, unless it is a listener or a datagram socket.
     /// [`Closed::error`](crate::Closed::error) has the error then.
@@ -362,8 +371,8 @@ impl Channel<'_> {
         }
     }
 
-    /// The descriptor, for socket options that the crate has no call for. Not for input or output: the reactor's record
-    /// of the socket's readiness would be wrong.
+    /// The descriptor, for socket options that the crate has no call for. Not for input or output, which need
+    /// [`try_io`](Self::try_io): the reactor's record of the socket's readiness would be wrong.
     ///
     /// A duplicate of it may outlive the channel, so closing the channel costs one more system call.
     ///
@@ -383,8 +392,88 @@ impl Channel<'_> {
         slot.io.as_fd()
     }
 
-    /// The socket handle, for socket options that the crate has no call for. Not for input or output: the reactor's
-    /// record of the socket's readiness would be wrong.
+    /// Lends the descriptor to a library that reads or writes it itself: inotify, OpenSSL, `recvmsg` with descriptors or
+    /// credentials, a look ahead with `MSG_PEEK`.
+    ///
+    /// `call` makes one system call in the given direction, without waiting. It is called only if the socket is ready
+    /// for it. If it answers `WouldBlock`, the reactor takes the socket for not ready, and calls
+    /// [`handle_read`](crate::Dispatcher::handle_read) or [`handle_write`](crate::Dispatcher::handle_write) again after
+    /// the next event. A call that gave something leaves the socket ready, because the reactor does not know whether more
+    /// is there: the callback comes again in the next turn.
+    ///
+    /// - `ConnectionReset` and its like count as the answer of the channel's own call: `handle_close` follows. Any other error
+    ///   says nothing about the socket and is only returned.
+    /// - Success resets the idle timeout. The bytes are in no count: neither [`Stats`](crate::Stats) nor
+    ///   [`ChannelInfo`](crate::ChannelInfo) has them.
+    /// - If `call` meets the end of file, call [`recv`](Self::recv): it finds the same and has `handle_close` called.
+    /// - Bytes that the channel holds come first in the stream: those of [`unread`](Self::unread), and in a chat the rest of
+    ///   what was read.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use asynchat::{Channel, Direction, Dispatcher, Reactor, Result};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// /// Looks at the first four bytes and leaves them in the kernel.
+    /// struct Peek;
+    /// impl Dispatcher for Peek {
+    ///     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         let mut start = [std::mem::MaybeUninit::uninit(); 4];
+    ///         let n = channel.try_io(Direction::Read, |fd| socket2::SockRef::from(&fd).peek(&mut start))?;
+    ///         println!("{n} bytes of a greeting");
+    ///         channel.close();
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result {
+    /// let mut reactor = Reactor::new()?;
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// reactor.register(ours, Peek)?;
+    /// theirs.write_all(b"hello")?;
+    /// reactor.run()?;
+    /// # Ok(())
+    /// # }
+    /// # main().unwrap();
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `WouldBlock` without a call if the socket is not ready, while it is connecting, and, for [`Direction::Write`], while
+    /// the outgoing queue is not empty. `InvalidInput` for a listener, and for a write after `shutdown_write`; `BrokenPipe`
+    /// for a write after a reset; `Unsupported` for a connection of the testing kit. Otherwise the error of `call`.
+    ///
+    /// [`Direction::Write`]: crate::Direction::Write
+    #[cfg(unix)]
+    pub fn try_io<R>(
+        &mut self,
+        direction: Direction,
+        call: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registry
+            .try_io(self.id, direction, |io| io.try_io(call))
+    }
+
+    /// Lends the socket to a library that reads or writes it itself. `call` makes one system call in the given direction,
+    /// without waiting, and only if the socket is ready for it. If it answers `WouldBlock`, the reactor takes the socket for
+    /// not ready until the next event.
+    ///
+    /// # Errors
+    /// `WouldBlock` without a call if the socket is not ready, while it is connecting, and, for a write, while the outgoing
+    /// queue is not empty. `InvalidInput` for a listener, and for a write after `shutdown_write`; `BrokenPipe` for a write
+    /// after a reset; `Unsupported` for a connection of the testing kit. Otherwise the error of `call`.
+    #[cfg(windows)]
+    pub fn try_io<R>(
+        &mut self,
+        direction: Direction,
+        call: impl FnOnce(std::os::windows::io::BorrowedSocket<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registry
+            .try_io(self.id, direction, |io| io.try_io(call))
+    }
+
+    /// The socket handle, for socket options that the crate has no call for. Not for input or output, which need
+    /// [`try_io`](Self::try_io): the reactor's record of the socket's readiness would be wrong.
     ///
     /// # Errors
     /// `NotConnected` once the channel is closed.

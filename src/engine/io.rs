@@ -4,9 +4,13 @@ use std::io;
 
 use crate::{
     address::Address,
+    direction::Direction,
     error::{Meaning, closed, meaning_of_call},
     id::ChannelId,
-    net::{errno::is_write_only, io::Role},
+    net::{
+        errno::is_write_only,
+        io::{Io, Role},
+    },
     state::{
         flags::{Peer, Sending},
         phase::Phase,
@@ -126,6 +130,40 @@ impl Registry {
         slot.note_sent(n, &self.clock, &mut self.stats);
         self.progress += 1;
         Ok(n)
+    }
+
+    /// Has somebody else make a call on the socket of a channel, if the socket is ready for it.
+    pub(crate) fn try_io<R>(
+        &mut self,
+        id: ChannelId,
+        direction: Direction,
+        call: impl FnOnce(&Io) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.uncork();
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
+        slot.check_ready(direction)?;
+        // The call may duplicate the descriptor.
+        slot.lent.set(true);
+        let result = call(&slot.io);
+        match &result {
+            Ok(_) => {
+                slot.note_traffic(&self.clock);
+                self.progress += 1;
+            }
+            // The error may be none of the system's: it says nothing about the socket.
+            Err(error) if meaning_of_call(error) == Meaning::Failure => {}
+            // A call that was interrupted is made again with the next callback.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let poll = self.poll.registry();
+                match direction {
+                    Direction::Read => slot.note_read_error(error, poll, id),
+                    Direction::Write => slot.note_write_error(error, poll, id),
+                }
+                self.touch_later(id);
+            }
+        }
+        result
     }
 
     /// Reads and forgets, up to one buffer a visit. Gives the number of bytes.
@@ -347,6 +385,20 @@ impl Slot {
         poll: &mio::Registry,
         id: ChannelId,
     ) -> io::Result<usize> {
+        self.check_sending()?;
+        if data.is_empty() && self.io.role() != Role::Datagram {
+            return Ok(0);
+        }
+        if !self.readiness.can_write() || matches!(self.phase, Phase::Connecting(_)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.io
+            .write(data)
+            .or_else(|error| self.write_on(error, data, poll, id))
+    }
+
+    /// Whether a write past the queue is in its turn, and can still succeed.
+    fn check_sending(&self) -> io::Result<()> {
         if self.has_outgoing() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -360,15 +412,29 @@ impl Slot {
         if self.flags.peer() == Peer::Reset {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if data.is_empty() && self.io.role() != Role::Datagram {
-            return Ok(0);
+        Ok(())
+    }
+
+    /// Whether a call that does not go through this file may be made.
+    fn check_ready(&self, direction: Direction) -> io::Result<()> {
+        if self.io.role() == Role::Listener {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a listener has nothing to read or write: accept its connections",
+            ));
         }
-        if !self.readiness.can_write() || matches!(self.phase, Phase::Connecting(_)) {
-            return Err(io::ErrorKind::WouldBlock.into());
+        let ready = match direction {
+            Direction::Read => self.readiness.can_read(),
+            Direction::Write => {
+                self.check_sending()?;
+                self.readiness.can_write() || self.io.may_block_for_one_peer()
+            }
+        };
+        if ready && !matches!(self.phase, Phase::Connecting(_)) {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
         }
-        self.io
-            .write(data)
-            .or_else(|error| self.write_on(error, data, poll, id))
     }
 
     #[cold]

@@ -9,6 +9,7 @@ use std::{
 use std::{
     io::{self, IoSlice, Read, Write},
     net,
+    time::Duration,
 };
 
 use mio::{Interest, Token};
@@ -383,6 +384,21 @@ impl Io {
         }
     }
 
+    /// Has the close of a TCP stream send a reset instead of an end of file. Other streams have none.
+    pub(crate) fn reset_on_close(&self) {
+        match self {
+            Self::TcpStream(s) => {
+                let set = socket2::SockRef::from(s).set_linger(Some(Duration::ZERO));
+                if let Err(error) = set {
+                    log::debug!(target: "asynchat::channel", "a reset cannot be sent: {error}");
+                }
+            }
+            #[cfg(feature = "testing")]
+            Self::MemoryStream(end) => end.abort_on_close(),
+            _ => {}
+        }
+    }
+
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         match self {
             Self::TcpStream(s) => s.shutdown(net::Shutdown::Write),
@@ -391,6 +407,34 @@ impl Io {
             #[cfg(feature = "testing")]
             Self::MemoryStream(end) => end.shutdown_write(),
             _ => Err(not_a("stream socket")),
+        }
+    }
+
+    /// Makes a call on the descriptor. On poll(2) and Windows mio sees its `WouldBlock`; that of [`Io::Fd`] is for `rearm`.
+    #[cfg(unix)]
+    pub(crate) fn try_io<R>(
+        &self,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        match self {
+            Self::TcpStream(s) => s.try_io(|| call(s.as_fd())),
+            Self::Udp(s) => s.try_io(|| call(s.as_fd())),
+            Self::UnixStream(s) => s.try_io(|| call(s.as_fd())),
+            Self::UnixDatagram(s) => s.try_io(|| call(s.as_fd())),
+            other => call(other.as_fd()?),
+        }
+    }
+
+    #[cfg(windows)]
+    pub(crate) fn try_io<R>(
+        &self,
+        call: impl FnOnce(std::os::windows::io::BorrowedSocket<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        use std::os::windows::io::AsSocket;
+        match self {
+            Self::TcpStream(s) => s.try_io(|| call(s.as_socket())),
+            Self::Udp(s) => s.try_io(|| call(s.as_socket())),
+            other => call(other.as_socket()?),
         }
     }
 

@@ -90,6 +90,8 @@ pub(crate) struct Pipe {
     pub(crate) shut: bool,
     /// The channel's end was dropped.
     pub(crate) closed: bool,
+    /// The channel's end is to send a reset when it is dropped.
+    aborting: bool,
     /// The last error that `handle_error` got.
     pub(crate) failure: Option<String>,
     /// The channel's end was dropped over unread input; TCP then sends a reset.
@@ -113,6 +115,7 @@ impl Pipe {
             window: usize::MAX,
             shut: false,
             closed: false,
+            aborting: false,
             aborted: false,
         }
     }
@@ -260,6 +263,13 @@ impl End {
         ends()[self.0 as usize].clone()
     }
 
+    #[cold]
+    pub(crate) fn abort_on_close(&self) {
+        if let Some(pipe) = self.pipe() {
+            pipe.lock().aborting = true;
+        }
+    }
+
     /// The connection, if this is the end of one.
     pub(crate) fn pipe(&self) -> Option<Shared<Pipe>> {
         match self.kind() {
@@ -378,7 +388,7 @@ impl Drop for End {
             Kind::Stream(pipe) => {
                 let mut pipe = pipe.lock();
                 pipe.watch = Watch::default();
-                pipe.aborted = !pipe.inbox.is_empty() && !pipe.broken;
+                pipe.aborted = (pipe.aborting || !pipe.inbox.is_empty()) && !pipe.broken;
                 pipe.closed = true;
             }
             Kind::Listener(backlog) => {

@@ -173,6 +173,10 @@ impl Flags {
         self.raise(CLOSE_REPORTED)
     }
 
+    pub(crate) fn is_close_reported(self) -> bool {
+        self.has(CLOSE_REPORTED)
+    }
+
     /// Whether `handle_close` is due for an end of file, once what was read before it is used up.
     pub(crate) fn must_report_eof(self) -> bool {
         self.0 & (FINISHED | READ_REQUESTED | CLOSE_REPORTED | CLOSING) == FINISHED

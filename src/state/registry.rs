@@ -51,6 +51,7 @@ pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>
 /// callback cannot start a nested loop. The methods are in these sections:
 ///
 /// - [Opening](Registry#opening) sockets: register, listen, connect
+/// - [Coupling](Registry#coupling) two connections
 /// - [Looking up](Registry#looking-up) channels and counters, and [chats](Registry#chats)
 /// - [Timers](Registry#timers) and [calls put off](Registry#calls)
 /// - [Signals](Registry#signals), with the feature `signals`

@@ -317,7 +317,8 @@ impl Harness {
         self.act(|pipe| pipe.shut || pipe.closed)
     }
 
-    /// Whether the channel was closed over unread input. On TCP that resets the connection and may destroy the bytes
+    /// Whether the channel was closed over unread input, or reset by a [coupled](crate::Registry::couple) one. On TCP either
+    /// resets the connection and may destroy the bytes
     /// sent last.
     ///
     /// ```

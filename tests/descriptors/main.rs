@@ -3,6 +3,7 @@
 //! A binary of its own, in which one test runs at a time: descriptors and their limit belong to the process.
 #![cfg(target_os = "linux")]
 
+mod coupled;
 mod load;
 mod shortage;
 mod unix_datagrams;
