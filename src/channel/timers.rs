@@ -17,9 +17,9 @@ use crate::{
 /// Each runs like a callback of this channel: it is lent the object, its error or panic goes to the object's
 /// `handle_error`, and `readable` and `writable` are asked again behind it. It also runs while the channel is connecting.
 ///
-/// It ends with the object: when the channel is closed, lingers or is detached, and when the object is replaced. Armed
-/// after that, it is dropped at once. So it holds nothing longer than the channel does, and does not keep `run` from
-/// returning. [`Registry::cancel`](crate::Registry::cancel) and [`reschedule`](crate::Registry::reschedule) work with
+/// It ends when the channel is closed, lingers or is detached, and when the object is replaced: before `handle_closed`.
+/// Armed after that, it is dropped at once. So it holds nothing longer than the channel does, and does not keep `run`
+/// from returning. [`Registry::cancel`](crate::Registry::cancel) and [`reschedule`](crate::Registry::reschedule) work with
 /// its id. It is no traffic for the [idle timeout](Self::set_idle_timeout).
 ///
 /// ```
