@@ -488,7 +488,7 @@ impl Model {
         }
     }
 
-    fn note_late(&mut self, link: usize) {
+    pub fn note_late(&mut self, link: usize) {
         self.links[link].late |= self.telling && !self.links[link].closed;
     }
 

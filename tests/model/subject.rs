@@ -473,10 +473,15 @@ fn shutdown(registry: &mut Registry, grace: Delay) {
     model(|m| {
         m.doomed |= grace != Delay::Far;
         let doomed = m.doomed;
-        for link in &mut m.links {
+        for number in 0..m.links.len() {
+            let link = &m.links[number];
             if link.id.is_none() || link.closed {
                 continue;
             }
+            if link.is_listener() || (link.is_attempt() && !link.greeted) {
+                m.note_late(number);
+            }
+            let link = &mut m.links[number];
             if link.is_listener() || (link.is_attempt() && !link.greeted) {
                 link.close_for(Cause::Shutdown);
             } else {
