@@ -1,10 +1,10 @@
-//! Idioms 28 to 34, and 65.
+//! Idioms 28 to 34, 49, 50 and 65.
 
 use std::{io::Write, net::SocketAddr, thread, time::Duration};
 
 use asynchat::{
     AsyncChat, BoxError, Channel, ChannelId, ChatChannel, Closed, CoupleOptions, Dispatcher,
-    Handle, Registry, Result, Stream,
+    Handle, OutgoingFull, Registry, Result, Stream,
 };
 
 struct Room {
@@ -242,22 +242,32 @@ impl Server {
 struct Member {
     name: String,
     room: ChannelId,
-    handle: Handle,
 }
 
-// region close
-impl Drop for Member {
-    fn drop(&mut self) {
-        let (room, name) = (self.room, self.name.clone());
-        let _ = self.handle.call_soon(move |registry| {
-            if let Some(mut room) = registry.channel(room) {
-                room.push(format!("* {name} has left\n"));
-            }
-            Ok(())
+impl Dispatcher for Room {}
+
+impl Dispatcher for Member {
+    // region 49
+    fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
+        let line = format!("* {} has left ({})\n", self.name, why.cause);
+        // The room is gone while the program shuts down.
+        let _ = registry.with(self.room, |room: &mut Room, listener| {
+            room.broadcast(listener.registry(), why.channel, &line);
         });
     }
+    // end
+
+    // region 50
+    fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+        if error.is::<OutgoingFull>() {
+            log::info!("{} reads too slowly", self.name);
+            channel.close();
+        } else {
+            channel.default_error(error);
+        }
+    }
+    // end
 }
-// end
 
 /// `cargo test --features testing --example porting`.
 #[cfg(all(test, feature = "testing"))]
@@ -338,5 +348,35 @@ mod tests {
                 assert!(client.has_ended());
             }
         }
+    }
+
+    #[test]
+    fn the_room_hears_of_every_end() {
+        struct Door(Option<ChannelId>);
+        impl Dispatcher for Door {
+            fn handle_accepted(
+                &mut self,
+                channel: &mut Channel<'_>,
+                stream: Stream,
+                peer: Address,
+            ) -> Result {
+                let registry = channel.registry();
+                let room = match self.0 {
+                    Some(room) => room,
+                    None => *self
+                        .0
+                        .insert(registry.listen(([192, 0, 2, 1], 8), Room { members: vec![] })?),
+                };
+                let name = format!("{}", peer.port().unwrap_or_default());
+                let id = registry.register(stream, Member { name, room })?;
+                Ok(registry.with(room, |room: &mut Room, _| room.members.push(id))?)
+            }
+        }
+        let mut door = Listener::new(Door(None));
+        let (mut ann, mut bob) = (door.connect(), door.connect());
+        let port = ann.address().port().unwrap_or_default();
+        ann.reset();
+        let heard = format!("* {port} has left (reset by peer)\n");
+        assert_eq!(bob.output(), heard.as_bytes());
     }
 }

@@ -203,14 +203,21 @@ fn a_reset_closes_a_stalled_reader_at_once() {
 #[test]
 fn a_reset_after_a_half_close_closes_the_other_side_too() {
     let setup = proxy();
-    let (client, mut server) = setup.pair();
-    client.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(read_to_end(&server), b"");
-    reset(client);
-    // Writing is the server's only way to notice now. It must come to an end.
-    let block = [0; 65536];
-    eventually(|| server.write_all(&block).err());
-    assert_eq!(sockets_of(&setup.program, 0), 0);
+    for client_first in [true, false] {
+        let (client, server) = setup.pair();
+        let (broken, other) = if client_first {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        broken.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_to_end(&other), b"");
+        reset(broken);
+        // The other one does nothing.
+        assert_eq!(sockets_of(&setup.program, 0), 0);
+        let block = [0; 65536];
+        eventually(|| (&other).write_all(&block).err());
+    }
 }
 
 #[test]

@@ -6,9 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynchat::{
-    Address, Channel, ChannelId, ChatDispatcher, Dispatcher, Handle, Registry, Result, Stream,
-};
+use asynchat::{Address, Channel, ChannelId, ChatDispatcher, Dispatcher, Registry, Result, Stream};
 use bytes::Bytes;
 
 use crate::user::{self, User};
@@ -63,7 +61,6 @@ pub(crate) struct Room {
     pub(crate) counters: Counters,
     pub(crate) opened: Instant,
     max_users: usize,
-    handle: Handle,
 }
 
 /// Opens a room, and sees to it that nobody stays in it without a nick.
@@ -72,7 +69,7 @@ pub(crate) fn open(
     address: impl Into<Address>,
     max_users: usize,
 ) -> std::io::Result<ChannelId> {
-    let room = Room::new(registry.handle(), registry.now(), max_users);
+    let room = Room::new(registry.now(), max_users);
     let id = registry.listen(address.into(), room)?;
     sweep_regularly(registry, id);
     Ok(id)
@@ -89,13 +86,12 @@ pub(crate) fn sweep_regularly(registry: &mut Registry, room: ChannelId) {
 }
 
 impl Room {
-    pub(crate) fn new(handle: Handle, opened: Instant, max_users: usize) -> Self {
+    pub(crate) fn new(opened: Instant, max_users: usize) -> Self {
         Self {
             seats: BTreeMap::new(),
             counters: Counters::default(),
             opened,
             max_users,
-            handle,
         }
     }
 
@@ -247,7 +243,7 @@ impl Dispatcher for Room {
         }
         log::info!("connection from {peer}");
         self.counters.connections += 1;
-        let user = User::new(room, self.handle.clone());
+        let user = User::new(room);
         let chat = ChatDispatcher::new(user, "\n").max_frame(MAX_LINE);
         let id = registry.register(stream, chat)?;
         let seat = Seat {

@@ -11,7 +11,7 @@ use crate::{
 
 fn with_builder(builder: asynchat::Builder, max_users: usize) -> Listener {
     let now = std::time::Instant::now();
-    Listener::with_handle(builder, |handle| Room::new(handle, now, max_users))
+    Listener::with_builder(builder, Room::new(now, max_users))
 }
 
 fn room(max_users: usize) -> Listener {

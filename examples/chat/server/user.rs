@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use asynchat::{
-    AsyncChat, BoxError, Channel, ChannelId, ChatChannel, FrameTooLong, Handle, OutgoingFull,
-    Registry, Result,
+    AsyncChat, BoxError, Cause, Channel, ChannelId, ChatChannel, Closed, FrameTooLong, Registry,
+    Result,
 };
 use shared::text::is_unprintable;
 
@@ -31,28 +31,20 @@ pub(crate) fn part(channel: &mut Channel<'_>) {
 
 pub(crate) struct User {
     room: ChannelId,
-    /// Told in the first callback, as it is not known before the stream is registered.
-    id: Option<ChannelId>,
-    handle: Handle,
     line: Vec<u8>,
     /// The line that is being read is to be skipped.
     too_long: bool,
     /// When the window began, and how many lines came since.
     window: Option<(Instant, u32)>,
-    /// What the others are told when the connection ends.
-    why: &'static str,
 }
 
 impl User {
-    pub(crate) fn new(room: ChannelId, handle: Handle) -> Self {
+    pub(crate) fn new(room: ChannelId) -> Self {
         Self {
             room,
-            id: None,
-            handle,
             line: Vec::new(),
             too_long: false,
             window: None,
-            why: "",
         }
     }
 
@@ -109,7 +101,6 @@ impl User {
 
 impl AsyncChat for User {
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        self.id = Some(chat.id());
         chat.set_idle_timeout(Some(IDLE));
         chat.push("*** Your nick?\r\n");
         Ok(())
@@ -166,24 +157,18 @@ impl AsyncChat for User {
             self.too_long = true;
             return;
         }
-        if error.is::<OutgoingFull>() {
-            self.why = " (reads too slowly)";
-        }
         chat.close();
     }
-}
 
-/// However a connection ends, the room hears of it: Python's `close()` overridden. Without a registry, so by post.
-impl Drop for User {
-    fn drop(&mut self) {
-        let (room, why) = (self.room, self.why);
-        let Some(id) = self.id else { return };
-        // Refused only when the reactor is gone.
-        let _ = self.handle.call_soon(move |registry| {
-            let _ = registry.with(room, |room: &mut Room, channel| {
-                room.leave(channel.registry(), id, why);
-            });
-            Ok(())
+    /// However a connection ends, the room hears of it.
+    fn handle_closed(&mut self, registry: &mut Registry, end: Closed) {
+        let why = match end.cause {
+            Cause::OutgoingFull => " (reads too slowly)",
+            _ => "",
+        };
+        // The room is gone while the program shuts down.
+        let _ = registry.with(self.room, |room: &mut Room, channel| {
+            room.leave(channel.registry(), end.channel, why);
         });
     }
 }
