@@ -1,4 +1,4 @@
-//! Idioms 8 to 11.
+//! Idioms 8 to 11, and 59.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},
@@ -66,6 +66,15 @@ fn dial_name_in_a_callback(registry: &mut Registry, host: String, port: u16) {
 
 struct Upstream;
 impl Dispatcher for Upstream {}
+
+fn dial_from_port_20(registry: &mut Registry, client: SocketAddr) -> Result<ChannelId> {
+    // region 59
+    let source: SocketAddr = "0.0.0.0:20".parse()?;
+    let options = ConnectOptions::new().source(source).reuse_addr(true);
+    let id = registry.connect_with(&[client], &options, Upstream)?;
+    // end
+    Ok(id)
+}
 
 struct Request {
     server: SocketAddr,

@@ -1,8 +1,11 @@
-//! Idioms 1 to 6.
+//! Idioms 1 to 6, and 58.
 
 use std::time::Duration;
 
-use asynchat::{Address, Channel, ChannelId, Dispatcher, Reactor, Registry, Result, State, Stream};
+use asynchat::{
+    Address, Channel, ChannelId, Dispatcher, ListenOptions, Reactor, Registry, Result, State,
+    Stream,
+};
 
 struct Session {
     peer: Address,
@@ -51,6 +54,14 @@ fn limited() -> Result<Reactor> {
     let reactor = Reactor::builder().max_channels(100).build()?;
     // end
     Ok(reactor)
+}
+
+fn limited_by_address(registry: &mut Registry) -> Result<ChannelId> {
+    // region 58
+    let options = ListenOptions::new().max_per_peer(10);
+    let id = registry.listen_with("0.0.0.0:8000", &options, Server::default())?;
+    // end
+    Ok(id)
 }
 
 struct Refusal;

@@ -458,8 +458,17 @@ impl Net {
 
     /// A connection from a new peer. It waits on the listener at `to`, or without `to` for the caller.
     pub(crate) fn arrive(&self, to: Option<&Address>) -> Option<Shared<Pipe>> {
+        let peer = documentation(2, self.0.borrow_mut().next_port());
+        self.arrive_from(peer, to)
+    }
+
+    /// The same from a peer with this address.
+    pub(crate) fn arrive_from(
+        &self,
+        peer: SocketAddr,
+        to: Option<&Address>,
+    ) -> Option<Shared<Pipe>> {
         let mut lines = self.0.borrow_mut();
-        let peer = documentation(2, lines.next_port());
         let Some(to) = to else {
             return Some(lines.add(documentation(1, 7).into(), peer.into(), false));
         };

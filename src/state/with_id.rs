@@ -13,12 +13,12 @@ use crate::{
 /// inside that call, and the channel has what `make` returns. If the call fails first, `make` is dropped.
 ///
 /// ```
-/// use asynchat::{ChannelId, Dispatcher, Reactor, Result, with_id};
+/// use asynchat::{ChannelId, Closed, Dispatcher, Reactor, Registry, Result, with_id};
 /// use std::{cell::RefCell, collections::HashSet, os::unix::net::UnixStream, rc::Rc};
 ///
 /// type Members = Rc<RefCell<HashSet<ChannelId>>>;
 ///
-/// /// A member for as long as it lives.
+/// /// A member from the moment in which it is made.
 /// struct Session {
 ///     id: ChannelId,
 ///     members: Members,
@@ -29,9 +29,8 @@ use crate::{
 ///         Self { id, members }
 ///     }
 /// }
-/// impl Dispatcher for Session {}
-/// impl Drop for Session {
-///     fn drop(&mut self) {
+/// impl Dispatcher for Session {
+///     fn handle_closed(&mut self, _: &mut Registry, _: Closed) {
 ///         self.members.borrow_mut().remove(&self.id);
 ///     }
 /// }
@@ -43,8 +42,9 @@ use crate::{
 /// let session = with_id(move |id| Session::new(id, of_session));
 /// let id = reactor.register(UnixStream::pair()?.0, session)?;
 /// assert!(members.borrow().contains(&id));
-/// reactor.close_all();
-/// assert!(members.borrow().is_empty());
+/// # reactor.close_all();
+/// # reactor.run()?;
+/// # assert!(members.borrow().is_empty());
 /// # Ok(())
 /// # }
 /// ```

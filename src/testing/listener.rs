@@ -3,6 +3,7 @@
 use std::{
     cell::{RefCell, RefMut},
     fmt,
+    net::SocketAddr,
     rc::Rc,
     time::Duration,
 };
@@ -111,6 +112,32 @@ impl Listener {
     pub fn connect(&mut self) -> Harness {
         let address = self.address.clone();
         let arrived = Harness::arrive(&self.world, &address);
+        arrived.expect("the listener is closed")
+    }
+
+    /// Like [`connect`](Self::connect), from a peer with this address.
+    ///
+    /// ```
+    /// use asynchat::{Dispatcher, accept_fn, testing::Listener};
+    ///
+    /// struct Session;
+    /// impl Dispatcher for Session {}
+    ///
+    /// let mut server = Listener::new(accept_fn(|registry, stream, peer| {
+    ///     if peer.inet().is_some_and(|peer| peer.ip().is_loopback()) {
+    ///         registry.register(stream, Session)?;
+    ///     }
+    ///     Ok(())
+    /// }));
+    /// assert!(!server.connect_from(([127, 0, 0, 1], 1024).into()).is_closed());
+    /// assert!(server.connect().is_closed());
+    /// ```
+    ///
+    /// # Panics
+    /// If the listener is closed.
+    #[track_caller]
+    pub fn connect_from(&mut self, peer: SocketAddr) -> Harness {
+        let arrived = Harness::arrive_from(&self.world, peer, &self.address);
         arrived.expect("the listener is closed")
     }
 

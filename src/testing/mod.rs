@@ -59,6 +59,7 @@ pub(crate) mod world;
 use std::{
     cell::{RefCell, RefMut},
     fmt, io,
+    net::SocketAddr,
     rc::Rc,
     time::Duration,
 };
@@ -209,6 +210,11 @@ impl Harness {
 
     fn arrive(world: &Rc<RefCell<World>>, to: &Address) -> Option<Self> {
         let pipe = world.borrow().net.arrive(Some(to))?;
+        Some(Self::around(Rc::clone(world), pipe))
+    }
+
+    fn arrive_from(world: &Rc<RefCell<World>>, peer: SocketAddr, to: &Address) -> Option<Self> {
+        let pipe = world.borrow().net.arrive_from(peer, Some(to))?;
         Some(Self::around(Rc::clone(world), pipe))
     }
 
