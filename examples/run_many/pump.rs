@@ -8,10 +8,7 @@ use std::{
 };
 
 /// A pipe that has what the stream has, and a line end behind the last line.
-pub(crate) fn into_pipe<R: Read>(stream: fn() -> R) -> io::Result<OwnedFd>
-where
-    R: 'static,
-{
+pub(crate) fn into_pipe<R: Read + 'static>(stream: fn() -> R) -> io::Result<OwnedFd> {
     let (reader, mut writer): (PipeReader, PipeWriter) = io::pipe()?;
     thread::spawn(move || {
         // Once the commands are not wanted any more, writing fails.
@@ -21,10 +18,9 @@ where
 }
 
 /// A pipe whose bytes go to the stream, and the thread that ends with them.
-pub(crate) fn from_pipe<W: Write>(stream: fn() -> W) -> io::Result<(OwnedFd, JoinHandle<()>)>
-where
-    W: 'static,
-{
+pub(crate) fn from_pipe<W: Write + 'static>(
+    stream: fn() -> W,
+) -> io::Result<(OwnedFd, JoinHandle<()>)> {
     let (mut reader, writer) = io::pipe()?;
     let thread = thread::spawn(move || {
         let mut stream = stream();

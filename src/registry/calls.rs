@@ -8,9 +8,9 @@ impl Registry {
     ///
     /// Calls run in the order in which they were added, after the timers of a turn and before the calls that other
     /// threads [posted](crate::Handle::call_soon), at most 1,024 in a turn. A call that is added by a callback or a
-    /// timer runs in the same turn. One that is added by a call, or at the end of the turn, runs in the next, which does not
-    /// wait for events. `run` does
-    /// not return while one is left, except after a [`shutdown`](Self::shutdown), as with timers.
+    /// timer runs in the same turn. One that is added by a call, or at the end of the turn, runs in the next, which does
+    /// not wait for events. `run` does not return while one is left, except after a [`shutdown`](Self::shutdown), as with
+    /// timers.
     ///
     /// An error or panic of `f` goes to [`Builder::on_error`](crate::Builder::on_error).
     ///
