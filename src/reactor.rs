@@ -149,8 +149,8 @@ impl Reactor {
     /// How long the next [`turn`](Self::turn) would wait if nothing happened: until the next timer, zero if there is work,
     /// `None` if only an event, a posted call or a signal can be next. O(1).
     ///
-    /// For a reactor inside another loop, which waits for [the reactor's descriptor](#impl-AsFd-for-Reactor) and at most
-    /// this long, and then calls `turn` with a wait of zero.
+    /// For a reactor inside another loop, which waits for the reactor's descriptor (`AsFd`) and at most this long, and then
+    /// calls `turn` with a wait of zero.
     ///
     /// ```
     /// use std::time::Duration;

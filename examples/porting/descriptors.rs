@@ -1,4 +1,4 @@
-//! Idioms 7, 20, 47, 48.
+//! Idioms 7, 20, 47, 48, 63.
 
 use std::{
     net::TcpListener,
@@ -52,4 +52,43 @@ impl Dispatcher for Telnet {
         // end
         Ok(())
     }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod children {
+    use std::process::{Child, Command, Stdio};
+
+    use asynchat::Closed;
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+    use super::*;
+
+    fn start(registry: &mut Registry, program: &str) -> Result {
+        // region 63
+        let mut child = Command::new(program).stdout(Stdio::piped()).spawn()?;
+        let output = child.stdout.take().map(OwnedFd::from);
+        let exit = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+        registry.register(exit, Job { child })?;
+        registry.register(output.ok_or("no pipe")?, Console)?;
+        // end
+        Ok(())
+    }
+
+    struct Job {
+        child: Child,
+    }
+
+    // region 63
+    impl Dispatcher for Job {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            channel.close(); // it has exited
+            Ok(())
+        }
+
+        fn handle_closed(&mut self, _: &mut Registry, _: Closed) {
+            let _ = self.child.kill(); // for another end of the channel
+            log::info!("{:?}", self.child.wait());
+        }
+    }
+    // end
 }

@@ -7,9 +7,10 @@ impl Registry {
     /// Runs `f` soon, on this thread, when no callback is running. O(1).
     ///
     /// Calls run in the order in which they were added, after the timers of a turn and before the calls that other
-    /// threads [posted](crate::Handle::call_soon), at most 1,024 in a turn. A call that is added by a channel or a timer
-    /// runs in the same turn, one that is added by a call in the next; until then no turn waits for events. `run` does
-    /// not return while one is left, except after a [`shutdown`](Self::shutdown), as with timers.
+    /// threads [posted](crate::Handle::call_soon), at most 1,024 in a turn. A call that is added by a callback or a
+    /// timer runs in the same turn. One that is added by a call, or at the end of the turn, runs in the next, which does
+    /// not wait for events. `run` does not return while one is left, except after a [`shutdown`](Self::shutdown), as with
+    /// timers.
     ///
     /// An error or panic of `f` goes to [`Builder::on_error`](crate::Builder::on_error).
     ///

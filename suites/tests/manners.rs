@@ -75,6 +75,15 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
             &["x", "y"],
         ],
     ),
+    (
+        "run_many",
+        &[
+            &["--jobs", "0"],
+            &["--jobs", "1001"],
+            &["--grace", "0"],
+            &["x"],
+        ],
+    ),
     ("select_loop", &[&["--port", "-1"], &["--bind", "::1"]]),
     (
         "sharing",
