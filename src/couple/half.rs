@@ -9,7 +9,7 @@ use std::{
 use crate::{
     closed::{Cause, Closed},
     couple::pair::{Index, Pair, Side},
-    error::Result,
+    error::{Meaning, Result, meaning_of_call},
     handle::Handle,
     id::ChannelId,
     state::{
@@ -74,8 +74,8 @@ impl Half {
         let other = self.other;
         let (passed, held) = channel.recv_with(|channel, data| {
             let other = channel.registry().channel(other);
-            other.map_or(Ok((0, false)), |mut other| pass(&mut other, data))
-        })??;
+            other.map_or((0, false), |mut other| pass(&mut other, data))
+        })?;
         let mut own = self.own();
         own.passed += passed as u64;
         own.held = held;
@@ -98,13 +98,24 @@ impl Half {
 
 /// Past the queue as far as the socket takes it, which saves a copy. Gives the number of bytes, and whether there shall be
 /// no more for now.
-fn pass(to: &mut Channel<'_>, data: &[u8]) -> io::Result<(usize, bool)> {
-    if !data.is_empty() {
-        // An error is that of `to`, which learns of it by itself.
-        let sent = to.send(data).unwrap_or(0);
-        to.write_all(&data[sent..])?;
+fn pass(to: &mut Channel<'_>, data: &[u8]) -> (usize, bool) {
+    if data.is_empty() || !to.slot().is_ok_and(Slot::takes_output) {
+        return (0, to.is_congested());
     }
-    Ok((data.len(), to.is_congested()))
+    let sent = match to.send(data) {
+        Ok(sent) => sent,
+        // The failure is that of `to`, as in a flush (R9).
+        Err(error) if meaning_of_call(&error) == Meaning::Failure => {
+            let id = to.id();
+            to.registry().fail(id, error.into());
+            return (0, false);
+        }
+        // The socket is full, or broken, which `to` learns by itself.
+        Err(_) => 0,
+    };
+    // Into the queue, which never fails.
+    let _ = to.write_all(&data[sent..]);
+    (data.len(), to.is_congested())
 }
 
 impl Dispatcher for Half {

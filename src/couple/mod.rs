@@ -19,15 +19,16 @@ use crate::{
 impl Registry {
     /// Passes on what arrives at one of two channels to the other, in both directions, until both are gone.
     ///
-    /// Both get an object of the library's in the place of their own ([`replace`](crate::Channel::replace)), so an own one can lead
-    /// a handshake first: SOCKS, `CONNECT`, the PROXY protocol. Bytes given back ([`unread`](crate::Channel::unread)) are passed on first, and
-    /// what is queued is sent first. Either channel may still be connecting.
+    /// Both get an object of the library's in the place of their own ([`replace`](crate::Channel::replace)), so an own one
+    /// can lead a handshake first: SOCKS, `CONNECT`. Bytes given back ([`unread`](crate::Channel::unread)) are passed on
+    /// first, and what is queued is sent first. Either channel may still be connecting. A chat is coupled in its own
+    /// `found_terminator`, or reads nothing (`readable`) from then until it is.
     ///
     /// - *Back-pressure*: while what waits for one side is above the high watermark, the other is not read. A stalled reader
     ///   costs the high watermark and one read.
     /// - *End of file*: the other side is half-closed behind what is queued. After the second one both are closed gracefully.
     /// - *Reset* or an error: the other side is reset at once, paused or not, before or after an end of file, so that a part
-    ///   of something does not pass for the whole.
+    ///   of something does not pass for the whole. A Unix stream, which has no resets, is closed.
     /// - *Any other end* (no connection, idle for too long, closed by the program): the other side is closed gracefully.
     ///
     /// [`CoupleOptions::on_end`] tells when both are gone, and why.

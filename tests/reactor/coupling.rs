@@ -481,6 +481,38 @@ fn a_handshake_comes_first_and_what_came_with_it_is_passed_on() {
     }
 }
 
+/// The session couples itself, from its own callback, in the middle of what was read.
+#[test]
+fn a_chat_that_couples_itself_passes_on_the_rest_of_what_it_read() {
+    struct Router;
+    impl AsyncChat for Router {
+        fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result {
+            Ok(())
+        }
+        fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+            chat.push("going\r\n");
+            let near = chat.id();
+            let registry = chat.registry();
+            let far = registry.connect(([192, 0, 2, 7], 80), Unserved)?;
+            registry.couple(near, far, CoupleOptions::new())?;
+            Ok(())
+        }
+    }
+    for bytewise in [false, true] {
+        let mut near = Harness::chat(Router, "\r\n");
+        let said = "to the server\r\nhello\r\nworld\r";
+        if bytewise {
+            near.feed_bytewise(said);
+        } else {
+            near.feed(said);
+        }
+        assert_eq!(near.output(), b"going\r\n");
+        let mut far = near.dialled().expect("it connects");
+        far.connected();
+        assert_eq!(far.output(), b"hello\r\nworld\r");
+    }
+}
+
 /// An end of file whose `handle_close` the earlier object has had.
 #[test]
 fn an_end_of_file_from_before_is_passed_on_behind_what_was_given_back() {
@@ -642,10 +674,13 @@ fn a_pair_that_stands_still_costs_no_turns() {
     assert_eq!(turns(&mut reactor, 50), 0);
     fn fill(reactor: &mut Reactor, mut peer: &TcpStream) {
         peer.set_nonblocking(true).unwrap();
-        let mut blocked = 0;
+        let (mut blocked, mut written) = (0, 0);
         while blocked < 5 {
             match peer.write(&[0; 65536]) {
-                Ok(_) => blocked = 0,
+                Ok(n) => {
+                    (blocked, written) = (0, written + n);
+                    assert!(written < 100_000_000, "nothing holds it up");
+                }
                 Err(_) => blocked += 1,
             }
             reactor.turn(Some(Duration::from_millis(5))).unwrap();
