@@ -32,6 +32,8 @@ impl Registry {
         let outcome = guard(self.policy.propagate_panics, || hook(self, sent));
         self.uncork();
         let id = sent.channel;
+        // What its object wants may depend on it (R3).
+        self.touch_later(id);
         let is_served = |slot: &Slot| slot.dispatcher.is_some() && !slot.is_lingering();
         if self.slot(id).is_some_and(is_served) {
             self.conclude(id, outcome);

@@ -489,3 +489,97 @@ fn a_panic_that_leaves_the_loop_takes_no_other_closure_along() {
     settle(&mut reactor);
     assert_eq!(trace.joined(), "next:1");
 }
+
+/// However it ends: out of its own callback, by another one, from outside, and by a closure of `push_then`.
+#[test]
+fn a_part_that_is_cut_off_is_told_before_handle_closed() {
+    fn pending() -> Part {
+        Part::producer(from_fn(|| Ok(Produced::Pending)))
+    }
+    for closer in ["itself", "another", "a closure", "outside", "handle_closed"] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let mut recorder = Recorder::new(&trace);
+        let noted = trace.clone();
+        recorder.on_closed = Some(Box::new(move |_, why| {
+            noted.add(format!("closed:{}", why.unsent));
+        }));
+        if closer == "itself" {
+            let noted = trace.clone();
+            recorder.on_read = Some(Box::new(move |channel| {
+                if noted.has("read:1") {
+                    channel.close();
+                }
+                Ok(())
+            }));
+        }
+        let (id, mut theirs) = settled(&mut reactor, recorder);
+        let mut other = Recorder::named(&trace, "other");
+        if closer == "another" {
+            let noted = trace.clone();
+            other.on_read = Some(Box::new(move |channel| {
+                if noted.has("other.read:1") {
+                    channel.registry().channel(id).unwrap().close();
+                }
+                Ok(())
+            }));
+        }
+        if closer == "handle_closed" {
+            other.on_closed = Some(Box::new(move |registry, _| {
+                registry.channel(id).unwrap().close();
+            }));
+        }
+        let (other, mut others) = settled(&mut reactor, other);
+        trace.clear();
+        let mut channel = reactor.channel(id).unwrap();
+        channel.push_then(pending(), note(&trace, "part"));
+        channel.push_then("behind", note(&trace, "behind"));
+        settle(&mut reactor);
+        let byte = b"x";
+        match closer {
+            "itself" => io::Write::write_all(&mut theirs, byte).unwrap(),
+            "another" => io::Write::write_all(&mut others, byte).unwrap(),
+            "a closure" => {
+                let mut other = reactor.channel(other).unwrap();
+                other.push_then("", move |registry, _| {
+                    registry.channel(id).unwrap().close();
+                    Ok(())
+                });
+            }
+            "outside" => reactor.channel(id).unwrap().close(),
+            _ => reactor.channel(other).unwrap().close(),
+        }
+        turn_until(&mut reactor, |_| trace.has("closed:6"));
+        let mut lines = trace.lines();
+        lines.retain(|line| !line.contains("read"));
+        let expected = ["part:0 cut", "behind:0 cut", "closed:6"];
+        assert_eq!(lines, expected, "{closer}");
+    }
+}
+
+/// A closure that is not called in a visit of its channel may change what the object wants, too.
+#[test]
+fn the_object_is_asked_again_after_a_closure() {
+    struct Waits(Rc<Cell<bool>>);
+    impl asynchat::Dispatcher for Waits {
+        fn readable(&self) -> bool {
+            self.0.get()
+        }
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            channel.recv_with(|channel, data| channel.push(data.to_vec()))?;
+            Ok(())
+        }
+    }
+    let mut reactor = reactor();
+    let wants = Rc::new(Cell::new(false));
+    let (id, mut theirs) = settled(&mut reactor, Waits(Rc::clone(&wants)));
+    io::Write::write_all(&mut theirs, b"input").unwrap();
+    settle(&mut reactor);
+    let mut channel = reactor.channel(id).unwrap();
+    channel.push_then("", move |_, _| {
+        wants.set(true);
+        Ok(())
+    });
+    let received = read_while(&mut reactor, &mut theirs, |got| got.len() == 5);
+    assert_eq!(received, b"input");
+}
