@@ -118,7 +118,8 @@ impl Error for Panicked {}
 pub struct OutgoingFull {
     /// The channel whose queue is full.
     pub channel: ChannelId,
-    /// Bytes queued when the push was dropped; a producer or file that waits counts as 512.
+    /// Bytes queued when the push was dropped; a producer or file that waits counts as 512, a closure of
+    /// [`push_then`](crate::Channel::push_then) as 128.
     pub queued: usize,
     /// The limit in bytes.
     pub limit: usize,
@@ -229,6 +230,8 @@ pub enum ErrorSource {
     CallSoon,
     /// A closure given to `Registry::on_signal` (feature `signals`).
     Signal,
+    /// A closure given to [`push_then`](crate::Channel::push_then), after its channel has closed.
+    Sent,
 }
 
 /// Inside an [`io::Error`]: a call on a channel that is closed.

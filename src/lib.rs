@@ -150,7 +150,12 @@ pub use handle::{Handle, Hold};
 pub use id::ChannelId;
 pub use net::{connect::ConnectOptions, listen::ListenOptions, socket::Socket, stream::Stream};
 pub use network::{Network, NetworkParseError};
-pub use outgoing::{Unsent, file_part::FilePart, into_bytes::IntoBytes};
+pub use outgoing::{
+    Unsent,
+    file_part::FilePart,
+    into_bytes::IntoBytes,
+    part::{Part, Sent},
+};
 pub use producer::{
     ChainProducer, ChunkedProducer, CoalescingProducer, EscapingProducer, FromFn, HookedProducer,
     LinesProducer, Produced, Producer, ReaderProducer, SimpleProducer, from_fn,

@@ -62,7 +62,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// 3. Run the timers that are due, then the closures of signals, then at most 1,024 calls of [`call_soon`](Registry::call_soon), then at most 1,024
 ///    posted calls.
 /// 4. Visit the channels that these steps changed from outside, and send what was pushed to them.
-/// 5. Call `handle_closed` for the channels that these steps closed from outside.
+/// 5. Call the closures of [`push_then`](crate::Channel::push_then) that no visit has called, before 4 and after it, and
+///    `handle_closed` for the channels that these steps closed from outside.
 ///
 /// Channels and timers added during a turn wait for the next one, and so do calls added while calls run.
 ///
@@ -186,7 +187,9 @@ impl Reactor {
         self.visit_ready();
         let timers = self.run_timers(mark);
         self.run_jobs();
+        self.report_departures();
         self.revisit_touched();
+        self.report_departures();
         self.bid_farewells();
         self.registry.renew_budgets();
         self.registry.clock.end_turn();
@@ -215,6 +218,7 @@ impl Reactor {
         if !registry.ready.is_empty()
             || !registry.touched.is_empty()
             || !registry.farewells.due.is_empty()
+            || !registry.departures.is_empty()
             || registry.stopping
             || !registry.jobs.is_empty()
             || self.has_posts()
@@ -321,13 +325,14 @@ impl Reactor {
         let mut left = registry.farewells.due.len();
         while left > 0
             && let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
-                while left > 0
-                    && let Some(farewell) = registry.farewells.due.pop_front()
-                {
+                while left > 0 {
                     left -= 1;
-                    registry.bid_farewell(farewell);
+                    // Those of the same channel come first, and the last farewell may have made some due.
+                    registry.report_departures();
+                    if let Some(farewell) = registry.farewells.due.pop_front() {
+                        registry.bid_farewell(farewell);
+                    }
                 }
-                left = 0;
             }))
         {
             registry.end_after_panic(None, panic);
@@ -385,6 +390,22 @@ impl Reactor {
         }
         if registry.jobs.is_empty() && registry.jobs.capacity() > JOBS_KEPT {
             registry.jobs = VecDeque::new();
+        }
+    }
+
+    /// Calls the hooks of parts that no visit of their channel has told of.
+    fn report_departures(&mut self) {
+        let registry = &mut self.registry;
+        let mut due = registry.departures.len();
+        while due > 0
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+                while due > 0 {
+                    due -= 1;
+                    registry.report_departure();
+                }
+            }))
+        {
+            registry.end_after_panic(None, panic);
         }
     }
 }
@@ -495,6 +516,9 @@ impl Reactor {
         }
         for task in registry.timers.take_all() {
             registry.discard(task);
+        }
+        for (hook, _) in mem::take(&mut registry.departures) {
+            registry.discard(hook);
         }
         let hook = registry.on_error.take();
         registry.discard(hook);

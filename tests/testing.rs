@@ -588,3 +588,34 @@ fn wildcards_stand_for_any_text_or_none() {
         mismatch(&format!("S: 220 ready\nC: hi\nS: {line}"));
     }
 }
+
+#[test]
+fn a_part_is_told_when_the_window_has_let_it_through_or_when_the_peer_is_gone() {
+    for leaves in [false, true] {
+        let diary = Diary::default();
+        let mut peer = Harness::new(diary.clone());
+        peer.set_window(10);
+        let id = peer.id();
+        let note = |name: &'static str| {
+            let diary = diary.clone();
+            move |_: &mut asynchat::Registry, sent: asynchat::Sent| {
+                diary.note(format!("{name} {} {}", sent.bytes, sent.complete));
+                Ok(())
+            }
+        };
+        let mut registry = peer.registry();
+        let mut channel = registry.channel(id).expect("open");
+        channel.push_then("8 bytes!", note("first"));
+        channel.push_then("some more", note("second"));
+        drop(registry);
+        assert!(!peer.is_closed());
+        assert_eq!(diary.take(), ["connect", "first 8 true"]);
+        if leaves {
+            peer.reset();
+            assert!(diary.take().contains(&"second 2 false".into()));
+        } else {
+            assert_eq!(peer.output(), b"8 bytes!so");
+            assert_eq!(diary.take(), ["second 9 true"]);
+        }
+    }
+}

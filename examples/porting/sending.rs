@@ -1,4 +1,4 @@
-//! Idioms 12 to 19.
+//! Idioms 12 to 19, and 57.
 
 use std::{
     cell::{Cell, RefCell},
@@ -77,15 +77,11 @@ fn publish(
 // end
 
 // region 18
-fn call_in_order(chat: &mut ChatChannel<'_>, done: impl FnOnce(&mut Registry) + Send + 'static) {
-    let handle = chat.registry().handle();
-    chat.push_with_producer(HookedProducer::new("", move |_| {
-        // Refused only when the reactor is gone.
-        let _ = handle.call_soon(move |registry| {
-            done(registry);
-            Ok(())
-        });
-    }));
+fn call_in_order(chat: &mut ChatChannel<'_>, done: impl FnOnce(&mut Registry) + 'static) {
+    chat.push_then("", |registry, _| {
+        done(registry);
+        Ok(())
+    });
 }
 // end
 
@@ -95,3 +91,12 @@ fn traffic(registry: &Registry) -> (u64, u64) {
     (stats.bytes_in, stats.bytes_out)
     // end
 }
+
+// region 57
+fn send_file_logged(chat: &mut ChatChannel<'_>, body: FilePart, log: Rc<Cell<u64>>) {
+    chat.push_then(body, move |_, sent| {
+        log.set(log.get() + sent.bytes); // `sent.complete` is false if the client left
+        Ok(())
+    });
+}
+// end

@@ -4,9 +4,18 @@ use std::{io, time::Duration};
 
 use crate::{
     address::Address,
-    outgoing::{Outgoing, WAITING_WEIGHT, file_part::FilePart, into_bytes::IntoBytes},
+    error::Result,
+    outgoing::{
+        Outgoing, WAITING_WEIGHT,
+        file_part::FilePart,
+        into_bytes::IntoBytes,
+        part::{Part, Sent},
+    },
     producer::Producer,
-    state::{channel::Channel, policy::Limits},
+    state::{
+        channel::Channel, policy::Limits, registry::Registry, slot::queue::note_cut_off,
+        table::find,
+    },
 };
 
 /// # Sending
@@ -111,6 +120,61 @@ impl Channel<'_> {
         self.registry.push(self.id, WAITING_WEIGHT, 0, |queue, _| {
             queue.push_producer(Box::new(producer));
         });
+    }
+
+    /// Queues a part, and calls `then` once: when all of the part has left, or when the rest of it will not.
+    ///
+    /// *Left* means handed to the system; the peer may not have it yet. [`Sent`] says how many bytes of the part left, and
+    /// whether these are all. They are not all if the part
+    /// - is dropped with the queue: the channel closes, is reset or detached, or discards its output;
+    /// - fails as a producer or a file;
+    /// - was not queued, for the reasons in [`push`](Self::push).
+    ///
+    /// `then` never runs inside a callback. It runs after the flush with which the part left, before `handle_drain` and
+    /// before a `close_when_done` ends the channel; otherwise at the end of the turn. So the object is back in its
+    /// channel, and [`Registry::with`](crate::Registry::with) lends it. Parts of one channel are told in order, an empty
+    /// one in its place. A reactor that is dropped only drops the closures.
+    ///
+    /// An error or panic of `then` goes to the channel's `handle_error`, or, once the channel has closed, to
+    /// [`Builder::on_error`](crate::Builder::on_error).
+    ///
+    /// Costs O(1), and one allocation for the closure; small parts still leave together. For watermarks and
+    /// `max_outgoing` the closure counts as 128 bytes.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, FilePart, Result};
+    ///
+    /// struct Download(Option<FilePart>);
+    /// impl Dispatcher for Download {
+    ///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         let Some(file) = self.0.take() else { return Ok(()) };
+    ///         channel.push_then(file, |registry, sent| {
+    ///             println!("channel {}: {} bytes, complete: {}", sent.channel, sent.bytes, sent.complete);
+    ///             if let Some(mut channel) = registry.channel(sent.channel) {
+    ///                 channel.push("that was all\r\n");
+    ///                 channel.close_when_done();
+    ///             }
+    ///             Ok(())
+    ///         });
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// # let mut file = tempfile::tempfile().unwrap();
+    /// # std::io::Write::write_all(&mut file, b"content\r\n").unwrap();
+    /// let file = FilePart::new(file, ..).expect("a regular file");
+    /// let mut peer = asynchat::testing::Harness::new(Download(Some(file)));
+    /// assert_eq!(peer.output(), b"content\r\nthat was all\r\n");
+    /// assert!(peer.has_ended());
+    /// # }
+    /// ```
+    pub fn push_then(
+        &mut self,
+        part: impl Into<Part>,
+        then: impl FnOnce(&mut Registry, Sent) -> Result + 'static,
+    ) {
+        let mut part = part.into();
+        self.registry.push_then(self.id, &mut part, Box::new(then));
     }
 
     /// Queues a part of a file, in order with everything else.
@@ -239,9 +303,15 @@ impl Channel<'_> {
     }
 
     pub(crate) fn discard_output(&mut self) {
-        if let Some(queue) = self.registry.take_queue(self.id) {
+        if let Some(mut queue) = self.registry.take_queue(self.id) {
             self.registry.progress += 1;
             self.registry.touch_later(self.id);
+            let Registry {
+                slots, departures, ..
+            } = &mut *self.registry;
+            if let Some(slot) = find(slots, self.id) {
+                note_cut_off(departures, slot, Some(&mut queue));
+            }
             self.registry.discard_queue(queue);
         }
     }

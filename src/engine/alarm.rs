@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     closed::Cause,
-    error::{ErrorSource, Panicked, Result, Shown, drop_payload, guard},
+    error::{BoxError, ErrorSource, Panicked, Result, Shown, drop_payload, guard},
     id::ChannelId,
     state::{
         dispatcher::Dispatcher,
@@ -90,13 +90,19 @@ impl Registry {
             Ok(Err(error)) => error,
             Err(panic) => Panicked::new(panic).into(),
         };
+        self.report_error(source, error);
+    }
+
+    /// Hands an error that belongs to no channel to the error hook.
+    pub(crate) fn report_error(&mut self, source: ErrorSource, error: BoxError) {
         self.stats.errors += 1;
         let Some(mut hook) = self.on_error.take() else {
             let target = match source {
                 ErrorSource::Timer => "asynchat::timer",
-                ErrorSource::Handle | ErrorSource::CallSoon | ErrorSource::Signal => {
-                    "asynchat::reactor"
-                }
+                ErrorSource::Handle
+                | ErrorSource::CallSoon
+                | ErrorSource::Signal
+                | ErrorSource::Sent => "asynchat::reactor",
             };
             log::error!(target: target, "{source:?} callback: {}", Shown(&error));
             return self.discard(error);

@@ -16,6 +16,7 @@ impl Registry {
     /// The channel whose visit ends is gone, perhaps by its own doing: then nobody else has closed one since.
     #[cold]
     pub(crate) fn end_visit_of_closed(&mut self, id: ChannelId) {
+        self.report_departures();
         if let Some(farewell) = self.farewells.take_newest(id) {
             self.bid_farewell(farewell);
         }

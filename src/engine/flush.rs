@@ -16,7 +16,11 @@ use crate::{
     },
     outgoing::{Flushed, Outgoing, Sink},
     state::{
-        dispatcher::Dispatcher, flags::Peer, phase::Phase, registry::Registry, slot::Slot,
+        dispatcher::Dispatcher,
+        flags::Peer,
+        phase::Phase,
+        registry::Registry,
+        slot::{Slot, queue::note_cut_off},
         table::find,
     },
 };
@@ -45,6 +49,7 @@ impl Registry {
             self.flush(id);
             self.report_close(id);
         }
+        let mut may_have_pushed = self.report_departures();
         let Some(slot) = find(&mut self.slots, id) else {
             return;
         };
@@ -52,11 +57,13 @@ impl Registry {
             slot.flags.drain();
             if !slot.flags.is_closing() {
                 self.call(id, Dispatcher::handle_drain);
-                if self.slot(id).is_some_and(Slot::can_flush) {
-                    self.flush(id);
-                    self.report_close(id);
-                }
+                may_have_pushed = true;
             }
+        }
+        if may_have_pushed && self.slot(id).is_some_and(Slot::can_flush) {
+            self.flush(id);
+            self.report_close(id);
+            self.report_departures();
         }
         if self
             .slot(id)
@@ -185,6 +192,7 @@ impl Registry {
             match outcome {
                 Ok(flushed) => break flushed,
                 Err(panic) if self.policy.propagate_panics => {
+                    self.note_departures(id, queue);
                     self.return_queue(id, std::mem::take(queue));
                     std::panic::resume_unwind(panic);
                 }
@@ -209,6 +217,7 @@ impl Registry {
                 self.progress += 1;
             }
         }
+        self.note_departures(id, queue);
         if written == 0 && matches!(flushed, Flushed::Paused) {
             self.spun(id, Spin::Producer);
         }
@@ -237,13 +246,14 @@ impl Registry {
 
     /// Drops what is queued. After a reset nobody waits for it to drain.
     pub(crate) fn drop_queue(&mut self, id: ChannelId, reset: bool) {
-        if let Some(queue) = self.take_queue(id) {
+        if let Some(mut queue) = self.take_queue(id) {
             let unsent = queue.unsent();
-            if unsent > 0
-                && let Some(slot) = self.slot_mut(id)
-            {
-                let extras = slot.extras_mut();
-                extras.dropped = extras.dropped.saturating_add(unsent);
+            if let Some(slot) = find(&mut self.slots, id) {
+                note_cut_off(&mut self.departures, slot, Some(&mut queue));
+                if unsent > 0 {
+                    let extras = slot.extras_mut();
+                    extras.dropped = extras.dropped.saturating_add(unsent);
+                }
             }
             self.discard_queue(queue);
         }

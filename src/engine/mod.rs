@@ -5,6 +5,7 @@ mod alarm;
 mod call;
 mod closing;
 mod connect;
+mod departures;
 mod farewell;
 mod flush;
 mod io;

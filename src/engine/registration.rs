@@ -20,7 +20,7 @@ use crate::{
         flags::Peer,
         phase::{Pause, Phase},
         registry::Registry,
-        slot::Slot,
+        slot::{Slot, queue::note_cut_off},
     },
 };
 
@@ -61,10 +61,11 @@ impl Registry {
         why: impl FnOnce(u64) -> W,
     ) -> Option<(Slot, Option<Box<Outgoing>>, W)> {
         self.slot(id)?;
-        let queue = self.take_queue(id);
+        let mut queue = self.take_queue(id);
         let mut slot = self.slots.remove(id.index());
         let queued = queue.as_ref().map_or(0, |queue| queue.unsent());
         let why = why(queued.saturating_add(slot.dropped()));
+        note_cut_off(&mut self.departures, &mut slot, queue.as_deref_mut());
         // Before anything is logged: a logger may panic, and the count has to fit the table.
         if slot.io.role() == Role::Listener {
             self.listeners -= 1;

@@ -62,7 +62,7 @@ impl Registry {
         {
             self.report_news(id); // handle_expt(Priority); handle_error with the socket's error
             self.let_read(id); // handle_read
-            self.finish_visit(id); // handle_close; the flush; handle_drain; handle_write
+            self.finish_visit(id); // handle_close; the flush; what has left; handle_drain; handle_write
         }
     }
 
@@ -70,7 +70,7 @@ impl Registry {
     #[inline(never)]
     fn finish_visit(&mut self, id: ChannelId) {
         self.report_close(id); // handle_close
-        self.advance_outgoing(id); // the flush; handle_drain; half-close and linger
+        self.advance_outgoing(id); // the flush; what has left; handle_drain; half-close and linger
         self.let_write(id); // handle_write
     }
 

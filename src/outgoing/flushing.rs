@@ -118,10 +118,13 @@ impl Outgoing {
         match sink.send_file(part.file(), part.offset(), len) {
             Ok(n @ 1..) => {
                 part.advance(n as u64);
+                let whole = part.is_empty();
                 self.in_files -= n as u128;
-                if part.is_empty() {
+                self.produced += n as u64;
+                self.left += n as u64;
+                if whole {
                     self.segments.pop_front();
-                    self.waiting -= 1;
+                    self.end_barrier(0, true);
                 }
                 Some(Ok(n))
             }
@@ -234,6 +237,7 @@ impl Outgoing {
                     }
                     Ok(Produced::Data(data)) => {
                         self.len += data.len();
+                        self.produced += data.len() as u64;
                         *current = data;
                         return Ok(());
                     }
@@ -242,13 +246,13 @@ impl Outgoing {
                         Flushed::Parked
                     }
                     Ok(Produced::Done) => {
-                        self.waiting -= 1;
+                        self.end_barrier(ahead, true);
                         drop(self.segments.remove(index));
                         continue;
                     }
                     Err(error) => {
                         let failed = Segment::Failed(error.into());
-                        self.waiting -= 1;
+                        self.end_barrier(ahead, false);
                         drop(mem::replace(&mut self.segments[index], failed));
                         continue;
                     }
@@ -271,6 +275,7 @@ impl Outgoing {
     /// Copies a piece of the producer at `index` behind the bytes before it. Returns where the producer stands now.
     fn gather(&mut self, index: usize, piece: &[u8], spare: &mut Spare) -> usize {
         self.len += piece.len();
+        self.produced += piece.len() as u64;
         if let Some(before) = index.checked_sub(1)
             && let Segment::Copied(buffer) = &mut self.segments[before]
             && buffer.len() + piece.len() <= BUFFER_MAX
@@ -313,20 +318,22 @@ impl Outgoing {
         match read {
             Ok(n) => {
                 self.len += n;
+                self.produced += n as u64;
                 self.in_files -= n as u128;
             }
             Err(error) => {
                 self.in_files -= u128::from(part.len());
-                self.waiting -= 1;
                 spare.give(mem::take(block));
                 *segment = Segment::Failed(error.into());
+                self.end_barrier(ahead, false);
                 return true;
             }
         }
         let whole = part.is_empty();
         if whole {
+            let ahead = ahead + block.len();
             *segment = Segment::Copied(mem::take(block));
-            self.waiting -= 1;
+            self.end_barrier(ahead, true);
         }
         whole
     }
@@ -344,6 +351,7 @@ impl Outgoing {
     pub(crate) fn advance(&mut self, n: usize, spare: &mut Spare) {
         self.len -= n;
         self.sent += n;
+        self.left += n as u64;
         self.drop_sent(spare);
     }
 

@@ -7,6 +7,8 @@ pub(crate) mod cork;
 pub(crate) mod file_part;
 mod flushing;
 pub(crate) mod into_bytes;
+mod marks;
+pub(crate) mod part;
 mod segment;
 mod spare;
 
@@ -15,9 +17,10 @@ use std::{collections::VecDeque, fmt};
 use bytes::Bytes;
 
 pub use self::segment::Unsent;
-use self::{flushing::SLICES, segment::Segment};
+use self::{flushing::SLICES, marks::Marks, segment::Segment};
 pub(crate) use self::{
     flushing::{CALL_COST, Flushed, Sink},
+    marks::Left,
     spare::Spare,
 };
 use crate::{error::BoxError, outgoing::file_part::FilePart, producer::Producer};
@@ -33,6 +36,9 @@ const READ_MAX: u64 = 16 * 1024;
 /// A waiting producer or file counts as this many bytes for watermarks and bound: about the memory of its place in the
 /// queue, of the producer, and of the buffer that has to end before it.
 pub(crate) const WAITING_WEIGHT: usize = 512;
+/// A part whose pusher is told when it has left counts as this many bytes more: about the memory of its marks and of a
+/// small closure.
+pub(crate) const HOOK_WEIGHT: usize = 128;
 
 #[derive(Default)]
 pub(crate) struct Outgoing {
@@ -46,6 +52,8 @@ pub(crate) struct Outgoing {
     segments: VecDeque<Segment>,
     /// Number of producers and files among the segments.
     waiting: usize,
+    /// What counts for the bound beside the bytes.
+    held: usize,
     parked: bool,
     /// A producer is running, or has panicked.
     asking: bool,
@@ -53,6 +61,15 @@ pub(crate) struct Outgoing {
     drain_at: Option<usize>,
     /// A producer or a file failed, and nobody has said that what is behind it may leave.
     has_hole: bool,
+    marks: Marks,
+    /// Bytes that have left. Those of `empty_copies` are not counted: nothing was marked then.
+    left: u64,
+    /// Bytes that came out of producers and files.
+    produced: u64,
+    /// Number of producers and files that have ended.
+    ended: u64,
+    /// What was pushed before the last producer or file, as `pushed` counts.
+    pushed_at_barrier: u64,
 }
 
 impl Outgoing {
@@ -63,8 +80,7 @@ impl Outgoing {
 
     /// What counts for the bound: the bytes, and something for everything that waits.
     pub(crate) fn weight(&self) -> usize {
-        self.len
-            .saturating_add(self.waiting.saturating_mul(WAITING_WEIGHT))
+        self.len.saturating_add(self.held)
     }
 
     /// Bytes of queued files that are not read and not sent.
@@ -106,9 +122,9 @@ impl Outgoing {
         self.parked = false;
     }
 
-    /// Whether nothing is queued but copies, and none of them is sent.
+    /// Whether nothing is queued but copies, none of them is sent, and nobody waits for a part of them.
     pub(crate) fn is_only_copies(&self) -> bool {
-        self.segments.is_empty() && self.sent == 0
+        self.segments.is_empty() && self.sent | self.held == 0
     }
 
     /// The whole queue, if it is only copies.
@@ -160,7 +176,7 @@ impl Outgoing {
     }
 
     pub(crate) fn push_producer(&mut self, producer: Box<dyn Producer>) {
-        self.waiting += 1;
+        self.begin_barrier();
         self.push_segment(Segment::Produced {
             current: Bytes::new(),
             producer,
@@ -189,7 +205,7 @@ impl Outgoing {
         }
         if !part.is_empty() {
             self.in_files += u128::from(part.len());
-            self.waiting += 1;
+            self.begin_barrier();
             self.push_segment(Segment::File {
                 block: Vec::new(),
                 part,
@@ -223,7 +239,9 @@ impl Outgoing {
             .segments
             .iter()
             .position(|segment| matches!(segment, Segment::Produced { .. }))?;
-        self.waiting -= 1;
+        let before = self.segments.iter().take(first);
+        let ahead: usize = before.map(|segment| segment.bytes().len()).sum();
+        self.end_barrier(ahead - self.sent, false);
         match std::mem::replace(&mut self.segments[first], Segment::Failed(error)) {
             Segment::Produced { producer, .. } => Some(producer),
             _ => None,
@@ -237,7 +255,9 @@ impl Outgoing {
 
     /// Whether it is small enough to be kept for the next channel.
     pub(crate) fn is_worth_keeping(&self) -> bool {
-        self.segments.capacity() <= SLICES && self.tail.capacity() <= 2 * BUFFER_MAX
+        self.segments.capacity() <= SLICES
+            && self.tail.capacity() <= 2 * BUFFER_MAX
+            && self.marks.capacity() <= 2 * SLICES
     }
 
     /// Empties the queue, keeping its buffers for others. If a drop of the user's unwinds, the rest is left for the next
@@ -252,7 +272,11 @@ impl Outgoing {
         self.sent = 0;
         self.in_files = 0;
         self.waiting = 0;
+        self.held = 0;
         self.len = 0;
+        self.marks.clear();
+        self.left = 0;
+        self.produced = 0;
         self.parked = false;
         self.asking = false;
         self.has_hole = false;

@@ -1124,3 +1124,201 @@ proptest! {
         prop_assert_eq!(queue.len(), 0);
     }
 }
+
+/// How a part ends that is not bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PartEnd {
+    Whole,
+    Fails,
+    Panics,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Made {
+    Bytes,
+    /// In pieces of this size.
+    Producer(usize, PartEnd),
+    /// Shorter than announced by so many bytes.
+    File(usize),
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let end = prop_oneof![
+        4 => Just(PartEnd::Whole),
+        1 => Just(PartEnd::Fails),
+        1 => Just(PartEnd::Panics),
+    ];
+    prop_oneof![
+        4 => Just(Made::Bytes),
+        2 => (prop_oneof![1usize..2_000, Just(20_000)], end).prop_map(|(size, end)| Made::Producer(size, end)),
+        2 => prop_oneof![3 => Just(0), 1 => Just(5usize)].prop_map(Made::File),
+    ]
+}
+
+/// Gives so many bytes in pieces, and ends as it shall.
+struct Pieces(usize, usize, PartEnd);
+
+impl Producer for Pieces {
+    fn more(&mut self) -> io::Result<Produced> {
+        let n = self.0.min(self.1);
+        self.0 -= n;
+        match self.2 {
+            _ if n > 0 => Ok(Produced::Data(vec![b'p'; n].into())),
+            PartEnd::Whole => Ok(Produced::Done),
+            PartEnd::Fails => Err(io::Error::other("scripted")),
+            PartEnd::Panics => resume_unwind(Box::new("scripted")),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(400, 2))]
+
+    /// Where each part ends is known here from the start, and in the queue only when it has come so far.
+    #[test]
+    #[cfg_attr(miri, ignore = "fills blocks of 64 KiB byte by byte")]
+    fn each_part_is_told_once_and_in_order_when_its_last_byte_has_left(
+        parts in vec((made(), prop_oneof![2 => 0usize..3, 4 => size(), 1 => LARGE..2 * LARGE], any::<bool>()), 1..14),
+        answers in vec(taken().prop_filter("tested elsewhere", |t| *t != Taken::Broken), 0..40),
+        budget in prop_oneof![1usize..5_000, Just(1 << 20)],
+        pushed_first in 0usize..14,
+        flushes in prop_oneof![0usize..12, Just(100_000)],
+        by_system in any::<bool>(),
+    ) {
+        let mut queue = Outgoing::default();
+        let mut spare = Spare::default();
+        let mut sink = Refusing(Sending::new(answers), io::ErrorKind::Unsupported, 0);
+        // Begin, end, and whether all of it can leave.
+        let mut expected: Vec<(usize, usize, bool)> = Vec::new();
+        let mut told: Vec<Left> = Vec::new();
+        let mut total = 0;
+        let mut parts = parts.into_iter();
+        let mut behind_failure = false;
+        for flush in 0..=flushes {
+            let pushes = if flush == 0 { pushed_first } else { 1 };
+            for (made, len, hooked) in parts.by_ref().take(pushes) {
+                // What an empty part behind a failed one is told has a test of its own.
+                let len = if behind_failure { len.max(1) } else { len };
+                if hooked {
+                    queue.begin_part();
+                }
+                let complete = match made {
+                    Made::Bytes => {
+                        queue.push(&mut vec![b'x'; len].into(), &mut spare);
+                        true
+                    }
+                    Made::Producer(size, end) => {
+                        queue.push_producer(Box::new(Pieces(len, size, end)));
+                        end == PartEnd::Whole
+                    }
+                    Made::File(missing) => {
+                        let file = file_of(&vec![b'f'; len + missing]);
+                        let twin = file.try_clone().unwrap();
+                        let part = FilePart::new(file, ..).unwrap();
+                        twin.set_len(len as u64).unwrap();
+                        queue.push_file(part, &mut spare);
+                        missing == 0
+                    }
+                };
+                if hooked {
+                    queue.end_part();
+                    expected.push((total, total + len, complete));
+                }
+                behind_failure = !complete;
+                total += len;
+            }
+            if flush == flushes || (queue.is_empty() && flush > 20) {
+                break;
+            }
+            sink.2 = if by_system { usize::MAX } else { 0 };
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                queue.flush_all(budget, &mut spare, &mut sink)
+            }));
+            if outcome.is_err() {
+                prop_assert!(queue.fail_producer("scripted".into()).is_some());
+            }
+            told.extend(std::iter::from_fn(|| queue.next_left()));
+            let received = sink.0.received.len();
+            let may = expected.iter().take_while(|part| part.1 <= received).count();
+            let must = expected.iter().take_while(|part| part.1 < received).count();
+            prop_assert!((must..=may).contains(&told.len()), "{} told of {must} to {may}", told.len());
+        }
+        told.extend(std::iter::from_fn(|| queue.next_left()));
+        let in_time = told.len();
+        if queue.is_empty() {
+            prop_assert_eq!((in_time, queue.weight()), (expected.len(), 0));
+        }
+        told.extend(std::iter::from_fn(|| queue.next_cut_off()));
+        prop_assert_eq!(told.len(), expected.len());
+        let received = sink.0.received.len();
+        for (number, (left, (begin, end, complete))) in told.iter().zip(expected).enumerate() {
+            let left_of_it = Left {
+                bytes: (received.clamp(begin, end) - begin) as u64,
+                complete: complete && number < in_time,
+            };
+            prop_assert_eq!(*left, left_of_it, "part {}", number);
+        }
+        let others = queue.weight() - queue.len();
+        prop_assert_eq!(others % WAITING_WEIGHT, 0, "hooks still weigh something");
+    }
+}
+
+#[test]
+fn an_empty_part_behind_one_that_fails_has_not_left() {
+    for goes_on in [false, true] {
+        let mut queue = Outgoing::default();
+        let mut spare = Spare::default();
+        for part in 0..4 {
+            queue.begin_part();
+            match part {
+                0 => push(&mut queue, 3),
+                1 => queue.push_producer(Box::new(Pieces(2, 2, PartEnd::Fails))),
+                2 => {}
+                _ => push(&mut queue, 5),
+            }
+            queue.end_part();
+        }
+        let mut sink = Sending::new(vec![Taken::UpTo(5)]);
+        let (_, flushed) = queue.flush_all(1 << 20, &mut spare, &mut sink);
+        assert!(matches!(flushed, Flushed::ProducerFailed(_)));
+        let told: Vec<_> = std::iter::from_fn(|| queue.next_left()).collect();
+        let told: Vec<_> = told
+            .iter()
+            .map(|left| (left.bytes, left.complete))
+            .collect();
+        assert_eq!(told, [(3, true), (2, false), (0, false)]);
+        if goes_on {
+            assert_eq!(writes(&mut queue), [[5]]);
+            assert!(queue.next_left().unwrap().complete);
+        } else {
+            assert!(!queue.next_cut_off().unwrap().complete);
+        }
+    }
+}
+
+#[test]
+fn small_parts_leave_together_and_are_told_one_by_one() {
+    let mut queue = Outgoing::default();
+    for len in [7, 0, 500] {
+        queue.begin_part();
+        push(&mut queue, len);
+        queue.end_part();
+        push(&mut queue, 1);
+    }
+    assert_eq!(queue.weight(), 510 + 3 * HOOK_WEIGHT);
+    let mut spare = Spare::default();
+    let mut sink = Sending::new(vec![Taken::UpTo(8), Taken::WouldBlock]);
+    queue.flush_all(1 << 20, &mut spare, &mut sink);
+    let complete = |bytes| {
+        Some(Left {
+            bytes,
+            complete: true,
+        })
+    };
+    assert_eq!(queue.next_left(), complete(7));
+    assert_eq!(queue.next_left(), complete(0));
+    assert_eq!(queue.next_left(), None);
+    assert_eq!(writes(&mut queue), [[502]]);
+    assert_eq!(queue.next_left(), complete(500));
+    assert_eq!((queue.next_left(), queue.weight()), (None, 0));
+}

@@ -7,10 +7,11 @@ use super::{Fused, Produced, Producer};
 /// Passes on the bytes of a producer and calls a function once, with their number, at its end.
 ///
 /// The function runs inside the call of [`more`](Producer::more) that first answers [`Done`](Produced::Done): the queue
-/// has all bytes then, but the peer may not. It gets no channel; to reach one, use a [`Handle`](crate::Handle).
+/// has taken all bytes then, but up to 64 KiB of them have not left. It gets no registry. If the producer fails, or is
+/// dropped before its end because the channel closed, the function is **not** called but dropped.
 ///
-/// If the producer fails, or is dropped before its end because the channel closed, the function is **not** called but
-/// dropped. To notice that too, move a value with a `Drop` into it.
+/// Use it inside other producers, to count what one of them gives. To learn how much has *left*, also when the channel
+/// closes first, and to go on with the registry, push with [`Channel::push_then`](crate::Channel::push_then).
 ///
 /// *Memory*: that of the wrapped producer; the bytes are not copied.
 ///

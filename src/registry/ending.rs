@@ -87,16 +87,17 @@ impl Registry {
     }
 
     /// Whether `run` would return: no channel, no timer, no [`Hold`](crate::Hold) and no call of
-    /// [`call_soon`](Self::call_soon) is left, and no `handle_closed` is to come. During a [`shutdown`](Self::shutdown) only
-    /// channels and `handle_closed` count.
+    /// [`call_soon`](Self::call_soon) is left, and no `handle_closed` and no closure of
+    /// [`push_then`](crate::Channel::push_then) is to come. During a [`shutdown`](Self::shutdown) timers, holds and calls
+    /// do not count.
     pub fn is_idle(&self) -> bool {
         let awaited = || !self.timers.is_empty() || !self.jobs.is_empty() || self.mailbox.is_held();
         self.has_no_objects() && (!matches!(self.life, Life::Running) || !awaited())
     }
 
-    /// Whether no object is left that has a callback to come.
+    /// Whether nobody is left that has a callback to come.
     fn has_no_objects(&self) -> bool {
-        self.slots.is_empty() && self.farewells.due.is_empty()
+        self.slots.is_empty() && self.farewells.due.is_empty() && self.departures.is_empty()
     }
 
     /// Called when a turn ends: a shutdown has ended if no channel is left, and goes on if there is one again.

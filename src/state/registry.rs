@@ -16,7 +16,7 @@ use slab::Slab;
 use crate::{
     error::{BoxError, ErrorSource, Result},
     id::ChannelId,
-    outgoing::cork::Cork,
+    outgoing::{cork::Cork, part::Sent},
     state::{
         channel::Channel,
         dispatcher::Dispatcher,
@@ -41,6 +41,9 @@ pub(crate) type Job = Box<dyn FnOnce(&mut Registry) -> Result>;
 
 #[cfg(all(unix, feature = "signals"))]
 pub(crate) type OnSignal = Box<dyn FnMut(&mut Registry) -> Result>;
+
+/// Told how much of a queued part has left.
+pub(crate) type SentHook = Box<dyn FnOnce(&mut Registry, Sent) -> Result>;
 
 pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>;
 
@@ -80,6 +83,8 @@ pub struct Registry {
     pub(crate) touched: Vec<ChannelId>,
     /// Channels that have used some of their write budget in this turn.
     pub(crate) spenders: Vec<ChannelId>,
+    /// Parts that have left, or never will, and whose hooks are yet to be called.
+    pub(crate) departures: VecDeque<(SentHook, Sent)>,
     /// The channel being visited, or [`ChannelId::NONE`].
     pub(crate) visiting: ChannelId,
     pub(crate) cork: Cork,
@@ -143,6 +148,7 @@ impl Registry {
             ready: Vec::new(),
             touched: Vec::new(),
             spenders: Vec::new(),
+            departures: VecDeque::new(),
             visiting: ChannelId::NONE,
             cork: Cork::none(),
             farewells: Farewells::default(),

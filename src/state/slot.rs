@@ -1,8 +1,12 @@
 //! What the registry keeps for one channel: the socket, its readiness, the user's object, the outgoing queue.
 
-mod queue;
+pub(crate) mod queue;
 
-use std::{cell::Cell, collections::BTreeSet, fmt, io, mem};
+use std::{
+    cell::Cell,
+    collections::{BTreeSet, VecDeque},
+    fmt, io, mem,
+};
 
 use crate::{
     address::Address,
@@ -19,12 +23,16 @@ use crate::{
         flags::{Flags, Peer},
         phase::{PeerName, Phase},
         policy::{Limits, Policy},
+        registry::SentHook,
         unread::Unread,
         with_id::made,
     },
     stats::State,
     time::{clock::Stamp, timer::TimerId},
 };
+
+/// The number of hooks that a channel keeps room for.
+const SPARE_HOOKS: usize = 64;
 
 /// Sorted by how often a visit looks at it.
 #[repr(C)]
@@ -73,6 +81,8 @@ pub(crate) struct Extras {
     calls: BTreeSet<TimerId>,
     /// Held for as long as the channel is open.
     place: Option<Box<Place>>,
+    /// Those of the parts that are queued, in order.
+    hooks: VecDeque<SentHook>,
 }
 
 impl Slot {
@@ -223,6 +233,21 @@ impl Slot {
 
     pub(crate) fn take_place(&mut self) -> Option<Box<Place>> {
         self.extras.as_mut()?.place.take()
+    }
+
+    pub(crate) fn add_hook(&mut self, hook: SentHook) {
+        self.extras_mut().hooks.push_back(hook);
+    }
+
+    /// The hook of the part that stands first in the queue.
+    pub(crate) fn next_hook(&mut self) -> Option<SentHook> {
+        let hooks = &mut self.extras.as_mut()?.hooks;
+        let hook = hooks.pop_front();
+        if hooks.is_empty() {
+            // A flood of them must not stay.
+            hooks.shrink_to(SPARE_HOOKS);
+        }
+        hook
     }
 
     /// Whether an error concerns one of many peers, and not this socket.

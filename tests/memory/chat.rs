@@ -206,6 +206,33 @@ fn a_line_chat_allocates_nothing_per_message() {
 }
 
 #[test]
+fn a_part_that_is_told_allocates_nothing_but_its_closure() {
+    /// Counts the answers that have left; `Some` needs an allocation for what the closure holds.
+    struct Counts(Option<Rc<Cell<u64>>>);
+    impl AsyncChat for Counts {
+        fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, _: &[u8]) -> Result {
+            Ok(())
+        }
+        fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+            match self.0.clone() {
+                None => chat.push_then("ok\r\n", |_, _| Ok(())),
+                Some(count) => chat.push_then("ok\r\n", move |_, sent| {
+                    count.set(count.get() + sent.bytes);
+                    Ok(())
+                }),
+            }
+            Ok(())
+        }
+    }
+    let mut peer = Peer::new(ChatDispatcher::new(Counts(None), "\r\n"));
+    assert_eq!(peer.allocations(b"hello\r\n", b"ok\r\n"), 0);
+    let count = Rc::new(Cell::new(0));
+    let mut peer = Peer::new(ChatDispatcher::new(Counts(Some(count.clone())), "\r\n"));
+    assert_eq!(peer.allocations(b"hello\r\n", b"ok\r\n"), 1_000);
+    assert_eq!(count.get(), 1_010 * 4);
+}
+
+#[test]
 fn a_terminator_that_reads_cut_in_two_costs_no_allocation() {
     let mut peer = Peer::new(ChatDispatcher::new(Lengths::default(), "\r\n.\r\n"));
     let mut exchange = |times: usize| {

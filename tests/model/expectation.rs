@@ -33,6 +33,7 @@ pub fn take() -> Model {
 
 /// What a producer in the queue counts for, as the documentation of `push_with_producer` says.
 const PRODUCER_WEIGHT: usize = 512;
+const HOOK_WEIGHT: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -64,11 +65,16 @@ pub struct View {
     pub outgoing: usize,
     pub congested: bool,
     pub reset: bool,
+    /// Bytes sent on this channel.
+    pub written: usize,
 }
 
 impl View {
-    pub fn of(channel: &Channel<'_>) -> Self {
+    pub fn of(channel: &mut Channel<'_>) -> Self {
+        let id = channel.id();
+        let info = channel.registry().channels().find(|info| info.id == id);
         Self {
+            written: info.map_or(0, |info| usize::try_from(info.bytes_out).unwrap()),
             id: channel.id(),
             state: channel.state(),
             outgoing: channel.outgoing_len(),
@@ -83,6 +89,19 @@ impl View {
 pub enum Told {
     Overflow,
     Text(String),
+}
+
+/// A part that was pushed with a closure.
+#[derive(Debug)]
+pub struct Part {
+    /// Where it begins among the bytes of its link.
+    begin: usize,
+    len: usize,
+    /// False if the push was refused, or if the queue has been handed out.
+    queued: bool,
+    told: bool,
+    /// Its closure is not dropped.
+    pub live: bool,
 }
 
 #[derive(Debug)]
@@ -134,6 +153,7 @@ pub struct Link {
     pub left_with_socket: Option<usize>,
     /// Bytes written by earlier channels of this socket.
     pub base_out: usize,
+    pub parts: Vec<Part>,
     pub producers: usize,
     /// Those of them that `detach` gave out and that are not queued again.
     pub handed_out: usize,
@@ -188,6 +208,7 @@ impl Link {
             expected: 0,
             left_with_socket: None,
             base_out: 0,
+            parts: Vec::new(),
             producers: 0,
             handed_out: 0,
             parked: false,
@@ -252,7 +273,11 @@ impl Link {
 
     /// What the queue counts for against watermarks and bound.
     pub fn weight(&self, view: View) -> usize {
-        view.outgoing + (self.producers - self.handed_out) * PRODUCER_WEIGHT
+        let written = self.base_out + view.written;
+        let waits = |part: &&Part| part.queued && !part.told && part.begin + part.len > written;
+        view.outgoing
+            + (self.producers - self.handed_out) * PRODUCER_WEIGHT
+            + self.parts.iter().filter(waits).count() * HOOK_WEIGHT
     }
 
     /// The socket was given to a new channel.
@@ -286,6 +311,9 @@ impl Link {
     pub fn take_out(&mut self, left: usize) {
         self.closed = true;
         self.left_with_socket = Some(left);
+        for part in &mut self.parts {
+            part.queued = false;
+        }
         self.parked = false;
         self.failures.clear();
         self.overflown = false;
@@ -859,12 +887,74 @@ impl Model {
 
     /// A push of `n` bytes and of `producers`, onto what `view` shows: whether it is taken.
     pub fn takes(&mut self, link: usize, n: usize, producers: usize, view: View) -> bool {
+        self.takes_with(link, n, producers * PRODUCER_WEIGHT, view)
+    }
+
+    /// A push of `len` bytes with a closure: its number, and whether it is taken.
+    pub fn pushed_then(&mut self, link: usize, len: usize, view: View) -> (usize, bool) {
+        let begin = self.links[link].expected;
+        let queued = self.takes_with(link, len, HOOK_WEIGHT, view);
+        let l = &mut self.links[link];
+        l.parts.push(Part {
+            begin,
+            len,
+            queued,
+            told: false,
+            live: true,
+        });
+        (l.parts.len() - 1, queued)
+    }
+
+    /// The closure of a part runs; `view` is of its channel, if that is there.
+    pub fn enter_part(
+        &mut self,
+        link: usize,
+        number: usize,
+        bytes: usize,
+        complete: bool,
+        view: Option<View>,
+    ) {
+        self.enter_closure(&format!("the closure of part {number} of #{link}"));
+        let turning = self.turning;
+        let l = &mut self.links[link];
+        let part = &l.parts[number];
+        let mut faults = Vec::new();
+        if !turning {
+            faults.push("outside a turn");
+        }
+        if part.told {
+            faults.push("twice");
+        }
+        if part.queued
+            && l.parts[..number]
+                .iter()
+                .any(|part| part.queued && !part.told)
+        {
+            faults.push("before an earlier one");
+        }
+        if complete != (bytes == part.len) || bytes > part.len {
+            faults.push("with a wrong number of bytes");
+        }
+        let end = part.begin + part.len;
+        if complete && view.is_some_and(|view| part.queued && l.base_out + view.written < end) {
+            faults.push("before it had left");
+        }
+        if !complete && part.queued && !l.may_be_gone() && l.failures.is_empty() && !self.doomed {
+            faults.push("and it is cut off, although nothing ended the channel");
+        }
+        l.parts[number].told = true;
+        for text in faults {
+            self.fault_of(link, format!("part {number} was told {text}"));
+        }
+    }
+
+    fn takes_with(&mut self, link: usize, n: usize, others: usize, view: View) -> bool {
         let (high, max) = (self.setup.high, self.setup.max_outgoing);
         let l = &mut self.links[link];
         if l.closed || l.closing || l.shut || view.reset || l.is_listener() {
             return false;
         }
-        let len = l.weight(view) + n + producers * PRODUCER_WEIGHT;
+        let len = l.weight(view) + n + others;
         if len > max || l.overflown {
             l.overflown = true;
             return false;
@@ -1211,6 +1301,12 @@ impl Model {
                         l.live, l.object
                     ));
                 }
+                let left = l.base_out + view.written;
+                let is_late =
+                    |part: &&Part| part.queued && !part.told && part.begin + part.len <= left;
+                if let Some(late) = l.parts.iter().find(is_late) {
+                    faults.push(format!("not told that it has left: {late:?}"));
+                }
                 if view.outgoing > l.expected {
                     faults.push(format!(
                         "{} bytes queued of {} pushed",
@@ -1247,6 +1343,9 @@ impl Model {
             let Some(view) = look(id) else {
                 if !l.live.is_empty() {
                     owes("handle_closed has not come".into());
+                }
+                if l.parts.iter().any(|part| !part.told) {
+                    owes("not all parts are told".into());
                 }
                 let whole = l.whole && !l.peer_is_gone();
                 if whole && l.peer.is_some() && l.peer_received() != l.expected {
@@ -1368,6 +1467,9 @@ impl Model {
                     "#{number}: objects {:?} were never dropped",
                     link.live
                 ));
+            }
+            if link.parts.iter().any(|part| part.live) {
+                faults.push(format!("#{number}: a closure was never dropped"));
             }
             if link.producers > 0 {
                 faults.push(format!(

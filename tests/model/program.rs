@@ -155,6 +155,8 @@ pub enum What {
     PeerResets,
     Push(usize),
     Write(usize),
+    /// `push_then`; the closure does this.
+    PushThen(usize, Box<Act>),
     Send(usize),
     Recv(usize),
     Touch,
@@ -389,6 +391,7 @@ fn act() -> BoxedStrategy<Act> {
         ]
     };
     let other = prop_oneof![
+        6 => (1..5_000_usize, simple_act()).prop_map(|(n, act)| What::PushThen(n, Box::new(act))),
         4 => on_channel().prop_map(|what| What::With(Box::new(what))),
         1 => on_channel().prop_map(|what| What::WithPanic(Box::new(what))),
         4 => (delay(), simple_act(), outcome())
@@ -619,6 +622,7 @@ impl fmt::Display for What {
             Self::PeerResets => write!(f, "peer resets"),
             Self::Push(n) => write!(f, "push {n}"),
             Self::Write(n) => write!(f, "io::Write {n}"),
+            Self::PushThen(n, act) => write!(f, "push {n} then {{ {act} }}"),
             Self::Send(n) => write!(f, "send {n}"),
             Self::Recv(n) => write!(f, "recv {n}"),
             Self::Touch => write!(f, "touch"),

@@ -161,7 +161,11 @@ impl Case {
                 }
             }
             m.second_tries();
-            m.end_turn(|id| reactor.channel(id).map(|channel| View::of(&channel)));
+            m.end_turn(|id| {
+                reactor
+                    .channel(id)
+                    .map(|mut channel| View::of(&mut channel))
+            });
         });
     }
 
@@ -180,7 +184,11 @@ impl Case {
                 return;
             }
             let reactor = &mut self.reactor;
-            let look = |id: ChannelId| reactor.channel(id).map(|channel| View::of(&channel));
+            let look = |id: ChannelId| {
+                reactor
+                    .channel(id)
+                    .map(|mut channel| View::of(&mut channel))
+            };
             let owed = model(|m| m.owed(look));
             if owed.is_empty() {
                 rests += 1;
@@ -446,6 +454,8 @@ fn from_callback(channel: &mut Channel<'_>, own: usize, act: &Act) {
 enum Alive {
     Timer(usize),
     Job(usize),
+    /// Of a link.
+    Part(usize, usize),
 }
 
 impl Drop for Alive {
@@ -453,6 +463,7 @@ impl Drop for Alive {
         model(|m| match *self {
             Self::Timer(number) => m.timers[number].live = false,
             Self::Job(number) => m.jobs[number].live = false,
+            Self::Part(link, number) => m.links[link].parts[number].live = false,
         });
     }
 }
@@ -696,6 +707,7 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
                 });
             }
         }
+        What::PushThen(n, act) => push_then(channel, link, *n, act, view),
         What::Producer(plan) => push_producer(channel, link, plan, view),
         What::Send(n) => send(channel, link, *n, view),
         What::Recv(n) if !closing && !deaf => {
@@ -901,7 +913,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
         };
         channel.unread(detached.unread);
         for piece in detached.unsent {
-            let view = View::of(&channel);
+            let view = View::of(&mut channel);
             match piece {
                 Unsent::Bytes(bytes) => {
                     // They were counted when they were pushed first.
@@ -976,6 +988,31 @@ fn bytes_out(channel: &mut Channel<'_>) -> usize {
     let id = channel.id();
     let info = channel.registry().channels().find(|info| info.id == id);
     info.map_or(0, |info| usize::try_from(info.bytes_out).unwrap())
+}
+
+fn push_then(channel: &mut Channel<'_>, link: usize, n: usize, act: &Act, view: View) {
+    let data = bytes(link, Direction::Out, model(|m| m.links[link].expected), n);
+    let (number, taken) = model(|m| m.pushed_then(link, n, view));
+    let alive = Alive::Part(link, number);
+    let act = act.clone();
+    channel.push_then(data, move |registry, sent| {
+        let _alive = alive;
+        let mut found = registry.channel(sent.channel);
+        let view = found.as_mut().map(View::of);
+        let bytes = usize::try_from(sent.bytes).unwrap();
+        model(|m| m.enter_part(link, number, bytes, sent.complete, view));
+        elsewhere(registry, &act);
+        model(|m| m.leave_closure(None));
+        Ok(())
+    });
+    let grown = channel.outgoing_len() - view.outgoing;
+    if grown != if taken { n } else { 0 } {
+        model(|m| {
+            m.fault(format!(
+                "#{link}: push_then {n} added {grown} bytes to the queue, taken: {taken}"
+            ));
+        });
+    }
 }
 
 // ---- producers

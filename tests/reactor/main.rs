@@ -11,6 +11,7 @@ mod closing;
 mod connect;
 mod connect_options;
 mod coupling;
+mod departures;
 mod endings;
 mod errors;
 mod fast_paths;

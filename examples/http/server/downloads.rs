@@ -1,40 +1,35 @@
-//! Bodies on their way. The reactor sends what is queued, files with `sendfile`, without asking the program again; so how
-//! far a body has come is read off the counter of its connection, now and then.
+//! Bodies on their way. The reactor tells when one has left; how far it has come until then is read off the counter of its
+//! connection, now and then.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     collections::HashMap,
-    io,
     rc::{Rc, Weak},
     time::{Duration, Instant},
 };
 
-use asynchat::{ChannelId, Produced, Producer, Registry};
+use asynchat::{ChannelId, Registry};
 
-use crate::{access_log::OpenLine, limits::Limits, server::Server};
+use crate::{limits::Limits, server::Server};
 
-/// A body, from the moment it is queued. Its line of the access log is written when it has left, or is dropped.
+/// A body, from the moment it is queued.
 pub(crate) struct Download {
     /// Bytes of the connection that come before it.
     start: u64,
-    len: u64,
     /// As seen when it was last looked at.
     sent: Cell<u64>,
     /// When it was seen to have grown, or was over.
     progress: Cell<Instant>,
     has_left: Cell<bool>,
-    line: RefCell<Option<OpenLine>>,
 }
 
 impl Download {
-    pub(crate) fn new(start: u64, len: u64, now: Instant, line: Option<OpenLine>) -> Rc<Self> {
+    pub(crate) fn new(start: u64, now: Instant) -> Rc<Self> {
         Rc::new(Self {
             start,
-            len,
             sent: Cell::new(0),
             progress: Cell::new(now),
             has_left: Cell::new(false),
-            line: RefCell::new(line),
         })
     }
 
@@ -49,40 +44,15 @@ impl Download {
 
     /// Takes note of the bytes that its connection has sent.
     fn look(&self, bytes_out: u64, now: Instant) {
-        let sent = bytes_out.saturating_sub(self.start).min(self.len);
+        let sent = bytes_out.saturating_sub(self.start);
         if !self.has_left.get() && sent > self.sent.replace(sent) {
             self.progress.set(now);
         }
     }
 
-    fn leave(&self) {
+    pub(crate) fn leave(&self, now: Instant) {
         self.has_left.set(true);
-        self.sent.set(self.len);
-        self.progress.set(Instant::now());
-        self.log();
-    }
-
-    fn log(&self) {
-        if let Some(line) = self.line.take() {
-            line.finish(self.sent.get());
-        }
-    }
-}
-
-impl Drop for Download {
-    /// Broken off, if it has not left.
-    fn drop(&mut self) {
-        self.log();
-    }
-}
-
-/// Stands behind a body in the queue, and is asked when the socket has taken all of that.
-pub(crate) struct Departure(pub(crate) Rc<Download>);
-
-impl Producer for Departure {
-    fn more(&mut self) -> io::Result<Produced> {
-        self.0.leave();
-        Ok(Produced::Done)
+        self.progress.set(now);
     }
 }
 

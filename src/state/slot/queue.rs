@@ -1,10 +1,20 @@
 //! The ways to the outgoing queue of a channel. Those of the registry uncork first, so that nothing sees a queue without
 //! its open end. Here a push is bounded (R14).
 
+use std::collections::VecDeque;
+
 use crate::{
     id::ChannelId,
-    outgoing::{Outgoing, Spare},
-    state::{policy::Limits, registry::Registry, slot::Slot, table::find},
+    outgoing::{
+        HOOK_WEIGHT, Outgoing, Spare,
+        part::{Part, Sent},
+    },
+    state::{
+        policy::Limits,
+        registry::{Registry, SentHook},
+        slot::Slot,
+        table::find,
+    },
 };
 
 impl Registry {
@@ -56,6 +66,40 @@ impl Registry {
             slot.flags.refuse_push();
         }
         self.touch_later(id);
+    }
+
+    /// Queues a part whose hook is called when it has left, or will not. Bytes that were copied are left to the caller,
+    /// because their drop may run code of the user's.
+    pub(crate) fn push_then(&mut self, id: ChannelId, part: &mut Part, hook: SentHook) {
+        let (bytes, in_file) = part.weigh();
+        let mut is_queued = false;
+        let mut has_left = false;
+        self.push(id, bytes + HOOK_WEIGHT, in_file, |queue, spare| {
+            has_left = queue.is_empty() && (bytes, in_file) == (0, 0);
+            queue.begin_part();
+            part.push_to(queue, spare);
+            queue.end_part();
+            is_queued = true;
+        });
+        match find(&mut self.slots, id) {
+            Some(slot) if is_queued => slot.add_hook(hook),
+            _ => self.departures.push_back((hook, Sent::nothing(id))),
+        }
+        if has_left && let Some(mut queue) = self.take_queue(id) {
+            self.note_departures(id, &mut queue);
+            self.return_queue(id, queue);
+        }
+    }
+
+    /// Notes the parts of a channel's queue that have left, so that their hooks are called.
+    pub(crate) fn note_departures(&mut self, id: ChannelId, queue: &mut Outgoing) {
+        if let Some(slot) = find(&mut self.slots, id) {
+            while let Some(left) = queue.next_left()
+                && let Some(hook) = slot.next_hook()
+            {
+                self.departures.push_back((hook, Sent::new(id, left)));
+            }
+        }
     }
 
     /// Changes the limits of one channel. What its callback pushes is checked against them from now on.
@@ -121,6 +165,19 @@ impl Registry {
         self.slot(id)
             .and_then(|slot| slot.outgoing.as_ref())
             .map_or(0, |queue| queue.len() + self.cork.uncounted(id))
+    }
+}
+
+/// Notes all parts of a queue that is about to be dropped.
+pub(crate) fn note_cut_off(
+    departures: &mut VecDeque<(SentHook, Sent)>,
+    slot: &mut Slot,
+    mut queue: Option<&mut Outgoing>,
+) {
+    while let Some(hook) = slot.next_hook() {
+        let left = queue.as_deref_mut().and_then(Outgoing::next_cut_off);
+        let sent = left.map_or(Sent::nothing(slot.id), |left| Sent::new(slot.id, left));
+        departures.push_back((hook, sent));
     }
 }
 

@@ -83,7 +83,7 @@ impl HttpChannel {
     /// Closes the connection in favour of another.
     pub(crate) fn give_way(&mut self, chat: &mut ChatChannel<'_>) {
         log::debug!("{}: makes room for another", chat.describe());
-        self.connection.close(chat);
+        chat.close();
     }
 
     fn check_deadline(&mut self, chat: &mut ChatChannel<'_>) {
@@ -269,12 +269,6 @@ impl Connection {
         self.disarm(chat);
         chat.close_when_done();
     }
-
-    /// Breaks off what is being sent.
-    fn close(&mut self, chat: &mut ChatChannel<'_>) {
-        self.outlet.look(chat);
-        chat.close();
-    }
 }
 
 impl AsyncChat for HttpChannel {
@@ -321,15 +315,13 @@ impl AsyncChat for HttpChannel {
         if self.connection.started.is_some() && !self.reader.has_ended() {
             self.time_out(chat);
         } else {
-            self.connection.close(chat);
+            chat.close();
         }
         Ok(())
     }
 
     fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         self.reader.end();
-        // After a reset nothing more is called.
-        self.connection.outlet.look(chat);
         self.connection.end(chat);
         Ok(())
     }
@@ -338,6 +330,6 @@ impl AsyncChat for HttpChannel {
     /// length tells the client.
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
         log::warn!("{}: {error}", chat.describe());
-        self.connection.close(chat);
+        chat.close();
     }
 }

@@ -7,18 +7,14 @@ use std::{
     time::Instant,
 };
 
-use asynchat::{Address, ChatChannel, ReaderProducer, SimpleProducer};
+use asynchat::{Address, ChatChannel, Part, ReaderProducer, SimpleProducer};
 use shared::http::Header;
 
 use super::{
     client::Client,
     reply::{Body, Reply, Then},
 };
-use crate::{
-    downloads::{Departure, Download},
-    limits,
-    server::Server,
-};
+use crate::{downloads::Download, limits, server::Server};
 
 /// The sending side of one connection.
 pub(crate) struct Outlet {
@@ -66,13 +62,6 @@ impl Outlet {
     /// When more of the last large body was seen to be taken, or it was over.
     pub(crate) fn last_progress(&self) -> Option<Instant> {
         self.download.as_ref().map(|download| download.progress())
-    }
-
-    /// Notes how much of a body was sent: the connection may end now.
-    pub(crate) fn look(&self, chat: &mut ChatChannel<'_>) {
-        if self.is_sending() {
-            self.server.downloads.borrow_mut().look(chat.registry());
-        }
     }
 
     pub(crate) fn drained(&mut self) {
@@ -148,20 +137,24 @@ impl Outlet {
         let len = reply.length();
         let log = self.server.log.as_ref();
         let line = log.map(|log| log.open_line(client, line, reply.status));
-        let download = Download::new(self.queued, len, chat.registry().now(), line);
-        match reply.body {
-            Body::Absent => {}
-            Body::Page(page) => chat.push_with_producer(SimpleProducer::new(page)),
-            Body::File(part) => chat.push_file(part),
-            Body::Parts(parts) => {
-                chat.push_with_producer(ReaderProducer::new(parts).exactly(len));
-            }
-        }
+        let download = Download::new(self.queued, chat.registry().now());
+        let body = match reply.body {
+            Body::Absent => Part::from(""),
+            Body::Page(page) => Part::producer(SimpleProducer::new(page)),
+            Body::File(part) => Part::from(part),
+            Body::Parts(parts) => Part::producer(ReaderProducer::new(parts).exactly(len)),
+        };
         self.queued += len;
-        chat.push_with_producer(Departure(Rc::clone(&download)));
         let id = chat.id();
         self.server.watch(chat.registry(), id, &download);
-        self.download = Some(download);
+        self.download = Some(Rc::clone(&download));
+        chat.push_then(body, move |registry, sent| {
+            download.leave(registry.now());
+            if let Some(line) = line {
+                line.finish(sent.bytes);
+            }
+            Ok(())
+        });
     }
 
     fn log(&self, client: &Client<'_>, line: &[u8], status: u16, bytes: u64) {
