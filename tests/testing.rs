@@ -6,7 +6,7 @@ use std::{cell::RefCell, io, io::Write, rc::Rc, time::Duration};
 
 use asynchat::{
     Address, AsyncChat, BoxError, Cause, Channel, ChannelId, ChatChannel, ChatDispatcher,
-    ConnectOptions, Dispatcher, Exceptional, Reactor, Result, SimpleProducer, Stream,
+    ConnectOptions, Dispatcher, Exceptional, Frame, Reactor, Result, SimpleProducer, Stream,
     testing::{Harness, Listener},
 };
 
@@ -587,4 +587,21 @@ fn wildcards_stand_for_any_text_or_none() {
     for line in ["251…", "…two", "250 …x…", "250 hi", "250 hi to you, too…o"] {
         mismatch(&format!("S: 220 ready\nC: hi\nS: {line}"));
     }
+}
+
+#[test]
+fn a_chat_whose_frames_are_collected_is_played_like_any_other() {
+    struct Shout;
+    impl AsyncChat for Shout {
+        fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {
+            chat.push(line.with_terminator().to_ascii_uppercase());
+            Ok(())
+        }
+    }
+    let mut peer = Harness::new(ChatDispatcher::collecting(Shout, "\r\n", 10));
+    peer.play("C: hello\nS: HELLO");
+    peer.feed_bytewise("bytes\r\n");
+    assert_eq!(peer.output(), b"BYTES\r\n");
+    peer.feed("longer than the limit\r\n");
+    assert!(peer.is_closed());
 }
