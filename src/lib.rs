@@ -139,7 +139,9 @@ pub use builder::Builder;
 /// From the crate `bytes`: the bytes that [`push`](Channel::push) takes and producers give, shared without a copy.
 pub use bytes::Bytes;
 pub use channel::handover::Detached;
-pub use chat::{AsyncChat, ChatChannel, ChatDispatcher, Terminator};
+pub use chat::{
+    AsyncChat, ChatChannel, ChatDispatcher, Frame, FrameEvent, Framer, Piece, Terminator,
+};
 pub use closed::{Cause, Closed};
 pub use couple::options::{CoupleOptions, Coupled};
 pub use direction::Direction;

@@ -6,7 +6,7 @@ use std::{cell::RefCell, io, io::Write, rc::Rc, time::Duration};
 
 use asynchat::{
     Address, AsyncChat, BoxError, Cause, Channel, ChannelId, ChatChannel, ChatDispatcher,
-    ConnectOptions, Dispatcher, Exceptional, Reactor, Result, SimpleProducer, Stream,
+    ConnectOptions, Dispatcher, Exceptional, Frame, Reactor, Result, SimpleProducer, Stream,
     testing::{Harness, Listener},
 };
 
@@ -618,4 +618,21 @@ fn a_part_is_told_when_the_window_has_let_it_through_or_when_the_peer_is_gone() 
             assert_eq!(diary.take(), ["second 9 true"]);
         }
     }
+}
+
+#[test]
+fn a_chat_whose_frames_are_collected_is_played_like_any_other() {
+    struct Shout;
+    impl AsyncChat for Shout {
+        fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {
+            chat.push(line.with_terminator().to_ascii_uppercase());
+            Ok(())
+        }
+    }
+    let mut peer = Harness::new(ChatDispatcher::collecting(Shout, "\r\n", 10));
+    peer.play("C: hello\nS: HELLO");
+    peer.feed_bytewise("bytes\r\n");
+    assert_eq!(peer.output(), b"BYTES\r\n");
+    peer.feed("longer than the limit\r\n");
+    assert!(peer.is_closed());
 }

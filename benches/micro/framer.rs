@@ -3,51 +3,36 @@
 use divan::{Bencher, black_box, counter::BytesCount};
 
 use crate::source::chat::{
-    framer::{Framer, Step, WholeFrames},
+    framer::{End, Framer, Step},
     terminator::Terminator,
 };
 
 /// What one read gives at most, by default.
 const READ: usize = 64 * 1024;
 
-/// Hands out `input`; `found` is called after each frame.
-fn hand_out(framer: &mut Framer, mut input: &[u8], mut found: impl FnMut(&mut Framer)) {
+/// Hands out `input`; `found` is called after each frame and tells whether it has changed the terminator.
+fn hand_out(framer: &mut Framer, mut input: &[u8], mut found: impl FnMut(&mut Framer) -> bool) {
     loop {
         while let Some(frames) = framer.whole_frames() {
-            match frames.short {
-                Some(needle) => take_found(framer, &mut input, &frames, &mut found, |_, input| {
-                    frames.find_short(needle, input)
-                }),
-                None => take_found(framer, &mut input, &frames, &mut found, |framer, input| {
-                    framer.find_long(&frames, input)
-                }),
+            let mut changed = false;
+            while !changed
+                && let Some(len) = match frames.end {
+                    End::Short(needle) => frames.find_short(needle, input),
+                    End::Long => framer.find_long(&frames, input),
+                    End::Count(count) => framer.take_counted(count, input),
+                    End::Known(_) | End::Used => unreachable!("only for a dispatcher"),
+                }
+            {
+                let frame;
+                (frame, input) = input.split_at(len + frames.terminator_len);
+                black_box(&frame[..len]);
+                changed = found(framer) | matches!(frames.end, End::Count(_));
             }
-            if !framer.has_changed(&frames) {
+            if !changed {
                 break;
             }
         }
         if step_through(framer, &mut input, &mut found) == Left::Nothing {
-            return;
-        }
-    }
-}
-
-fn take_found(
-    framer: &mut Framer,
-    input: &mut &[u8],
-    frames: &WholeFrames,
-    found: &mut impl FnMut(&mut Framer),
-    find: impl Fn(&Framer, &[u8]) -> Option<usize>,
-) {
-    while let Some(len) = find(framer, input) {
-        let data;
-        (data, *input) = input.split_at(len);
-        framer.begin_frame(len);
-        black_box(data);
-        framer.end_frame();
-        *input = &input[frames.terminator_len..];
-        found(framer);
-        if framer.has_changed(frames) {
             return;
         }
     }
@@ -63,10 +48,10 @@ enum Left {
 fn step_through(
     framer: &mut Framer,
     input: &mut &[u8],
-    found: &mut impl FnMut(&mut Framer),
+    found: &mut impl FnMut(&mut Framer) -> bool,
 ) -> Left {
     loop {
-        match framer.next(input) {
+        match framer.step(input) {
             Step::Data(data) => drop(black_box(data)),
             Step::Held(data) => drop(black_box(data)),
             Step::Terminator => {
@@ -94,10 +79,10 @@ fn line(length: usize, end: &str) -> Vec<u8> {
 }
 
 fn bench(bencher: Bencher<'_, '_>, terminator: impl Into<Terminator>, input: &[u8]) {
-    let mut framer = Framer::new(terminator.into());
+    let mut framer = Framer::new(terminator);
     bencher
         .counter(BytesCount::of_slice(input))
-        .bench_local(|| hand_out(&mut framer, black_box(input), |_| ()));
+        .bench_local(|| hand_out(&mut framer, black_box(input), |_| false));
 }
 
 #[divan::bench(args = [2, 20, 80, 1000])]
@@ -128,12 +113,13 @@ fn http_heads(bencher: Bencher<'_, '_>, lines: usize) {
 #[divan::bench(args = [16, 1024, 16384])]
 fn counted_bodies(bencher: Bencher<'_, '_>, length: u64) {
     let input = vec![b'x'; READ];
-    let mut framer = Framer::new(length.into());
+    let mut framer = Framer::new(length);
     bencher
         .counter(BytesCount::of_slice(&input))
         .bench_local(|| {
             hand_out(&mut framer, black_box(&input), |framer| {
-                framer.set_terminator(length.into());
+                framer.set_terminator(length);
+                true
             });
         });
 }
@@ -145,7 +131,7 @@ fn http_heads_and_counted_bodies(bencher: Bencher<'_, '_>) {
     request.extend_from_slice(b"\r\n");
     request.extend_from_slice(&[b'x'; 100]);
     let input = request.repeat(READ / request.len());
-    let mut framer = Framer::new("\r\n\r\n".into());
+    let mut framer = Framer::new("\r\n\r\n");
     bencher
         .counter(BytesCount::of_slice(&input))
         .bench_local(|| {
@@ -153,10 +139,11 @@ fn http_heads_and_counted_bodies(bencher: Bencher<'_, '_>) {
             hand_out(&mut framer, black_box(&input), |framer| {
                 in_body = !in_body;
                 framer.set_terminator(if in_body {
-                    100.into()
+                    Terminator::from(100)
                 } else {
                     "\r\n\r\n".into()
                 });
+                true
             });
         });
 }
@@ -170,12 +157,12 @@ fn no_terminator(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [1, 7, 1460])]
 fn crlf_lines_of_80_in_reads_of(bencher: Bencher<'_, '_>, size: usize) {
     let input = read_of(&line(80, "\r\n"));
-    let mut framer = Framer::new("\r\n".into());
+    let mut framer = Framer::new("\r\n");
     bencher
         .counter(BytesCount::of_slice(&input))
         .bench_local(|| {
             for read in black_box(&input).chunks(size) {
-                hand_out(&mut framer, read, |_| ());
+                hand_out(&mut framer, read, |_| false);
             }
         });
 }
@@ -202,10 +189,10 @@ mod worst {
     #[divan::bench]
     fn cr_only_in_reads_of_1(bencher: Bencher<'_, '_>) {
         let input = [b'\r'; READ];
-        let mut framer = Framer::new("\r\n".into());
+        let mut framer = Framer::new("\r\n");
         bencher.counter(BytesCount::new(READ)).bench_local(|| {
             for read in black_box(&input).chunks(1) {
-                hand_out(&mut framer, read, |_| ());
+                hand_out(&mut framer, read, |_| false);
             }
         });
     }
@@ -215,11 +202,11 @@ mod worst {
     fn long_terminator_never_completed(bencher: Bencher<'_, '_>) {
         let mut terminator = vec![b'a'; 1000];
         terminator.push(b'b');
-        let mut framer = Framer::new(terminator.into());
+        let mut framer = Framer::new(terminator);
         let input = [b'a'; READ];
         bencher.counter(BytesCount::new(READ)).bench_local(|| {
             for read in black_box(&input).chunks(999) {
-                hand_out(&mut framer, read, |_| ());
+                hand_out(&mut framer, read, |_| false);
             }
         });
     }

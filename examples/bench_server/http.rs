@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use asynchat::{AsyncChat, BoxError, ChatChannel, ChatDispatcher, Result};
+use asynchat::{AsyncChat, BoxError, ChatChannel, ChatDispatcher, Frame, Result};
 
 use crate::{
     date::Date,
@@ -63,17 +63,8 @@ pub(crate) fn connections() -> impl FnMut() -> ChatDispatcher<Http> + 'static {
     }
 }
 
-impl AsyncChat for Http {
-    fn readable(&self) -> bool {
-        !self.pressure.holds_up()
-    }
-
-    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-        self.head.feed(data);
-        Ok(())
-    }
-
-    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+impl Http {
+    fn answer(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         let mut answers = self.answers.borrow_mut();
         answers.renew(chat.registry().now())?;
         match self.head.end() {
@@ -88,6 +79,26 @@ impl AsyncChat for Http {
             }
         }
         Ok(())
+    }
+}
+
+impl AsyncChat for Http {
+    fn readable(&self) -> bool {
+        !self.pressure.holds_up()
+    }
+
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.head.feed(data);
+        Ok(())
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.answer(chat)
+    }
+
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, head: Frame<'_>) -> Result {
+        self.head.feed(&head);
+        self.answer(chat)
     }
 
     fn handle_drain(&mut self, _: &mut ChatChannel<'_>) -> Result {

@@ -1,4 +1,4 @@
-//! Idioms 21 to 27, and 53.
+//! Idioms 21 to 27, 53 and 55.
 
 use asynchat::{ChatDispatcher, Dispatcher, Registry, Result, Stream};
 
@@ -274,5 +274,42 @@ mod mail {
                 assert_eq!(String::from_utf8_lossy(&peer.output()), answer);
             }
         }
+    }
+}
+
+mod whole_lines {
+    use super::*;
+    use asynchat::{AsyncChat, ChatChannel, Frame};
+
+    #[derive(Default)]
+    struct Session {
+        commands: usize,
+    }
+
+    impl AsyncChat for Session {
+        // region 55
+        fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {
+            let line = String::from_utf8_lossy(&line);
+            self.command(chat, &line)
+        }
+        // end
+    }
+
+    impl Session {
+        fn command(&mut self, chat: &mut ChatChannel<'_>, line: &str) -> Result {
+            self.commands += 1;
+            chat.push(format!("{}: {line}\r\n", self.commands));
+            Ok(())
+        }
+    }
+
+    fn accepted(registry: &mut Registry, stream: Stream) -> Result {
+        // region 55
+        registry.register(
+            stream,
+            ChatDispatcher::collecting(Session::default(), "\r\n", 1024),
+        )?;
+        // end
+        Ok(())
     }
 }

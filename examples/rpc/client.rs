@@ -3,8 +3,8 @@
 use std::{cell::RefCell, collections::VecDeque, path::Path, rc::Rc, time::Duration};
 
 use asynchat::{
-    Address, AsyncChat, BoxError, ChatChannel, ChatDispatcher, Exceptional, FrameTooLong, Reactor,
-    Result,
+    Address, AsyncChat, BoxError, ChatChannel, ChatDispatcher, Exceptional, Frame, FrameTooLong,
+    Reactor, Result,
 };
 
 use crate::wire::{self, Answer, CLOSE, END};
@@ -23,11 +23,10 @@ pub(crate) fn call(
     let client = Client {
         requests: requests.into(),
         outcome: outcome.clone(),
-        answer: Vec::new(),
         is_done: false,
     };
     let mut reactor = Reactor::new()?;
-    let chat = ChatDispatcher::new(client, END).max_frame(MAX_ANSWER);
+    let chat = ChatDispatcher::collecting(client, END, MAX_ANSWER);
     let id = reactor.connect(Address::Unix(path.into()), chat)?;
     reactor.call_later(timeout, move |registry| {
         // There is no client any more where the farewell is sent too.
@@ -47,7 +46,6 @@ pub(crate) fn call(
 struct Client {
     requests: VecDeque<Vec<String>>,
     outcome: Rc<RefCell<Result<Vec<Answer>>>>,
-    answer: Vec<u8>,
     /// The last answer is there.
     is_done: bool,
 }
@@ -82,13 +80,8 @@ impl AsyncChat for Client {
         Ok(())
     }
 
-    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-        self.answer.extend_from_slice(data);
-        Ok(())
-    }
-
-    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        let answer = wire::decode_answer(&std::mem::take(&mut self.answer))?;
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, answer: Frame<'_>) -> Result {
+        let answer = wire::decode_answer(&answer)?;
         if answer.is_err() {
             self.requests.clear();
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asynchat::{AsyncChat, BoxError, ChannelId, ChatChannel, FrameTooLong, Result};
+use asynchat::{AsyncChat, BoxError, ChannelId, ChatChannel, Frame, FrameTooLong, Result};
 
 use crate::{
     server::{Acceptor, GRACE},
@@ -14,9 +14,6 @@ pub(crate) const IDLE: Duration = Duration::from_secs(60);
 
 pub(crate) struct RequestHandler {
     acceptor: ChannelId,
-    request: Vec<u8>,
-    /// The request that is being read is to be skipped.
-    too_long: bool,
     /// The client does not read its answers, so it gets no more of them.
     held_up: bool,
 }
@@ -25,8 +22,6 @@ impl RequestHandler {
     pub(crate) fn new(acceptor: ChannelId) -> Self {
         Self {
             acceptor,
-            request: Vec::new(),
-            too_long: false,
             held_up: false,
         }
     }
@@ -63,19 +58,15 @@ impl AsyncChat for RequestHandler {
         Ok(())
     }
 
-    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-        self.request.extend_from_slice(data);
+    /// The end of a request that was too long, and only of such.
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let what = format!("a request has at most {MAX_REQUEST} bytes");
+        self.answer(chat, Err(what));
         Ok(())
     }
 
-    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        let request = std::mem::take(&mut self.request);
-        if std::mem::take(&mut self.too_long) {
-            let what = format!("a request has at most {MAX_REQUEST} bytes");
-            self.answer(chat, Err(what));
-            return Ok(());
-        }
-        if request == CLOSE {
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, request: Frame<'_>) -> Result {
+        if *request == *CLOSE {
             chat.close_when_done();
             return Ok(());
         }
@@ -98,10 +89,7 @@ impl AsyncChat for RequestHandler {
     /// Too long a request is skipped and answered with an error.
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
         log::warn!("{}: {error}", chat.describe());
-        if error.is::<FrameTooLong>() {
-            self.request = Vec::new();
-            self.too_long = true;
-        } else {
+        if !error.is::<FrameTooLong>() {
             chat.close();
         }
     }

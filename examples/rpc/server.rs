@@ -103,7 +103,7 @@ impl Acceptor {
 impl Dispatcher for Acceptor {
     fn handle_accepted(&mut self, channel: &mut Channel<'_>, stream: Stream, _: Address) -> Result {
         let handler = RequestHandler::new(channel.id());
-        let chat = ChatDispatcher::new(handler, END).max_frame(MAX_REQUEST);
+        let chat = ChatDispatcher::collecting(handler, END, MAX_REQUEST);
         channel.registry().register(stream, chat)?;
         Ok(())
     }

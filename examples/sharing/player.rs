@@ -2,11 +2,10 @@
 
 use std::{
     io::Write,
-    mem,
     time::{Duration, Instant},
 };
 
-use asynchat::{AsyncChat, ChannelId, ChatChannel, ChatDispatcher, Registry, Result, State};
+use asynchat::{AsyncChat, ChannelId, ChatChannel, ChatDispatcher, Frame, Registry, Result, State};
 
 /// Bytes of a line.
 const MAX_LINE: usize = 1024;
@@ -29,7 +28,6 @@ pub(crate) trait Scores: 'static {
 
 pub(crate) struct Player<S> {
     pub(crate) scores: S,
-    line: Vec<u8>,
     /// When the window began, and how many lines came since.
     window: Option<(Instant, u32)>,
     /// It has said enough for now.
@@ -41,11 +39,10 @@ impl<S: Scores> Player<S> {
     pub(crate) fn new(scores: S) -> ChatDispatcher<Self> {
         let player = Self {
             scores,
-            line: Vec::new(),
             window: None,
             is_held: false,
         };
-        ChatDispatcher::new(player, "\n").max_frame(MAX_LINE)
+        ChatDispatcher::collecting(player, "\n", MAX_LINE)
     }
 
     /// Reads no more in this turn, or, after the last line of a window, until the next begins.
@@ -84,14 +81,8 @@ impl<S: Scores> AsyncChat for Player<S> {
         !self.is_held && !self.scores.is_busy()
     }
 
-    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-        self.line.extend_from_slice(data);
-        Ok(())
-    }
-
-    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {
         self.hold(chat);
-        let line = mem::take(&mut self.line);
         let line = String::from_utf8_lossy(&line);
         match line.trim() {
             "quit" => chat.close_when_done(),

@@ -1,17 +1,23 @@
 //! A channel with a terminator, as its chat sees it.
 
 use std::{
-    fmt,
+    fmt, mem,
     ops::{Deref, DerefMut},
     time::Duration,
 };
 
 use bytes::Bytes;
 
-use super::{AsyncChat, Terminator, dispatcher::enter_as, framer::Framer};
+use super::{
+    AsyncChat, Terminator,
+    collecting::{Handing, Pieces},
+    dispatcher::enter_as,
+    frame::Frame,
+    framer::{End, Framer, Step, WholeFrames},
+};
 use crate::{
     channel::handover::Detached,
-    error::Result,
+    error::{BoxError, Result},
     id::ChannelId,
     state::{channel::Channel, dispatcher::Dispatcher, registry::Registry},
     time::timer::TimerId,
@@ -54,45 +60,249 @@ use crate::{
 pub struct ChatChannel<'r> {
     channel: Channel<'r>,
     pub(super) framer: &'r mut Framer,
-    /// Bytes that were read and not yet handed out.
-    pub(super) rest: &'r [u8],
-    /// Changes when this channel may have been closed, replaced or detached, or may have bytes given back.
-    ownership_changes: u64,
+    /// The pieces of the frame begun, if they are collected for the chat.
+    pieces: &'r mut Option<Box<Pieces>>,
+    /// Bytes that were read, as long as they are to be handed out.
+    input: &'r [u8],
+    /// How many of them are handed out.
+    pub(super) at: usize,
+    /// What `collect_incoming_data` is being called with.
+    pub(super) handing: Handing,
+    /// [`Registry::ownership_changes`] when this object was last known to be served.
+    served_at: u64,
+    /// The same, or [`MOVED`].
+    unmoved_at: u64,
+    /// The chat has changed how the next frame is found.
+    changed: bool,
     /// Other bytes come before the rest now.
     has_given_back: bool,
 }
+
+/// No number of changes of ownership: there is something to look at.
+const MOVED: u64 = u64::MAX;
 
 impl<'r> ChatChannel<'r> {
     pub(super) fn new(
         registry: &'r mut Registry,
         id: ChannelId,
         framer: &'r mut Framer,
-        rest: &'r [u8],
+        pieces: &'r mut Option<Box<Pieces>>,
+        input: &'r [u8],
     ) -> Self {
         Self {
-            ownership_changes: registry.ownership_changes,
+            served_at: registry.ownership_changes,
+            unmoved_at: registry.ownership_changes,
+            changed: false,
             channel: Channel::new(registry, id),
             framer,
-            rest,
+            pieces,
+            input,
+            at: 0,
+            handing: Handing::Piece,
             has_given_back: false,
         }
+    }
+
+    /// Whether nothing has happened that may keep this object from being served, or that changes how the next frame is
+    /// found: one comparison for both.
+    #[inline]
+    pub(super) fn is_unmoved(&mut self) -> bool {
+        self.channel.registry().ownership_changes == self.unmoved_at
     }
 
     /// Whether more of the bytes read may be handed to this object.
     #[inline]
     pub(super) fn goes_on(&mut self) -> bool {
-        self.channel.registry().ownership_changes == self.ownership_changes || self.still_goes_on()
+        self.is_unmoved() || self.still_goes_on()
+    }
+
+    #[cold]
+    fn still_goes_on(&mut self) -> bool {
+        let changes = self.channel.registry().ownership_changes;
+        if changes != self.served_at {
+            if self.has_given_back || !self.channel.is_served() {
+                return false;
+            }
+            self.served_at = changes;
+        }
+        if !self.changed {
+            self.unmoved_at = changes;
+        }
+        true
+    }
+
+    /// The next frame is to be found anew.
+    pub(super) fn note_change(&mut self) {
+        self.changed = true;
+        self.unmoved_at = MOVED;
+    }
+
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The bytes that were read and are not handed out.
+    #[inline]
+    pub(super) fn rest(&self) -> &'r [u8] {
+        &self.input[self.at..]
+    }
+
+    pub(super) fn take_rest(&mut self) -> &'r [u8] {
+        let rest = self.rest();
+        (self.input, self.at) = (&[], 0);
+        self.note_change();
+        rest
+    }
+
+    /// Whether a frame is begun of which pieces are collected.
+    #[inline]
+    pub(super) fn has_pieces(&self) -> bool {
+        self.pieces
+            .as_ref()
+            .is_some_and(|pieces| !pieces.0.is_empty())
+    }
+
+    /// How to take frames that lie whole in the input, if none is begun, until something has changed.
+    #[inline]
+    pub(super) fn whole_frames(&mut self) -> Option<WholeFrames> {
+        self.changed = false;
+        self.unmoved_at = self.served_at;
+        self.framer.whole_frames().filter(|_| !self.has_pieces())
+    }
+
+    /// The length of the next whole frame, if its end is not a short terminator.
+    #[inline(never)]
+    pub(super) fn find_other(&mut self, frames: &mut WholeFrames, input: &[u8]) -> Option<usize> {
+        if let End::Long = frames.end {
+            return self.framer.find_long(frames, input);
+        }
+        self.find_only(frames, input)
+    }
+
+    #[cold]
+    fn find_only(&mut self, frames: &mut WholeFrames, input: &[u8]) -> Option<usize> {
+        let len = match frames.end {
+            End::Short(_) | End::Long | End::Used => return None,
+            End::Count(count) => self.framer.take_counted(count, input)?,
+            End::Known(len) => {
+                // The caller is about to take it off the input, where it is not.
+                self.at = self.at.wrapping_sub(len + frames.terminator_len);
+                len
+            }
+        };
+        frames.end = End::Used;
+        Some(len)
+    }
+
+    /// The next step of the framer.
+    pub(super) fn step(&mut self) -> Step<'r> {
+        let mut rest = self.rest();
+        let step = self.framer.step(&mut rest);
+        self.at = self.input.len() - rest.len();
+        step
+    }
+
+    /// Has the frame taken off the input last begun and not ended, so that its terminator is still in the input. False
+    /// if that is not possible: the frame was collected, or the chat has changed what follows before it passes the frame
+    /// on.
+    #[inline]
+    pub(super) fn step_back(&mut self, frame: Frame<'_>) -> bool {
+        let terminator_len = frame.terminator_len();
+        if self.collects() || !self.is_unmoved() {
+            return false;
+        }
+        if terminator_len > 0 {
+            self.at -= terminator_len;
+            self.framer.begin_frame(frame.len());
+            return true;
+        }
+        self.framer.begin_counted_frame(frame.len());
+        true
+    }
+
+    /// Takes off the terminator that [`step_back`](Self::step_back) has left.
+    #[inline]
+    pub(super) fn step_on(&mut self, frame: Frame<'_>) {
+        let terminator_len = frame.terminator_len();
+        self.at += terminator_len;
+        if terminator_len > 0 {
+            self.framer.end_frame();
+        } else {
+            self.framer.end_count();
+        }
+    }
+
+    /// Appends to the frame begun.
+    pub(super) fn collect(&mut self, data: &[u8]) {
+        let tails = &mut self.channel.registry().pool.tails;
+        let Some(pieces) = self.pieces.as_deref_mut() else {
+            return;
+        };
+        let pieces = &mut pieces.0;
+        if pieces.capacity() == 0 {
+            *pieces = tails.take(data.len());
+        }
+        pieces.extend_from_slice(data);
+    }
+
+    /// The frame begun; it is none any more. Its memory has to be given back.
+    pub(super) fn take_pieces(&mut self) -> Vec<u8> {
+        self.pieces
+            .as_mut()
+            .map(|pieces| mem::take(&mut pieces.0))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn drop_pieces(&mut self) {
+        let pieces = self.take_pieces();
+        self.give_memory(pieces);
+    }
+
+    /// Memory of a frame, for the next one of any channel.
+    pub(super) fn give_memory(&mut self, memory: Vec<u8>) {
+        self.channel.registry().pool.tails.give(memory);
+    }
+
+    pub(super) fn collects(&self) -> bool {
+        self.pieces.is_some()
+    }
+
+    /// The default `collect_incoming_data`.
+    #[cold]
+    pub(super) fn nobody_collects(&self, data: &[u8]) -> Result {
+        let missing = match self.handing {
+            Handing::Tail => {
+                log::debug!(target: "asynchat::channel", "{}: {} bytes before the end of file are no frame", self.describe(), data.len());
+                return Ok(());
+            }
+            Handing::WholeFrame => "found_frame is not written",
+            Handing::Piece if self.collects() => {
+                "there is no terminator, and collect_incoming_data, which would get the input, is not written"
+            }
+            Handing::Piece => {
+                "collect_incoming_data is not written, and the dispatcher does not collect: \
+                 write it, or use ChatDispatcher::collecting"
+            }
+        };
+        Err(missing.into())
+    }
+
+    /// The default `found_terminator`.
+    #[cold]
+    pub(super) fn nobody_ends_frames(&self) -> Result {
+        if self.collects() {
+            // The end of a frame that was too long, which was reported.
+            return Ok(());
+        }
+        Err(BoxError::from(
+            "found_terminator is not written, and the dispatcher does not collect: \
+             write it, or use ChatDispatcher::collecting",
+        ))
     }
 
     /// Whether bytes were given back, which come before anything else.
     pub(super) fn has_unread(&self) -> bool {
         self.channel.slot().is_ok_and(|slot| slot.unread.is_some())
-    }
-
-    #[cold]
-    fn still_goes_on(&mut self) -> bool {
-        self.ownership_changes = self.channel.registry().ownership_changes;
-        !self.has_given_back && self.channel.is_served()
     }
 
     /// The current terminator. A [`Terminator::Count`] is the number of bytes still missing.
@@ -114,13 +324,16 @@ impl<'r> ChatChannel<'r> {
     /// # }
     /// ```
     pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
-        self.framer.set_terminator(terminator.into());
+        if self.framer.replace_terminator(terminator.into()) {
+            self.note_change();
+        }
     }
 
     /// Limits a frame to `bytes`; `None` is no limit. See
     /// [`ChatDispatcher::max_frame`](crate::ChatDispatcher::max_frame).
     pub fn set_max_frame(&mut self, bytes: Option<usize>) {
         self.framer.set_max_frame(bytes);
+        self.note_change();
     }
 
     /// Whether `data`, just passed to `collect_incoming_data`, is all of its frame. If so, `found_terminator` comes
@@ -151,7 +364,7 @@ impl<'r> ChatChannel<'r> {
     /// ```
     #[inline]
     pub fn is_whole_frame(&self, data: &[u8]) -> bool {
-        self.framer.is_whole(data.len())
+        self.handing == Handing::WholeFrame || self.framer.is_whole_frame(data)
     }
 
     /// Drops the bytes that were read and not yet handed out, and forgets the frame begun.
@@ -167,7 +380,8 @@ impl<'r> ChatChannel<'r> {
     /// ```
     pub fn discard_input(&mut self) {
         self.framer.discard();
-        self.rest = &[];
+        self.drop_pieces();
+        self.take_rest();
         self.channel.discard_unread();
     }
 
@@ -284,9 +498,12 @@ impl<'r> ChatChannel<'r> {
 
     fn give_back(&mut self) {
         let held = self.framer.take_held();
-        let rest = std::mem::take(&mut self.rest);
+        let rest = self.take_rest();
         self.framer.discard();
         self.channel.give_back(&held);
+        let pieces = self.take_pieces();
+        self.channel.give_back(&pieces);
+        self.give_memory(pieces);
         self.channel.keep_rest(rest);
     }
 }
@@ -327,7 +544,7 @@ impl fmt::Debug for ChatChannel<'_> {
         f.debug_struct("ChatChannel")
             .field("channel", &self.channel)
             .field("framer", &self.framer)
-            .field("rest", &self.rest.len())
+            .field("rest", &self.rest().len())
             .finish()
     }
 }

@@ -9,7 +9,9 @@ use std::{
 
 use super::{
     AsyncChat, ChatChannel, Terminator,
-    framer::{Framer, Step, WholeFrames},
+    collecting::{Handing, Pieces},
+    frame::Frame,
+    framer::{End, Framer, Step, WholeFrames},
 };
 use crate::{
     closed::Closed,
@@ -61,6 +63,8 @@ const EMPTY_FRAMES: usize = 1000;
 pub struct ChatDispatcher<C> {
     chat: C,
     framer: Framer,
+    /// If the pieces of frames are collected for the chat. In a box, because most sessions are without.
+    pieces: Option<Box<Pieces>>,
 }
 
 impl<C: AsyncChat> ChatDispatcher<C> {
@@ -68,8 +72,47 @@ impl<C: AsyncChat> ChatDispatcher<C> {
     pub fn new(chat: C, terminator: impl Into<Terminator>) -> Self {
         Self {
             chat,
-            framer: Framer::new(terminator.into()),
+            framer: Framer::new(terminator),
+            pieces: None,
         }
+    }
+
+    /// Cuts the input of `chat` at `terminator` and gives each frame whole to
+    /// [`found_frame`](AsyncChat::found_frame), the only method that the chat has to have.
+    ///
+    /// A frame that lies whole in one read is lent from there. The pieces of any other are collected, up to `max_frame`
+    /// bytes. A frame past that is [`FrameTooLong`], as for [`max_frame`](Self::max_frame).
+    ///
+    /// ```
+    /// use asynchat::{AsyncChat, ChatChannel, ChatDispatcher, Frame, Result};
+    /// use std::io::Write;
+    ///
+    /// /// Sends every line back.
+    /// struct Echo;
+    /// impl AsyncChat for Echo {
+    ///     fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {
+    ///         Ok(chat.write_all(line.with_terminator())?)
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// let mut peer = asynchat::testing::Harness::new(ChatDispatcher::collecting(Echo, "\r\n", 1024));
+    /// peer.feed_bytewise("hello\r\n\r\nwor");
+    /// assert_eq!(peer.output(), b"hello\r\n\r\n");
+    /// # }
+    /// ```
+    ///
+    /// The two older methods get only what is no complete frame. `collect_incoming_data` gets the bytes that the end of
+    /// file has cut off, all at once, and the input while there is no terminator. `found_terminator` is called at the
+    /// end of a frame that was too long, if `handle_error` has kept the channel open. Their defaults ignore the cut
+    /// frame and the end of the long one, and refuse input without a terminator.
+    ///
+    /// # Memory
+    /// Between two frames a session has no buffer. Its memory goes to the next frame of any session; buffers of more
+    /// than 128 KiB are freed.
+    pub fn collecting(chat: C, terminator: impl Into<Terminator>, max_frame: usize) -> Self {
+        let mut dispatcher = Self::new(chat, terminator).max_frame(max_frame);
+        dispatcher.pieces = Some(Box::default());
+        dispatcher
     }
 
     /// Limits a frame to `bytes`.
@@ -102,7 +145,13 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         f: impl FnOnce(&mut C, &mut ChatChannel<'_>) -> R,
     ) -> R {
         let id = channel.id();
-        let mut view = ChatChannel::new(channel.registry(), id, &mut self.framer, &[]);
+        let mut view = ChatChannel::new(
+            channel.registry(),
+            id,
+            &mut self.framer,
+            &mut self.pieces,
+            &[],
+        );
         let result = f(&mut self.chat, &mut view);
         // A terminator set here may be complete without another byte from the peer.
         if self.framer.is_due() && channel.is_served() {
@@ -115,10 +164,16 @@ impl<C: AsyncChat> ChatDispatcher<C> {
     fn hand_out(&mut self, channel: &mut Channel<'_>, input: &[u8], end: bool) -> (usize, Result) {
         let id = channel.id();
         let chat = &mut self.chat;
-        let mut view = ChatChannel::new(channel.registry(), id, &mut self.framer, input);
+        let mut view = ChatChannel::new(
+            channel.registry(),
+            id,
+            &mut self.framer,
+            &mut self.pieces,
+            input,
+        );
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             run(chat, &mut view, false)?;
-            if end && view.rest.is_empty() && !view.has_unread() && view.goes_on() {
+            if end && view.rest().is_empty() && !view.has_unread() && view.goes_on() {
                 run(chat, &mut view, true)?;
             }
             Ok(())
@@ -129,7 +184,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
             // As an error, so that what was not handed out is kept.
             Err(panic) => Err(Panicked::new(panic).into()),
         };
-        let used = input.len() - view.rest.len();
+        let used = input.len() - view.rest().len();
         if self.framer.is_due() && channel.is_served() {
             channel.request_read();
         }
@@ -140,14 +195,28 @@ impl<C: AsyncChat> ChatDispatcher<C> {
 /// Calls back until the input is used up, or until the channel or its chat wants no more of it.
 fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Result {
     let mut empty_frames = EmptyFrames::default();
+    let mut collected = None;
     loop {
-        if !end && run_whole_frames(chat, view)? == Then::Stop {
+        let then = run_whole_frames(chat, view, end, collected.as_ref())?;
+        if let Some(Collected { bytes, .. }) = collected.take() {
+            view.give_memory(bytes);
+        }
+        if then == Then::Stop || empty_frames.count == EMPTY_FRAMES {
             return Ok(());
         }
-        if run_stepwise(chat, view, end, &mut empty_frames)? == Then::Stop {
-            return Ok(());
+        match run_stepwise(chat, view, end, &mut empty_frames)? {
+            Stepped::IntoWholeFrames => {}
+            Stepped::OverPieces(frame) => collected = Some(frame),
+            Stepped::Stop => return Ok(()),
         }
     }
+}
+
+/// A frame that came in pieces.
+struct Collected {
+    bytes: Vec<u8>,
+    /// Without the terminator.
+    len: usize,
 }
 
 /// Frames in a row that used no input.
@@ -172,64 +241,107 @@ enum Then {
     Stop,
 }
 
-/// Hands out frames that lie whole in the input, as most do.
-fn run_whole_frames<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>) -> Result<Then> {
-    while let Some(frames) = view.framer.whole_frames() {
-        let then = match frames.short {
-            Some(needle) => run_found(chat, view, &frames, |_, input| {
-                frames.find_short(needle, input)
-            }),
-            None => run_found(chat, view, &frames, |framer, input| {
-                framer.find_long(&frames, input)
-            }),
-        }?;
-        if then == Then::Stop {
-            return Ok(then);
+/// Hands out `collected`, then the frames that lie whole in the input, as most do.
+fn run_whole_frames<C: AsyncChat>(
+    chat: &mut C,
+    view: &mut ChatChannel<'_>,
+    end: bool,
+    mut collected: Option<&Collected>,
+) -> Result<Then> {
+    while collected.is_some() || !end {
+        let (mut frames, mut rest) = if let Some(Collected { bytes, len }) = collected.take() {
+            let terminator_len = bytes.len() - len;
+            (WholeFrames::of_one(*len, terminator_len), &bytes[..])
+        } else if let Some(frames) = view.whole_frames() {
+            (frames, view.rest())
+        } else {
+            break;
+        };
+        loop {
+            let found = if let End::Short(needle) = frames.end {
+                frames.find_short(needle, rest)
+            } else {
+                view.find_other(&mut frames, rest)
+            };
+            let Some(len) = found else { break };
+            let bytes;
+            (bytes, rest) = rest.split_at(len + frames.terminator_len);
+            view.at = view.at.wrapping_add(bytes.len());
+            // The only call, so that the compiler makes one loop of it and of a short handler.
+            chat.found_frame(view, Frame::new(bytes, len))?;
+            // What is left at the end of file cannot wait.
+            if view.is_unmoved() {
+                if chat.readable() || end {
+                    continue;
+                }
+                return Ok(Then::Stop);
+            }
+            if !view.goes_on() || (!chat.readable() && !end) {
+                return Ok(Then::Stop);
+            }
+            if view.has_changed() {
+                break;
+            }
         }
-        if !view.framer.has_changed(&frames) {
+        if !view.has_changed() && !matches!(frames.end, End::Used) {
             break;
         }
     }
-    Ok(if view.rest.is_empty() && !view.framer.is_due() {
+    Ok(if !end && view.rest().is_empty() && !view.framer.is_due() {
         Then::Stop
     } else {
         Then::GoOn
     })
 }
 
-/// Hands out one frame after the other, as long as `find` finds one and the framer stays what it was.
-#[inline]
-fn run_found<C: AsyncChat>(
+/// The default `found_frame`: the two steps of asynchat.
+#[inline(always)]
+pub(super) fn hand_over_in_steps<C: AsyncChat + ?Sized>(
     chat: &mut C,
     view: &mut ChatChannel<'_>,
-    frames: &WholeFrames,
-    find: impl Fn(&Framer, &[u8]) -> Option<usize>,
-) -> Result<Then> {
-    // Callbacks may do anything between the two steps of a frame, so each is complete before its callback runs.
-    while let Some(len) = find(view.framer, view.rest) {
-        let data;
-        (data, view.rest) = view.rest.split_at(len);
-        view.framer.begin_frame(len);
-        if len > 0 {
-            chat.collect_incoming_data(view, data)?;
-            if !view.goes_on() || !chat.readable() {
-                return Ok(Then::Stop);
-            }
-            if view.framer.has_changed(frames) {
-                break;
-            }
-        }
-        view.framer.end_frame();
-        view.rest = &view.rest[frames.terminator_len..];
-        chat.found_terminator(view)?;
-        if !view.goes_on() || !chat.readable() {
-            return Ok(Then::Stop);
-        }
-        if view.framer.has_changed(frames) {
-            break;
-        }
+    frame: Frame<'_>,
+) -> Result {
+    if frame.is_empty() {
+        return chat.found_terminator(view);
     }
-    Ok(Then::GoOn)
+    if !view.step_back(frame) {
+        return hand_over_taken(chat, view, frame);
+    }
+    // A callback may do anything between the two steps, so the first is complete before it.
+    chat.collect_incoming_data(view, &frame)?;
+    if !view.is_unmoved() || !chat.readable() {
+        // The terminator is a step of its own.
+        view.note_change();
+        return Ok(());
+    }
+    view.step_on(frame);
+    chat.found_terminator(view)
+}
+
+/// The same with a frame whose terminator is gone for good.
+#[cold]
+fn hand_over_taken<C: AsyncChat + ?Sized>(
+    chat: &mut C,
+    view: &mut ChatChannel<'_>,
+    frame: Frame<'_>,
+) -> Result {
+    view.handing = Handing::WholeFrame;
+    let outcome = chat.collect_incoming_data(view, &frame);
+    view.handing = Handing::Piece;
+    outcome?;
+    if view.goes_on() {
+        chat.found_terminator(view)?;
+    }
+    Ok(())
+}
+
+/// How the steps end.
+enum Stepped {
+    /// More frames may lie whole in the input.
+    IntoWholeFrames,
+    /// The last piece of this frame is collected.
+    OverPieces(Collected),
+    Stop,
 }
 
 /// Hands out a frame that lies across reads, and every other case, step by step.
@@ -239,39 +351,84 @@ fn run_stepwise<C: AsyncChat>(
     view: &mut ChatChannel<'_>,
     end: bool,
     empty_frames: &mut EmptyFrames,
-) -> Result<Then> {
+) -> Result<Stepped> {
     loop {
+        let was_too_long = view.framer.is_skipping();
         let step = if end {
-            view.framer.finish()
+            view.framer.last_step()
         } else {
-            view.framer.next(&mut view.rest)
+            view.step()
         };
         let mut whole_ones_next = false;
         match step {
-            Step::Data(data) => chat.collect_incoming_data(view, data)?,
-            Step::Held(data) => chat.collect_incoming_data(view, &data)?,
+            Step::Data(data) => hand_piece(chat, view, data)?,
+            Step::Held(data) => hand_piece(chat, view, &data)?,
             Step::Terminator => {
-                empty_frames.note(view.rest.len());
+                empty_frames.note(view.rest().len());
+                if view.collects() && !was_too_long {
+                    return Ok(Stepped::OverPieces(take_collected(view)));
+                }
                 chat.found_terminator(view)?;
-                whole_ones_next = !end && !view.rest.is_empty();
+                whole_ones_next = !end && !view.rest().is_empty();
             }
             Step::TooLong => {
+                view.drop_pieces();
                 return Err(FrameTooLong {
                     channel: view.id(),
-                    limit: view.framer.max_frame().unwrap_or(usize::MAX),
+                    limit: view.framer.limit().unwrap_or(usize::MAX),
                 }
                 .into());
             }
-            Step::NeedInput => return Ok(Then::Stop),
+            Step::NeedInput if end && view.has_pieces() => {
+                view.framer.end_frame();
+                hand_uncollected(chat, view, Handing::Tail)?;
+            }
+            Step::NeedInput => return Ok(Stepped::Stop),
         }
         // What is left at the end of file cannot wait.
         if !view.goes_on() || empty_frames.count == EMPTY_FRAMES || (!end && !chat.readable()) {
-            return Ok(Then::Stop);
+            return Ok(Stepped::Stop);
         }
         if whole_ones_next && view.framer.whole_frames().is_some() {
-            return Ok(Then::GoOn);
+            return Ok(Stepped::IntoWholeFrames);
         }
     }
+}
+
+/// Part of a frame, or input without frames.
+#[inline]
+fn hand_piece<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+    if view.collects() {
+        view.collect(data);
+        if view.framer.has_terminator() {
+            return Ok(());
+        }
+        return hand_uncollected(chat, view, Handing::Piece);
+    }
+    chat.collect_incoming_data(view, data)
+}
+
+/// The frame of which all pieces are collected.
+fn take_collected(view: &mut ChatChannel<'_>) -> Collected {
+    view.collect(&[]);
+    let mut bytes = view.take_pieces();
+    let len = bytes.len();
+    view.framer.append_terminator(&mut bytes);
+    Collected { bytes, len }
+}
+
+/// Hands out what was collected and is no frame.
+fn hand_uncollected<C: AsyncChat>(
+    chat: &mut C,
+    view: &mut ChatChannel<'_>,
+    handing: Handing,
+) -> Result {
+    let bytes = view.take_pieces();
+    view.handing = handing;
+    let outcome = chat.collect_incoming_data(view, &bytes);
+    view.handing = Handing::Piece;
+    view.give_memory(bytes);
+    outcome
 }
 
 impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {

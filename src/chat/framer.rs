@@ -4,7 +4,7 @@
 //! change made in a callback applies to the next byte, read already or not (R16). Between reads the framer keeps no
 //! input, only the number of bytes of the terminator that have matched: they are the terminator's own first bytes.
 
-use std::mem;
+use std::{fmt, mem, ops::Deref};
 
 use bytes::{Buf, Bytes};
 
@@ -15,7 +15,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-/// The next action of the caller.
+/// The next action of a [`ChatDispatcher`](crate::ChatDispatcher).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
     /// Hand these bytes, at least one, to `collect_incoming_data`.
@@ -31,23 +31,119 @@ pub(crate) enum Step<'a> {
     NeedInput,
 }
 
-/// The state of one channel's incoming stream.
+/// What [`Framer::feed`] has found in a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FrameEvent<'a> {
+    /// Part of the current frame, at least one byte. Without a terminator all input comes as this.
+    Data(Piece<'a>),
+    /// The frame is complete. A [`Terminator::Count`] that is used up has become [`Terminator::None`].
+    Terminator,
+    /// The frame is longer than the limit. Comes once for each frame. The rest of its data is skipped and its
+    /// `Terminator` follows, unless [`Framer::discard`] ends the frame before.
+    TooLong,
+}
+
+impl<'a> FrameEvent<'a> {
+    fn of(step: Step<'a>) -> Option<Self> {
+        Some(match step {
+            Step::Data(data) => Self::Data(Piece(Part::Input(data))),
+            Step::Held(data) => Self::Data(Piece(Part::Held(data))),
+            Step::Terminator => Self::Terminator,
+            Step::TooLong => Self::TooLong,
+            Step::NeedInput => return None,
+        })
+    }
+}
+
+/// Part of a frame's data, in a [`FrameEvent`]. It dereferences to the bytes, and nothing is copied for it: the bytes
+/// are those of the input, or of the terminator if an earlier input ended with what looked like its start.
+#[derive(Clone)]
+pub struct Piece<'a>(Part<'a>);
+
+#[derive(Clone)]
+enum Part<'a> {
+    Input(&'a [u8]),
+    Held(Bytes),
+}
+
+impl Deref for Piece<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Part::Input(data) => data,
+            Part::Held(data) => data,
+        }
+    }
+}
+
+impl PartialEq for Piece<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Piece<'_> {}
+
+impl fmt::Debug for Piece<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.escape_ascii())
+    }
+}
+
+/// Cuts a stream into frames at a [`Terminator`], without a socket: for input that is decompressed or decrypted first,
+/// for files, and for tests. A [`ChatDispatcher`](crate::ChatDispatcher) has one, so the rules are the same.
 ///
-/// The caller takes steps until [`Step::NeedInput`], not until the input is empty: a terminator may follow the last
-/// byte.
+/// It keeps no input, only how many bytes of the terminator have matched. The cost is linear in the input, however that
+/// is cut.
+///
+/// ```
+/// use asynchat::{FrameEvent, Framer, Terminator};
+///
+/// /// Reads a length in decimal on a line of its own, then a body of that length.
+/// fn bodies(framer: &mut Framer, mut input: &[u8], part: &mut Vec<u8>) -> Vec<Vec<u8>> {
+///     let mut bodies = Vec::new();
+///     while let Some(event) = framer.feed(&mut input) {
+///         match event {
+///             FrameEvent::Data(data) => part.extend_from_slice(&data),
+///             FrameEvent::Terminator => {
+///                 let frame = std::mem::take(part);
+///                 if framer.terminator() == Terminator::None {
+///                     bodies.push(frame);
+///                     framer.set_terminator("\n");
+///                 } else {
+///                     let length: u64 = String::from_utf8_lossy(&frame).parse().unwrap_or(0);
+///                     framer.set_terminator(length);
+///                 }
+///             }
+///             FrameEvent::TooLong => part.clear(),
+///         }
+///     }
+///     bodies
+/// }
+///
+/// let mut framer = Framer::new("\n").max_frame(1024);
+/// let mut part = Vec::new();
+/// assert_eq!(bodies(&mut framer, b"5\nhel", &mut part), Vec::<Vec<u8>>::new());
+/// assert_eq!(bodies(&mut framer, b"lo0\n2\n, ", &mut part), [&b"hello"[..], b"", b", "]);
+/// ```
 #[derive(Debug)]
-pub(crate) struct Framer {
+pub struct Framer {
     mode: Mode,
     /// Whether the bytes handed out last end the data of their frame.
     ends: bool,
-    /// Counts the changes that [`WholeFrames`] cannot see.
-    changes: u32,
     /// Data bytes of the current frame, or [`TOO_LONG`]. 0 while there is no terminator.
     frame_len: u64,
     max_frame: u64,
+    aside: Option<Box<Aside>>,
+}
+
+/// What only a chat that changes its terminator needs.
+#[derive(Debug, Default)]
+struct Aside {
     /// Bytes held under an earlier terminator which the current one has yet to examine. They come before the input.
     /// While there are any, the current terminator holds none of its own.
-    replay: Option<Box<Bytes>>,
+    replay: Bytes,
     /// The previous long needle, for chats that alternate between it and another terminator.
     spare: Option<Box<LongNeedle>>,
 }
@@ -66,22 +162,34 @@ const TOO_LONG: u64 = 1 << 63;
 const NO_LIMIT: u64 = TOO_LONG - 1;
 
 impl Framer {
-    pub(crate) fn new(terminator: Terminator) -> Self {
+    /// Cuts at `terminator`, without a limit to the length of a frame.
+    pub fn new(terminator: impl Into<Terminator>) -> Self {
         let mut framer = Self {
             mode: Mode::None,
             ends: false,
-            changes: 0,
             frame_len: 0,
             max_frame: NO_LIMIT,
-            replay: None,
-            spare: None,
+            aside: None,
         };
         framer.set_terminator(terminator);
         framer
     }
 
+    /// Limits a frame to `bytes`; the terminator does not count.
+    #[must_use]
+    pub fn max_frame(mut self, bytes: usize) -> Self {
+        self.set_max_frame(Some(bytes));
+        self
+    }
+
+    /// Limits a frame to `bytes`; `None` is no limit. A frame of more data is a [`FrameEvent::TooLong`]. Bytes of the
+    /// current frame that came as events count. Without a terminator there are no frames and no limit.
+    pub fn set_max_frame(&mut self, bytes: Option<usize>) {
+        self.max_frame = bytes.map_or(NO_LIMIT, |max| NO_LIMIT.min(max as u64));
+    }
+
     /// The current terminator. A [`Terminator::Count`] is the number of bytes still missing.
-    pub(crate) fn terminator(&self) -> Terminator {
+    pub fn terminator(&self) -> Terminator {
         match &self.mode {
             Mode::None => Terminator::None,
             Mode::Count(left) => Terminator::Count(*left),
@@ -89,66 +197,68 @@ impl Framer {
         }
     }
 
-    /// Applies to every byte not handed out yet, held ones included. Setting the same bytes again costs a comparison.
+    /// Sets where the frame ends. It applies to the bytes that follow the last event, fed already or not. Setting the
+    /// same byte string again costs one comparison.
     ///
-    /// Outside a callback, take steps with an empty input afterwards: the new terminator may be complete already.
-    pub(crate) fn set_terminator(&mut self, terminator: Terminator) {
-        let mode = match terminator {
-            Terminator::Count(count) => Mode::Count(count),
-            Terminator::Bytes(needle) if !needle.is_empty() => match &self.mode {
-                Mode::Bytes(search) if search.is_for(&needle) => return,
-                _ => Mode::Bytes(Search::new(needle, &mut self.spare)),
-            },
-            Terminator::Bytes(_) | Terminator::None => {
-                self.frame_len = 0;
-                Mode::None
-            }
-        };
-        self.changes = self.changes.wrapping_add(1);
-        self.ends = false;
-        if let Mode::Bytes(search) = mem::replace(&mut self.mode, mode) {
-            let held = search.held();
-            if held > 0 {
-                debug_assert!(self.replay.is_none());
-                self.replay = Some(Box::new(search.prefix(held)));
-            }
-            self.spare = search.into_spare().or(self.spare.take());
-        }
+    /// Between two inputs, [`feed`](Self::feed) an empty one afterwards: the new terminator may be complete already.
+    pub fn set_terminator(&mut self, terminator: impl Into<Terminator>) {
+        self.replace_terminator(terminator.into());
     }
 
-    /// A frame of more data bytes than this is [`Step::TooLong`]. Bytes of the current frame that were handed out
-    /// count. Without a terminator there are no frames and no limit.
-    pub(crate) fn set_max_frame(&mut self, max: Option<usize>) {
-        self.changes = self.changes.wrapping_add(1);
-        self.max_frame = max.map_or(NO_LIMIT, |max| NO_LIMIT.min(max as u64));
+    /// Cuts the next event off the front of `input`, and `input` down to the rest. `None` once the input is used up:
+    /// call until then, because an event may follow the last byte.
+    ///
+    /// `Count(0)` is an event that uses nothing up. If every event sets it again, there is no end to them.
+    ///
+    /// ```
+    /// use asynchat::{FrameEvent, Framer};
+    ///
+    /// let mut framer = Framer::new("\r\n");
+    /// let mut lengths = Vec::new();
+    /// let mut length = 0;
+    /// for mut input in [&b"one\r\nth"[..], b"ree\r", b"\n"] {
+    ///     while let Some(event) = framer.feed(&mut input) {
+    ///         match event {
+    ///             FrameEvent::Data(data) => length += data.len(),
+    ///             FrameEvent::Terminator => lengths.push(std::mem::take(&mut length)),
+    ///             FrameEvent::TooLong => unreachable!("there is no limit"),
+    ///         }
+    ///     }
+    /// }
+    /// assert_eq!(lengths, [3, 5]);
+    /// ```
+    pub fn feed<'a>(&mut self, input: &mut &'a [u8]) -> Option<FrameEvent<'a>> {
+        FrameEvent::of(self.step(input))
     }
 
-    pub(crate) fn max_frame(&self) -> Option<usize> {
-        usize::try_from(self.max_frame)
-            .ok()
-            .filter(|_| self.max_frame != NO_LIMIT)
+    /// At the end of the stream: what looked like the start of a terminator is data. Call until it is `None`.
+    ///
+    /// ```
+    /// use asynchat::{FrameEvent, Framer};
+    ///
+    /// let mut framer = Framer::new("\r\n");
+    /// assert_eq!(framer.feed(&mut &b"\r"[..]), None);
+    /// let Some(FrameEvent::Data(tail)) = framer.finish() else { panic!("the tail is lost") };
+    /// assert_eq!(*tail, *b"\r");
+    /// assert_eq!(framer.finish(), None);
+    /// ```
+    pub fn finish(&mut self) -> Option<FrameEvent<'static>> {
+        FrameEvent::of(self.last_step())
     }
 
-    /// Whether there is a step to take without any input.
-    pub(crate) fn is_due(&self) -> bool {
-        matches!(self.mode, Mode::Count(0)) || self.replay.is_some()
+    /// Whether `data`, the last event, is all of its frame. If so, [`FrameEvent::Terminator`] comes next, unless the
+    /// terminator is changed now.
+    #[inline]
+    pub fn is_whole_frame(&self, data: &[u8]) -> bool {
+        self.ends && self.frame_len == data.len() as u64
     }
 
-    /// Input that was read and is held back because it may be the start of the terminator.
-    fn held(&self) -> Bytes {
-        match (&self.replay, &self.mode) {
-            (Some(replay), _) => (**replay).clone(),
-            (None, Mode::Bytes(search)) => search.prefix(search.held()),
-            (None, _) => Bytes::new(),
-        }
-    }
-
-    /// Takes the held bytes out.
-    pub(crate) fn take_held(&mut self) -> Bytes {
+    /// Takes out the bytes that are held back because they may be the start of the terminator. They come before the
+    /// rest of the input: for handing the stream to another reader.
+    pub fn take_held(&mut self) -> Bytes {
         let held = self.held();
-        self.changes = self.changes.wrapping_add(1);
         self.ends = false;
-        self.replay = None;
+        self.drop_replay();
         if let Mode::Bytes(search) = &mut self.mode {
             search.forget();
         }
@@ -157,13 +267,78 @@ impl Framer {
 
     /// Forgets the frame begun: its length and the held start of its terminator. The caller drops the rest of the
     /// input.
-    pub(crate) fn discard(&mut self) {
-        self.changes = self.changes.wrapping_add(1);
-        self.ends = false;
-        self.replay = None;
+    pub fn discard(&mut self) {
+        self.take_held();
         self.frame_len = 0;
-        if let Mode::Bytes(search) = &mut self.mode {
-            search.forget();
+    }
+
+    /// Applies to every byte not handed out yet, held ones included. False if it is the same byte string as before:
+    /// that costs a comparison.
+    ///
+    /// Outside a callback, take steps with an empty input afterwards: the new terminator may be complete already.
+    pub(crate) fn replace_terminator(&mut self, terminator: Terminator) -> bool {
+        let mut spare = None;
+        let mode = match terminator {
+            Terminator::Count(count) => Mode::Count(count),
+            Terminator::Bytes(needle) if !needle.is_empty() => match &self.mode {
+                Mode::Bytes(search) if search.is_for(&needle) => return false,
+                _ => {
+                    spare = self.aside.as_mut().and_then(|aside| aside.spare.take());
+                    Mode::Bytes(Search::new(needle, &mut spare))
+                }
+            },
+            Terminator::Bytes(_) | Terminator::None => {
+                self.frame_len = 0;
+                Mode::None
+            }
+        };
+        self.ends = false;
+        if let Mode::Bytes(search) = mem::replace(&mut self.mode, mode) {
+            let held = search.held();
+            if held > 0 {
+                debug_assert!(!self.has_replay());
+                self.aside.get_or_insert_default().replay = search.prefix(held);
+            }
+            spare = search.into_spare().or(spare);
+        }
+        if spare.is_some() {
+            self.aside.get_or_insert_default().spare = spare;
+        }
+        true
+    }
+
+    fn has_replay(&self) -> bool {
+        self.replay().is_some()
+    }
+
+    fn replay(&self) -> Option<&Bytes> {
+        let aside = self.aside.as_ref()?;
+        (!aside.replay.is_empty()).then_some(&aside.replay)
+    }
+
+    fn drop_replay(&mut self) {
+        if let Some(aside) = &mut self.aside {
+            aside.replay = Bytes::new();
+        }
+    }
+
+    pub(crate) fn limit(&self) -> Option<usize> {
+        usize::try_from(self.max_frame)
+            .ok()
+            .filter(|_| self.max_frame != NO_LIMIT)
+    }
+
+    /// Whether there is a step to take without any input.
+    pub(crate) fn is_due(&self) -> bool {
+        matches!(self.mode, Mode::Count(0)) || self.has_replay()
+    }
+
+    /// Input that was read and is held back because it may be the start of the terminator.
+    fn held(&self) -> Bytes {
+        match (self.replay(), &self.mode) {
+            (Some(replay), _) => replay.clone(),
+            (None, Mode::Bytes(search)) => search.prefix(search.held()),
+            (None, _) => Bytes::new(),
         }
     }
 
@@ -171,8 +346,8 @@ impl Framer {
     ///
     /// Only a `Count(0)` makes a step that uses nothing up. If every `found_terminator` sets one, the row of
     /// [`Step::Terminator`] is endless: the caller bounds it.
-    pub(crate) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Step<'a> {
-        if self.replay.is_some()
+    pub(crate) fn step<'a>(&mut self, input: &mut &'a [u8]) -> Step<'a> {
+        if self.aside.is_some()
             && let Some(step) = self.next_of_replay()
         {
             return step;
@@ -181,23 +356,29 @@ impl Framer {
     }
 
     /// The fast way to take frames that lie whole in the input, if the state of the framer allows it. The answer is
-    /// valid until the framer has [`changed`](Self::has_changed).
+    /// valid until terminator, limit or state are changed.
     #[inline]
     pub(crate) fn whole_frames(&self) -> Option<WholeFrames> {
-        let search = match &self.mode {
-            Mode::Bytes(search) if self.frame_len == 0 && self.replay.is_none() => search,
+        if self.frame_len != 0 || self.has_replay() {
+            return None;
+        }
+        let (end, terminator_len) = match &self.mode {
+            Mode::Bytes(search) if search.is_at_start() => {
+                let end = search.short_needle().map_or(End::Long, End::Short);
+                (end, search.needle_len())
+            }
+            Mode::Count(count @ 1..) => (End::Count(*count), 0),
             _ => return None,
         };
-        search.is_at_start().then(|| WholeFrames {
-            short: search.short_needle(),
-            terminator_len: search.needle_len(),
+        Some(WholeFrames {
+            end,
+            terminator_len,
             max: self.max_frame,
-            changes: self.changes,
         })
     }
 
     /// The length of the frame at the front of `input`, if all of it is there and its terminator is not short.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn find_long(&self, frames: &WholeFrames, input: &[u8]) -> Option<usize> {
         match &self.mode {
             Mode::Bytes(search) => frames.admit(search.find_long(input)?),
@@ -205,9 +386,20 @@ impl Framer {
         }
     }
 
-    #[inline]
-    pub(crate) fn has_changed(&self, frames: &WholeFrames) -> bool {
-        self.changes != frames.changes
+    /// The same for a frame of a given number of bytes, which are then used up.
+    pub(crate) fn take_counted(&mut self, count: u64, input: &[u8]) -> Option<usize> {
+        let len = usize::try_from(count).ok()?;
+        let whole = len <= input.len() && count <= self.max_frame;
+        whole.then(|| {
+            self.end_count();
+            len
+        })
+    }
+
+    /// A frame of a given number of bytes is taken off the input.
+    pub(crate) fn end_count(&mut self) {
+        self.mode = Mode::None;
+        self.end_frame();
     }
 
     /// The data of a whole frame is about to be handed out. Its terminator stays in the input, because a callback may
@@ -218,6 +410,12 @@ impl Framer {
         self.ends = true;
     }
 
+    /// The same for a frame of a given number of bytes.
+    pub(crate) fn begin_counted_frame(&mut self, len: usize) {
+        self.mode = Mode::Count(0);
+        self.begin_frame(len);
+    }
+
     /// The terminator of a whole frame is taken off the input.
     #[inline]
     pub(crate) fn end_frame(&mut self) {
@@ -225,16 +423,26 @@ impl Framer {
         self.ends = false;
     }
 
-    /// Whether the `len` bytes just handed out are all data of their frame.
-    #[inline]
-    pub(crate) fn is_whole(&self, len: usize) -> bool {
-        self.ends && self.frame_len == len as u64
+    pub(crate) fn has_terminator(&self) -> bool {
+        !matches!(self.mode, Mode::None)
     }
 
-    /// At the end of the stream, instead of [`next`](Self::next), until [`Step::NeedInput`]: the held start of a
+    /// Whether the rest of a frame that was too long is being skipped.
+    pub(crate) fn is_skipping(&self) -> bool {
+        self.frame_len >= TOO_LONG
+    }
+
+    /// Appends the terminator, if it is a byte string.
+    pub(crate) fn append_terminator(&self, bytes: &mut Vec<u8>) {
+        if let Mode::Bytes(search) = &self.mode {
+            search.append_needle(bytes);
+        }
+    }
+
+    /// At the end of the stream, instead of [`step`](Self::step), until [`Step::NeedInput`]: the held start of a
     /// terminator that will not be completed is data, [`Step::Held`].
-    pub(crate) fn finish(&mut self) -> Step<'static> {
-        let step = self.next(&mut &[][..]);
+    pub(crate) fn last_step(&mut self) -> Step<'static> {
+        let step = self.step(&mut &[][..]);
         if step == Step::NeedInput
             && let Mode::Bytes(search) = &mut self.mode
             && let held @ 1.. = search.held()
@@ -247,7 +455,10 @@ impl Framer {
 
     #[cold]
     fn next_of_replay<'a>(&mut self) -> Option<Step<'a>> {
-        let mut replay = *self.replay.take()?;
+        let mut replay = mem::take(&mut self.aside.as_mut()?.replay);
+        if replay.is_empty() {
+            return None;
+        }
         let mut input = &replay[..];
         let step = match self.next_of(&mut input) {
             Step::Data(data) => Step::Held(replay.slice_ref(data)),
@@ -259,7 +470,7 @@ impl Framer {
         let left = input.len();
         if left > 0 {
             replay.advance(replay.len() - left);
-            self.replay = Some(Box::new(replay));
+            self.aside.get_or_insert_default().replay = replay;
         }
         Some(step)
     }
@@ -342,10 +553,24 @@ impl Framer {
 /// What is needed to find whole frames, between two changes of their framer.
 #[derive(Clone, Copy)]
 pub(crate) struct WholeFrames {
-    pub(crate) short: Option<ShortNeedle>,
+    pub(crate) end: End,
     pub(crate) terminator_len: usize,
     max: u64,
-    changes: u32,
+}
+
+/// The ends that a frame can be looked for by.
+#[derive(Clone, Copy)]
+pub(crate) enum End {
+    /// A terminator of one or two bytes.
+    Short(ShortNeedle),
+    /// A longer terminator.
+    Long,
+    /// This many bytes.
+    Count(u64),
+    /// The frame is this long, and not in the input.
+    Known(usize),
+    /// The one frame with such an end is found.
+    Used,
 }
 
 impl WholeFrames {
@@ -354,6 +579,15 @@ impl WholeFrames {
     pub(crate) fn find_short(&self, needle: ShortNeedle, input: &[u8]) -> Option<usize> {
         let near = needle.find_near(input);
         self.admit(near.or_else(|| needle.find_whole(input))?)
+    }
+
+    /// One frame that is not in the input.
+    pub(crate) fn of_one(len: usize, terminator_len: usize) -> Self {
+        Self {
+            end: End::Known(len),
+            terminator_len,
+            max: NO_LIMIT,
+        }
     }
 
     #[inline]

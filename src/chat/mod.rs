@@ -1,12 +1,16 @@
 //! asynchat: input cut into frames at a terminator.
 
 mod channel;
+mod collecting;
 mod dispatcher;
+mod frame;
 mod framer;
 mod terminator;
 
 pub use channel::ChatChannel;
 pub use dispatcher::ChatDispatcher;
+pub use frame::Frame;
+pub use framer::{FrameEvent, Framer, Piece};
 pub use terminator::Terminator;
 
 use std::any::Any;
@@ -22,9 +26,13 @@ use crate::{
 
 /// The callbacks of one channel whose input comes in frames.
 ///
-/// Bytes up to the terminator go to [`collect_incoming_data`](Self::collect_incoming_data), in as many pieces as they
-/// arrive in. Then [`found_terminator`](Self::found_terminator) is called. A [`ChatDispatcher`] makes a dispatcher of
-/// the object.
+/// A [`ChatDispatcher`] makes a dispatcher of the object, in one of two ways:
+///
+/// - [`ChatDispatcher::new`]: bytes up to the terminator go to
+///   [`collect_incoming_data`](Self::collect_incoming_data), in as many pieces as they arrive in. Then
+///   [`found_terminator`](Self::found_terminator) is called. Write both, and `found_frame` to save calls.
+/// - [`ChatDispatcher::collecting`]: the dispatcher collects the pieces and calls [`found_frame`](Self::found_frame)
+///   with each frame. Write that one.
 ///
 /// ```
 /// use asynchat::{AsyncChat, ChatChannel, Result};
@@ -62,8 +70,11 @@ pub trait AsyncChat: Any {
     /// A frame may come in any number of pieces. Without a terminator all input comes here.
     ///
     /// # Errors
-    /// See [`Dispatcher`](crate::Dispatcher#errors).
-    fn collect_incoming_data(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) -> Result;
+    /// See [`Dispatcher`](crate::Dispatcher#errors). The default fails, as in Python, but for a frame that the end of
+    /// file has cut off and that a [`ChatDispatcher::collecting`] has collected.
+    fn collect_incoming_data(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        chat.nobody_collects(data)
+    }
 
     /// The frame is complete. The terminator itself is not handed out.
     ///
@@ -71,8 +82,45 @@ pub trait AsyncChat: Any {
     /// [`Terminator::Count`] that is used up has become [`Terminator::None`].
     ///
     /// # Errors
+    /// See [`Dispatcher`](crate::Dispatcher#errors). The default fails, as in Python, but in a
+    /// [`ChatDispatcher::collecting`], where it does nothing.
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        chat.nobody_ends_frames()
+    }
+
+    /// A complete frame, with its terminator. Both are taken off the input, so what is set here applies to the bytes
+    /// behind the terminator. A [`Terminator::Count`] has become [`Terminator::None`].
+    ///
+    /// With [`ChatDispatcher::collecting`] every frame comes here. With [`ChatDispatcher::new`] those come here that
+    /// lie whole in one read, which most do, but for an empty `Count(0)`; the other two methods get the rest. The
+    /// default hands the frame to these two, so that a chat that has only them sees no difference.
+    ///
+    /// ```
+    /// use asynchat::{AsyncChat, ChatChannel, ChatDispatcher, Frame, Result};
+    /// use std::io::Write;
+    ///
+    /// /// Adds up the numbers of each line.
+    /// struct Sums;
+    /// impl AsyncChat for Sums {
+    ///     fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {
+    ///         let numbers = std::str::from_utf8(&line)?.split_whitespace();
+    ///         let sum = numbers.map(str::parse::<i32>).sum::<Result<i32, _>>()?;
+    ///         Ok(writeln!(chat, "{sum}")?)
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// let mut peer = asynchat::testing::Harness::new(ChatDispatcher::collecting(Sums, "\n", 1000));
+    /// peer.feed_bytewise("1 2 3\n-1 1\n");
+    /// assert_eq!(peer.output(), b"6\n0\n");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
     /// See [`Dispatcher`](crate::Dispatcher#errors).
-    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result;
+    #[inline]
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, frame: Frame<'_>) -> Result {
+        dispatcher::hand_over_in_steps(self, chat, frame)
+    }
 
     /// Whether input is wanted. Default: true. Asked after every callback. If it turns false in the middle of what was
     /// read, the rest is handed out once it is true again; see [`Channel::touch`](crate::Channel::touch).
@@ -151,6 +199,10 @@ impl AsyncChat for Box<dyn AsyncChat> {
 
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         (**self).found_terminator(chat)
+    }
+
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, frame: Frame<'_>) -> Result {
+        (**self).found_frame(chat, frame)
     }
 
     fn readable(&self) -> bool {

@@ -10,13 +10,13 @@ const SPARE_BUFFERS: usize = 64;
 pub(crate) struct Spare(pub(super) Vec<Vec<u8>>);
 
 impl Spare {
-    pub(super) fn take(&mut self, needed: usize) -> Vec<u8> {
+    pub(crate) fn take(&mut self, needed: usize) -> Vec<u8> {
         self.0
             .pop()
             .unwrap_or_else(|| Vec::with_capacity(needed.max(BUFFER_MIN)))
     }
 
-    pub(super) fn give(&mut self, mut buffer: Vec<u8>) {
+    pub(crate) fn give(&mut self, mut buffer: Vec<u8>) {
         if self.0.len() < SPARE_BUFFERS && (1..=2 * BUFFER_MAX).contains(&buffer.capacity()) {
             buffer.clear();
             self.0.push(buffer);

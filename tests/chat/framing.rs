@@ -11,8 +11,8 @@ use std::{
 };
 
 use asynchat::{
-    AsyncChat, BoxError, ChannelId, ChatChannel, ChatDispatcher, FrameTooLong, Reactor, Result,
-    Terminator,
+    AsyncChat, BoxError, ChannelId, ChatChannel, ChatDispatcher, Frame, FrameTooLong, Reactor,
+    Result, Terminator,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -518,8 +518,59 @@ impl AsyncChat for Collector {
     }
 }
 
-/// Sends `pieces`, one read each, then the end of file, and gives what came of it.
+/// The same with whole frames.
+struct FrameCollector(Collector);
+
+impl AsyncChat for FrameCollector {
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, frame: Frame<'_>) -> Result {
+        let Collector(frames, next) = &mut self.0;
+        assert_eq!(
+            frames.borrow().tail,
+            b"",
+            "a frame of which a part came before"
+        );
+        frames.borrow_mut().complete.push(frame.to_vec());
+        if let Some(terminator) = next.pop_front() {
+            chat.set_terminator(terminator);
+        }
+        Ok(())
+    }
+
+    fn collect_incoming_data(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.0.collect_incoming_data(chat, data)
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.0.found_terminator(chat)
+    }
+}
+
+/// Sends `pieces`, one read each, then the end of file, and gives what came of it. However a chat gets its frames, they
+/// are the same.
 fn cut(terminators: &[Terminator], pieces: &[&[u8]]) -> Frames {
+    let frames = cut_for(terminators, pieces, |chat, first| {
+        ChatDispatcher::new(chat, first)
+    });
+    let whole = cut_for(terminators, pieces, |chat, first| {
+        ChatDispatcher::new(FrameCollector(chat), first)
+    });
+    assert_eq!(whole, frames);
+    let collected = cut_for(terminators, pieces, |chat, first| {
+        ChatDispatcher::collecting(FrameCollector(chat), first, 1 << 20)
+    });
+    assert_eq!(collected, frames);
+    let old = cut_for(terminators, pieces, |chat, first| {
+        ChatDispatcher::collecting(chat, first, 1 << 20)
+    });
+    assert_eq!(old, frames);
+    frames
+}
+
+fn cut_for<C: AsyncChat>(
+    terminators: &[Terminator],
+    pieces: &[&[u8]],
+    dispatcher: impl FnOnce(Collector, Terminator) -> ChatDispatcher<C>,
+) -> Frames {
     let mut reactor = reactor();
     let (here, mut there) = UnixStream::pair().unwrap();
     let frames = Rc::default();
@@ -527,7 +578,7 @@ fn cut(terminators: &[Terminator], pieces: &[&[u8]]) -> Frames {
     let first = next.pop_front().unwrap_or_default();
     let collector = Collector(Rc::clone(&frames), next);
     let id = reactor
-        .register(here, ChatDispatcher::new(collector, first))
+        .register(here, dispatcher(collector, first))
         .unwrap();
     let mut sent = 0;
     for piece in pieces {

@@ -10,3 +10,4 @@ mod middle_of_a_read;
 mod talk;
 mod terminators;
 mod timers;
+mod whole_frames;

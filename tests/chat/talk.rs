@@ -126,9 +126,9 @@ impl Talk {
         )
     }
 
-    pub(crate) fn in_reactor(
+    pub(crate) fn in_reactor<C: AsyncChat>(
         mut reactor: Reactor,
-        make: impl FnOnce(Chat) -> ChatDispatcher<Chat>,
+        make: impl FnOnce(Chat) -> ChatDispatcher<C>,
         hook: impl FnMut(&str, &mut ChatChannel<'_>) -> Result + 'static,
     ) -> Self {
         let (here, there) = UnixStream::pair().unwrap();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use asynchat::{
-    AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, Reactor, Result,
+    AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, Frame, Reactor, Result,
     Terminator,
 };
 use bytes::Bytes;
@@ -203,6 +203,45 @@ fn a_line_chat_allocates_nothing_per_message() {
     assert_eq!(peer.allocations(b"hello\r\n", b"5\r\n"), 0);
     let mut peer = Peer::new(ChatDispatcher::new(Lengths::default(), "\r\n").max_frame(100));
     assert_eq!(peer.allocations(b"a\r\nbc\r\n\r\n", b"1\r\n2\r\n0\r\n"), 0);
+}
+
+/// Answers each frame with its length.
+struct FrameLengths;
+
+impl AsyncChat for FrameLengths {
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, frame: Frame<'_>) -> Result {
+        Ok(write!(chat, "{}\r\n", frame.len())?)
+    }
+}
+
+#[test]
+fn frames_that_are_collected_allocate_nothing_and_an_idle_session_holds_no_buffer() {
+    const BIG: usize = 1 << 20;
+    let mut peer = Peer::new(ChatDispatcher::collecting(FrameLengths, "\r\n", BIG));
+    assert_eq!(peer.allocations(b"hello\r\n\r\n", b"5\r\n0\r\n"), 0);
+    let part = [b'x'; 30_000];
+    let mut exchange = |times: usize| {
+        for _ in 0..times {
+            peer.exchange(&part, 0);
+            peer.exchange(&part, 0);
+            assert_eq!(peer.exchange(b"\r\n", 7), b"60000\r\n");
+        }
+    };
+    exchange(10);
+    let before = util::heap::allocations();
+    exchange(1_000);
+    assert_eq!(util::heap::allocations() - before, 0);
+
+    // Long ones leave nothing behind, for any number of sessions.
+    let before = util::heap::live();
+    let part = [b'x'; 1 << 16];
+    for _ in 0..BIG / part.len() {
+        peer.exchange(&part, 0);
+    }
+    assert!(util::heap::live() - before >= BIG as isize - (256 << 10));
+    assert_eq!(peer.exchange(b"\r\n", 9), b"1048576\r\n");
+    let kept = util::heap::live() - before;
+    assert!(kept <= 0, "{kept} bytes are kept");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::{
 };
 
 use asynchat::{
-    Address, AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, CoupleOptions, Coupled,
-    Dispatcher, Reactor, Registry, Result, State, Stream,
+    Address, AsyncChat, Channel, ChannelId, ChatChannel, CoupleOptions, Coupled, Dispatcher,
+    Reactor, Registry, Result, State, Stream,
     testing::{Harness, Listener},
 };
 use util::{

@@ -97,7 +97,7 @@ impl Dispatcher for Monitor {
         }
         log::info!("monitor connection from {peer}");
         let session = Session::new(monitor, self.room, self.password.clone(), self.challenge());
-        let chat = ChatDispatcher::new(session, "\n").max_frame(MAX_LINE);
+        let chat = ChatDispatcher::collecting(session, "\n", MAX_LINE);
         self.sessions.push(registry.register(stream, chat)?);
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::{fmt::Write, rc::Rc};
 
-use asynchat::{AsyncChat, BoxError, ChannelId, ChatChannel, FrameTooLong, Registry, Result};
+use asynchat::{
+    AsyncChat, BoxError, ChannelId, ChatChannel, Frame, FrameTooLong, Registry, Result,
+};
 
 use shared::digest;
 
@@ -28,7 +30,6 @@ pub(crate) struct Session {
     challenge: String,
     /// The challenge is answered.
     pub(crate) is_in: bool,
-    line: Vec<u8>,
 }
 
 impl Session {
@@ -44,7 +45,6 @@ impl Session {
             password,
             challenge,
             is_in: false,
-            line: Vec::new(),
         }
     }
 
@@ -141,13 +141,7 @@ impl AsyncChat for Session {
         Ok(())
     }
 
-    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-        self.line.extend_from_slice(data);
-        Ok(())
-    }
-
-    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        let line = std::mem::take(&mut self.line);
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {
         let line = String::from_utf8_lossy(&line).replace(char::is_control, "");
         let line = line.trim();
         if self.is_in {

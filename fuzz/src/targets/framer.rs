@@ -7,7 +7,8 @@ use std::{
 };
 
 use asynchat::{
-    AsyncChat, BoxError, ChatChannel, ChatDispatcher, FrameTooLong, Reactor, Result, Terminator,
+    AsyncChat, BoxError, ChannelId, ChatChannel, ChatDispatcher, Frame, FrameTooLong, Reactor,
+    Result, Terminator,
 };
 
 use super::{Input, settle, turn_until};
@@ -18,14 +19,27 @@ thread_local! {
     );
 }
 
-/// The first decision chooses the first terminator, the second `max_frame`; then come the lengths of the writes,
-/// terminated by a 0, and then what the callbacks do.
+/// The first decision chooses the first terminator and the way the chat gets its frames, the second `max_frame`; then
+/// come the lengths of the writes, terminated by a 0, and then what the callbacks do.
 pub fn fuzz(data: &[u8]) {
     let mut input = Input::new(data);
-    let first = terminator(input.decisions.pop_front().unwrap_or(0));
+    let first = input.decisions.pop_front().unwrap_or(0);
+    let way = [Way::Pieces, Way::WholeFrames, Way::Collecting][usize::from(first / 16) % 3];
+    let first = terminator(first);
     let max = max_frame(input.decisions.pop_front().unwrap_or(0));
     let writes = input.pieces();
-    REACTOR.with_borrow_mut(|reactor| run(reactor, first, max, &writes, input.decisions));
+    REACTOR.with_borrow_mut(|reactor| run(reactor, first, way, max, &writes, input.decisions));
+}
+
+/// How a chat gets its frames.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// In pieces, all of them.
+    Pieces,
+    /// Those that lie whole in a read in one call.
+    WholeFrames,
+    /// All in one call.
+    Collecting,
 }
 
 fn terminator(choice: u8) -> Terminator {
@@ -59,6 +73,7 @@ fn max_frame(choice: u8) -> Option<usize> {
 fn run(
     reactor: &mut Reactor,
     first: Terminator,
+    way: Way,
     max: Option<usize>,
     writes: &[&[u8]],
     decisions: VecDeque<u8>,
@@ -70,6 +85,7 @@ fn run(
         read_before: reactor.stats().bytes_in,
         returned: 0,
         terminator: first.clone(),
+        way,
         frame_len: 0,
         max,
         skipping: false,
@@ -80,22 +96,31 @@ fn run(
         decisions,
     }));
     let checked = Checked(Rc::clone(&model));
-    let mut chat = ChatDispatcher::new(checked, first);
-    if let Some(max) = max {
-        chat = chat.max_frame(max);
-    }
-    let id = reactor.register(here, chat).expect("a channel");
+    let id = if way == Way::Pieces {
+        reactor.register(here, limited(ChatDispatcher::new(checked, first), max))
+    } else if way == Way::WholeFrames {
+        let chat = ChatDispatcher::new(Whole(checked), first);
+        reactor.register(here, limited(chat, max))
+    } else {
+        let max = max.unwrap_or(usize::MAX);
+        reactor.register(here, ChatDispatcher::collecting(Whole(checked), first, max))
+    };
+    let id = id.expect("a channel");
     for write in writes {
         model.borrow_mut().stream.extend_from_slice(write);
         there.write_all(write).expect("room in the socket");
         settle(reactor);
         while model.borrow_mut().acts_from_outside() {
-            reactor
-                .with_chat(id, |chat: &mut Checked, channel| {
+            in_chat(reactor, id, way, |channel| {
+                let mut model = model.borrow_mut();
+                let read = model.read(channel.registry().stats().bytes_in);
+                // What is collected of a frame is not handed out, so the model cannot tell where in the stream the
+                // framer is.
+                if way != Way::Collecting || model.at == read {
                     // Its error is nobody's business but the caller's.
-                    let _ = chat.0.borrow_mut().act(channel);
-                })
-                .expect("an open channel");
+                    let _ = model.act(channel);
+                }
+            });
             settle(reactor);
         }
         let model = model.borrow();
@@ -110,14 +135,27 @@ fn run(
             return true;
         }
         if std::mem::take(&mut model.borrow_mut().paused) {
-            reactor
-                .with_chat(id, |_: &mut Checked, chat| chat.touch())
-                .expect("an open channel");
+            in_chat(reactor, id, way, |chat| chat.touch());
         }
         false
     });
     settle(reactor);
     assert!(reactor.channel(id).is_none(), "the channel is left over");
+}
+
+fn limited<C: AsyncChat>(chat: ChatDispatcher<C>, max: Option<usize>) -> ChatDispatcher<C> {
+    match max {
+        Some(max) => chat.max_frame(max),
+        None => chat,
+    }
+}
+
+fn in_chat(reactor: &mut Reactor, id: ChannelId, way: Way, f: impl FnOnce(&mut ChatChannel<'_>)) {
+    let done = match way {
+        Way::Pieces => reactor.with_chat(id, |_: &mut Checked, chat| f(chat)),
+        _ => reactor.with_chat(id, |_: &mut Whole, chat| f(chat)),
+    };
+    done.expect("an open channel");
 }
 
 /// What the chat has to see.
@@ -131,6 +169,7 @@ struct Model {
     /// Bytes that callbacks gave back.
     returned: usize,
     terminator: Terminator,
+    way: Way,
     frame_len: usize,
     max: Option<usize>,
     /// The frame was reported as too long. How much of it is skipped already only the framer knows.
@@ -245,6 +284,17 @@ impl Model {
         }
         let left = &self.stream[self.at..read];
         match &self.terminator {
+            Terminator::Bytes(needle) if self.way == Way::Collecting => {
+                let mut windows = left.windows(needle.len());
+                assert!(
+                    !windows.any(|bytes| bytes == needle),
+                    "kept back: {}",
+                    left.escape_ascii()
+                );
+            }
+            Terminator::Count(missing) if self.way == Way::Collecting => {
+                assert!((left.len() as u64) < *missing, "kept back: {left:?}");
+            }
             Terminator::Bytes(needle) => assert!(
                 left.len() < needle.len() && needle.starts_with(left),
                 "kept back: {}",
@@ -359,5 +409,55 @@ impl AsyncChat for Checked {
                 model.discard_input(chat);
             }
         }
+    }
+}
+
+/// The same with whole frames.
+struct Whole(Checked);
+
+impl AsyncChat for Whole {
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, frame: Frame<'_>) -> Result {
+        let mut model = self.0.0.borrow_mut();
+        assert!(!model.skipping, "a frame that is too long");
+        assert_eq!(model.frame_len, 0, "part of the frame came before");
+        assert!(model.left().starts_with(frame.with_terminator()));
+        match &model.terminator {
+            Terminator::Bytes(needle) => assert_eq!(frame.terminator(), needle),
+            _ => assert_eq!(frame.terminator(), b""),
+        }
+        if !frame.is_empty() {
+            model.collect(&frame, true);
+        }
+        model.found();
+        model.act(chat)
+    }
+
+    fn readable(&self) -> bool {
+        self.0.readable()
+    }
+
+    fn collect_incoming_data(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        let model = self.0.0.borrow();
+        assert!(
+            model.way == Way::WholeFrames || model.ended || !model.has_frames(),
+            "a piece of a frame"
+        );
+        drop(model);
+        self.0.collect_incoming_data(chat, data)
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let model = self.0.0.borrow();
+        assert!(model.way == Way::WholeFrames || model.skipping);
+        drop(model);
+        self.0.found_terminator(chat)
+    }
+
+    fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.0.handle_close(chat)
+    }
+
+    fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        self.0.handle_error(chat, error);
     }
 }

@@ -75,6 +75,16 @@ impl Search {
         }
     }
 
+    pub(super) fn append_needle(&self, bytes: &mut Vec<u8>) {
+        match &self.needle {
+            Needle::Short(needle) => {
+                bytes.push(needle.first);
+                bytes.extend(needle.second);
+            }
+            Needle::Long(needle) => bytes.extend_from_slice(&needle.bytes),
+        }
+    }
+
     #[inline]
     pub(super) fn needle_len(&self) -> usize {
         match &self.needle {

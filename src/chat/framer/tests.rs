@@ -19,6 +19,16 @@ enum Call {
     TooLong,
 }
 
+impl Call {
+    fn of(event: FrameEvent<'_>) -> Self {
+        match event {
+            FrameEvent::Data(data) => Self::Collect(data.to_vec()),
+            FrameEvent::Terminator => Self::Found,
+            FrameEvent::TooLong => Self::TooLong,
+        }
+    }
+}
+
 /// The part of the caller: feeds a framer and notes the calls.
 struct Chat {
     framer: Framer,
@@ -54,12 +64,9 @@ impl Chat {
         let mut input = input;
         loop {
             self.steps += 1;
-            let call = match self.framer.next(&mut input) {
-                Step::Data(data) => Call::Collect(data.to_vec()),
-                Step::Held(data) => Call::Collect(data.to_vec()),
-                Step::Terminator => Call::Found,
-                Step::TooLong => Call::TooLong,
-                Step::NeedInput => {
+            let call = match self.framer.feed(&mut input) {
+                Some(event) => Call::of(event),
+                None => {
                     assert!(input.is_empty(), "input is left over");
                     return;
                 }
@@ -87,13 +94,10 @@ impl Chat {
     /// End of file.
     fn finish(&mut self) -> &mut Self {
         loop {
-            self.calls.push(match self.framer.finish() {
-                Step::Data(data) => panic!("{data:?} out of nothing"),
-                Step::Held(data) => Call::Collect(data.to_vec()),
-                Step::Terminator => Call::Found,
-                Step::TooLong => Call::TooLong,
-                Step::NeedInput => return self,
-            });
+            match self.framer.finish() {
+                Some(event) => self.calls.push(Call::of(event)),
+                None => return self,
+            }
         }
     }
 
@@ -253,10 +257,10 @@ mod input_table {
     /// In Python calls go on after `close()`: nothing stops its loop. Here the caller does.
     #[test]
     fn a_caller_that_takes_no_more_steps_gets_no_more_calls() {
-        let mut framer = Framer::new("\n".into());
+        let mut framer = Framer::new("\n");
         let mut input = &b"a\nb\n"[..];
-        assert_eq!(framer.next(&mut input), Step::Data(b"a"));
-        assert_eq!(framer.next(&mut input), Step::Terminator);
+        assert_eq!(framer.step(&mut input), Step::Data(b"a"));
+        assert_eq!(framer.step(&mut input), Step::Terminator);
         assert_eq!(input, b"b\n");
     }
 
@@ -268,15 +272,15 @@ mod input_table {
         assert_eq!(chat.feed("\nxy\r\n").take(), r"c(\nxy) F");
 
         chat.feed("xy\r").take();
-        chat.framer.set_terminator("!".into());
+        chat.framer.set_terminator("!");
         chat.framer.discard();
         assert_eq!(chat.feed("").take(), "");
 
         // The caller drops the rest of the input, here the terminator that was found already.
-        let mut framer = Framer::new("\r\n".into());
-        assert_eq!(framer.next(&mut &b"a\r\n"[..]), Step::Data(b"a"));
+        let mut framer = Framer::new("\r\n");
+        assert_eq!(framer.step(&mut &b"a\r\n"[..]), Step::Data(b"a"));
         framer.discard();
-        assert_eq!(framer.next(&mut &b"b\r\n"[..]), Step::Data(b"b"));
+        assert_eq!(framer.step(&mut &b"b\r\n"[..]), Step::Data(b"b"));
     }
 
     /// `find_prefix_at_end` is not a function here: it is what a read leaves held.
@@ -325,7 +329,7 @@ mod changing_the_terminator {
         let mut chat = Chat::with("\r\n");
         chat.feed_with(b"ab\r\ncd!", |framer, call| {
             if *call == Call::Collect(b"ab".to_vec()) {
-                framer.set_terminator("!".into());
+                framer.set_terminator("!");
             }
         });
         assert_eq!(chat.take(), r"c(ab) c(\r\ncd) F");
@@ -344,7 +348,7 @@ mod changing_the_terminator {
     #[test]
     fn in_collect_replaces_a_count_that_is_complete() {
         let mut chat = Chat::with(2);
-        chat.feed_with(b"abcd!", |framer, _| framer.set_terminator("!".into()));
+        chat.feed_with(b"abcd!", |framer, _| framer.set_terminator("!"));
         assert_eq!(chat.take(), "c(ab) c(cd) F");
     }
 
@@ -356,7 +360,7 @@ mod changing_the_terminator {
     ) -> String {
         let mut chat = Chat::with(old);
         chat.feed(read).take();
-        chat.framer.set_terminator(new.into());
+        chat.framer.set_terminator(new);
         let at_once = chat.feed("").take();
         let later = chat.feed(then).finish().take();
         format!("{at_once} | {later}")
@@ -408,7 +412,7 @@ mod changing_the_terminator {
     fn while_held_bytes_are_examined_again() {
         let mut chat = Chat::new(["aabaac".into(), 1.into(), "ba".into()]);
         chat.feed("aabaa").take();
-        chat.framer.set_terminator("a".into());
+        chat.framer.set_terminator("a");
         // `a` fires, one byte is counted off, `ba` fires, the last `a` may begin another `ba`.
         assert_eq!(chat.feed("").take(), "F c(a) F F c(a)");
     }
@@ -418,7 +422,7 @@ mod changing_the_terminator {
         let mut chat = Chat::with("\r\n");
         chat.feed("ab\r");
         assert!(!chat.framer.is_due());
-        chat.framer.set_terminator("\rx".into());
+        chat.framer.set_terminator("\rx");
         assert!(chat.framer.is_due());
         assert_eq!(chat.framer.held(), "\r");
         chat.feed("");
@@ -436,12 +440,12 @@ mod changing_the_terminator {
     fn held_bytes_are_examined_again_at_end_of_file() {
         let mut chat = Chat::with("\r\n.\r\n");
         chat.feed("ab\r\n.\r").take();
-        chat.framer.set_terminator("\n".into());
+        chat.framer.set_terminator("\n");
         assert_eq!(chat.finish().take(), r"c(\r) F c(.\r)");
 
         let mut chat = Chat::with("\r\n");
         chat.feed("ab\r").take();
-        chat.framer.set_terminator("\rx".into());
+        chat.framer.set_terminator("\rx");
         assert_eq!(chat.finish().take(), r"c(\r)");
         chat.framer.set_terminator(Terminator::Count(0));
         assert_eq!(chat.finish().take(), "F");
@@ -453,16 +457,21 @@ mod changing_the_terminator {
         chat.feed("x\r\n").take();
         chat.framer
             .set_terminator(Terminator::from(b"\r\n.\r\n".to_vec()));
-        assert!(chat.framer.replay.is_none());
+        assert!(!chat.framer.has_replay());
         assert_eq!(chat.feed(".\r\n").take(), "F");
     }
 
     #[test]
     fn a_long_needle_is_prepared_once() {
         let prepared = |framer: &Framer| -> Option<*const LongNeedle> {
-            framer.spare.as_deref().map(std::ptr::from_ref)
+            framer
+                .aside
+                .as_ref()?
+                .spare
+                .as_deref()
+                .map(std::ptr::from_ref)
         };
-        let mut framer = Framer::new("\r\n\r\n".into());
+        let mut framer = Framer::new("\r\n\r\n");
         framer.set_terminator(Terminator::Count(5));
         let first = prepared(&framer);
         assert!(first.is_some());
@@ -527,9 +536,9 @@ mod max_frame {
 
     #[test]
     fn discarding_after_it_begins_a_new_frame() {
-        let mut framer = Framer::new("\n".into());
+        let mut framer = Framer::new("\n");
         framer.set_max_frame(Some(3));
-        assert_eq!(framer.next(&mut &b"abcd"[..]), Step::TooLong);
+        assert_eq!(framer.step(&mut &b"abcd"[..]), Step::TooLong);
         framer.discard();
         let mut chat = Chat {
             framer,
@@ -553,10 +562,10 @@ mod max_frame {
     #[test]
     fn a_limit_set_in_mid_frame_counts_what_was_collected() {
         let mut chat = Chat::with("\n");
-        assert_eq!(chat.framer.max_frame(), None);
+        assert_eq!(chat.framer.limit(), None);
         chat.feed("abcde").take();
         chat.framer.set_max_frame(Some(6));
-        assert_eq!(chat.framer.max_frame(), Some(6));
+        assert_eq!(chat.framer.limit(), Some(6));
         assert_eq!(
             chat.feed("f").feed("g\nabcdef\n").take(),
             "c(f) L F c(abcdef) F"
@@ -588,8 +597,54 @@ mod max_frame {
         chat.feed("ab").take();
         chat.framer.set_terminator(Terminator::None);
         chat.feed("cdefg").take();
-        chat.framer.set_terminator("\n".into());
+        chat.framer.set_terminator("\n");
         assert_eq!(chat.feed("xyz\n").take(), "c(xyz) F");
+    }
+}
+
+mod by_hand {
+    use super::*;
+
+    #[test]
+    fn the_terminator_may_be_changed_while_a_piece_is_held() {
+        let mut framer = Framer::new("\r\n");
+        let mut input = &b"ab\r\ncd!"[..];
+        let Some(FrameEvent::Data(ab)) = framer.feed(&mut input) else {
+            panic!("no data")
+        };
+        assert!(framer.is_whole_frame(&ab));
+        framer.set_terminator("!");
+        assert!(!framer.is_whole_frame(&ab));
+        let Some(FrameEvent::Data(cd)) = framer.feed(&mut input) else {
+            panic!("no data")
+        };
+        assert_eq!((&*ab, &*cd), (&b"ab"[..], &b"\r\ncd"[..]));
+        assert_eq!(framer.feed(&mut input), Some(FrameEvent::Terminator));
+        assert_eq!(framer.feed(&mut input), None);
+    }
+
+    #[test]
+    fn a_piece_of_the_input_is_not_copied() {
+        let mut framer = Framer::new("\n");
+        let input = *b"ab\n";
+        let Some(FrameEvent::Data(data)) = framer.feed(&mut &input[..]) else {
+            panic!("no data")
+        };
+        assert_eq!(data.as_ptr(), input.as_ptr());
+        assert_eq!(format!("{data:?}"), "b\"ab\"");
+    }
+
+    #[test]
+    fn what_is_held_is_there_for_another_reader() {
+        let mut framer = Framer::new("\r\n.\r\n").max_frame(4);
+        assert!(framer.feed(&mut &b"ab\r\n"[..]).is_some());
+        assert_eq!(framer.feed(&mut &b""[..]), None);
+        assert_eq!(framer.take_held(), "");
+        let mut input = &b"\r\n."[..];
+        assert_eq!(framer.feed(&mut input), None);
+        assert_eq!(framer.take_held(), "\r\n.");
+        assert_eq!(framer.take_held(), "");
+        assert_eq!(framer.finish(), None);
     }
 }
 
@@ -598,18 +653,18 @@ mod cost {
 
     #[test]
     fn an_idle_framer_is_small() {
-        assert!(size_of::<Framer>() <= 72, "{}", size_of::<Framer>());
+        assert!(size_of::<Framer>() <= 56, "{}", size_of::<Framer>());
         assert!(size_of::<Step<'_>>() <= 40, "{}", size_of::<Step<'_>>());
     }
 
     fn bare_newlines(len: usize) {
-        let mut framer = Framer::new("\n".into());
+        let mut framer = Framer::new("\n");
         let stream = vec![b'\n'; len];
         let mut input = &stream[..];
         for _ in 0..len {
-            assert_eq!(framer.next(&mut input), Step::Terminator);
+            assert_eq!(framer.step(&mut input), Step::Terminator);
         }
-        assert_eq!(framer.next(&mut input), Step::NeedInput);
+        assert_eq!(framer.step(&mut input), Step::NeedInput);
     }
 
     #[test]
