@@ -91,8 +91,13 @@ impl<'r> ChatChannel<'r> {
 
     #[cold]
     fn still_goes_on(&mut self) -> bool {
-        self.ownership_changes = self.channel.registry().ownership_changes;
-        !self.has_given_back && self.channel.is_served()
+        let goes_on =
+            !self.has_given_back && self.channel.is_served() && !self.channel.is_reading_paused();
+        // If not, the next question gets the same answer.
+        if goes_on {
+            self.ownership_changes = self.channel.registry().ownership_changes;
+        }
+        goes_on
     }
 
     /// The current terminator. A [`Terminator::Count`] is the number of bytes still missing.

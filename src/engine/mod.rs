@@ -8,6 +8,7 @@ mod connect;
 mod farewell;
 mod flush;
 mod io;
+mod pacing;
 mod proxy;
 mod registration;
 mod visit;
