@@ -32,8 +32,6 @@ pub(crate) struct Player<S> {
     line: Vec<u8>,
     /// When the window began, and how many lines came since.
     window: Option<(Instant, u32)>,
-    /// It has said enough for now.
-    is_held: bool,
 }
 
 impl<S: Scores> Player<S> {
@@ -43,7 +41,6 @@ impl<S: Scores> Player<S> {
             scores,
             line: Vec::new(),
             window: None,
-            is_held: false,
         };
         ChatDispatcher::new(player, "\n").max_frame(MAX_LINE)
     }
@@ -59,18 +56,12 @@ impl<S: Scores> Player<S> {
             _ => (now, 1),
         };
         self.window = Some((begun, lines));
-        self.is_held = true;
         let pause = if lines < LINES {
             Duration::ZERO
         } else {
             WINDOW.saturating_sub(now - begun)
         };
-        let id = chat.id();
-        chat.registry().call_later(pause, move |registry| {
-            // The player may have left. Otherwise `with_chat` has `readable` asked again.
-            let _ = registry.with_chat(id, |player: &mut Self, _| player.is_held = false);
-            Ok(())
-        });
+        chat.pause_reading(pause);
     }
 }
 
@@ -81,7 +72,7 @@ impl<S: Scores> AsyncChat for Player<S> {
     }
 
     fn readable(&self) -> bool {
-        !self.is_held && !self.scores.is_busy()
+        !self.scores.is_busy()
     }
 
     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
