@@ -181,6 +181,7 @@ impl Reactor {
         }
         let callbacks = self.registry.stats.callbacks;
         let mark = self.registry.timers.mark();
+        self.registry.end_pauses_of_turn();
         let wait = self.wait(max_wait);
         let events = self.poll(wait)?;
         self.registry.turning = true;
@@ -217,6 +218,7 @@ impl Reactor {
         let registry = &self.registry;
         if !registry.ready.is_empty()
             || !registry.touched.is_empty()
+            || !registry.yielding.is_empty()
             || !registry.farewells.due.is_empty()
             || !registry.departures.is_empty()
             || registry.stopping

@@ -636,3 +636,65 @@ fn a_chat_whose_frames_are_collected_is_played_like_any_other() {
     peer.feed("longer than the limit\r\n");
     assert!(peer.is_closed());
 }
+
+#[test]
+fn a_pause_ends_by_the_clock_of_the_kit_and_the_peers_end_is_told_in_it() {
+    struct Slow(Diary);
+    impl Dispatcher for Slow {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            channel.pause_reading(Duration::from_secs(60));
+            self.0.handle_read(channel)
+        }
+        fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
+            self.0.handle_expt(channel, what)
+        }
+        fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+            self.0.handle_close(channel)
+        }
+    }
+    let diary = Diary::default();
+    let mut peer = Harness::new(Slow(diary.clone()));
+    peer.advance(Duration::from_secs(60));
+    peer.feed("one two ");
+    assert_eq!(diary.take(), ["read \"one \""]);
+    peer.advance(Duration::from_secs(59));
+    assert!(diary.take().is_empty());
+    peer.advance(Duration::from_secs(1));
+    assert_eq!(diary.take(), ["read \"two \""]);
+    peer.eof();
+    assert_eq!(diary.take(), ["ReadClosed"]);
+    peer.advance(Duration::from_secs(120));
+    assert_eq!(diary.take(), ["read \"\"", "close"]);
+}
+
+#[test]
+fn a_pause_of_no_time_needs_no_clock() {
+    struct OneATurn(Diary);
+    impl Dispatcher for OneATurn {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            channel.pause_reading(Duration::ZERO);
+            self.0.handle_read(channel)
+        }
+    }
+    let diary = Diary::default();
+    let mut peer = Harness::new(OneATurn(diary.clone()));
+    peer.feed("one two three ");
+    assert_eq!(diary.take().len(), 4);
+}
+
+#[test]
+fn a_listener_in_memory_pauses() {
+    struct Door;
+    impl Dispatcher for Door {}
+    let mut listener = Listener::new(Door);
+    let id = listener.id();
+    listener
+        .registry()
+        .channel(id)
+        .expect("open")
+        .pause_reading(Duration::from_secs(1));
+    let _peer = listener.connect();
+    assert_eq!(listener.registry().stats().accepted, 0);
+    listener.advance(Duration::from_secs(1));
+    assert_eq!(listener.registry().stats().accepted, 1);
+}

@@ -103,22 +103,12 @@ struct Slow {
 
 impl Dispatcher for Slow {
     // region 30
-    fn readable(&self) -> bool {
-        self.allowance > 0
-    }
-
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
         let mut buffer = vec![0; self.allowance];
         self.allowance -= channel.recv(&mut buffer)?;
         if self.allowance == 0 {
-            let id = channel.id();
-            channel
-                .registry()
-                .call_later(Duration::from_secs(1), move |registry| {
-                    // `with` has readable() asked again. The channel may be closed by now.
-                    let _ = registry.with(id, |slow: &mut Slow, _| slow.allowance = PER_SECOND);
-                    Ok(())
-                });
+            self.allowance = PER_SECOND;
+            channel.pause_reading(Duration::from_secs(1));
         }
         Ok(())
     }
@@ -193,6 +183,27 @@ fn answer_from_thread(handle: &Handle, id: ChannelId, answer: Vec<u8>) {
     });
 }
 // end
+
+const REQUESTS_A_SECOND: u32 = 5;
+
+struct Polite {
+    request: Vec<u8>,
+}
+
+impl AsyncChat for Polite {
+    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        self.request.extend_from_slice(data);
+        Ok(())
+    }
+
+    // region 56
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        chat.push(work(&std::mem::take(&mut self.request)));
+        chat.pause_reading(Duration::from_secs(1) / REQUESTS_A_SECOND);
+        Ok(())
+    }
+    // end
+}
 
 fn work(request: &[u8]) -> Vec<u8> {
     request.to_vec()

@@ -30,8 +30,6 @@ pub(crate) struct Player<S> {
     pub(crate) scores: S,
     /// When the window began, and how many lines came since.
     window: Option<(Instant, u32)>,
-    /// It has said enough for now.
-    is_held: bool,
 }
 
 impl<S: Scores> Player<S> {
@@ -40,7 +38,6 @@ impl<S: Scores> Player<S> {
         let player = Self {
             scores,
             window: None,
-            is_held: false,
         };
         ChatDispatcher::collecting(player, "\n", MAX_LINE)
     }
@@ -56,18 +53,12 @@ impl<S: Scores> Player<S> {
             _ => (now, 1),
         };
         self.window = Some((begun, lines));
-        self.is_held = true;
         let pause = if lines < LINES {
             Duration::ZERO
         } else {
             WINDOW.saturating_sub(now - begun)
         };
-        let id = chat.id();
-        chat.registry().call_later(pause, move |registry| {
-            // The player may have left. Otherwise `with_chat` has `readable` asked again.
-            let _ = registry.with_chat(id, |player: &mut Self, _| player.is_held = false);
-            Ok(())
-        });
+        chat.pause_reading(pause);
     }
 }
 
@@ -78,7 +69,7 @@ impl<S: Scores> AsyncChat for Player<S> {
     }
 
     fn readable(&self) -> bool {
-        !self.is_held && !self.scores.is_busy()
+        !self.scores.is_busy()
     }
 
     fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {

@@ -155,8 +155,8 @@ impl Channel<'_> {
     /// Puts another object behind this channel. It gets the callbacks from the moment the current one has returned.
     ///
     /// The connection stays as it is: `handle_connect` is not called again. The channel's
-    /// [timers](Channel#timers-of-a-channel) end with the object that armed them. Does nothing once the channel is
-    /// closed or its queue is sent after `close_when_done`.
+    /// [timers](Channel#timers-of-a-channel) end with the object that armed them, and so does a
+    /// [pause](Self::pause_reading). Does nothing once the channel is closed or its queue is sent after `close_when_done`.
     pub fn replace(&mut self, d: impl Dispatcher) {
         let mut object = boxed(d);
         made(&mut object, self.id());
@@ -167,7 +167,9 @@ impl Channel<'_> {
         }
         slot.type_name = type_name;
         slot.flags.note_replaced();
+        slot.readiness.note_replaced();
         let old = slot.dispatcher.replace(object);
+        self.registry.drop_pause(self.id);
         self.registry.progress += 1;
         self.registry.ownership_changes += 1;
         self.registry.touch_later(self.id());

@@ -187,9 +187,9 @@ impl Channel<'_> {
     /// ```
     ///
     /// # Errors
-    /// `WouldBlock` if no connection waits, and while the listener is paused: the process is out of descriptors or
-    /// memory, or [`max_channels`](crate::Builder::max_channels) is reached. The reactor ends the pause. Connections
-    /// that broke while they waited are skipped.
+    /// `WouldBlock` if no connection waits, and while the listener is paused: by [`pause_reading`](Self::pause_reading),
+    /// or because the process is out of descriptors or memory, or [`max_channels`](crate::Builder::max_channels) is
+    /// reached. The reactor ends the pause. Connections that broke while they waited are skipped.
     pub fn accept(&mut self) -> io::Result<(Stream, Address)> {
         self.registry.accept(self.id)
     }
@@ -240,6 +240,12 @@ impl Channel<'_> {
     pub(crate) fn take_read_request(&mut self) -> bool {
         self.slot_mut()
             .is_ok_and(|slot| slot.flags.take_read_request())
+    }
+
+    /// Whether the end of file was read, and all before it.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.slot()
+            .is_ok_and(|slot| slot.flags.is_finished() && slot.unread.is_none())
     }
 
     pub(crate) fn discard_unread(&mut self) {

@@ -2,6 +2,7 @@
 
 mod input;
 mod output;
+mod pacing;
 mod timers;
 
 pub(crate) mod handover;
@@ -203,6 +204,7 @@ impl Channel<'_> {
             Role::Listener | Role::Datagram => self.registry.close(id, cause),
             Role::Stream | Role::Fd => {
                 slot.unread = None;
+                self.registry.drop_pause(id);
                 self.registry.progress += 1;
                 self.registry.ownership_changes += 1;
                 self.registry.touch_later(id);

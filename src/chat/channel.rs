@@ -120,7 +120,8 @@ impl<'r> ChatChannel<'r> {
     fn still_goes_on(&mut self) -> bool {
         let changes = self.channel.registry().ownership_changes;
         if changes != self.served_at {
-            if self.has_given_back || !self.channel.is_served() {
+            if self.has_given_back || !self.channel.is_served() || self.channel.is_reading_paused()
+            {
                 return false;
             }
             self.served_at = changes;

@@ -446,7 +446,8 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
 
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
         if channel.take_read_request() {
-            return self.hand_out(channel, &[], false).1;
+            let end = channel.is_at_end();
+            return self.hand_out(channel, &[], end).1;
         }
         match channel.recv_some(|channel, input, end| self.hand_out(channel, input, end)) {
             Ok(outcome) => outcome,

@@ -94,13 +94,15 @@ impl Registry {
             let Phase::Listening(accepting) = &slot.phase else {
                 return false;
             };
-            !accepting.arrived.is_empty()
-                || (slot.readiness.can_read() && matches!(accepting.pause, Pause::No))
+            !slot.flags.is_paused()
+                && (!accepting.arrived.is_empty()
+                    || (slot.readiness.can_read() && matches!(accepting.pause, Pause::No)))
         }) && self.ask(id, Dispatcher::readable)
     }
 
     pub(crate) fn accept(&mut self, id: ChannelId) -> io::Result<(Stream, Address)> {
         if !self.has_used_budget(id)
+            && self.slot(id).is_some_and(|slot| !slot.flags.is_paused())
             && let Some(accepting) = self.accepting(id)
             && let Some(arrived) = accepting.arrived.pop_front()
         {
@@ -118,7 +120,10 @@ impl Registry {
                     "not a listener",
                 ));
             };
-            if !matches!(accepting.pause, Pause::No) || !slot.readiness.can_read() || used_up {
+            let may = matches!(accepting.pause, Pause::No)
+                && !slot.flags.is_paused()
+                && slot.readiness.can_read();
+            if !may || used_up {
                 break;
             }
             match slot.io.accept() {

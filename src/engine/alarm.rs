@@ -222,6 +222,10 @@ impl Registry {
                 self.timers.finish(timer);
                 self.look_at_refusals(id);
             }
+            Task::Resume(id) => {
+                self.timers.finish(timer);
+                self.end_timed_pause(id);
+            }
             Task::Grace => {
                 self.timers.finish(timer);
                 self.close_each(Cause::Shutdown);

@@ -216,7 +216,7 @@ impl Registry {
             return;
         };
         slot.idle_calls = slot.idle_calls.saturating_add(1);
-        if slot.idle_calls >= SPIN_LIMIT && slot.flags.warn() {
+        if slot.idle_calls >= SPIN_LIMIT && slot.warn() {
             let name = slot.type_name;
             log::warn!(target: "asynchat::reactor", "channel {id} ({name}) spins: {spin}");
         }

@@ -9,6 +9,7 @@ mod departures;
 mod farewell;
 mod flush;
 mod io;
+mod pacing;
 mod proxy;
 mod registration;
 mod visit;

@@ -100,7 +100,11 @@ impl Registry {
             Phase::Listening(accepting) => end_of_refusals(id, &accepting.refusals),
             _ => None,
         };
-        for timer in [phase_timer, refusals, slot.timer].into_iter().flatten() {
+        let pause = slot.extras().and_then(|extras| extras.pause);
+        for timer in [phase_timer, refusals, slot.timer, pause]
+            .into_iter()
+            .flatten()
+        {
             self.cancel_timer(timer);
         }
         Some((slot, queue, why))

@@ -60,7 +60,7 @@ impl Registry {
             .slot(id)
             .is_some_and(|slot| matches!(slot.phase, Phase::Open))
         {
-            self.report_news(id); // handle_expt(Priority); handle_error with the socket's error
+            self.report_news(id); // handle_expt(Priority, ReadClosed); handle_error with the socket's error
             self.let_read(id); // handle_read
             self.finish_visit(id); // handle_close; the flush; what has left; handle_drain; handle_write
         }
@@ -209,7 +209,7 @@ impl Registry {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
-        if !slot.readiness.has_news() {
+        if slot.readiness.only_io() {
             return;
         }
         if slot.readiness.take_priority() {
@@ -220,6 +220,28 @@ impl Registry {
         if self.slot(id).is_some_and(|slot| slot.readiness.has_error()) {
             self.check_broken(id);
         }
+        if self.slot(id).is_some_and(Slot::has_end_ahead) && !self.wants_read(id) {
+            self.tell_end_ahead(id);
+        }
+    }
+
+    /// The object does not read, so it would not find the end of file.
+    #[cold]
+    fn tell_end_ahead(&mut self, id: ChannelId) {
+        // The predicate may have failed, and closed the channel.
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        slot.readiness.end_told();
+        self.call(id, |d, channel| {
+            d.handle_expt(channel, Exceptional::ReadClosed)
+        });
+    }
+
+    /// Whether input is read as it comes.
+    fn wants_read(&mut self, id: ChannelId) -> bool {
+        self.slot(id).is_some_and(|slot| slot.flags.may_call_read())
+            && self.ask(id, Dispatcher::readable)
     }
 
     /// The poller saw an error. A handler that reads finds it out by reading, after what arrived before; the socket is
@@ -310,8 +332,24 @@ impl Registry {
             return false;
         };
         slot.is_due_unasked(&slot.limits(&self.policy))
-            || (slot.may_read() && self.ask(id, Dispatcher::readable))
+            || self.is_due_to_read(id)
             || (self.slot(id).is_some_and(Slot::may_write) && self.ask(id, Dispatcher::writable))
+    }
+
+    fn is_due_to_read(&mut self, id: ChannelId) -> bool {
+        let Some(slot) = self.slot(id) else {
+            return false;
+        };
+        let (may_read, end_ahead) = (slot.may_read(), slot.has_end_ahead());
+        if !may_read && !end_ahead {
+            return false;
+        }
+        // Either to read, or to be told that there is an end.
+        if self.wants_read(id) {
+            may_read
+        } else {
+            end_ahead
+        }
     }
 
     fn watch(&mut self, id: ChannelId) {

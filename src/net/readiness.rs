@@ -85,6 +85,8 @@ const PRIORITY: u8 = 1 << 4;
 const URGENT: u8 = 1 << 5;
 /// Only in an event: a hint.
 const WRITE_CLOSED: u8 = 1 << 6;
+/// With `READ_CLOSED`, until an object that does not read was told.
+const END_NEWS: u8 = 1 << 7;
 
 impl Readiness {
     /// Before the first event of a stream whose registration is put off: both directions are worth a try.
@@ -93,11 +95,15 @@ impl Readiness {
 
     #[inline]
     pub(crate) fn absorb(&mut self, EventBits(event): EventBits) {
+        let knew_of_end = self.read_closed();
         self.0 |= event & !WRITE_CLOSED;
         // Close and error flags are hints that differ between systems; the truth comes from the next system call,
         // so they wake both directions.
         if event & (READ_CLOSED | WRITE_CLOSED | ERROR) != 0 {
             self.0 |= READ | WRITE;
+            if event & READ_CLOSED != 0 && !knew_of_end {
+                self.0 |= END_NEWS;
+            }
         }
     }
 
@@ -121,6 +127,27 @@ impl Readiness {
 
     pub(crate) fn has_news(self) -> bool {
         self.0 & (ERROR | PRIORITY) != 0
+    }
+
+    /// Whether the peer's end is known, and an object that does not read is to be told.
+    pub(crate) fn has_end_news(self) -> bool {
+        self.0 & END_NEWS != 0
+    }
+
+    pub(crate) fn end_told(&mut self) {
+        self.take(END_NEWS);
+    }
+
+    /// Another object is behind the channel: it was not told.
+    pub(crate) fn note_replaced(&mut self) {
+        if self.read_closed() {
+            self.0 |= END_NEWS;
+        }
+    }
+
+    /// Whether there is nothing but bytes to read or room to write.
+    pub(crate) fn only_io(self) -> bool {
+        self.0 & (ERROR | PRIORITY | END_NEWS) == 0
     }
 
     pub(crate) fn has_error(self) -> bool {
@@ -165,7 +192,7 @@ impl Readiness {
 
     /// Another writer may follow the end of file. What it writes is a new event.
     pub(crate) fn forget_end(&mut self) {
-        self.0 &= !READ_CLOSED;
+        self.0 &= !(READ_CLOSED | END_NEWS);
     }
 
     /// The connection broke while writing: what arrived before may still be unread.
@@ -285,6 +312,23 @@ mod tests {
         assert!(readiness.can_write());
         readiness.after_stream_write(1, 100);
         assert_eq!(readiness.can_write(), !SHORT_MEANS_DRAINED);
+    }
+
+    #[test]
+    fn an_end_is_news_once() {
+        let mut readiness = Readiness::default();
+        readiness.note_replaced();
+        readiness.absorb(event("r"));
+        assert!(readiness.only_io() && !readiness.has_end_news());
+        readiness.absorb(event("rR"));
+        assert!(!readiness.only_io() && readiness.has_end_news());
+        readiness.end_told();
+        readiness.absorb(event("rwR"));
+        assert!(readiness.only_io() && readiness.read_closed());
+        readiness.note_replaced();
+        assert!(readiness.has_end_news());
+        readiness.forget_end();
+        assert!(readiness.only_io());
     }
 
     #[test]

@@ -25,6 +25,39 @@ pub enum Exceptional {
     /// returns. Not reported after [`close_when_done`](Channel::close_when_done). A reset without an end of file before it
     /// is `handle_close` with [`Channel::is_reset`].
     Reset,
+    /// The peer has ended its output or is gone, and this object does not read: `readable` is false, or reading
+    /// [pauses](Channel::pause_reading). Streams only, once for each object, where the poller reports it.
+    ///
+    /// A TCP peer may only have shut down its sending side and still take an answer: a write to a peer that is gone ends
+    /// in a reset. Unread bytes stay readable, and `handle_close` comes once they are read. An object that reads gets
+    /// `handle_close` alone. A poller that is neither epoll nor kqueue may not report the end, and none does while it is
+    /// behind more unread input than the system's receive buffer holds.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Exceptional, Result};
+    ///
+    /// /// A client that waits for its job, and is not read meanwhile.
+    /// struct Waiting;
+    /// impl Dispatcher for Waiting {
+    ///     fn readable(&self) -> bool {
+    ///         false
+    ///     }
+    ///     fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
+    ///         if let Exceptional::ReadClosed = what {
+    ///             channel.close(); // nobody waits any more
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[cfg(feature = "testing")] {
+    /// let mut peer = asynchat::testing::Harness::new(Waiting);
+    /// peer.feed("reserve\r\n");
+    /// assert!(!peer.is_closed());
+    /// peer.eof();
+    /// assert!(peer.is_closed());
+    /// # }
+    /// ```
+    ReadClosed,
     /// The peer sent out-of-band data (`MSG_OOB`). Linux and Android only.
     ///
     /// It is not reported if it came alone before the channel's first visit: the first read skips it. To get every
@@ -102,7 +135,8 @@ pub trait Dispatcher: Any {
     ///
     /// Asked before each `handle_read`, after every callback of this channel, after
     /// [`Registry::with`](crate::Registry::with) and after [`Channel::touch`]; it is not polled. While it is false,
-    /// input stays in the kernel and TCP slows the peer down. An end of file is not noticed then; a reset is.
+    /// input stays in the kernel and TCP slows the peer down. An end of file is not read then, only announced
+    /// ([`Exceptional::ReadClosed`]); a reset is noticed. [`Channel::pause_reading`] pauses for a time.
     fn readable(&self) -> bool {
         true
     }
@@ -188,8 +222,8 @@ pub trait Dispatcher: Any {
         Ok(())
     }
 
-    /// A connection attempt failed, the peer reset the connection after its end of file, or out-of-band data came; see
-    /// [`Exceptional`]. Default: a line in the log.
+    /// A connection attempt failed, the peer reset the connection after its end of file, it ended while it was not read,
+    /// or out-of-band data came; see [`Exceptional`]. Default: a line in the log.
     ///
     /// ```
     /// use asynchat::{Channel, Dispatcher, Exceptional, Result};
@@ -433,6 +467,9 @@ pub(crate) mod defaults {
             }
             Exceptional::Reset => {
                 log::debug!(target: "asynchat::channel", "{name}: reset after its end of file");
+            }
+            Exceptional::ReadClosed => {
+                log::debug!(target: "asynchat::channel", "{name}: the peer ended while it was not read");
             }
             Exceptional::Priority => {
                 log::debug!(target: "asynchat::channel", "{name}: out-of-band data ignored");

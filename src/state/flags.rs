@@ -48,8 +48,8 @@ const CONGESTED: u16 = 1 << 8;
 const PUSH_REFUSED: u16 = 1 << 9;
 /// `handle_read` is to be called although nothing may have arrived.
 const READ_REQUESTED: u16 = 1 << 10;
-/// The spin warning was given.
-const WARNED: u16 = 1 << 11;
+/// `pause_reading` was called, and the pause is not over.
+const PAUSED: u16 = 1 << 11;
 const FINISHED: u16 = 1 << 12;
 const RESET: u16 = 1 << 13;
 const ENDING: u16 = 1 << 14;
@@ -59,7 +59,7 @@ const SHUT: u16 = 1 << 15;
 const OUTPUT_ENDED: u16 = CLOSING | ENDING | SHUT | RESET;
 /// Something other than a read or a write may be due.
 const NEEDS_FULL_VISIT: u16 =
-    OUTPUT_ENDED | FINISHED | CONGESTED | PUSH_REFUSED | READ_REQUESTED | READ_UNHANDLED;
+    OUTPUT_ENDED | FINISHED | CONGESTED | PUSH_REFUSED | READ_REQUESTED | READ_UNHANDLED | PAUSED;
 
 impl Flags {
     fn has(self, any_of: u16) -> bool {
@@ -179,7 +179,7 @@ impl Flags {
 
     /// Whether `handle_close` is due for an end of file, once what was read before it is used up.
     pub(crate) fn must_report_eof(self) -> bool {
-        self.0 & (FINISHED | READ_REQUESTED | CLOSE_REPORTED | CLOSING) == FINISHED
+        self.0 & (FINISHED | READ_REQUESTED | CLOSE_REPORTED | CLOSING | PAUSED) == FINISHED
     }
 
     // This end's end.
@@ -235,11 +235,24 @@ impl Flags {
     // The wishes of the object.
 
     pub(crate) fn may_call_read(self) -> bool {
-        !self.has(READ_UNHANDLED | CLOSING)
+        !self.has(READ_UNHANDLED | CLOSING | PAUSED)
     }
 
     pub(crate) fn may_call_write(self) -> bool {
         !self.has(WRITE_UNHANDLED | OUTPUT_ENDED)
+    }
+
+    pub(crate) fn is_paused(self) -> bool {
+        self.has(PAUSED)
+    }
+
+    pub(crate) fn pause(&mut self) {
+        self.set(PAUSED);
+    }
+
+    /// False if there was no pause.
+    pub(crate) fn end_pause(&mut self) -> bool {
+        self.take(PAUSED)
     }
 
     pub(crate) fn is_read_unhandled(self) -> bool {
@@ -279,11 +292,6 @@ impl Flags {
 
     pub(crate) fn take_read_request(&mut self) -> bool {
         self.take(READ_REQUESTED)
-    }
-
-    /// True once: the warning about a spinning handler is given.
-    pub(crate) fn warn(&mut self) -> bool {
-        self.raise(WARNED)
     }
 
     // The outgoing queue.
@@ -357,6 +365,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_read_and_no_end_reported_in_a_pause() {
+        let mut flags = Flags::default();
+        flags.note_finished();
+        flags.pause();
+        assert!(!flags.may_call_read() && !flags.must_report_eof());
+        assert!(flags.end_pause() && !flags.end_pause());
+        assert!(flags.may_call_read() && flags.must_report_eof());
+    }
+
+    #[test]
     fn a_fast_visit_is_for_registered_channels_on_which_nothing_but_io_is_due() {
         let fresh = Flags::default();
         assert!(!fresh.only_io_due());
@@ -365,11 +383,11 @@ mod tests {
         plain.enqueue();
         plain.touch();
         plain.leave_write_unhandled();
-        plain.warn();
         assert!(plain.only_io_due());
-        let due: [fn(&mut Flags); 9] = [
+        let due: [fn(&mut Flags); 10] = [
             |flags| assert!(flags.begin_closing()),
             |flags| flags.leave_read_unhandled(),
+            |flags| flags.pause(),
             |flags| flags.congest(),
             |flags| flags.refuse_push(),
             |flags| flags.request_read(),

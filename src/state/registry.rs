@@ -81,6 +81,8 @@ pub struct Registry {
     pub(crate) ready: Vec<ChannelId>,
     /// Channels changed from outside their own callbacks, to be visited at the end of the turn.
     pub(crate) touched: Vec<ChannelId>,
+    /// Channels whose reading pauses until the next turn.
+    pub(crate) yielding: Vec<ChannelId>,
     /// Channels that have used some of their write budget in this turn.
     pub(crate) spenders: Vec<ChannelId>,
     /// Parts that have left, or never will, and whose hooks are yet to be called.
@@ -147,6 +149,7 @@ impl Registry {
             listeners: 0,
             ready: Vec::new(),
             touched: Vec::new(),
+            yielding: Vec::new(),
             spenders: Vec::new(),
             departures: VecDeque::new(),
             visiting: ChannelId::NONE,
@@ -211,6 +214,8 @@ pub(crate) enum Task {
     Linger(ChannelId),
     /// The pause of a listener is over.
     Rest(ChannelId),
+    /// The pause of a channel's reading is over.
+    Resume(ChannelId),
     /// Perhaps the last connection that was refused is long ago.
     Refusals(ChannelId),
     /// A connection has not sent its PROXY header in time; with its listener.
@@ -240,7 +245,8 @@ impl Task {
             | Self::Connect(id)
             | Self::Linger(id)
             | Self::Rest(id)
-            | Self::Refusals(id) => Some(*id),
+            | Self::Refusals(id)
+            | Self::Resume(id) => Some(*id),
             Self::Once(_) | Self::Every { .. } | Self::Grace => None,
         }
     }

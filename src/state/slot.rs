@@ -83,6 +83,10 @@ pub(crate) struct Extras {
     place: Option<Box<Place>>,
     /// Those of the parts that are queued, in order.
     hooks: VecDeque<SentHook>,
+    /// The end of a pause of reading; none for one that ends with the turn.
+    pub(crate) pause: Option<TimerId>,
+    /// The spin warning was given.
+    warned: bool,
 }
 
 impl Slot {
@@ -147,7 +151,7 @@ impl Slot {
         self.flags.only_io_due()
             && matches!(self.phase, Phase::Open)
             && self.unread.is_none()
-            && !self.readiness.has_news()
+            && self.readiness.only_io()
     }
 
     /// Changes whenever input is used up.
@@ -170,6 +174,15 @@ impl Slot {
     /// The limits of this channel alone, to be changed.
     pub(crate) fn own_limits(&mut self, policy: &Policy) -> &mut Limits {
         self.extras_mut().limits.get_or_insert(policy.limits)
+    }
+
+    /// True once: the warning about a spinning handler is given.
+    pub(crate) fn warn(&mut self) -> bool {
+        !mem::replace(&mut self.extras_mut().warned, true)
+    }
+
+    pub(crate) fn extras(&self) -> Option<&Extras> {
+        self.extras.as_deref()
     }
 
     pub(crate) fn extras_mut(&mut self) -> &mut Extras {
@@ -309,9 +322,20 @@ impl Slot {
         self.flags.must_report_eof() && self.unread.is_none()
     }
 
+    /// Whether the peer's end is known and not read yet, and its object was not told.
+    pub(crate) fn has_end_ahead(&self) -> bool {
+        self.readiness.has_end_news()
+            && self.flags.peer() == Peer::There
+            && !self.flags.is_closing()
+            && matches!(self.phase, Phase::Open)
+            && self.io.role() == Role::Stream
+            && !self.must_drain_unread()
+    }
+
     /// Whether the default `handle_read` left input of a peer that is gone: thrown away to find the end of file.
     pub(crate) fn must_drain_unread(&self) -> bool {
         self.flags.is_read_unhandled()
+            && !self.flags.is_paused()
             && self.readiness.read_closed()
             && self.readiness.can_read()
             && self.flags.peer() == Peer::There

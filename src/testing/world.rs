@@ -61,6 +61,7 @@ impl World {
         !registry.ready.is_empty()
             || !registry.touched.is_empty()
             || !registry.farewells.due.is_empty()
+            || !registry.yielding.is_empty()
             || !registry.jobs.is_empty()
             || registry.mailbox.has_posts()
             || registry

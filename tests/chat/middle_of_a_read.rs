@@ -9,7 +9,8 @@ use std::{
 };
 
 use asynchat::{
-    Channel, ChatDispatcher, Detached, Dispatcher, Produced, Result, State, Unsent, from_fn,
+    Channel, ChatChannel, ChatDispatcher, Detached, Dispatcher, Produced, Result, State, Unsent,
+    from_fn,
 };
 use util::{Recorder, Trace, reactor, settle};
 
@@ -430,7 +431,7 @@ fn a_chat_that_wants_no_more_is_not_spinning() {
 fn the_rest_of_a_chat_that_wants_no_more_comes_before_its_end_of_file() {
     let mut talk = stops_at("F", "\r\n");
     assert_eq!(talk.say("a\r\nb\r"), "connect c(a) F");
-    assert_eq!(talk.end(), "");
+    assert_eq!(talk.end(), "ended");
     talk.wants.set(true);
     talk.reactor.channel(talk.id).unwrap().touch();
     assert_eq!(talk.rest(), r"c(b) c(\r) close");
@@ -535,4 +536,160 @@ fn a_dispatcher_that_read_too_far_gives_the_rest_to_a_chat() {
     there.write_all(b"c\n").unwrap();
     settle(&mut reactor);
     assert_eq!(trace.joined(), "c(a) F c(b) c(c) F");
+}
+
+/// Pauses at `at` until it is resumed.
+fn pauses_at(at: &'static str, terminator: &'static str) -> Talk {
+    Talk::new(terminator, move |word, chat| {
+        if word == at {
+            chat.pause_reading(Duration::MAX);
+        }
+        Ok(())
+    })
+}
+
+fn resume(talk: &mut Talk) -> String {
+    talk.reactor.channel(talk.id).unwrap().resume_reading();
+    talk.rest()
+}
+
+#[test]
+fn a_pause_stops_a_chat_there_and_the_rest_comes_first_afterwards() {
+    for (at, parts) in [
+        ("F", ["c(a) F", "c(b) F", "c(c) F"].as_slice()),
+        ("c(b)", &["c(a) F c(b)", "F c(c) F"]),
+    ] {
+        let mut talk = pauses_at(at, "\n");
+        let mut parts = parts.iter();
+        let first = parts.next().unwrap();
+        assert_eq!(talk.say("a\nb\n"), format!("connect {first}"));
+        talk.reactor.channel(talk.id).unwrap().touch();
+        assert_eq!(talk.say("c\n"), "", "touch ends no pause");
+        let mut heard = Vec::new();
+        for _ in parts.clone() {
+            heard.push(resume(&mut talk));
+        }
+        assert_eq!(
+            heard.join(" "),
+            parts.copied().collect::<Vec<_>>().join(" ")
+        );
+    }
+}
+
+#[test]
+fn a_pause_that_is_resumed_in_the_same_callback_stops_nothing() {
+    let mut talk = Talk::new("\n", |_, chat| {
+        chat.pause_reading(Duration::MAX);
+        chat.resume_reading();
+        Ok(())
+    });
+    assert_eq!(talk.say("a\nb\n"), "connect c(a) F c(b) F");
+    assert_eq!(talk.reactor.stats().timers, 0);
+}
+
+#[test]
+fn a_pause_of_no_time_hands_out_one_frame_a_turn() {
+    let mut talk = Talk::new("\n", |word, chat| {
+        if word == "F" {
+            chat.pause_reading(Duration::ZERO);
+        }
+        Ok(())
+    });
+    talk.say("");
+    talk.there.write_all(b"a\nb\nc\n").unwrap();
+    for calls in ["c(a) F", "c(b) F", "c(c) F", ""] {
+        talk.reactor.turn(Some(Duration::from_millis(50))).unwrap();
+        assert_eq!(talk.take(), calls);
+    }
+}
+
+/// Whatever is left at the end of file: the start of a terminator, a count of nothing, bytes given back.
+#[test]
+fn a_pause_at_the_end_of_file_keeps_the_tail_until_it_is_over() {
+    let mut talk = pauses_at("c(b)", "\r\n");
+    assert_eq!(talk.say("a\r\nb\r"), "connect c(a) F c(b)");
+    assert_eq!(talk.end().replace("ended", ""), "");
+    assert_eq!(resume(&mut talk), r"c(\r) close");
+
+    let mut talk = pauses_at(r"c(\r)", "\r\n");
+    talk.say("b\r");
+    assert_eq!(talk.end(), r"c(\r)");
+    assert_eq!(resume(&mut talk), "close");
+
+    // The end was read, and its last bytes were given back.
+    let mut again = true;
+    let mut talk = Talk::new("\r\n", move |word, chat| {
+        match word {
+            r"c(\r)" if std::mem::take(&mut again) => chat.unread("a\r\nb\r"),
+            "F" | "c(b)" => chat.pause_reading(Duration::MAX),
+            _ => {}
+        }
+        Ok(())
+    });
+    talk.say("x\r");
+    assert_eq!(talk.end(), r"c(\r) c(a) F");
+    assert_eq!(resume(&mut talk), "c(b)");
+    assert_eq!(resume(&mut talk), r"c(\r) close");
+}
+
+#[test]
+fn a_count_of_zero_waits_in_a_pause() {
+    let mut frames = 0;
+    let mut talk = Talk::new("\n", move |word, chat| {
+        if word == "F" && frames < 3 {
+            frames += 1;
+            chat.set_terminator(0);
+            chat.pause_reading(Duration::MAX);
+        }
+        Ok(())
+    });
+    assert_eq!(talk.say("a\nb"), "connect c(a) F");
+    assert_eq!(talk.end().replace("ended", ""), "");
+    assert_eq!(resume(&mut talk), "F");
+    assert_eq!(resume(&mut talk), "F");
+    assert_eq!(resume(&mut talk), "F c(b) close");
+}
+
+#[test]
+fn a_failing_callback_that_has_paused_keeps_the_rest() {
+    let mut talk = Talk::new("\n", |word, chat| {
+        if word == "c(b)" {
+            chat.pause_reading(Duration::MAX);
+            return Err("no".into());
+        }
+        Ok(())
+    });
+    assert_eq!(talk.say("a\nb\nc\n"), "connect c(a) F c(b) error:no");
+    assert_eq!(resume(&mut talk), "F c(c) F");
+}
+
+/// The end was read by hand, and only then what was held is looked at under another terminator.
+#[test]
+fn a_tail_behind_a_changed_terminator_comes_after_a_pause_and_not_after_a_close() {
+    type Stop = fn(&mut ChatChannel<'_>);
+    let table: [(Stop, &str); 2] = [
+        (|chat| chat.pause_reading(Duration::MAX), r"c(\r) close"),
+        (|chat| chat.close(), ""),
+    ];
+    for (stop, later) in table {
+        let mut talk = Talk::new("xy\rz", move |word, chat| {
+            if word == "c(xy)" {
+                stop(chat);
+            }
+            Ok(())
+        });
+        assert_eq!(talk.say("xy\r"), "connect");
+        talk.wants.set(false);
+        talk.end();
+        let mut channel = talk.reactor.channel(talk.id).unwrap();
+        assert_eq!(channel.recv(&mut [0]).unwrap(), 0);
+        talk.chat(|chat, channel| {
+            chat.wants.set(true);
+            channel.set_terminator("\r\n");
+        });
+        assert_eq!(talk.rest(), "c(xy)");
+        if talk.is_open() {
+            assert_eq!(resume(&mut talk), later);
+        }
+    }
 }

@@ -17,7 +17,7 @@ use util::{Trace, reactor, settle};
 
 pub(crate) type Hook = Box<dyn FnMut(&str, &mut ChatChannel<'_>) -> Result>;
 
-/// Writes every callback down (`connect`, `c(data)`, `F`, `drain`, `expt`, `timeout`, `close`, `error:TEXT`) and then
+/// Writes every callback down (`connect`, `c(data)`, `F`, `drain`, `ended`, `expt`, `timeout`, `close`, `error:TEXT`) and then
 /// asks its hook. Keeps the channel open after an error or a timeout unless the hook closes it.
 pub(crate) struct Chat {
     pub(crate) trace: Trace,
@@ -60,10 +60,13 @@ impl AsyncChat for Chat {
     }
 
     fn handle_expt(&mut self, chat: &mut ChatChannel<'_>, what: Exceptional) -> Result {
-        let Exceptional::ConnectFailed(error) = what else {
-            return self.call(chat, "expt");
-        };
-        self.call(chat, format!("failed:{:?}", error.kind()))
+        match what {
+            Exceptional::ConnectFailed(error) => {
+                self.call(chat, format!("failed:{:?}", error.kind()))
+            }
+            Exceptional::ReadClosed => self.call(chat, "ended"),
+            _ => self.call(chat, "expt"),
+        }
     }
 
     fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {

@@ -59,7 +59,7 @@ const WAIT: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Raises the limit of descriptors as far as it goes, and says how far that is.
-fn most_descriptors() -> usize {
+pub(super) fn most_descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,

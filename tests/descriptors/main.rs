@@ -8,6 +8,8 @@ mod load;
 mod shortage;
 mod unix_datagrams;
 mod unix_peers;
+#[cfg(not(mio_unsupported_force_poll_poll))]
+mod waiting;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -168,6 +168,10 @@ pub struct Link {
     pub delivered: usize,
     pub unread: usize,
     pub found_eof: bool,
+    /// Reading was paused, for that time, in that turn.
+    pub pause: Option<(Delay, usize)>,
+    /// The object was told of an end that it does not read.
+    pub heard_of_end: bool,
     /// All the peer sent has to be delivered, even before a reset.
     pub exact: bool,
     /// Where the second address of an attempt listens, until it was reached.
@@ -219,6 +223,8 @@ impl Link {
             delivered: 0,
             unread: 0,
             found_eof: false,
+            pause: None,
+            heard_of_end: false,
             waiting: None,
             detached: None,
             spec,
@@ -267,6 +273,20 @@ impl Link {
         self.closed || self.closing || self.dying || self.may_be_reset()
     }
 
+    /// Whether it is certain that reading pauses in this turn.
+    fn is_paused(&self, turn: usize) -> bool {
+        match self.pause {
+            None | Some((Delay::Soon, _)) => false,
+            Some((Delay::Zero, since)) => since == turn,
+            Some((Delay::Far, _)) => true,
+        }
+    }
+
+    /// Whether the object hears of an end of its peer's only if it is told.
+    fn reads_nothing(&self) -> bool {
+        !self.wish.0 || matches!(self.pause, Some((Delay::Far, _)))
+    }
+
     pub fn is_deaf(&self) -> bool {
         self.spec.reads == Reads::Deaf
     }
@@ -299,6 +319,8 @@ impl Link {
         self.greeted = self.spec.kind == Kind::Fd;
         self.told = false;
         self.found_eof = false;
+        self.pause = None;
+        self.heard_of_end = false;
         self.idle = false;
         self.congested = false;
         self.overflown = false;
@@ -705,6 +727,16 @@ impl Model {
                 l.dying = true;
                 l.whole = false;
             }
+            On::Ended => {
+                no(!l.peer_ended(), "although the peer goes on");
+                no(l.heard_of_end, "twice");
+                no(l.wish.0 && l.pause.is_none(), "although it reads");
+                no(l.told || l.found_eof, "after the end of file");
+                no(l.spec.kind == Kind::Fd, "of a descriptor");
+                no(l.closing, "after close_when_done");
+                no(view.reset, "after a reset");
+                l.heard_of_end = true;
+            }
             On::Read => {
                 no(again, "twice in one turn");
                 let too_late = [On::Close, On::Write, On::Drain];
@@ -714,6 +746,8 @@ impl Model {
                 );
                 no(l.closing, "after close_when_done");
                 no(!l.wish.0, "although readable() is false");
+                no(l.is_paused(turn), "in a pause");
+                l.pause.take_if(|(time, _)| *time == Delay::Soon);
                 no(l.told && l.unread == 0, "after handle_close");
             }
             On::Write => {
@@ -748,6 +782,7 @@ impl Model {
                     l.whole = false;
                 } else {
                     no(!l.peer_ended(), "although the peer goes on");
+                    no(l.is_paused(turn), "in a pause");
                     if !l.is_deaf() {
                         no(!l.found_eof, "before anybody read the end of file");
                         no(
@@ -860,6 +895,18 @@ impl Model {
         } else if outcome == Outcome::Broken && !l.is_listener() {
             l.broken = true;
             l.whole = false;
+        }
+    }
+
+    /// Reading is to pause.
+    pub fn paused(&mut self, link: usize, time: Delay) {
+        // A pause from outside a turn is over when the next begins.
+        let turn = self.turns;
+        let l = &mut self.links[link];
+        if !l.closed && !l.closing {
+            l.pause = Some((time, turn));
+            // A reset does not wait for what is not read.
+            l.exact = false;
         }
     }
 
@@ -1199,6 +1246,7 @@ impl Model {
         self.turning = true;
         for link in &mut self.links {
             link.this_turn.clear();
+            link.pause.take_if(|(time, _)| *time == Delay::Zero);
         }
     }
 
@@ -1359,7 +1407,7 @@ impl Model {
             };
             if l.is_listener() {
                 let room = connections < self.setup.max_channels;
-                if room && l.wish.0 && self.dialled.iter().any(|(to, ..)| *to == number) {
+                if room && !l.reads_nothing() && self.dialled.iter().any(|(to, ..)| *to == number) {
                     owes("somebody waits to be accepted".into());
                 }
                 continue;
@@ -1418,7 +1466,7 @@ impl Model {
             if writes && sent && !l.this_turn.contains(&On::Write) {
                 owes("handle_write did not come in this turn".into());
             }
-            if l.wish.0 && !l.closing {
+            if !l.reads_nothing() && !l.closing {
                 if !l.is_deaf()
                     && !l.peer_is_gone()
                     && (l.delivered != l.peer_sent() || l.unread > 0)
@@ -1433,6 +1481,21 @@ impl Model {
                 if l.peer_ended() && !l.told {
                     owes("the peer has ended, and handle_close has not come".into());
                 }
+            }
+            let told_of_end = l.heard_of_end || l.told || l.found_eof;
+            // Behind much unread input even the kernel does not see it.
+            let seen = l.peer_sent() - l.delivered.min(l.peer_sent()) < 20_000;
+            if l.reads_nothing()
+                && l.peer_ended()
+                && !told_of_end
+                && seen
+                && !l.closing
+                && !l.is_deaf()
+                && !l.may_be_reset()
+                && l.spec.kind != Kind::Fd
+                && !cfg!(mio_unsupported_force_poll_poll)
+            {
+                owes("the peer has ended, and the object that does not read is not told".into());
             }
             if l.peer_is_gone()
                 && !l.closing
@@ -1498,7 +1561,10 @@ impl Model {
         self.timers.iter().enumerate().any(|(number, timer)| {
             let over = timer.cancelled || self.has_lost_its_owner(number);
             timer.delay == Delay::Soon && timer.runs == 0 && !over
-        })
+        }) || self
+            .links
+            .iter()
+            .any(|l| matches!(l.pause, Some((Delay::Soon, _))))
     }
 
     pub fn at_end(&self, link: usize, on: On) -> AtEnd {

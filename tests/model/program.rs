@@ -89,6 +89,7 @@ pub enum On {
     Timeout,
     Failed,
     Reset,
+    Ended,
     Accepted,
     /// A timer of the channel. No callback, but served as one.
     Timer,
@@ -160,6 +161,8 @@ pub enum What {
     Send(usize),
     Recv(usize),
     Touch,
+    Pause(Delay),
+    Resume,
     Close,
     CloseWhenDone,
     ShutdownWrite,
@@ -337,6 +340,8 @@ fn on_channel() -> BoxedStrategy<What> {
         3 => size().prop_map(What::Send),
         2 => size().prop_map(What::Recv),
         3 => Just(What::Touch),
+        2 => delay().prop_map(What::Pause),
+        1 => Just(What::Resume),
         2 => Just(What::Close),
         3 => Just(What::CloseWhenDone),
         2 => Just(What::ShutdownWrite),
@@ -359,6 +364,7 @@ fn on_itself() -> BoxedStrategy<What> {
         1 => Just(What::Close),
         2 => Just(What::Replace),
         1 => Just(What::Detach(true)),
+        2 => delay().prop_map(What::Pause),
         2 => any::<(bool, bool)>().prop_map(|(r, w)| What::Wish(r, w)),
     ]
     .boxed()
@@ -424,6 +430,7 @@ fn rule() -> BoxedStrategy<Rule> {
         2 => Just(On::Timer),
         1 => Just(On::Failed),
         1 => Just(On::Reset),
+        2 => Just(On::Ended),
         3 => Just(On::Accepted),
         3 => Just(On::Closed),
     ];
@@ -626,6 +633,8 @@ impl fmt::Display for What {
             Self::Send(n) => write!(f, "send {n}"),
             Self::Recv(n) => write!(f, "recv {n}"),
             Self::Touch => write!(f, "touch"),
+            Self::Pause(time) => write!(f, "pause_reading({time:?})"),
+            Self::Resume => write!(f, "resume_reading"),
             Self::Close => write!(f, "close"),
             Self::CloseWhenDone => write!(f, "close_when_done"),
             Self::ShutdownWrite => write!(f, "shutdown_write"),

@@ -680,6 +680,8 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
             | What::Replace
             | What::OwnLater(_)
             | What::OwnEvery
+            | What::Pause(_)
+            | What::Resume
     );
     if listener && !for_listeners {
         return;
@@ -743,6 +745,16 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
                 model(|m| m.links[link].parked = false);
             }
         }
+        What::Pause(time) => {
+            channel.pause_reading(duration(*time));
+            model(|m| m.paused(link, *time));
+            check_pause(channel, link);
+        }
+        What::Resume => {
+            channel.resume_reading();
+            model(|m| m.links[link].pause = None);
+            check_pause(channel, link);
+        }
         What::Close => {
             channel.close();
             model(|m| m.close(link, view));
@@ -784,6 +796,16 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
         What::Detach(again) => detach(channel, link, *again, view),
         _ => {}
     }
+}
+
+fn check_pause(channel: &Channel<'_>, link: usize) {
+    let paused = channel.is_reading_paused();
+    model(|m| {
+        let l = &m.links[link];
+        if paused != (l.pause.is_some() && !l.closed && !l.closing) {
+            m.fault(format!("#{link}: is_reading_paused is {paused}"));
+        }
+    });
 }
 
 /// An error out of `recv` or `send`: what the state of things allows.
@@ -846,6 +868,8 @@ fn replace(channel: &mut Channel<'_>, link: usize, view: View) {
         m.links[link].moves = false;
         if m.is_live(link, number) {
             m.links[link].object = number;
+            m.links[link].pause = None;
+            m.links[link].heard_of_end = false;
         } else if view.state != State::Closed && view.state != State::Closing {
             m.fault(format!("#{link}: replace dropped the new object"));
         }
@@ -1281,6 +1305,7 @@ impl Dispatcher for Object {
         match what {
             Exceptional::ConnectFailed(_) => self.callback(channel, On::Failed, |_, _| Ok(())),
             Exceptional::Reset => self.callback(channel, On::Reset, |_, _| Ok(())),
+            Exceptional::ReadClosed => self.callback(channel, On::Ended, |_, _| Ok(())),
             other => {
                 let link = self.link;
                 model(|m| m.fault(format!("#{link}: handle_expt({other:?})")));

@@ -231,7 +231,7 @@ fn an_end_of_file_read_from_outside_leads_to_handle_close() {
     assert_eq!(reactor.channel(id).unwrap().recv(&mut [0]).unwrap(), 0);
     assert!(!trace.has("close"), "not from inside recv");
     turn_until(&mut reactor, |_| trace.has("close"));
-    assert_eq!(trace.lines(), ["connect", "close"]);
+    assert_eq!(trace.lines(), ["connect", "ended", "close"]);
 }
 
 // ---- end of file and reset

@@ -21,6 +21,7 @@ mod log_lines;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod nested;
 mod outgoing;
+mod pacing;
 mod peers;
 mod proxy_protocol;
 mod readiness;

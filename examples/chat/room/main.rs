@@ -55,7 +55,6 @@ impl Dispatcher for Room {
             too_long: false,
             warned: false,
             pace: Pace::new(self.rate, now),
-            held: false,
             loud: Rc::clone(&self.loud),
         };
         let chat = ChatDispatcher::new(member, "\n").max_frame(MAX_LINE);
@@ -76,8 +75,6 @@ struct Member {
     /// The log has it that lines of this member are too long.
     warned: bool,
     pace: Pace,
-    /// It has said enough for now.
-    held: bool,
     loud: Rc<Cell<bool>>,
 }
 
@@ -137,22 +134,11 @@ impl Member {
     fn is_overdue(&self, chat: &mut ChatChannel<'_>) -> bool {
         self.name.is_none() && chat.registry().now().duration_since(self.since) > NAME_WITHIN
     }
-
-    /// Reads nothing more for some time.
-    fn hold(&mut self, chat: &mut ChatChannel<'_>, time: Duration) {
-        self.held = true;
-        let id = chat.id();
-        chat.registry().call_later(time, move |registry| {
-            // Gone is gone.
-            let _ = registry.with_chat(id, |member: &mut Self, _| member.held = false);
-            Ok(())
-        });
-    }
 }
 
 impl AsyncChat for Member {
     fn readable(&self) -> bool {
-        !self.held && !self.loud.get()
+        !self.loud.get()
     }
 
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
@@ -184,7 +170,7 @@ impl AsyncChat for Member {
             self.expel(chat, ": it talks too much");
             return Ok(());
         };
-        self.hold(chat, pause);
+        chat.pause_reading(pause);
         let line = printable(&std::mem::take(&mut self.line));
         if std::mem::take(&mut self.too_long) {
             chat.push(format!("* A line has at most {MAX_LINE} bytes.\n"));

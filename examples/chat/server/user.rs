@@ -89,12 +89,7 @@ impl User {
         };
         self.window = Some((begun, lines));
         if lines == LINES {
-            let (id, rest) = (chat.id(), WINDOW.saturating_sub(now - begun));
-            chat.registry().call_later(rest, move |registry| {
-                // The user may have left. Otherwise `with_chat` has `readable` asked again.
-                let _ = registry.with_chat(id, |user: &mut Self, _| user.window = None);
-                Ok(())
-            });
+            chat.pause_reading(WINDOW.saturating_sub(now - begun));
         }
     }
 }
@@ -104,10 +99,6 @@ impl AsyncChat for User {
         chat.set_idle_timeout(Some(IDLE));
         chat.push("*** Your nick?\r\n");
         Ok(())
-    }
-
-    fn readable(&self) -> bool {
-        self.window.is_none_or(|(_, lines)| lines < LINES)
     }
 
     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {

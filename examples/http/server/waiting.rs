@@ -44,7 +44,7 @@ impl Waiting {
             && let Some(((known, _), id)) = self.by_age.pop_first()
         {
             let looked = registry.with_chat(id, |http: &mut HttpChannel, chat| {
-                let since = http.waiting_since(now);
+                let since = http.waiting_since(chat, now);
                 if since.is_some_and(|since| since <= known) {
                     http.give_way(chat);
                 }

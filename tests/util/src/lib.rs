@@ -143,8 +143,8 @@ type Hook = Box<dyn FnMut(&mut Channel<'_>) -> Result>;
 pub type LastHook = Box<dyn FnMut(&mut Registry, Closed)>;
 
 /// Writes down every callback as a word (`connect`, `read:5`, `eof`, `write`, `close`, `drain`, `timeout`,
-/// `refused`…, `reset`, `priority`, `error:TEXT`), prefixed with `name` and a dot if that is not empty. Reads everything into
-/// `received`. A hook runs after the word is written down and may do anything. `handle_closed` has a hook and no word.
+/// `refused`…, `reset`, `ended`, `priority`, `error:TEXT`), prefixed with `name` and a dot if that is not empty. Reads everything
+/// into `received`. A hook runs after the word is written down and may do anything. `handle_closed` has a hook and no word.
 pub struct Recorder {
     pub name: &'static str,
     pub trace: Trace,
@@ -263,6 +263,7 @@ impl Dispatcher for Recorder {
         match what {
             Exceptional::ConnectFailed(error) => self.note(format!("failed:{:?}", error.kind())),
             Exceptional::Reset => self.note("reset"),
+            Exceptional::ReadClosed => self.note("ended"),
             Exceptional::Priority => self.note("priority"),
             _ => self.note("expt"),
         }

@@ -4,7 +4,11 @@
 //! While a large body is on its way, or too much waits to be sent, no further request is read: ten
 //! thousand pipelined requests of a peer that does not read its answers cost as much as one.
 
-use std::{ops::ControlFlow, rc::Rc, time::Instant};
+use std::{
+    ops::ControlFlow,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use asynchat::{Address, AsyncChat, BoxError, ChatChannel, Result, TimerId};
 use shared::http::{
@@ -40,8 +44,6 @@ struct Connection {
     answers: u8,
     /// Chunks of a body, each counted as its parts, since the others had their turn.
     chunk_parts: u16,
-    /// The others have their turn.
-    yields: bool,
     /// There are too many connections.
     unwanted: bool,
 }
@@ -59,7 +61,6 @@ impl HttpChannel {
                 since: now,
                 answers: 0,
                 chunk_parts: 0,
-                yields: false,
                 unwanted,
             },
         }
@@ -67,7 +68,7 @@ impl HttpChannel {
 
     /// Since when this connection is the client's doing: no complete request comes, or, with some patience, no more of the
     /// answer is taken. `None` while all goes well.
-    pub(crate) fn waiting_since(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn waiting_since(&self, chat: &ChatChannel<'_>, now: Instant) -> Option<Instant> {
         let connection = &self.connection;
         let progress = connection.outlet.last_progress();
         let since = progress.map_or(connection.since, |progress| progress.max(connection.since));
@@ -75,7 +76,7 @@ impl HttpChannel {
             let stalled = since + connection.server.limits.stalled();
             return (stalled <= now).then_some(stalled);
         }
-        let yields = connection.yields && connection.started.is_none();
+        let yields = chat.is_reading_paused() && connection.started.is_none();
         let answering = yields || self.reader.has_ended();
         (!answering).then_some(since)
     }
@@ -127,7 +128,7 @@ impl HttpChannel {
 }
 
 impl Connection {
-    fn arm(&mut self, chat: &mut ChatChannel<'_>, delay: std::time::Duration) {
+    fn arm(&mut self, chat: &mut ChatChannel<'_>, delay: Duration) {
         self.deadline = Some(chat.call_later(delay, |this: &mut HttpChannel, chat| {
             this.check_deadline(chat);
             Ok(())
@@ -142,19 +143,9 @@ impl Connection {
 
     /// Lets the others have their turn before the next request is read.
     fn give_turn(&mut self, chat: &mut ChatChannel<'_>) {
-        self.yields = true;
-        let id = chat.id();
-        chat.registry()
-            .call_later(std::time::Duration::ZERO, move |registry| {
-                // A channel that is closed meanwhile has no further turn.
-                let _ = registry.with_chat(id, |this: &mut HttpChannel, chat| {
-                    this.connection.answers = 0;
-                    this.connection.chunk_parts = 0;
-                    this.connection.yields = false;
-                    chat.touch();
-                });
-                Ok(())
-            });
+        self.answers = 0;
+        self.chunk_parts = 0;
+        chat.pause_reading(Duration::ZERO);
     }
 
     /// What a frame led to is done; `Break` if the connection ends with it.
@@ -273,7 +264,7 @@ impl Connection {
 
 impl AsyncChat for HttpChannel {
     fn readable(&self) -> bool {
-        !self.connection.yields && !self.connection.outlet.is_busy()
+        !self.connection.outlet.is_busy()
     }
 
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
