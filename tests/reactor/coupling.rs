@@ -196,6 +196,27 @@ fn a_stalled_reader_holds_the_other_up_at_the_high_watermark_and_loses_nothing()
     }
 }
 
+#[test]
+fn what_is_queued_from_before_holds_the_other_up_too() {
+    let queued = vec![b'q'; 2 * HIGH];
+    let mut near = Harness::new(Unserved);
+    near.set_window(0);
+    let id = near.id();
+    let mut registry = near.registry();
+    registry.channel(id).unwrap().push(queued.clone());
+    let far = registry.connect(([192, 0, 2, 7], 80), Unserved).unwrap();
+    registry.couple(id, far, CoupleOptions::new()).unwrap();
+    drop(registry);
+    let mut far = near.dialled().expect("it connects");
+    far.connected();
+    far.feed("behind it");
+    let length = near.registry().channel(id).unwrap().outgoing_len();
+    assert_eq!(length, queued.len());
+    near.set_window(usize::MAX);
+    let expected = [&queued[..], b"behind it"].concat();
+    assert!(near.output() == expected);
+}
+
 /// In every state of the pair: the one that is not broken learns of it at once, and not as an end of file.
 #[test]
 fn a_reset_of_one_is_a_reset_of_the_other_at_once() {
