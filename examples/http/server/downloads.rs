@@ -65,7 +65,7 @@ pub(crate) struct Downloads {
 
 impl Downloads {
     /// Notes how far each body has come. O(connections).
-    pub(crate) fn look(&mut self, registry: &Registry) {
+    fn look(&mut self, registry: &Registry) {
         if self.by_connection.is_empty() {
             return;
         }

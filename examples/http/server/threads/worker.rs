@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use asynchat::{Address, ChannelId, Dispatcher, ListenOptions, Network, Reactor, Registry, Result};
@@ -53,11 +54,13 @@ impl Worker {
         listen(&mut self.reactor, wanted, reuse_port, proxies, listener)
     }
 
-    /// Serves until the end. Dropping the connections then completes the lines of what they were sending.
+    /// Serves until the end.
     pub(crate) fn run(mut self) -> Result {
-        let outcome = self.reactor.run();
-        self.server.downloads.borrow_mut().look(&self.reactor);
-        Ok(outcome?)
+        self.reactor.run()?;
+        // A second signal stops it in the middle of answers, and a reactor that is dropped tells of no body.
+        self.reactor.close_all();
+        self.reactor.turn(Some(Duration::ZERO))?;
+        Ok(())
     }
 }
 
