@@ -79,12 +79,14 @@ impl ChannelId {
         Token((self.generation() as usize) << INDEX_BITS | self.index())
     }
 
+    /// Of a token that names no channel it makes an id that no channel has.
     #[allow(
         clippy::cast_possible_truncation,
         reason = "each half fits its own width"
     )]
     pub(crate) fn of_token(Token(token): Token) -> Self {
-        Self::new(token & Self::MAX_CHANNELS, (token >> INDEX_BITS) as u32)
+        let generation = u64::from((token >> INDEX_BITS) as u32);
+        Self(generation << 32 | (token & Self::MAX_CHANNELS) as u64)
     }
 }
 
@@ -95,7 +97,8 @@ pub(crate) const WAKE: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(ChannelId::MAX_CHANNELS);
 
 /// Whether it is one of the two above.
-pub(crate) fn names_no_channel(Token(token): Token) -> bool {
+#[cfg(test)]
+fn names_no_channel(Token(token): Token) -> bool {
     token & ChannelId::MAX_CHANNELS == ChannelId::MAX_CHANNELS
 }
 

@@ -14,7 +14,7 @@ use mio::{Events, Poll, Waker};
 use crate::{
     closed::Cause,
     error::ErrorSource,
-    id::{ChannelId, WAKE, names_no_channel},
+    id::{ChannelId, WAKE},
     net::readiness::EventBits,
     state::{
         policy::Policy,
@@ -242,7 +242,6 @@ impl Reactor {
         let Registry {
             poll,
             events,
-            events_left,
             clock,
             slots,
             ready,
@@ -263,13 +262,6 @@ impl Reactor {
         let mut signalled = false;
         for event in &*events {
             count += 1;
-            if names_no_channel(event.token()) {
-                #[cfg(all(unix, feature = "signals"))]
-                {
-                    signalled |= event.token() == crate::id::SIGNALS;
-                }
-                continue;
-            }
             let id = ChannelId::of_token(event.token());
             // The slot may have been given away since the event was queued: then the generation differs (R6).
             if let Some(slot) = find(slots, id) {
@@ -277,12 +269,19 @@ impl Reactor {
                 if slot.flags.enqueue() {
                     ready.push(id);
                 }
+                continue;
+            }
+            // No channel has the index of the tokens that name none, so they cost the others no comparison.
+            #[cfg(all(unix, feature = "signals"))]
+            {
+                signalled |= event.token() == crate::id::SIGNALS;
             }
         }
-        *events_left = count == events.capacity();
-        if count == events.capacity() && count < MOST_EVENTS {
+        let events_left = count == events.capacity();
+        if events_left && count < MOST_EVENTS {
             *events = Events::with_capacity(count * 2);
         }
+        self.registry.events_left = events_left;
         #[cfg(all(unix, feature = "signals"))]
         if signalled && let Some(signals) = &mut self.registry.signals {
             signals.wake();
