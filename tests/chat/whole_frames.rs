@@ -523,3 +523,23 @@ mod not_written {
         );
     }
 }
+
+#[test]
+fn a_channel_that_closes_meanwhile_costs_neither_the_terminator_nor_the_frames_behind_it() {
+    for at in ["c(a)", "F", r"f(a\n)"] {
+        let hook = move |word: &str, chat: &mut ChatChannel<'_>| {
+            if word == at {
+                let (other, _) = UnixStream::pair()?;
+                let registry = chat.registry();
+                let id = registry.register(other, Recorder::new(&Trace::new()))?;
+                registry.channel(id).ok_or("closed")?.close();
+            }
+            Ok(())
+        };
+        let make = |chat| ChatDispatcher::new(chat, "\n");
+        let mut talk = Talk::in_reactor(reactor(), make, hook);
+        assert_eq!(talk.say("a\nb\nc\n"), "connect c(a) F c(b) F c(c) F");
+        let mut talk = collecting("\n", 8, hook);
+        assert_eq!(talk.say("a\nb\nc\n"), r"f(a\n) f(b\n) f(c\n)");
+    }
+}
