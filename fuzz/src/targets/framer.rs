@@ -19,12 +19,12 @@ thread_local! {
     );
 }
 
-/// The first decision chooses the first terminator and the way the chat gets its frames, the second `max_frame`; then
+/// The length chooses the way the chat gets its frames, the first decision the first terminator, the second `max_frame`; then
 /// come the lengths of the writes, terminated by a 0, and then what the callbacks do.
 pub fn fuzz(data: &[u8]) {
     let mut input = Input::new(data);
     let first = input.decisions.pop_front().unwrap_or(0);
-    let way = [Way::Pieces, Way::WholeFrames, Way::Collecting][usize::from(first / 16) % 3];
+    let way = [Way::Pieces, Way::WholeFrames, Way::Collecting][data.len() % 3];
     let first = terminator(first);
     let max = max_frame(input.decisions.pop_front().unwrap_or(0));
     let writes = input.pieces();
@@ -443,7 +443,13 @@ impl AsyncChat for Whole {
             "a piece of a frame"
         );
         drop(model);
-        self.0.collect_incoming_data(chat, data)
+        let outcome = self.0.collect_incoming_data(chat, data);
+        let mut model = self.0.0.borrow_mut();
+        if model.way == Way::Collecting {
+            // The frame that the end of file has cut off is none that could go on.
+            model.frame_len = 0;
+        }
+        outcome
     }
 
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
