@@ -4,6 +4,7 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::mpsc,
     time::Duration,
 };
 
@@ -63,9 +64,12 @@ const MAX_INPUT: u64 = 1024 * 1024;
 
 fn serve(socket: &Path, force: bool) -> Result {
     let server = Server::start(socket, force)?;
+    // Before the line that says that it serves: a signal may follow at once.
+    let (tell, told) = mpsc::channel();
     server
         .handle()
-        .call_soon(|registry| Ok(signals::shut_down_on_signal(registry, GRACE)?))?;
+        .call_soon(move |registry| Ok(tell.send(signals::shut_down_on_signal(registry, GRACE))?))?;
+    told.recv()??;
     cli::say(&format!("serving on {}", socket.display()))?;
     server.join()
 }

@@ -19,6 +19,8 @@ struct Setup {
     program: Program,
     address: SocketAddr,
     upstream: TcpListener,
+    /// Its sockets before the first connection: the listener, and the ends by which signals reach it.
+    at_rest: usize,
 }
 
 #[track_caller]
@@ -28,6 +30,7 @@ fn proxy_with(args: &[&str]) -> Setup {
     let own = ["--listen", "127.0.0.1:0", "--to", to.as_str()];
     let (program, address) = serve("tcp_proxy", &[&own, args].concat());
     Setup {
+        at_rest: open_sockets(&program),
         program,
         address,
         upstream,
@@ -195,7 +198,7 @@ fn a_reset_closes_a_stalled_reader_at_once() {
         while broken.write_all(&block).is_ok() {}
         // The other has read nothing: the proxy's queue for it is full.
         reset(broken);
-        assert_eq!(sockets_of(&setup.program, 0), 0);
+        assert_eq!(sockets_of(&setup, 0), 0);
         assert_ends(&stalled);
     }
 }
@@ -214,7 +217,7 @@ fn a_reset_after_a_half_close_closes_the_other_side_too() {
         assert_eq!(read_to_end(&other), b"");
         reset(broken);
         // The other one does nothing.
-        assert_eq!(sockets_of(&setup.program, 0), 0);
+        assert_eq!(sockets_of(&setup, 0), 0);
         let block = [0; 65536];
         eventually(|| (&other).write_all(&block).err());
     }
@@ -233,32 +236,35 @@ fn a_reader_that_stalls_and_then_breaks_frees_its_writer() {
     while server.write_all(&block).is_ok() {}
     // The proxy does not read from the server now: its own queue for the client is full.
     reset(client);
-    assert_eq!(sockets_of(&setup.program, 0), 0);
+    assert_eq!(sockets_of(&setup, 0), 0);
 }
 
-/// Waits until the proxy serves so many connections' sockets, listener not counted.
+/// Waits until the proxy has this number of sockets for connections.
 #[track_caller]
-fn sockets_of(program: &Program, expected: usize) -> usize {
+fn sockets_of(setup: &Setup, expected: usize) -> usize {
+    eventually(|| {
+        let open = open_sockets(&setup.program).saturating_sub(setup.at_rest);
+        Some(open).filter(|&open| open == expected)
+    })
+}
+
+fn open_sockets(program: &Program) -> usize {
     let folder = format!("/proc/{}/fd", program.pid());
-    let count = || {
-        let entries = std::fs::read_dir(&folder).unwrap().filter_map(Result::ok);
-        let targets = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
-        targets
-            .filter(|target| target.to_string_lossy().starts_with("socket:"))
-            .count()
-    };
-    // The listener, and the two ends by which the signal thread is woken.
-    eventually(|| Some(count().saturating_sub(3)).filter(|&open| open == expected))
+    let entries = std::fs::read_dir(&folder).unwrap().filter_map(Result::ok);
+    let targets = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    targets
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .count()
 }
 
 #[test]
 fn nothing_stays_open_when_both_sides_have_ended() {
     let setup = proxy();
-    assert_eq!(sockets_of(&setup.program, 0), 0);
+    assert_eq!(sockets_of(&setup, 0), 0);
     let pairs: Vec<_> = (0..20).map(|_| setup.pair()).collect();
-    assert_eq!(sockets_of(&setup.program, 40), 40);
+    assert_eq!(sockets_of(&setup, 40), 40);
     drop(pairs);
-    assert_eq!(sockets_of(&setup.program, 0), 0);
+    assert_eq!(sockets_of(&setup, 0), 0);
 }
 
 #[test]
