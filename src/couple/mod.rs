@@ -22,7 +22,7 @@ impl Registry {
     /// Both get an object of the library's in the place of their own ([`replace`](crate::Channel::replace)), so an own one
     /// can lead a handshake first: SOCKS, `CONNECT`. Bytes given back ([`unread`](crate::Channel::unread)) are passed on
     /// first, and what is queued is sent first. Either channel may still be connecting. A chat is coupled in its own
-    /// `found_terminator`, or reads nothing (`readable`) from then until it is.
+    /// `found_terminator`, or reads nothing (`readable`, or a pause) from then until it is.
     ///
     /// - *Back-pressure*: while what waits for one side is above the high watermark, the other is not read. A stalled reader
     ///   costs the high watermark and one read.
