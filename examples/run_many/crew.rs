@@ -152,7 +152,12 @@ impl Crew {
 
     /// Kills what a second signal has left.
     pub(crate) fn kill(&self) {
-        self.jobs.take();
+        let left = self.jobs.take();
+        self.failed.set(self.failed.get() + left.len() as u64);
+    }
+
+    pub(crate) fn note_unread(&self) {
+        self.nobody_reads.set(true);
     }
 
     fn signal_all(&self, signal: Signal) {
@@ -266,7 +271,7 @@ impl Dispatcher for Sink {
 
     fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
         if why.cause == asynchat::Cause::Reset {
-            self.crew.nobody_reads.set(true);
+            self.crew.note_unread();
             self.crew.end(registry);
         }
         // What waited for this sink waits for nothing.

@@ -58,12 +58,25 @@ fn run(args: Args) -> Result {
     }
     let commands = ChatDispatcher::new(commands::Commands::new(crew.clone()), "\n")
         .max_frame(commands::LONGEST);
-    crew.reads_from(reactor.register(pump::into_pipe(io::stdin)?, commands)?);
+    let (input, input_failed) = pump::into_pipe(io::stdin)?;
+    crew.reads_from(reactor.register(input, commands)?);
     reactor.run()?;
+    // If a second signal has stopped the loop, perhaps nobody reads what the pumps still have.
+    let pumps = if reactor.is_idle() {
+        vec![out_pump, err_pump]
+    } else {
+        Vec::new()
+    };
     drop(reactor);
     crew.kill();
-    for pump in [out_pump, err_pump] {
-        pump.join().map_err(|_| "a thread has panicked")?;
+    for pump in pumps {
+        match pump.join().map_err(|_| "a thread has panicked")? {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => crew.note_unread(),
+            written => written.map_err(|error| format!("cannot write the output: {error}"))?,
+        }
+    }
+    if let Ok(error) = input_failed.try_recv() {
+        return Err(format!("cannot read the commands: {error}").into());
     }
     crew.outcome()
 }

@@ -276,6 +276,7 @@ impl Registry {
                 log::debug!(target: "asynchat::channel", "channel {id}: connecting to {tried}: {failure}");
             }
             let Some(next) = next else { break };
+            self.close_socket(id);
             match self
                 .dial(&next, options.as_deref())
                 .and_then(|io| self.swap_socket(id, io, &next))
@@ -303,14 +304,10 @@ impl Registry {
 
     /// Goes on with another socket under the same id; a stale event of the old one only makes it be asked early.
     fn swap_socket(&mut self, id: ChannelId, mut io: Io, peer: &Address) -> io::Result<()> {
+        self.close_socket(id);
         let Some((slot, poll)) = self.slot_and_poll(id) else {
             return Ok(());
         };
-        if slot.flags.note_deregistered()
-            && let Err(error) = slot.io.deregister(poll)
-        {
-            log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
-        }
         if !matches!(io, Io::Absent) {
             io.register(poll, id.token())?;
             slot.flags.note_registered();
@@ -319,6 +316,19 @@ impl Registry {
         slot.readiness = Readiness::default();
         slot.peer = peer.inet().into();
         Ok(())
+    }
+
+    /// Before the next is made: the source address may be for one socket at a time.
+    fn close_socket(&mut self, id: ChannelId) {
+        let Some((slot, poll)) = self.slot_and_poll(id) else {
+            return;
+        };
+        if slot.flags.note_deregistered()
+            && let Err(error) = slot.io.deregister(poll)
+        {
+            log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
+        }
+        slot.io = Io::Absent;
     }
 }
 

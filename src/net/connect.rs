@@ -13,6 +13,10 @@ use crate::{
     },
 };
 
+/// Linux refuses a keep-alive outside of these.
+const SHORTEST_IDLE: Duration = Duration::from_secs(1);
+const LONGEST_IDLE: Duration = Duration::from_secs(32_767);
+
 /// Options of [`Registry::connect_with`](crate::Registry::connect_with).
 ///
 /// ```
@@ -106,8 +110,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Has the system ask an idle peer whether it is still there (`SO_KEEPALIVE`), first after `idle`, in whole seconds, and
-    /// after a number of attempts break the connection. Default: no.
+    /// Has the system ask an idle peer whether it is still there (`SO_KEEPALIVE`), first after `idle`, in whole seconds from
+    /// 1 to 32,767, and after a number of attempts break the connection. Default: no.
     pub fn keepalive(mut self, idle: Duration) -> Self {
         self.socket.keepalive = Some(idle);
         self
@@ -131,8 +135,7 @@ impl SocketOptions {
             option("SO_SNDBUF", socket.set_send_buffer_size(bytes))?;
         }
         if let Some(idle) = self.keepalive {
-            // A system refuses 0.
-            let idle = TcpKeepalive::new().with_time(idle.max(Duration::from_secs(1)));
+            let idle = TcpKeepalive::new().with_time(idle.clamp(SHORTEST_IDLE, LONGEST_IDLE));
             option("SO_KEEPALIVE", socket.set_tcp_keepalive(&idle))?;
         }
         if self.reuse_addr {

@@ -245,3 +245,37 @@ fn once_nobody_reads_the_output_all_ends() {
     assert!(told.contains("run_many: nobody reads the output"), "{told}");
     assert_eq!(running.code(), Some(1));
 }
+
+/// The pipe to a program that neither reads nor goes away.
+#[test]
+fn a_second_signal_ends_it_although_nobody_takes_what_was_written() {
+    let mut running = Running::start(&["--grace", "60"]);
+    running.stdin.write_all(b"yes\n").unwrap();
+    let stdout = running.child.stdout.take().unwrap();
+    let [command] = &eventually(|| <[String; 1]>::try_from(running.children()).ok());
+    eventually(|| (rustix::io::ioctl_fionread(&stdout).unwrap() > 60_000).then_some(()));
+    running.signal("TERM");
+    eventually(|| (!is_alive(command)).then_some(()));
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(1));
+    drop(stdout);
+}
+
+#[test]
+fn streams_that_fail_are_told() {
+    let told = |output: Output| {
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    // The last line may come when all else has ended.
+    for _ in 0..20 {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut child = command(&[]).stdout(full).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"echo\n").unwrap();
+        let told = told(child.wait_with_output().unwrap());
+        assert!(told.contains("cannot write the output: No space"), "{told}");
+    }
+    let folder = fs::File::open("/").unwrap();
+    let told = told(command(&[]).stdin(folder).output().unwrap());
+    assert!(told.contains("cannot read the commands: "), "{told}");
+}

@@ -120,6 +120,28 @@ fn every_address_gets_the_options_and_one_of_the_other_version_is_passed_over() 
 }
 
 #[test]
+fn a_source_port_is_free_again_for_the_next_address() {
+    let (_listener, address) = listener();
+    let source = TcpListener::bind("127.0.0.5:0").unwrap().local_addr();
+    let (_bound, refusing) = refusing();
+    let options = ConnectOptions::new().source(source.unwrap());
+    let told = outcome(&mut reactor(), |reactor, client| {
+        reactor.connect_with(&[refusing, refusing, address], &options, client)
+    });
+    assert_eq!(told, "connected");
+}
+
+#[test]
+fn a_keep_alive_that_is_too_long_for_the_system_is_its_longest() {
+    let (_listener, address) = listener();
+    let options = ConnectOptions::new().keepalive(Duration::MAX);
+    let told = outcome(&mut reactor(), |reactor, client| {
+        reactor.connect_with(&[address], &options, client)
+    });
+    assert_eq!(told, "connected");
+}
+
+#[test]
 fn a_source_that_the_system_refuses_is_a_failure_that_names_it() {
     for (source, to, expected) in [
         (
