@@ -156,7 +156,8 @@ impl Harness {
         Self::around(Rc::new(RefCell::new(world)), pipe)
     }
 
-    /// Like [`new`](Self::new), for a chat in a [`ChatDispatcher`].
+    /// Like [`new`](Self::new), for a chat in a [`ChatDispatcher::new`]. One that [collects](ChatDispatcher::collecting)
+    /// goes to `new`.
     ///
     /// # Panics
     /// If the system has no descriptor for a poller.
