@@ -167,7 +167,7 @@ impl Channel<'_> {
         }
         slot.type_name = type_name;
         slot.flags.note_replaced();
-        slot.readiness.note_replaced();
+        slot.readiness.renew_end_news();
         let old = slot.dispatcher.replace(object);
         self.registry.drop_pause(self.id);
         self.registry.progress += 1;

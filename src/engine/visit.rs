@@ -288,7 +288,11 @@ impl Registry {
             let lent = self.lend(id, object, Dispatcher::readable, |object, channel| {
                 object.handle_read(channel)
             });
+            let ran = lent.ran;
             self.take_back_reader(id, lent, input, None);
+            if ran && let Some(slot) = self.slot_mut(id) {
+                slot.readiness.renew_end_news();
+            }
         }
     }
 

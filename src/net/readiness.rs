@@ -138,16 +138,16 @@ impl Readiness {
         self.take(END_NEWS);
     }
 
-    /// Another object is behind the channel: it was not told.
-    pub(crate) fn note_replaced(&mut self) {
+    /// An object that stops reading from now on is told, though it or another one was told before.
+    pub(crate) fn renew_end_news(&mut self) {
         if self.read_closed() {
             self.0 |= END_NEWS;
         }
     }
 
-    /// Whether there is nothing but bytes to read or room to write.
+    /// Whether there is nothing but bytes to read or room to write, and no end ahead.
     pub(crate) fn only_io(self) -> bool {
-        self.0 & (ERROR | PRIORITY | END_NEWS) == 0
+        self.0 & (ERROR | PRIORITY | READ_CLOSED) == 0
     }
 
     pub(crate) fn has_error(self) -> bool {
@@ -317,15 +317,15 @@ mod tests {
     #[test]
     fn an_end_is_news_once() {
         let mut readiness = Readiness::default();
-        readiness.note_replaced();
+        readiness.renew_end_news();
         readiness.absorb(event("r"));
         assert!(readiness.only_io() && !readiness.has_end_news());
         readiness.absorb(event("rR"));
         assert!(!readiness.only_io() && readiness.has_end_news());
         readiness.end_told();
         readiness.absorb(event("rwR"));
-        assert!(readiness.only_io() && readiness.read_closed());
-        readiness.note_replaced();
+        assert!(!readiness.has_end_news() && readiness.read_closed());
+        readiness.renew_end_news();
         assert!(readiness.has_end_news());
         readiness.forget_end();
         assert!(readiness.only_io());

@@ -26,8 +26,8 @@ pub enum Exceptional {
     /// is `handle_close` with [`Channel::is_reset`].
     Reset,
     /// The peer has ended its output or is gone, and this object does not read: `readable` is false, or reading
-    /// [pauses](Channel::pause_reading). Streams only, where the poller reports it, and once for each object: one that
-    /// waits several times remembers it.
+    /// [pauses](Channel::pause_reading). Streams only, where the poller reports it, once for each time that reading
+    /// stops.
     ///
     /// A TCP peer may only have shut down its sending side and still take an answer: a write to a peer that is gone ends
     /// in a reset. Unread bytes stay readable, and `handle_close` comes once they are read. An object that reads gets

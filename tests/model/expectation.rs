@@ -739,6 +739,7 @@ impl Model {
             }
             On::Read => {
                 no(again, "twice in one turn");
+                l.heard_of_end = false;
                 let too_late = [On::Close, On::Write, On::Drain];
                 no(
                     earlier.iter().any(|on| too_late.contains(on)),

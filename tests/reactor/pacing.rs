@@ -491,3 +491,50 @@ fn an_object_that_goes_closing_is_not_told_of_an_end() {
     settle(&mut reactor);
     assert_eq!(trace.joined(), "");
 }
+
+/// Two requests of a peer that has ended its output: it waits for the answer to each.
+#[test]
+fn the_end_is_told_again_when_reading_stops_again() {
+    struct OneAtATime(Trace);
+    impl Dispatcher for OneAtATime {
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            let mut request = [0; 4];
+            let n = channel.recv(&mut request)?;
+            self.0.add(format!("read {n}"));
+            channel.pause_reading(FOREVER);
+            Ok(())
+        }
+        fn handle_expt(&mut self, _: &mut Channel<'_>, what: Exceptional) -> Result {
+            self.0.add(format!("{what:?}"));
+            Ok(())
+        }
+        fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+            self.0.add("close");
+            channel.close();
+            Ok(())
+        }
+    }
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let (id, mut theirs) = settled(&mut reactor, OneAtATime(trace.clone()));
+    reactor.channel(id).unwrap().pause_reading(FOREVER);
+    theirs.write_all(b"one two ").unwrap();
+    drop(theirs);
+    settle(&mut reactor);
+    let mut seen = vec![trace.joined()];
+    while let Some(mut channel) = reactor.channel(id) {
+        channel.resume_reading();
+        trace.clear();
+        settle(&mut reactor);
+        seen.push(trace.joined());
+        assert_eq!(turns(&mut reactor, 5), 0);
+    }
+    let expected = [
+        "ReadClosed",
+        "read 4 ReadClosed",
+        "read 4 ReadClosed",
+        "read 0",
+        "close",
+    ];
+    assert_eq!(seen, expected);
+}
