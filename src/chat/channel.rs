@@ -500,8 +500,9 @@ impl<'r> ChatChannel<'r> {
     fn give_back(&mut self) {
         let held = self.framer.take_held();
         let rest = self.take_rest();
-        self.framer.discard();
         self.channel.give_back(&held);
+        self.channel.give_back(self.framer.owed_terminator());
+        self.framer.discard();
         let pieces = self.take_pieces();
         self.channel.give_back(&pieces);
         self.give_memory(pieces);
