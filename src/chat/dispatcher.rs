@@ -402,11 +402,15 @@ fn run_stepwise<C: AsyncChat>(
 /// Part of a frame, or input without frames.
 #[inline]
 fn hand_piece<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-    if view.collects() {
+    if !view.collects() {
+        return chat.collect_incoming_data(view, data);
+    }
+    if view.framer.has_terminator() {
         view.collect(data);
-        if view.framer.has_terminator() {
-            return Ok(());
-        }
+        return Ok(());
+    }
+    if view.has_pieces() {
+        view.collect(data);
         return hand_uncollected(chat, view, Handing::Piece);
     }
     chat.collect_incoming_data(view, data)
