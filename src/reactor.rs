@@ -330,7 +330,7 @@ impl Reactor {
                     left -= 1;
                     // Those of the same channel come first, and the last farewell may have made some due.
                     registry.report_departures();
-                    if let Some(farewell) = registry.farewells.due.pop_front() {
+                    if let Some(farewell) = registry.farewells.take_first() {
                         registry.bid_farewell(farewell);
                     }
                 }

@@ -235,13 +235,14 @@ impl<'r> ChatChannel<'r> {
 
     /// Appends to the frame begun.
     pub(super) fn collect(&mut self, data: &[u8]) {
-        let tails = &mut self.channel.registry().pool.tails;
+        let frames = &mut self.channel.registry().pool.frames;
         let Some(pieces) = self.pieces.as_deref_mut() else {
             return;
         };
         let pieces = &mut pieces.0;
         if pieces.capacity() == 0 {
-            *pieces = tails.take(data.len());
+            let most = self.framer.limit().unwrap_or(usize::MAX);
+            *pieces = frames.take_fitting(data.len(), most);
         }
         pieces.extend_from_slice(data);
     }
@@ -261,7 +262,7 @@ impl<'r> ChatChannel<'r> {
 
     /// Memory of a frame, for the next one of any channel.
     pub(super) fn give_memory(&mut self, memory: Vec<u8>) {
-        self.channel.registry().pool.tails.give(memory);
+        self.channel.registry().pool.frames.give(memory);
     }
 
     pub(super) fn collects(&self) -> bool {
@@ -500,8 +501,9 @@ impl<'r> ChatChannel<'r> {
     fn give_back(&mut self) {
         let held = self.framer.take_held();
         let rest = self.take_rest();
-        self.framer.discard();
         self.channel.give_back(&held);
+        self.channel.give_back(self.framer.owed_terminator());
+        self.framer.discard();
         let pieces = self.take_pieces();
         self.channel.give_back(&pieces);
         self.give_memory(pieces);

@@ -325,11 +325,14 @@ fn hand_over_taken<C: AsyncChat + ?Sized>(
     view: &mut ChatChannel<'_>,
     frame: Frame<'_>,
 ) -> Result {
+    // Whatever the first call does, the second comes: at once, or when the chat goes on.
+    view.framer.owe_end(frame.terminator());
     view.handing = Handing::WholeFrame;
     let outcome = chat.collect_incoming_data(view, &frame);
     view.handing = Handing::Piece;
     outcome?;
-    if view.goes_on() {
+    view.note_change();
+    if view.goes_on() && chat.readable() && view.framer.take_owed_end() {
         chat.found_terminator(view)?;
     }
     Ok(())
@@ -353,7 +356,8 @@ fn run_stepwise<C: AsyncChat>(
     empty_frames: &mut EmptyFrames,
 ) -> Result<Stepped> {
     loop {
-        let was_too_long = view.framer.is_skipping();
+        let has_collected =
+            view.collects() && !view.framer.is_skipping() && !view.framer.owes_end();
         let step = if end {
             view.framer.last_step()
         } else {
@@ -365,7 +369,7 @@ fn run_stepwise<C: AsyncChat>(
             Step::Held(data) => hand_piece(chat, view, &data)?,
             Step::Terminator => {
                 empty_frames.note(view.rest().len());
-                if view.collects() && !was_too_long {
+                if has_collected {
                     return Ok(Stepped::OverPieces(take_collected(view)));
                 }
                 chat.found_terminator(view)?;
@@ -398,11 +402,15 @@ fn run_stepwise<C: AsyncChat>(
 /// Part of a frame, or input without frames.
 #[inline]
 fn hand_piece<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-    if view.collects() {
+    if !view.collects() {
+        return chat.collect_incoming_data(view, data);
+    }
+    if view.framer.has_terminator() {
         view.collect(data);
-        if view.framer.has_terminator() {
-            return Ok(());
-        }
+        return Ok(());
+    }
+    if view.has_pieces() {
+        view.collect(data);
         return hand_uncollected(chat, view, Handing::Piece);
     }
     chat.collect_incoming_data(view, data)

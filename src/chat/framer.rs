@@ -144,6 +144,10 @@ struct Aside {
     /// Bytes held under an earlier terminator which the current one has yet to examine. They come before the input.
     /// While there are any, the current terminator holds none of its own.
     replay: Bytes,
+    /// The data of a frame was handed out behind its terminator, and its end was not told yet: it comes before all else.
+    end_owed: bool,
+    /// That terminator.
+    terminator: Vec<u8>,
     /// The previous long needle, for chats that alternate between it and another terminator.
     spare: Option<Box<LongNeedle>>,
 }
@@ -270,6 +274,7 @@ impl Framer {
     pub fn discard(&mut self) {
         self.take_held();
         self.frame_len = 0;
+        self.take_owed_end();
     }
 
     /// Applies to every byte not handed out yet, held ones included. False if it is the same byte string as before:
@@ -311,6 +316,33 @@ impl Framer {
         self.replay().is_some()
     }
 
+    /// The next step is the end of a frame whose terminator is off the input.
+    pub(crate) fn owe_end(&mut self, terminator: &[u8]) {
+        let aside = self.aside.get_or_insert_default();
+        aside.end_owed = true;
+        aside.terminator.clear();
+        aside.terminator.extend_from_slice(terminator);
+    }
+
+    /// The terminator whose frame has no end yet.
+    pub(crate) fn owed_terminator(&self) -> &[u8] {
+        match &self.aside {
+            Some(aside) if aside.end_owed => &aside.terminator,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn owes_end(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| aside.end_owed)
+    }
+
+    /// False if no end is owed.
+    pub(crate) fn take_owed_end(&mut self) -> bool {
+        self.aside
+            .as_mut()
+            .is_some_and(|aside| mem::take(&mut aside.end_owed))
+    }
+
     fn replay(&self) -> Option<&Bytes> {
         let aside = self.aside.as_ref()?;
         (!aside.replay.is_empty()).then_some(&aside.replay)
@@ -330,7 +362,12 @@ impl Framer {
 
     /// Whether there is a step to take without any input.
     pub(crate) fn is_due(&self) -> bool {
-        matches!(self.mode, Mode::Count(0)) || self.has_replay()
+        matches!(self.mode, Mode::Count(0)) || self.has_step_aside()
+    }
+
+    fn has_step_aside(&self) -> bool {
+        let aside = self.aside.as_ref();
+        aside.is_some_and(|aside| aside.end_owed || !aside.replay.is_empty())
     }
 
     /// Input that was read and is held back because it may be the start of the terminator.
@@ -348,7 +385,7 @@ impl Framer {
     /// [`Step::Terminator`] is endless: the caller bounds it.
     pub(crate) fn step<'a>(&mut self, input: &mut &'a [u8]) -> Step<'a> {
         if self.aside.is_some()
-            && let Some(step) = self.next_of_replay()
+            && let Some(step) = self.next_aside()
         {
             return step;
         }
@@ -359,7 +396,7 @@ impl Framer {
     /// valid until terminator, limit or state are changed.
     #[inline]
     pub(crate) fn whole_frames(&self) -> Option<WholeFrames> {
-        if self.frame_len != 0 || self.has_replay() {
+        if self.frame_len != 0 || self.has_step_aside() {
             return None;
         }
         let (end, terminator_len) = match &self.mode {
@@ -454,7 +491,10 @@ impl Framer {
     }
 
     #[cold]
-    fn next_of_replay<'a>(&mut self) -> Option<Step<'a>> {
+    fn next_aside<'a>(&mut self) -> Option<Step<'a>> {
+        if self.take_owed_end() {
+            return Some(Step::Terminator);
+        }
         let mut replay = mem::take(&mut self.aside.as_mut()?.replay);
         if replay.is_empty() {
             return None;

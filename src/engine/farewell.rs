@@ -50,7 +50,7 @@ impl Registry {
 
     /// Drops those who are to be told, without telling them.
     pub(crate) fn drop_farewells(&mut self) {
-        while let Some(Farewell { object, why }) = self.farewells.due.pop_front() {
+        while let Some(Farewell { object, why }) = self.farewells.take_first() {
             self.discard(object);
             self.discard(why);
         }

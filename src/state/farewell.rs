@@ -9,6 +9,9 @@ use crate::{
     state::dispatcher::Dispatcher,
 };
 
+/// The number of farewells that a reactor keeps room for.
+const SPARE_FAREWELLS: usize = 1024;
+
 /// The object of a channel that is gone, and its last callback's argument.
 pub(crate) struct Farewell {
     pub(crate) object: Box<dyn Dispatcher>,
@@ -46,6 +49,16 @@ impl Farewells {
             }
             None => Err(object),
         }
+    }
+
+    /// The one that is due first.
+    pub(crate) fn take_first(&mut self) -> Option<Farewell> {
+        let first = self.due.pop_front();
+        if self.due.is_empty() {
+            // A flood of them must not stay.
+            self.due.shrink_to(SPARE_FAREWELLS);
+        }
+        first
     }
 
     /// The newest, if it is that of channel `id`.

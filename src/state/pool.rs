@@ -12,6 +12,8 @@ pub(crate) struct Pool {
     /// In use only while one callback reads on behalf of another.
     others: Vec<Box<[u8]>>,
     pub(crate) tails: Spare,
+    /// For frames that are collected: smaller than the queues' buffers, and held by a peer that is slow.
+    pub(crate) frames: Spare,
     #[allow(
         clippy::vec_box,
         reason = "a slot holds a box: it is handed over, not copied"
@@ -27,6 +29,7 @@ impl Pool {
             first: Box::default(),
             others: Vec::new(),
             tails: Spare::default(),
+            frames: Spare::default(),
             queues: Vec::new(),
         }
     }

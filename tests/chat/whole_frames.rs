@@ -1,11 +1,17 @@
 //! `found_frame`, and the dispatcher that collects the pieces of frames (R15 to R17).
 
-use std::{cell::RefCell, io::Write, os::unix::net::UnixStream, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    io::Write,
+    os::unix::net::UnixStream,
+    rc::Rc,
+    time::Duration,
+};
 
 use asynchat::{
     AsyncChat, BoxError, ChatChannel, ChatDispatcher, Frame, Panicked, Reactor, Result, Terminator,
 };
-use util::{Recorder, Trace, reactor, settle};
+use util::{Recorder, SCRIPTED, Trace, reactor, settle, silence_scripted_panics};
 
 use super::talk::{Chat, Hook, Talk, silent};
 
@@ -366,6 +372,82 @@ mod collected {
             assert_eq!(calls.join(" "), "true(a) F F true(bc) F true(d) F false(e)");
         }
     }
+
+    #[test]
+    fn whatever_the_first_of_two_calls_does_the_second_comes_once() {
+        silence_scripted_panics();
+        type Act = fn(&mut ChatChannel<'_>) -> Result;
+        let cases: [(Act, &str); 7] = [
+            (|_| Err("no".into()), "c(a) error:no F c(b) F"),
+            (
+                |_| panic!("{SCRIPTED}"),
+                "c(a) error:panicked: scripted F c(b) F",
+            ),
+            (
+                |chat| {
+                    chat.pause_reading(Duration::ZERO);
+                    Ok(())
+                },
+                "c(a) F c(b) F",
+            ),
+            (
+                |chat| {
+                    chat.unread("x\n");
+                    Ok(())
+                },
+                "c(a) F c(x) F c(b) F",
+            ),
+            (
+                |chat| {
+                    chat.discard_input();
+                    Ok(())
+                },
+                "c(a)",
+            ),
+            (
+                |chat| {
+                    chat.close();
+                    Err("no".into())
+                },
+                "c(a)",
+            ),
+            (
+                |chat| {
+                    assert_eq!(*chat.detach().unwrap().unread, *b"\nb\n");
+                    Ok(())
+                },
+                "c(a)",
+            ),
+        ];
+        for (act, calls) in cases {
+            let mut talk = Talk::in_reactor(
+                Reactor::new().unwrap(),
+                |chat| ChatDispatcher::collecting(chat, "\n", 8),
+                move |word, chat| if word == "c(a)" { act(chat) } else { Ok(()) },
+            );
+            talk.take();
+            assert_eq!(talk.say("a\nb\n"), calls);
+        }
+
+        let wants = Rc::new(Cell::new(true));
+        let no_more = Rc::clone(&wants);
+        let mut talk = Talk::in_reactor(
+            reactor(),
+            |mut chat| {
+                chat.wants = wants.clone();
+                ChatDispatcher::collecting(chat, "\n", 8)
+            },
+            move |word, _| {
+                no_more.set(word != "c(a)");
+                Ok(())
+            },
+        );
+        talk.take();
+        assert_eq!(talk.say("a\nb\n"), "c(a)");
+        wants.set(true);
+        talk.chat(|_, chat| chat.touch());
+        assert_eq!(talk.rest(), "F c(b) F");
+    }
 }
 
 mod not_collected {
@@ -417,8 +499,10 @@ mod not_collected {
             }
         }
         // What it changes holds behind the frame, as without the call.
-        let cases: [(Act, &str); 5] = [
+        let cases: [(Act, &str); 7] = [
             (|_| {}, "c(a) F c(b) F"),
+            (|chat| chat.pause_reading(Duration::ZERO), "c(a) F c(b) F"),
+            (|chat| chat.unread("x\n"), "c(a) F c(x) F c(b) F"),
             (|chat| chat.set_terminator("b\n"), "c(a) F F"),
             (|chat| chat.discard_input(), "c(a) F"),
             (|chat| chat.close(), "c(a)"),

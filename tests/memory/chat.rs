@@ -244,6 +244,42 @@ fn frames_that_are_collected_allocate_nothing_and_an_idle_session_holds_no_buffe
     assert!(kept <= 0, "{kept} bytes are kept");
 }
 
+/// Answers each line with 200,000 bytes in small pieces.
+struct Talks;
+
+impl AsyncChat for Talks {
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, _: Frame<'_>) -> Result {
+        for _ in 0..2_000 {
+            chat.write_all(&[b'x'; 100])?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_frame_begun_holds_no_buffer_of_a_long_answer() {
+    const SESSIONS: usize = 100;
+    const MAX: usize = 100;
+    let mut peer = Peer::new(ChatDispatcher::collecting(Talks, "\n", MAX));
+    let mut waiting = Vec::new();
+    let mut before = 0;
+    for session in 0..=SESSIONS {
+        // The first one fills the pool.
+        if session == 1 {
+            before = util::heap::live();
+        }
+        assert_eq!(peer.exchange(b"list\n", 200_000).len(), 200_000);
+        peer.exchange(b"l", 0);
+        let (here, there) = UnixStream::pair().unwrap();
+        there.set_nonblocking(true).unwrap();
+        let next = ChatDispatcher::collecting(Talks, "\n", MAX);
+        peer.reactor.register(here, next).unwrap();
+        waiting.push(std::mem::replace(&mut peer.there, there));
+    }
+    let each = (util::heap::live() - before) / SESSIONS.cast_signed();
+    assert!(each <= 2048, "{each} bytes for one byte of a line");
+}
+
 #[test]
 fn a_part_that_is_told_allocates_nothing_but_its_closure() {
     /// Counts the answers that have left; `Some` needs an allocation for what the closure holds.
@@ -326,10 +362,20 @@ fn a_sink_allocates_nothing_per_message() {
             unreachable!()
         }
     }
-    for size in [1, 100, 60_000] {
+    for (size, collects) in [
+        (1, false),
+        (100, false),
+        (60_000, false),
+        (1, true),
+        (60_000, true),
+    ] {
         let sunk = Rc::new(Cell::new(0));
-        let sink = ChatDispatcher::new(Sink(Rc::clone(&sunk)), Terminator::None);
-        let mut peer = Peer::new(sink);
+        let sink = Sink(Rc::clone(&sunk));
+        let mut peer = Peer::new(if collects {
+            ChatDispatcher::collecting(sink, Terminator::None, 100)
+        } else {
+            ChatDispatcher::new(sink, Terminator::None)
+        });
         let message = vec![b'x'; size];
         assert_eq!(peer.allocations(&message, b""), 0, "{size} bytes");
         assert_eq!(sunk.get(), 1_010 * size as u64);

@@ -4,6 +4,7 @@
 #![cfg(unix)]
 
 mod chat;
+mod ends;
 mod files;
 mod posts;
 mod producers;
