@@ -407,6 +407,8 @@ impl Channel<'_> {
     ///   says nothing about the socket and is only returned.
     /// - Success resets the idle timeout. The bytes are in no count: neither [`Stats`](crate::Stats) nor
     ///   [`ChannelInfo`](crate::ChannelInfo) has them.
+    /// - A look ahead that waits for more has to answer `WouldBlock` itself: else the callback comes in every turn, and no
+    ///   warning says so. On a poller that is neither epoll nor kqueue it does in any case.
     /// - If `call` meets the end of file, call [`recv`](Self::recv): it finds the same and has `handle_close` called.
     /// - Bytes that the channel holds come first in the stream: those of [`unread`](Self::unread), and in a chat the rest of
     ///   what was read.

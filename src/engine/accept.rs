@@ -83,9 +83,11 @@ impl Registry {
                 self.close(stream, Cause::AcceptFailed);
             }
             if self.stats.accepted == before {
-                return;
+                break;
             }
         }
+        // Of a connection whose header is read no channel may come, whose end would have the listeners go on.
+        self.resume_paused(false);
     }
 
     /// Whether the listener has something to accept and may.
@@ -311,6 +313,11 @@ impl Registry {
 
     /// A channel is gone: there may be a descriptor, memory or a place for another.
     pub(crate) fn resume_listeners(&mut self) {
+        self.resume_paused(true);
+    }
+
+    /// Has listeners go on that wait for a place, if there are some, and perhaps those that rest.
+    fn resume_paused(&mut self, resting: bool) {
         let max = self.policy.max_channels;
         let mut at = 0;
         while let Some(&id) = self.paused.get(at) {
@@ -321,7 +328,11 @@ impl Registry {
                     ..
                 })
             );
-            if full && self.connections() > max - (max / 16).max(1) {
+            let stays = match full {
+                true => self.connections() > max - (max / 16).max(1),
+                false => !resting,
+            };
+            if stays {
                 at += 1;
                 continue;
             }

@@ -358,3 +358,31 @@ fn connections_past_max_channels_wait_and_headers_that_are_read_do_not() {
     clients.clear();
     turn_until(&mut reactor, |reactor| reactor.stats().accepted == 10);
 }
+
+/// No channel closes then, which would have the listener go on.
+#[test]
+fn connections_that_are_handed_over_or_refused_make_room_for_others() {
+    for kept in [false, true] {
+        let mut reactor = Reactor::builder().max_channels(2).build().unwrap();
+        let streams = Rc::new(RefCell::new(Vec::new()));
+        let elsewhere = streams.clone();
+        let server = accept_fn(move |_, stream, _| {
+            if kept {
+                elsewhere.borrow_mut().push(stream);
+            }
+            Ok(())
+        });
+        let id = reactor
+            .listen_with("127.0.0.1:0", &options("127.0.0.1"), server)
+            .unwrap();
+        let address = address_of(&mut reactor, id);
+        let _clients: Vec<_> = (0..10)
+            .map(|_| {
+                let mut client = TcpStream::connect(address).unwrap();
+                client.write_all(LINE.as_bytes()).unwrap();
+                client
+            })
+            .collect();
+        turn_until(&mut reactor, |reactor| reactor.stats().accepted == 10);
+    }
+}

@@ -123,6 +123,38 @@ fn a_call_that_would_block_is_not_asked_for_again_until_the_next_event() {
     }
 }
 
+/// It leaves input behind, and no event has to come for it.
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[test]
+fn a_look_ahead_that_answers_would_block_is_called_again_when_there_is_more() {
+    struct Peek;
+    impl Dispatcher for Peek {
+        fn writable(&self) -> bool {
+            false
+        }
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            let mut start = [std::mem::MaybeUninit::uninit(); 4];
+            channel.try_io(Direction::Read, |fd| {
+                match socket2::SockRef::from(&fd).peek(&mut start)? {
+                    4 => Ok(()),
+                    _ => Err(io::ErrorKind::WouldBlock.into()),
+                }
+            })?;
+            channel.close();
+            Ok(())
+        }
+    }
+    let mut reactor = reactor();
+    let (id, mut theirs) = settled(&mut reactor, Peek);
+    for byte in b"star" {
+        assert_eq!(turns(&mut reactor, 20), 0);
+        assert!(reactor.channel(id).is_some());
+        theirs.write_all(&[*byte]).unwrap();
+        settle(&mut reactor);
+    }
+    assert!(reactor.channel(id).is_none());
+}
+
 #[test]
 fn what_a_call_leaves_behind_is_read_without_another_event() {
     let mut reactor = reactor();
