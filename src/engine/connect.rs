@@ -34,10 +34,7 @@ impl Registry {
         dispatcher: Box<dyn Dispatcher>,
     ) -> io::Result<ChannelId> {
         let Some(first) = addresses.first() else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "no address to connect to",
-            ));
+            return Err(no_address());
         };
         let socket = options.of_socket();
         let dialled = self.dial(first, socket.as_deref());
@@ -48,6 +45,54 @@ impl Registry {
             ..Attempt::new(addresses, timeout, self.clock.present())
         };
         self.insert_attempt(dialled, attempt, false, dispatcher)
+    }
+
+    /// Has a channel that has no socket connect. Every failure, a lack of descriptors too, is told by `handle_expt` in a
+    /// later turn.
+    #[allow(dead_code, reason = "for channels that wait for addresses")]
+    pub(crate) fn begin_connecting(
+        &mut self,
+        id: ChannelId,
+        addresses: Vec<Address>,
+        options: &ConnectOptions,
+    ) {
+        let timeout = options.timeout.unwrap_or(self.policy.connect_timeout);
+        let mut attempt = Attempt {
+            nodelay: options.nodelay,
+            socket: options.of_socket(),
+            ..Attempt::new(addresses, timeout, self.clock.present())
+        };
+        let first = attempt.addresses.front().cloned();
+        let dialled = match &first {
+            Some(first) => self.dial(first, attempt.socket.as_deref()),
+            None => Err(no_address()),
+        };
+        if let Some(slot) = self.slot_mut(id) {
+            let (io, address) = match dialled {
+                Ok(io) => (io, first),
+                Err(error) => {
+                    attempt.failure = Some(error);
+                    (Io::Absent, None)
+                }
+            };
+            slot.phase = Phase::Connecting(Box::new(attempt));
+            let watched = match &address {
+                Some(address) => self.swap_socket(id, io, address),
+                None => return self.enqueue(id),
+            };
+            match watched {
+                Ok(()) => self.begin_attempt(id),
+                Err(error) => self.fail_later(id, error),
+            }
+        }
+    }
+
+    /// The visit of the next turn is told.
+    fn fail_later(&mut self, id: ChannelId, error: io::Error) {
+        if let Some(attempt) = self.attempt(id) {
+            attempt.failure = Some(error);
+        }
+        self.enqueue(id);
     }
 
     /// Connects a socket that was made elsewhere.
@@ -189,12 +234,7 @@ impl Registry {
             .and_then(|io| self.swap_socket(id, io, &address))
         {
             Ok(()) => self.arm_connect_timer(id),
-            Err(error) => {
-                if let Some(attempt) = self.attempt(id) {
-                    attempt.failure = Some(error);
-                }
-                self.enqueue(id);
-            }
+            Err(error) => self.fail_later(id, error),
         }
     }
 
@@ -330,6 +370,10 @@ impl Registry {
         }
         slot.io = Io::Absent;
     }
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "no address to connect to")
 }
 
 fn is_reset(error: &io::Error) -> bool {
