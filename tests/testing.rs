@@ -2,11 +2,12 @@
 //! R20), and its dialogues say where they went another way.
 #![cfg(feature = "testing")]
 
-use std::{cell::RefCell, io, io::Write, rc::Rc, time::Duration};
+use std::{cell::RefCell, io, io::Write, net::SocketAddr, rc::Rc, time::Duration};
 
 use asynchat::{
     Address, AsyncChat, BoxError, Cause, Channel, ChannelId, ChatChannel, ChatDispatcher,
-    ConnectOptions, Dispatcher, Exceptional, Frame, Reactor, Result, SimpleProducer, Stream,
+    ConnectOptions, Dispatcher, Exceptional, Frame, Reactor, Registry, Result, SimpleProducer,
+    Stream,
     testing::{Harness, Listener},
 };
 
@@ -360,6 +361,148 @@ fn the_next_address_is_tried_under_the_same_id() {
     assert_eq!(second.id(), id);
     assert!(first.is_closed() && any.dialled().is_none());
     assert_eq!(diary.take(), ["connect"]);
+}
+
+/// The peers of the attempts that have begun since the last look.
+fn all_dialled(any: &mut Harness) -> Vec<Harness> {
+    std::iter::from_fn(|| any.dialled()).collect()
+}
+
+fn racing(addresses: &[SocketAddr], options: &ConnectOptions) -> (Diary, Harness, ChannelId) {
+    let diary = Diary::default();
+    let mut any = Harness::new(Diary::default());
+    let started = any
+        .registry()
+        .connect_with(addresses, options, diary.clone());
+    (diary, any, started.unwrap())
+}
+
+fn hosts(count: u16) -> Vec<SocketAddr> {
+    (1..=count)
+        .map(|port| ([192, 0, 2, 3], port).into())
+        .collect()
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+#[test]
+fn the_next_address_begins_when_the_stagger_is_over_or_the_last_attempt_failed() {
+    for (asked, stagger) in [
+        (None, 250),
+        (Some(0), 100),
+        (Some(700), 700),
+        (Some(9000), 2000),
+    ] {
+        let options = asked.map_or(ConnectOptions::new(), |asked| {
+            ConnectOptions::new().stagger(asked * MS)
+        });
+        let (diary, mut any, id) = racing(&hosts(4), &options);
+        let mut first = any.dialled().unwrap();
+        any.advance((stagger - 1) * MS);
+        assert!(any.dialled().is_none(), "{asked:?}");
+        any.advance(MS);
+        let mut second = any.dialled().unwrap();
+        // The stagger of the second is on; the first has had its own.
+        any.advance((stagger - 1) * MS);
+        first.connect_failed(io::ErrorKind::HostUnreachable);
+        assert!(any.dialled().is_none(), "{asked:?}");
+        second.connect_failed(io::ErrorKind::HostUnreachable);
+        let mut third = any.dialled().unwrap();
+        any.advance((stagger - 1) * MS);
+        assert!(any.dialled().is_none(), "{asked:?}");
+        any.advance(MS);
+        let mut fourth = any.dialled().unwrap();
+        assert_eq!(diary.take(), [""; 0]);
+        third.connected();
+        assert_eq!(third.id(), id);
+        assert!(fourth.is_closed() && !third.is_closed());
+        third.feed("hi");
+        assert_eq!(diary.take(), ["connect", "read \"hi\""]);
+        third.eof();
+        assert_eq!(diary.take(), ["read \"\"", "close"]);
+    }
+}
+
+#[test]
+fn families_take_turns() {
+    let mut addresses = hosts(2);
+    let six = |port| SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], port));
+    addresses.extend([six(1), six(2), six(3)]);
+    let (_, mut any, _) = racing(&addresses, &ConnectOptions::new());
+    any.advance(1000 * MS);
+    let tried: Vec<_> = all_dialled(&mut any).iter().map(Harness::address).collect();
+    let wanted = [0, 2, 1, 3, 4].map(|index: usize| addresses[index].into());
+    assert_eq!(tried, wanted);
+}
+
+#[test]
+fn each_attempt_has_its_own_time_limit_and_all_have_a_deadline() {
+    let options = ConnectOptions::new().timeout(1000 * MS);
+    let (diary, mut any, _) = racing(&hosts(2), &options);
+    any.advance(1249 * MS);
+    let mut tried = all_dialled(&mut any);
+    assert!(tried[0].is_closed() && !tried[1].is_closed());
+    assert_eq!(diary.take(), [""; 0]);
+    any.advance(MS);
+    let told = diary.take();
+    assert!(told.len() == 1 && told[0].contains("TimedOut"), "{told:?}");
+    assert!(tried[1].is_closed());
+
+    let options = ConnectOptions::new().deadline(300 * MS);
+    for count in [1, 3] {
+        let (diary, mut any, _) = racing(&hosts(count), &options);
+        any.advance(299 * MS);
+        assert_eq!(diary.take(), [""; 0]);
+        any.advance(MS);
+        let told = diary.take();
+        assert!(told.len() == 1 && told[0].contains("TimedOut"), "{told:?}");
+        assert!(all_dialled(&mut any).iter_mut().all(Harness::is_closed));
+        assert_eq!(any.registry().stats().timers, 0);
+    }
+}
+
+#[test]
+fn no_more_than_sixteen_addresses_are_tried_at_a_time() {
+    let (diary, mut any, _) = racing(&hosts(1000), &ConnectOptions::new());
+    any.advance(20_000 * MS);
+    let mut tried = all_dialled(&mut any);
+    assert_eq!(tried.len(), 16);
+    tried[3].connect_failed(io::ErrorKind::ConnectionRefused);
+    let next = all_dialled(&mut any);
+    assert_eq!(next.len(), 1, "the place is free");
+    assert_eq!(next[0].address(), hosts(17)[16].into());
+    // The first has its 30 s.
+    any.advance(10_000 * MS);
+    assert_eq!(all_dialled(&mut any).len(), 1);
+    assert!(tried[0].is_closed());
+    tried[7].connected();
+    assert_eq!(diary.take(), ["connect"]);
+    assert!(
+        tried
+            .iter_mut()
+            .enumerate()
+            .all(|(n, it)| it.is_closed() == (n != 7))
+    );
+}
+
+#[test]
+fn what_ends_a_channel_ends_all_its_attempts() {
+    let ends: [fn(&mut Registry, ChannelId); 3] = [
+        |registry, id| registry.channel(id).unwrap().close(),
+        |registry, _| registry.shutdown(Duration::from_secs(9)),
+        |registry, _| registry.close_all(),
+    ];
+    for end in ends {
+        let (diary, mut any, id) = racing(&hosts(3), &ConnectOptions::new());
+        any.advance(300 * MS);
+        let mut tried = all_dialled(&mut any);
+        assert_eq!(tried.len(), 2);
+        end(&mut any.registry(), id);
+        assert!(tried.iter_mut().all(Harness::is_closed));
+        any.advance(60_000 * MS);
+        assert!(any.dialled().is_none());
+        assert_eq!(diary.take(), [""; 0]);
+    }
 }
 
 /// Greets everybody with how many came before.

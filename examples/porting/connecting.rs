@@ -41,8 +41,8 @@ fn dial_name(registry: &mut Registry, host: &str, port: u16) -> Result<ChannelId
     // region 9
     // Blocks while the name is looked up: only before `run`.
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-    let options = ConnectOptions::new().timeout(Duration::from_secs(5)); // for each address
-    let id = registry.connect_with(&addresses, &options, Client)?; // or connect_any
+    let options = ConnectOptions::new().deadline(Duration::from_secs(9)); // for all addresses
+    let id = registry.connect_with(&addresses, &options, Client)?; // or connect_any: they race
     // end
     Ok(id)
 }

@@ -84,12 +84,14 @@ impl<'r> Channel<'r> {
     /// The address the socket is bound to.
     ///
     /// # Errors
-    /// `NotConnected` once the channel is closed, otherwise the error of `getsockname`.
+    /// `NotConnected` once the channel is closed and while several addresses are tried, otherwise the error of
+    /// `getsockname`.
     pub fn local_addr(&self) -> io::Result<Address> {
         self.slot()?.io.local_addr()
     }
 
-    /// The address of the peer. While the channel is connecting, the address being tried.
+    /// The address of the peer. While the channel is connecting, the address being tried, of several the one that was begun
+    /// last.
     ///
     /// # Errors
     /// `NotConnected` if the socket has no peer or the channel is closed, otherwise the error of `getpeername`.

@@ -1,4 +1,4 @@
-//! Connection attempts: one address after the other, each with a timeout, one outcome (R4).
+//! Connection attempts: a time limit, one outcome (R4).
 
 use std::{io, time::Duration};
 
@@ -7,15 +7,16 @@ use crate::{
     closed::Cause,
     id::ChannelId,
     net::{
-        connect::{ConnectOptions, SocketOptions, connect, connect_stream},
+        connect::{ConnectOptions, Outcome, SocketOptions, connect, connect_stream},
         errno::out_of_resources,
+        failures::no_address,
         io::Io,
-        readiness::Readiness,
         socket::Socket,
     },
     state::{
         dispatcher::{Dispatcher, Exceptional},
         phase::{Attempt, Phase},
+        race::{Race, log_failure, timed_out},
         registry::{Registry, Task},
         slot::Slot,
     },
@@ -29,25 +30,82 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 impl Registry {
     pub(crate) fn start_connect(
         &mut self,
-        addresses: Vec<Address>,
+        mut addresses: Vec<Address>,
         options: &ConnectOptions,
         dispatcher: Box<dyn Dispatcher>,
     ) -> io::Result<ChannelId> {
-        let Some(first) = addresses.first() else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "no address to connect to",
-            ));
-        };
+        if addresses.len() > 1 {
+            return self.start_race(addresses, options, dispatcher);
+        }
+        let address = addresses.pop().ok_or_else(no_address)?;
         let socket = options.of_socket();
-        let dialled = self.dial(first, socket.as_deref());
+        let dialled = self.dial(&address, socket.as_deref());
+        let attempt = self.plan_one(Some(address), options, socket);
+        self.insert_attempt(dialled, attempt, false, dispatcher)
+    }
+
+    #[inline]
+    fn plan_one(
+        &self,
+        address: Option<Address>,
+        options: &ConnectOptions,
+        socket: Option<Box<SocketOptions>>,
+    ) -> Attempt {
         let timeout = options.timeout.unwrap_or(self.policy.connect_timeout);
-        let attempt = Attempt {
+        let timeout = options
+            .deadline
+            .map_or(timeout, |deadline| deadline.min(timeout));
+        Attempt {
             nodelay: options.nodelay,
             socket,
-            ..Attempt::new(addresses, timeout, self.clock.present())
+            ..Attempt::new(address, timeout, self.clock.present())
+        }
+    }
+
+    /// An attempt that has not begun: one address, or several that race.
+    pub(crate) fn plan(&self, mut addresses: Vec<Address>, options: &ConnectOptions) -> Attempt {
+        let socket = options.of_socket();
+        if addresses.len() <= 1 {
+            return self.plan_one(addresses.pop(), options, socket);
+        }
+        let race = Race::new(addresses, options, self.clock.present());
+        Attempt {
+            race: Some(Box::new(race)),
+            ..self.plan_one(None, options, socket)
+        }
+    }
+
+    /// Has a channel that has no socket connect. Every failure, a lack of descriptors too, is told by `handle_expt` in a
+    /// later turn.
+    #[allow(dead_code, reason = "for channels that wait for addresses")]
+    pub(crate) fn begin_connecting(
+        &mut self,
+        id: ChannelId,
+        addresses: Vec<Address>,
+        options: &ConnectOptions,
+    ) {
+        let attempt = self.plan(addresses, options);
+        let races = attempt.race.is_some();
+        let Some(slot) = self.slot_mut(id) else {
+            return;
         };
-        self.insert_attempt(dialled, attempt, false, dispatcher)
+        slot.peer = attempt.address.as_ref().and_then(Address::inet).into();
+        slot.phase = Phase::Connecting(Box::new(attempt));
+        if races {
+            return self.go_on_with_race(id);
+        }
+        match self.dial_for(id) {
+            Ok(()) => self.begin_attempt(id),
+            Err(error) => self.fail_later(id, error),
+        }
+    }
+
+    /// The visit of the next turn is told.
+    pub(crate) fn fail_later(&mut self, id: ChannelId, error: io::Error) {
+        if let Some(attempt) = self.attempt(id) {
+            attempt.failure = Some(error);
+        }
+        self.enqueue(id);
     }
 
     /// Connects a socket that was made elsewhere.
@@ -61,7 +119,7 @@ impl Registry {
         let io = socket.into_stream()?;
         let dialled = self.dial_with(io, &address);
         let timeout = self.policy.connect_timeout;
-        let attempt = Attempt::new(vec![address], timeout, self.clock.present());
+        let attempt = Attempt::new(Some(address), timeout, self.clock.present());
         self.insert_attempt(dialled, attempt, true, dispatcher)
     }
 
@@ -80,7 +138,7 @@ impl Registry {
                 Io::Absent
             }
         };
-        let peer_addr = attempt.addresses.front().and_then(Address::inet);
+        let peer_addr = attempt.address.as_ref().and_then(Address::inet);
         let failed = attempt.failure.is_some();
         let present = !matches!(io, Io::Absent);
         let mut slot = Slot::new(
@@ -101,7 +159,11 @@ impl Registry {
     }
 
     /// Begins to connect. [`Io::Absent`] if the backlog of a Unix listener is full: no event says when it is not.
-    fn dial(&self, address: &Address, options: Option<&SocketOptions>) -> io::Result<Io> {
+    pub(crate) fn dial(
+        &self,
+        address: &Address,
+        options: Option<&SocketOptions>,
+    ) -> io::Result<Io> {
         #[cfg(feature = "testing")]
         if let Some(net) = &self.net {
             return Ok(Io::MemoryStream(net.dial(address)));
@@ -121,7 +183,7 @@ impl Registry {
         connect_stream(&io, address).map(|()| io)
     }
 
-    fn attempt(&mut self, id: ChannelId) -> Option<&mut Attempt> {
+    pub(crate) fn attempt(&mut self, id: ChannelId) -> Option<&mut Attempt> {
         match &mut self.slot_mut(id)?.phase {
             Phase::Connecting(attempt) => Some(attempt),
             _ => None,
@@ -164,42 +226,49 @@ impl Registry {
             return;
         };
         attempt.timer = None;
+        if attempt.race.is_some() {
+            return self.race_timer_fired(id);
+        }
         if attempt.deadline > now {
             return self.dial_again(id);
         }
-        attempt.failure = Some(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no answer within {:?}", attempt.timeout),
-        ));
-        self.enqueue(id);
+        let error = timed_out(format!("no answer within {:?}", attempt.timeout));
+        self.fail_later(id, error);
     }
 
     /// The backlog was full: there may be a place by now.
     fn dial_again(&mut self, id: ChannelId) {
-        let Some(attempt) = self.attempt(id) else {
-            return;
-        };
-        attempt.pause = (attempt.pause * 2).min(LONGEST_PAUSE);
-        let Some(address) = attempt.addresses.front().cloned() else {
-            return;
-        };
-        let options = attempt.socket.clone();
-        match self
-            .dial(&address, options.as_deref())
-            .and_then(|io| self.swap_socket(id, io, &address))
-        {
+        if let Some(attempt) = self.attempt(id) {
+            attempt.pause = (attempt.pause * 2).min(LONGEST_PAUSE);
+        }
+        match self.dial_for(id) {
             Ok(()) => self.arm_connect_timer(id),
-            Err(error) => {
-                if let Some(attempt) = self.attempt(id) {
-                    attempt.failure = Some(error);
-                }
-                self.enqueue(id);
-            }
+            Err(error) => self.fail_later(id, error),
         }
     }
 
-    /// Learns how the attempt went: a greeting is next, or another address, or the end. The socket is asked for its
-    /// error first and for its peer second, because a second look at a failed one finds no error and an end of file.
+    /// Begins to connect a channel that has no socket to its one address.
+    fn dial_for(&mut self, id: ChannelId) -> io::Result<()> {
+        let Some(attempt) = self.attempt(id) else {
+            return Ok(());
+        };
+        let options = attempt.socket.clone();
+        let Some(address) = attempt.address.clone() else {
+            return Err(no_address());
+        };
+        let mut io = self.dial(&address, options.as_deref())?;
+        let Some((slot, poll)) = self.slot_and_poll(id) else {
+            return Ok(());
+        };
+        if !matches!(io, Io::Absent) {
+            io.register(poll, id.token())?;
+            slot.flags.note_registered();
+            slot.io = io;
+        }
+        Ok(())
+    }
+
+    /// Learns how the attempt went: a greeting is next, or the end.
     pub(crate) fn finish_connect(&mut self, id: ChannelId) {
         let Some((slot, poll)) = self.slot_and_poll(id) else {
             return;
@@ -209,19 +278,23 @@ impl Registry {
         };
         let failure = match attempt.failure.take() {
             Some(error) => error,
-            None if matches!(slot.io, Io::Absent) => return,
-            None => match (slot.io.take_error(), slot.io.peer_addr()) {
-                // Only a connection that was made can be reset, after the peer has perhaps said why.
-                (Ok(Some(error)), _) if is_reset(&error) => {
+            None if matches!(slot.io, Io::Absent) => {
+                if attempt.race.is_some() {
+                    self.look_at_race(id);
+                }
+                return;
+            }
+            None => match slot.io.outcome() {
+                Outcome::Connected => return self.connected(id),
+                Outcome::Reset => {
                     slot.flags.note_reset();
                     slot.readiness.read_again();
                     return self.connected(id);
                 }
-                (Ok(Some(error)) | Err(error), _) => error,
-                (Ok(None), Ok(_)) => return self.connected(id),
+                Outcome::Failed(error) => error,
                 // Handed in, and not connecting any more.
-                (Ok(None), Err(error))
-                    if attempt.addresses.is_empty() && slot.readiness.read_closed() =>
+                Outcome::NoPeer(error)
+                    if attempt.address.is_none() && slot.readiness.read_closed() =>
                 {
                     // Both directions have ended, so it has no peer any more; what the peer sent is still there.
                     if slot.io.has_ended() {
@@ -229,18 +302,18 @@ impl Registry {
                     }
                     error
                 }
-                (Ok(None), Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
+                Outcome::NoPeer(error) if error.kind() == io::ErrorKind::NotConnected => {
                     slot.readiness.write_blocked();
                     slot.io.rearm(poll, id.token());
                     return;
                 }
-                (Ok(None), Err(error)) => error,
+                Outcome::NoPeer(error) => error,
             },
         };
         self.attempt_failed(id, failure);
     }
 
-    fn connected(&mut self, id: ChannelId) {
+    pub(crate) fn connected(&mut self, id: ChannelId) {
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
@@ -260,30 +333,16 @@ impl Registry {
         }
     }
 
-    fn attempt_failed(&mut self, id: ChannelId, mut failure: io::Error) {
-        loop {
-            let Some(attempt) = self.attempt(id) else {
-                return;
-            };
-            let timer = attempt.timer.take();
-            let tried = attempt.addresses.pop_front();
-            let next = attempt.addresses.front().cloned();
-            let options = attempt.socket.clone();
-            if let Some(timer) = timer {
-                self.cancel_timer(timer);
-            }
-            if let Some(tried) = tried {
-                log::debug!(target: "asynchat::channel", "channel {id}: connecting to {tried}: {failure}");
-            }
-            let Some(next) = next else { break };
-            self.close_socket(id);
-            match self
-                .dial(&next, options.as_deref())
-                .and_then(|io| self.swap_socket(id, io, &next))
-            {
-                Ok(()) => return self.begin_attempt(id),
-                Err(error) => failure = error,
-            }
+    fn attempt_failed(&mut self, id: ChannelId, failure: io::Error) {
+        let Some(attempt) = self.attempt(id) else {
+            return;
+        };
+        let timer = attempt.timer.take();
+        if let Some(address) = &attempt.address {
+            log_failure(id, address, &failure);
+        }
+        if let Some(timer) = timer {
+            self.cancel_timer(timer);
         }
         self.on_occasion(id, Cause::ConnectFailed, |registry| {
             let mut passed_on = None;
@@ -301,40 +360,4 @@ impl Registry {
             registry.close_with(id, Cause::ConnectFailed, kept);
         });
     }
-
-    /// Goes on with another socket under the same id; a stale event of the old one only makes it be asked early.
-    fn swap_socket(&mut self, id: ChannelId, mut io: Io, peer: &Address) -> io::Result<()> {
-        self.close_socket(id);
-        let Some((slot, poll)) = self.slot_and_poll(id) else {
-            return Ok(());
-        };
-        if !matches!(io, Io::Absent) {
-            io.register(poll, id.token())?;
-            slot.flags.note_registered();
-        }
-        slot.io = io;
-        slot.readiness = Readiness::default();
-        slot.peer = peer.inet().into();
-        Ok(())
-    }
-
-    /// Before the next is made: the source address may be for one socket at a time.
-    fn close_socket(&mut self, id: ChannelId) {
-        let Some((slot, poll)) = self.slot_and_poll(id) else {
-            return;
-        };
-        if slot.flags.note_deregistered()
-            && let Err(error) = slot.io.deregister(poll)
-        {
-            log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
-        }
-        slot.io = Io::Absent;
-    }
-}
-
-fn is_reset(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-    )
 }

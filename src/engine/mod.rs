@@ -11,6 +11,7 @@ mod flush;
 mod io;
 mod pacing;
 mod proxy;
+mod race;
 mod registration;
 mod visit;
 

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     closed::{Cause, Closed},
-    engine::accept::end_of_refusals,
+    engine::{accept::end_of_refusals, race::end_race},
     error::{BoxError, Panicked},
     id::ChannelId,
     net::{
@@ -88,8 +88,13 @@ impl Registry {
         {
             log::debug!(target: "asynchat::reactor", "channel {id}: deregistering: {error}");
         }
-        let phase_timer = match &slot.phase {
-            Phase::Connecting(attempt) => attempt.timer,
+        let phase_timer = match &mut slot.phase {
+            Phase::Connecting(attempt) => {
+                if let Some(race) = attempt.race.take() {
+                    end_race(id, *race, self.poll.registry());
+                }
+                attempt.timer
+            }
             Phase::Listening(accepting) => match accepting.pause {
                 Pause::Resting(timer) => Some(timer),
                 Pause::No | Pause::Full => None,

@@ -17,6 +17,11 @@ use crate::{
 const SHORTEST_IDLE: Duration = Duration::from_secs(1);
 const LONGEST_IDLE: Duration = Duration::from_secs(32_767);
 
+/// How long an attempt is alone before the next address begins (RFC 8305, section 5).
+const STAGGER: Duration = Duration::from_millis(250);
+const SHORTEST_STAGGER: Duration = Duration::from_millis(100);
+const LONGEST_STAGGER: Duration = Duration::from_secs(2);
+
 /// Options of [`Registry::connect_with`](crate::Registry::connect_with).
 ///
 /// ```
@@ -32,6 +37,8 @@ const LONGEST_IDLE: Duration = Duration::from_secs(32_767);
 #[must_use = "options do nothing until they are passed on"]
 pub struct ConnectOptions {
     pub(crate) timeout: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
+    stagger: Option<Duration>,
     pub(crate) nodelay: bool,
     pub(crate) socket: SocketOptions,
 }
@@ -52,10 +59,38 @@ impl ConnectOptions {
         Self::default()
     }
 
-    /// Sets how long one attempt to one address may take. After it the next address is tried, or `handle_expt` gets
-    /// `ConnectFailed` with `TimedOut`.
+    /// Sets how long one attempt to one address may take. After it this address has failed with `TimedOut`; attempts to
+    /// others go on.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how long all addresses together may take. After it every address that has not failed yet fails with `TimedOut`,
+    /// and `handle_expt` gets `ConnectFailed`. Default: no limit beside the [`timeout`](Self::timeout) of each.
+    ///
+    /// ```
+    /// use asynchat::ConnectOptions;
+    /// use std::time::Duration;
+    ///
+    /// let options = ConnectOptions::new()
+    ///     .stagger(Duration::from_millis(100)) // impatient
+    ///     .timeout(Duration::from_secs(5)) // for each address
+    ///     .deadline(Duration::from_secs(8)); // for all of them
+    /// # let _ = options;
+    /// ```
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.deadline = Some(limit);
+        self
+    }
+
+    /// Sets how long the attempt that began last has to answer before the next address is tried beside it. At least 100 ms,
+    /// at most 2 s: a value outside counts as the nearer bound. Default: 250 ms. Has no effect with one address.
+    ///
+    /// A short time costs connections that nobody needs: all but one are closed. See [`deadline`](Self::deadline) for an
+    /// example.
+    pub fn stagger(mut self, pause: Duration) -> Self {
+        self.stagger = Some(pause.clamp(SHORTEST_STAGGER, LONGEST_STAGGER));
         self
     }
 
@@ -66,7 +101,9 @@ impl ConnectOptions {
     }
 
     /// Sets the address of this end (`bind`). Port 0 leaves the port to the system. Addresses of the other IP version fail,
-    /// so [`connect_with`](crate::Registry::connect_with) goes on to the next. Default: the system chooses.
+    /// so [`connect_with`](crate::Registry::connect_with) goes on to the next. A port that is not 0 is one socket's at a time:
+    /// without [`reuse_addr`](Self::reuse_addr) an address is tried when the one before it has failed. Default: the system
+    /// chooses.
     ///
     /// ```
     /// use asynchat::{ConnectOptions, Dispatcher, Reactor};
@@ -117,10 +154,52 @@ impl ConnectOptions {
         self
     }
 
+    /// Whether only one socket at a time can have the address of this end.
+    pub(crate) fn has_one_source(&self) -> bool {
+        !self.socket.reuse_addr && self.socket.source.is_some_and(|source| source.port() != 0)
+    }
+
+    pub(crate) fn stagger_or_default(&self) -> Duration {
+        self.stagger.unwrap_or(STAGGER)
+    }
+
     /// The socket's options, if any is set.
     pub(crate) fn of_socket(&self) -> Option<Box<SocketOptions>> {
         (self.socket != SocketOptions::default()).then(|| Box::new(self.socket.clone()))
     }
+}
+
+/// How an attempt stands.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Connected,
+    /// It was connected, and the connection has broken since.
+    Reset,
+    /// There is neither an error nor a peer.
+    NoPeer(io::Error),
+    Failed(io::Error),
+}
+
+impl Io {
+    /// Asks the socket for its error first and for its peer second, because a second look at a failed one finds no error
+    /// and an end of file.
+    #[inline]
+    pub(crate) fn outcome(&self) -> Outcome {
+        match (self.take_error(), self.peer_addr()) {
+            // Only a connection that was made can be reset, after the peer has perhaps said why.
+            (Ok(Some(error)), _) if is_reset(&error) => Outcome::Reset,
+            (Ok(Some(error)) | Err(error), _) => Outcome::Failed(error),
+            (Ok(None), Ok(_)) => Outcome::Connected,
+            (Ok(None), Err(error)) => Outcome::NoPeer(error),
+        }
+    }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
 }
 
 impl SocketOptions {

@@ -2,6 +2,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod errno;
+pub(crate) mod failures;
 pub(crate) mod io;
 pub(crate) mod listen;
 #[cfg(feature = "testing")]

@@ -60,7 +60,7 @@ use crate::{
 /// let address = reactor.channel(listener).ok_or("closed")?.local_addr()?;
 /// reactor.connect(address, Client)?;
 ///
-/// // A host name is resolved first; this blocks. All its addresses are tried in order.
+/// // A host name is resolved first; this blocks. The first of its addresses that answers is the connection.
 /// let addresses: Vec<_> = ("localhost", 7).to_socket_addrs()?.collect();
 /// reactor.connect_any(&addresses, Client)?;
 /// let options = ConnectOptions::new().timeout(Duration::from_secs(3)).nodelay(true);
@@ -123,7 +123,7 @@ impl Registry {
             Role::Listener => Phase::Listening(Box::default()),
             Role::Stream if connecting => {
                 let timeout = self.policy.connect_timeout;
-                let attempt = Attempt::new(Vec::new(), timeout, self.clock.present());
+                let attempt = Attempt::new(None, timeout, self.clock.present());
                 Phase::Connecting(Box::new(attempt))
             }
             Role::Stream => Phase::Greeting,
@@ -262,7 +262,44 @@ impl Registry {
         self.start_connect(vec![given(addr)?], &ConnectOptions::new(), boxed(d))
     }
 
-    /// Connects to the first of `addrs` that answers, trying them in order.
+    /// Connects to the first of `addrs` that answers.
+    ///
+    /// The addresses race (RFC 8305, "Happy Eyeballs"). IPv4 and IPv6 take turns, beginning with the version of the first
+    /// address. The next address is tried as soon as the last attempt has failed or has been on for
+    /// [250 ms](ConnectOptions::stagger). Earlier attempts go on meanwhile, at most 16 at a time. When one succeeds, the others
+    /// are closed; of two that succeed in one turn the one that began first is taken.
+    ///
+    /// There is one channel and one outcome: `handle_connect`, or one `handle_expt` with
+    /// [`ConnectFailed`](crate::Exceptional::ConnectFailed). The text of its error lists each address with its failure, the
+    /// first 15 and the last of a longer list; the kind is that of the last failure. If descriptors run out, the address that
+    /// had its turn fails, and the next is tried after the stagger. Until an address has answered, the channel has no socket:
+    /// `local_addr` and the descriptor are `NotConnected`, and `peer_addr` is the address tried last.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Exceptional, Reactor, Result};
+    ///
+    /// struct Client;
+    /// impl Dispatcher for Client {
+    ///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         println!("connected to {}", channel.peer_addr()?);
+    ///         channel.close();
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn handle_expt(&mut self, _: &mut Channel<'_>, what: Exceptional) -> Result {
+    ///         if let Exceptional::ConnectFailed(error) = what {
+    ///             println!("no address answered: {error}"); // "[::1]:1: Connection refused; 127.0.0.1:1: Connection …"
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result {
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.connect_any(&["[::1]:1".parse()?, "127.0.0.1:1".parse()?], Client)?;
+    /// Ok(reactor.run()?)
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `InvalidInput` for an empty list, otherwise those of [`connect`](Self::connect).

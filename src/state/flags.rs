@@ -123,11 +123,6 @@ impl Flags {
         self.set(REGISTERED);
     }
 
-    /// True if it was registered.
-    pub(crate) fn note_deregistered(&mut self) -> bool {
-        self.take(REGISTERED)
-    }
-
     // The peer.
 
     pub(crate) fn peer(self) -> Peer {

@@ -7,6 +7,7 @@ pub(crate) mod flags;
 pub(crate) mod phase;
 pub(crate) mod policy;
 pub(crate) mod pool;
+pub(crate) mod race;
 pub(crate) mod registry;
 pub(crate) mod slot;
 pub(crate) mod table;

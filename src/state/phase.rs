@@ -17,6 +17,7 @@ use crate::{
         peers::{Peers, Place},
     },
     network::Network,
+    state::race::Race,
     time::timer::TimerId,
 };
 
@@ -37,13 +38,15 @@ pub(crate) enum Phase {
 /// A connection attempt in progress.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    /// The address being tried first, then those to try after it. None for a stream that was handed in connecting.
-    pub(crate) addresses: VecDeque<Address>,
+    /// The address being tried, if it is the only one. None for a stream that was handed in connecting.
+    pub(crate) address: Option<Address>,
+    /// Several addresses; the channel has no socket meanwhile.
+    pub(crate) race: Option<Box<Race>>,
     pub(crate) timeout: Duration,
     pub(crate) nodelay: bool,
     /// What each socket gets before it connects, if anything.
     pub(crate) socket: Option<Box<SocketOptions>>,
-    /// The end of the attempt, or its next try while the backlog of a Unix listener is full.
+    /// The end of the attempt, or its next try while the backlog of a Unix listener is full, or the next step of a race.
     pub(crate) timer: Option<TimerId>,
     pub(crate) deadline: Instant,
     /// How long to wait for a place in a backlog.
@@ -53,9 +56,10 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn new(addresses: Vec<Address>, timeout: Duration, now: Instant) -> Self {
+    pub(crate) fn new(address: Option<Address>, timeout: Duration, now: Instant) -> Self {
         Self {
-            addresses: addresses.into(),
+            address,
+            race: None,
             timeout,
             nodelay: false,
             socket: None,

@@ -5,13 +5,14 @@
 
 use std::{
     fs::File,
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
-use asynchat::{Address, Channel, Dispatcher, Reactor, Result, State};
+use asynchat::{Address, Channel, ConnectOptions, Dispatcher, Reactor, Result, State};
 use util::{
-    DEADLINE, Log, Recorder, Trace, address_of, process::with_descriptors, serve, turn_until,
+    DEADLINE, Log, Recorder, Trace, address_of, peer::unanswering, process::with_descriptors,
+    serve, turn_until,
 };
 
 use crate::alone;
@@ -215,6 +216,41 @@ fn without_descriptors_connect_is_an_error_of_the_call() {
         drop(files);
         assert!(reactor.is_idle());
         assert_eq!(trace.lines(), [""; 0]);
+    });
+}
+
+/// The address that had its turn has failed; the attempt before it goes on, and so does the race.
+#[test]
+fn without_descriptors_one_address_of_several_fails_and_the_others_go_on() {
+    let _alone = alone();
+    with_descriptors(256, || {
+        let (_full, silent, _waiting) = unanswering();
+        let good = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = good.local_addr().unwrap();
+        let mut reactor = util::reactor();
+        let trace = Trace::new();
+        let options = ConnectOptions::new().stagger(Duration::from_millis(100));
+        let id = reactor
+            .connect_with(&[silent, silent, address], &options, Recorder::new(&trace))
+            .unwrap();
+        let log = Log::start();
+        let files = use_up_descriptors();
+        let failed = format!("channel {id}: connecting to {silent}: Too many open files");
+        turn_until(&mut reactor, |_| log.lines(&failed).len() == 1);
+        drop(files);
+        assert_eq!(trace.lines(), [""; 0]);
+        turn_until(&mut reactor, |_| trace.has("connect"));
+        assert_eq!(
+            reactor.channel(id).unwrap().peer_addr().unwrap(),
+            address.into()
+        );
+
+        let files = use_up_descriptors();
+        let error = reactor
+            .connect_any(&[silent, address], Recorder::new(&trace))
+            .unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(24));
+        drop(files);
     });
 }
 

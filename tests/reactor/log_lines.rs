@@ -149,6 +149,32 @@ fn a_failed_attempt_names_every_address_that_was_tried() {
 }
 
 #[test]
+fn a_race_has_a_line_for_each_attempt_and_one_for_the_winner() {
+    let log = Log::start();
+    let mut reactor = util::reactor();
+    let (_one, bad) = refusing();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let good = listener.local_addr().unwrap();
+    let id = reactor.connect_any(&[bad, good], Server).unwrap();
+    turn_until(&mut reactor, |reactor| {
+        reactor.channel(id).unwrap().state() == asynchat::State::Open
+    });
+    let start = format!("DEBUG asynchat::channel: channel {id}: connect");
+    let lines: Vec<_> = own(&log)
+        .iter()
+        .filter_map(|line| line.strip_prefix(&start).map(str::to_owned))
+        .collect();
+    let refused = std::io::Error::from_raw_os_error(111);
+    let wanted = [
+        format!("ing to {bad}"),
+        format!("ing to {bad}: {refused}"),
+        format!("ing to {good}"),
+        format!("ed to {good}, 0 other attempts given up"),
+    ];
+    assert_eq!(lines, wanted);
+}
+
+#[test]
 fn an_error_names_the_channel_and_is_an_error_line() {
     struct Fails;
     impl Dispatcher for Fails {

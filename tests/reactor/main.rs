@@ -24,6 +24,7 @@ mod outgoing;
 mod pacing;
 mod peers;
 mod proxy_protocol;
+mod racing;
 mod readiness;
 mod regressions;
 mod shutdown;

@@ -19,6 +19,7 @@ mod namespace;
 mod peers;
 mod ports;
 mod proxied;
+mod racing;
 mod refused;
 mod relay;
 mod resets;
