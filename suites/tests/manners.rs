@@ -43,6 +43,18 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "dns_lookup",
+        &[
+            &[],
+            &["a..b"],
+            &["--type", "ANY", "x"],
+            &["--server", "localhost", "x"],
+            &["--server", "127.0.0.1:0", "x"],
+            &["--timeout", "0", "x"],
+            &["--tries", "0", "x"],
+        ],
+    ),
+    (
         "http_client",
         &[
             &[],
