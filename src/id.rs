@@ -69,6 +69,12 @@ impl ChannelId {
         (self.0 >> 32) as u32
     }
 
+    /// The generation before the first one of a process's nth reactor: far from those of the others, whose ids shall not
+    /// find its channels.
+    pub(crate) fn generation_of_reactor(n: u32) -> u32 {
+        n.wrapping_mul(0x9E37_79B1) >> (32 - GENERATION_BITS)
+    }
+
     pub(crate) fn next_generation(generation: u32) -> u32 {
         generation.wrapping_add(1) & GENERATION_MASK
     }
@@ -131,5 +137,14 @@ mod tests {
         #[cfg(all(unix, feature = "signals"))]
         assert!(names_no_channel(SIGNALS));
         assert_eq!(ChannelId::next_generation(GENERATION_MASK), 0);
+    }
+
+    #[test]
+    fn the_ids_of_reactors_begin_far_apart() {
+        let mut begins: Vec<_> = (0..16).map(ChannelId::generation_of_reactor).collect();
+        assert_eq!(begins[0], 0);
+        begins.sort_unstable();
+        let gap = begins.windows(2).map(|two| two[1] - two[0]).min().unwrap();
+        assert!(gap > GENERATION_MASK / 64, "{gap}");
     }
 }

@@ -137,7 +137,11 @@ impl Registry {
         on_error: Option<ErrorHook>,
     ) -> Self {
         let pool = Pool::new(policy.read_buffer);
-        let serial = first_serial();
+        // 32 bits, because not every target has wider atomics.
+        static REACTORS: AtomicU32 = AtomicU32::new(0);
+        let number = REACTORS.fetch_add(1, Ordering::Relaxed);
+        // Far from the serials of any other reactor.
+        let serial = u64::from(number) << 40;
         Self {
             poll,
             events: Events::with_capacity(policy.events),
@@ -145,7 +149,7 @@ impl Registry {
             policy,
             on_error,
             slots: Slab::new(),
-            generation: 0,
+            generation: ChannelId::generation_of_reactor(number),
             listeners: 0,
             ready: Vec::new(),
             touched: Vec::new(),
@@ -180,13 +184,6 @@ impl Registry {
             ends: Vec::new(),
         }
     }
-}
-
-/// Far from the serials of any other reactor.
-fn first_serial() -> u64 {
-    // 32 bits, because not every target has wider atomics.
-    static REACTORS: AtomicU32 = AtomicU32::new(0);
-    u64::from(REACTORS.fetch_add(1, Ordering::Relaxed)) << 40
 }
 
 /// Whether a shutdown is under way (R22); with the timer of its grace.

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod callbacks;
+mod differential;
 mod errors;
 mod framing;
 mod limits;

@@ -1,13 +1,20 @@
 //! `&mut Registry` is what callbacks get, and safe code may exchange two of them: nothing but the channel whose callback
 //! does so is lost.
 
-use std::{cell::RefCell, io::Write, mem, net::TcpStream, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    io::{self, Write},
+    mem,
+    net::TcpStream,
+    rc::Rc,
+    time::Duration,
+};
 
-use asynchat::{ChannelId, Dispatcher, Reactor};
+use asynchat::{Channel, ChannelId, Dispatcher, Reactor, Registry, Result};
 use util::{
-    Recorder, Trace,
+    Recorder, SCRIPTED, Trace,
     peer::{settled, turns},
-    run, turn_until,
+    run, silence_scripted_panics, turn_until,
 };
 
 /// A channel that writes down its reads under a name.
@@ -101,4 +108,67 @@ fn registries_exchanged_in_a_callback_cost_no_more_than_its_channel() {
     let lines = trace.lines();
     let closed = lines.iter().filter(|line| line.ends_with(".close"));
     assert_eq!(closed.count(), 8, "{lines:?}");
+}
+
+/// Exchanges its registry in one of several ways and fails.
+struct Fails(Rc<RefCell<Reactor>>, Way);
+
+type Way = fn(&mut Channel<'_>, Rc<RefCell<Reactor>>) -> Result;
+
+impl Dispatcher for Fails {
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        channel.recv(&mut [0; 16])?;
+        (self.1)(channel, self.0.clone())
+    }
+}
+
+#[test]
+fn a_failure_behind_the_exchange_is_no_other_channels() {
+    fn swap(registry: &mut Registry, b: &RefCell<Reactor>) {
+        mem::swap(registry, &mut **b.borrow_mut());
+    }
+    silence_scripted_panics();
+    let ways: [Way; 5] = [
+        |channel, b| {
+            swap(channel.registry(), &b);
+            Err("no".into())
+        },
+        |channel, b| {
+            swap(channel.registry(), &b);
+            panic!("{SCRIPTED}")
+        },
+        |channel, b| {
+            swap(channel.registry(), &b);
+            Err(io::Error::from(io::ErrorKind::ConnectionReset).into())
+        },
+        |channel, b| {
+            channel.push_then("x", move |registry, _| {
+                swap(registry, &b);
+                Err("no".into())
+            });
+            Ok(())
+        },
+        |channel, b| {
+            channel.call_later(Duration::ZERO, move |_: &mut Fails, channel| {
+                swap(channel.registry(), &b);
+                channel.close();
+                Ok(())
+            });
+            Ok(())
+        },
+    ];
+    for (way, fails) in ways.into_iter().enumerate() {
+        let mut a = Reactor::new().unwrap();
+        let b = Rc::new(RefCell::new(Reactor::new().unwrap()));
+        let trace = Trace::new();
+        let (_, mut there) = settled(&mut a, Fails(b.clone(), fails));
+        // At the same place in its table.
+        let (id, _peer) = channel(&mut b.borrow_mut(), &trace, "other");
+        trace.clear();
+        there.write_all(b"x").unwrap();
+        turn_until(&mut a, |a| a.channel(id).is_some());
+        turns(&mut a, 3);
+        assert!(a.channel(id).is_some(), "way {way}");
+        assert_eq!(trace.joined(), "", "way {way}");
+    }
 }
