@@ -88,6 +88,9 @@ impl Channel<'_> {
     ///
     /// Returns `None` if the channel is closed, and while it is connecting; in the second case it stays in the reactor.
     ///
+    /// What a chat has read and not handed out goes along only with [`ChatChannel::detach`](crate::ChatChannel::detach),
+    /// which [`with_chat`](crate::Registry::with_chat) reaches from outside.
+    ///
     /// ```
     /// use asynchat::{Dispatcher, Reactor, Unsent};
     /// use std::{io::{Read, Write}, net::{TcpListener, TcpStream}};
@@ -157,6 +160,9 @@ impl Channel<'_> {
     /// The connection stays as it is: `handle_connect` is not called again. The channel's
     /// [timers](Channel#timers-of-a-channel) end with the object that armed them, and so does a
     /// [pause](Self::pause_reading). Does nothing once the channel is closed or its queue is sent after `close_when_done`.
+    ///
+    /// What a chat has read and not handed out goes to the new object only with
+    /// [`ChatChannel::replace`](crate::ChatChannel::replace).
     pub fn replace(&mut self, d: impl Dispatcher) {
         let mut object = boxed(d);
         made(&mut object, self.id());
