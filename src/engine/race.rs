@@ -109,6 +109,7 @@ impl Registry {
         if race.is_lost() {
             let error = mem::take(&mut race.failures).into_error();
             attempt.timer = None;
+            // It may be due in this turn, and would find a race without a failure.
             if let Some(timer) = timer {
                 self.cancel_timer(timer);
             }

@@ -161,6 +161,7 @@ fn words_and_an_end_of_file_before_the_first_look_are_both_told() {
         assert_eq!(trace.lines().first().unwrap(), "connect");
         assert_eq!(trace.lines().last().unwrap(), "close");
         assert_eq!((trace.count("connect"), trace.count("close")), (1, 1));
+        assert_eq!(trace.has("eof"), !resets, "{:?}", trace.lines());
     }
 }
 
@@ -181,18 +182,21 @@ fn the_events_of_those_that_failed_say_nothing_of_the_connection() {
     let (_full, silent, _waiting) = unanswering();
     let (_socket, bad) = refusing();
     let (listener, good) = listener();
-    let mut reactor = reactor();
-    let trace = Trace::new();
-    let id = reactor
-        .connect_with(&[silent, bad, good], &hasty(), ReadsNothing(trace.clone()))
-        .unwrap();
-    turn_until(&mut reactor, |_| trace.has("connect"));
-    let (mut accepted, _) = listener.accept().unwrap();
-    accepted.write_all(b"hello").unwrap();
-    turns(&mut reactor, 20);
-    reactor.channel(id).unwrap().replace(Recorder::new(&trace));
-    turn_until(&mut reactor, |_| trace.has("read:5"));
-    assert_eq!(told(&trace), "connect read:5");
+    for addresses in [vec![silent, bad, good], vec![bad, good]] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let id = reactor
+            .connect_with(&addresses, &hasty(), ReadsNothing(trace.clone()))
+            .unwrap();
+        turn_until(&mut reactor, |_| trace.has("connect"));
+        let (mut accepted, _) = listener.accept().unwrap();
+        accepted.write_all(b"hello").unwrap();
+        turns(&mut reactor, 20);
+        let mut channel = reactor.channel(id).unwrap();
+        channel.replace(Recorder::new(&trace));
+        turn_until(&mut reactor, |_| trace.has("read:5"));
+        assert_eq!(told(&trace), "connect read:5");
+    }
 }
 
 #[test]
@@ -261,7 +265,10 @@ fn a_thousand_addresses_are_tried_until_one_answers() {
         reactor
             .connect_any(&addresses[..999], Recorder::new(&trace))
             .unwrap();
+        let before = reactor.stats().turns;
         turn_until(&mut reactor, |_| !trace.lines().is_empty());
+        let took = reactor.stats().turns - before;
+        assert!(took > 10, "{took} turns: others have to wait");
         let kind = if dead == bad {
             "ConnectionRefused"
         } else {
@@ -325,6 +332,24 @@ fn addresses_wait_for_a_source_port_that_one_socket_may_have() {
         assert!(shared || begun.elapsed() >= Duration::from_millis(300));
         assert_eq!(listener.accept().unwrap().1.ip().to_string(), "127.0.0.6");
     }
+}
+
+/// The event of one that failed is no reason to ask the others again and again.
+#[test]
+fn the_loop_sleeps_while_nobody_answers() {
+    let (_full, silent, _waiting) = unanswering();
+    let (_socket, bad) = refusing();
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let id = reactor
+        .connect_with(&[silent, bad], &hasty(), Recorder::new(&trace))
+        .unwrap();
+    until_tried(&mut reactor, id, bad);
+    turns(&mut reactor, 5);
+    let wait = reactor.next_wait().unwrap();
+    assert!(wait > Duration::from_secs(10), "{wait:?}");
+    reactor.close_all();
+    assert_eq!(trace.lines(), [""; 0]);
 }
 
 #[test]
