@@ -766,11 +766,11 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
             channel.close_when_done();
             model(|m| {
                 let cause = m.wish(link, view, Cause::Done);
-                let l = &mut m.links[link];
-                if l.is_listener() {
-                    l.close_for(cause);
-                } else if !l.closed {
-                    l.begin(cause);
+                if m.links[link].is_listener() {
+                    m.note_late(link);
+                    m.links[link].close_for(cause);
+                } else if !m.links[link].closed {
+                    m.links[link].begin(cause);
                 }
             });
         }
