@@ -1,4 +1,4 @@
-//! Idioms 51 and 52.
+//! Idioms of "One channel and another" and "Loop, threads, time": clients that wait.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -21,7 +21,7 @@ struct Session {
 }
 
 impl Session {
-    // region 51
+    // region 57
     fn cmd_reserve(&mut self, chat: &mut ChatChannel<'_>, seconds: u64) -> Result {
         let limit = Duration::from_secs(seconds);
         self.wait = Some(chat.call_later(limit, |session: &mut Session, chat| {
@@ -47,7 +47,7 @@ impl Session {
     }
     // end
 
-    // region 52
+    // region 40
     fn cmd_put(&mut self, chat: &mut ChatChannel<'_>, job: &str) -> Result {
         let next = |server: &mut Server, _: &mut Channel<'_>| server.waiting.pop_front();
         while let Some(id) = chat.registry().with(self.server, next)? {
@@ -70,7 +70,7 @@ impl Session {
     // end
 }
 
-// region 52
+// region 40
 fn give(registry: &mut Registry, id: ChannelId, job: &str) -> Result<bool, VisitError> {
     registry.with_chat(id, |session: &mut Session, chat| {
         session.end_wait(chat, job)
