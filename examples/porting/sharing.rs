@@ -38,7 +38,6 @@ fn forward(registry: &mut Registry, stream: Stream, server: SocketAddr) -> Resul
 
 struct Tunnel {
     head: Vec<u8>,
-    connecting: bool,
 }
 
 impl AsyncChat for Tunnel {
@@ -50,12 +49,8 @@ impl AsyncChat for Tunnel {
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         let (client, server) = (chat.id(), self.requested_address()?);
         chat.registry().connect(server, Upstream { client })?;
-        self.connecting = true; // the rest is for the server
+        chat.pause_reading(Duration::MAX); // the rest is for the server
         Ok(())
-    }
-
-    fn readable(&self) -> bool {
-        !self.connecting
     }
     // end
 }
@@ -340,10 +335,7 @@ mod tests {
     #[test]
     fn a_tunnel_answers_and_couples_or_says_that_it_could_not() {
         for reached in [true, false] {
-            let tunnel = Tunnel {
-                head: Vec::new(),
-                connecting: false,
-            };
+            let tunnel = Tunnel { head: Vec::new() };
             let mut client = Harness::chat(tunnel, "\r\n\r\n");
             client.feed("CONNECT 192.0.2.1:443 HTTP/1.1\r\n\r\nhello");
             let mut server = client.dialled().expect("it connects");
