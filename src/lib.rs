@@ -13,23 +13,18 @@
 //! struct Room(Vec<ChannelId>);
 //! impl Dispatcher for Room {
 //!     fn handle_accepted(&mut self, channel: &mut Channel<'_>, stream: Stream, _: Address) -> Result {
-//!         let member = Member { room: channel.id(), line: Vec::new() };
-//!         let chat = ChatDispatcher::new(member, "\n").max_frame(1024);
+//!         let chat = ChatDispatcher::collecting(Member { room: channel.id() }, "\n", 1024);
 //!         self.0.push(channel.registry().register(stream, chat)?);
 //!         Ok(())
 //!     }
 //! }
 //!
-//! struct Member { room: ChannelId, line: Vec<u8> }
+//! struct Member { room: ChannelId }
 //! impl AsyncChat for Member {
-//!     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-//!         Ok(self.line.write_all(data)?)
-//!     }
-//!     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-//!         let line = [&std::mem::take(&mut self.line)[..], b"\n"].concat();
+//!     fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {
 //!         Ok(chat.registry().with(self.room, |room: &mut Room, channel| {
 //!             // A member that has left has no channel any more.
-//!             room.0.retain(|&id| channel.registry().channel(id).is_some_and(|mut to| to.write_all(&line).is_ok()));
+//!             room.0.retain(|&id| channel.registry().channel(id).is_some_and(|mut to| to.write_all(line.with_terminator()).is_ok()));
 //!         })?)
 //!     }
 //! }

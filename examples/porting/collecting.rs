@@ -1,8 +1,8 @@
-//! Idiom 54.
+//! Idioms of "One channel and another": a collector of datagrams.
 
 use asynchat::{AsyncChat, Channel, ChannelId, ChatChannel, Dispatcher, Result};
 
-// region 54
+// region 41
 struct Collector {
     seen: u64,
     watchers: Vec<ChannelId>,
@@ -33,7 +33,7 @@ struct Watcher {
 }
 
 impl AsyncChat for Watcher {
-    // region 54
+    // region 41
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         let id = chat.id();
         let seen = chat

@@ -1,4 +1,4 @@
-//! Idioms 8 to 11, and 59.
+//! Idioms of "Connecting".
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},
@@ -14,7 +14,7 @@ use asynchat::{
 struct Client;
 
 impl Dispatcher for Client {
-    // region 8
+    // region 9
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
         channel.push("NICK porter\r\n");
         Ok(())
@@ -31,14 +31,14 @@ impl Dispatcher for Client {
 
 fn dial(registry: &mut Registry) -> Result<ChannelId> {
     let address: SocketAddr = "127.0.0.1:6667".parse()?;
-    // region 8
+    // region 9
     let id = registry.connect(address, Client)?;
     // end
     Ok(id)
 }
 
 fn dial_name(registry: &mut Registry, host: &str, port: u16) -> Result<ChannelId> {
-    // region 9
+    // region 10
     // Blocks while the name is looked up: only before `run`.
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
     let options = ConnectOptions::new().deadline(Duration::from_secs(9)); // for all addresses
@@ -68,7 +68,7 @@ struct Upstream;
 impl Dispatcher for Upstream {}
 
 fn dial_from_port_20(registry: &mut Registry, client: SocketAddr) -> Result<ChannelId> {
-    // region 59
+    // region 13
     let source: SocketAddr = "0.0.0.0:20".parse()?;
     let options = ConnectOptions::new().source(source).reuse_addr(true);
     let id = registry.connect_with(&[client], &options, Upstream)?;
@@ -82,7 +82,7 @@ struct Request {
 
 impl Dispatcher for Request {
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-        // region 10
+        // region 11
         let request = channel.recv_with(|_, data| data.to_vec())?;
         let id = channel.registry().connect(self.server, Upstream)?;
         if let Some(mut upstream) = channel.registry().channel(id) {
@@ -112,7 +112,7 @@ impl Link {
     }
 }
 
-// region 11
+// region 12
 impl Link {
     fn dial(self, registry: &mut Registry) {
         let handle = registry.handle();

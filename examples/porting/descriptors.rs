@@ -1,4 +1,4 @@
-//! Idioms 7, 20, 47, 48, 63.
+//! Idioms of "Datagrams, descriptors, options".
 
 use std::{
     net::TcpListener,
@@ -20,7 +20,7 @@ impl Dispatcher for Console {
 }
 
 fn watch_stdin(registry: &mut Registry) -> Result<ChannelId> {
-    // region 47
+    // region 62
     let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
     let id = registry.register(stdin, Console)?; // any OwnedFd: pipe, eventfd, inotify, serial line
     // end
@@ -36,7 +36,7 @@ fn inherited(registry: &mut Registry, descriptor: OwnedFd) -> Result<ChannelId> 
 }
 
 fn hang_up(channel: &mut Channel<'_>) {
-    // region 20
+    // region 22
     channel.shutdown_write(); // ends this side, behind what is queued; reading goes on
     channel.close(); // ends both, now
     // end
@@ -46,7 +46,7 @@ struct Telnet;
 
 impl Dispatcher for Telnet {
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
-        // region 48
+        // region 63
         let socket = channel.as_fd()?;
         socket2::SockRef::from(&socket).set_out_of_band_inline(true)?;
         // end
@@ -64,7 +64,7 @@ mod children {
     use super::*;
 
     fn start(registry: &mut Registry, program: &str) -> Result {
-        // region 63
+        // region 64
         let mut child = Command::new(program).stdout(Stdio::piped()).spawn()?;
         let output = child.stdout.take().map(OwnedFd::from);
         let exit = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
@@ -78,7 +78,7 @@ mod children {
         child: Child,
     }
 
-    // region 63
+    // region 64
     impl Dispatcher for Job {
         fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
             channel.close(); // it has exited

@@ -1,4 +1,4 @@
-//! Idioms 21 to 27, 53 and 55.
+//! Idioms of "Framing".
 
 use asynchat::{ChatDispatcher, Dispatcher, Registry, Result, Stream};
 
@@ -6,7 +6,7 @@ mod binary {
     use super::*;
     use asynchat::{AsyncChat, ChatChannel};
 
-    // region 21
+    // region 24
     const END: &[u8] = b"\0---\0";
     // end
 
@@ -16,7 +16,7 @@ mod binary {
     }
 
     impl AsyncChat for Rpc {
-        // region 21
+        // region 24
         fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
             self.message.extend_from_slice(data);
             Ok(())
@@ -32,7 +32,7 @@ mod binary {
     }
 
     fn serve(registry: &mut Registry, stream: Stream) -> Result {
-        // region 21
+        // region 24
         registry.register(
             stream,
             ChatDispatcher::new(Rpc::default(), END).max_frame(1 << 20),
@@ -54,7 +54,7 @@ mod commands {
 
     impl Pop3 {
         fn command(&mut self, chat: &mut ChatChannel<'_>, line: &str) -> Result {
-            // region 22
+            // region 25
             let (command, arg) = line.split_once(' ').unwrap_or((line, ""));
             match command.to_lowercase().as_str() {
                 "user" => self.cmd_user(chat, arg),
@@ -84,7 +84,7 @@ mod http {
         data: Vec<u8>,
     }
 
-    // region 23
+    // region 26
     enum Part {
         Head,
         Body,
@@ -97,7 +97,7 @@ mod http {
             Ok(())
         }
 
-        // region 23
+        // region 26
         fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
             let data = std::mem::take(&mut self.data);
             match self.part {
@@ -122,7 +122,7 @@ mod http {
         }
 
         fn upgrade(&mut self, chat: &mut ChatChannel<'_>) {
-            // region 25
+            // region 28
             chat.set_terminator(Terminator::None); // everything goes to collect_incoming_data
             // end
         }
@@ -151,7 +151,7 @@ mod records {
             Ok(())
         }
 
-        // region 26
+        // region 29
         fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
             let data = std::mem::take(&mut self.data);
             self.in_body = !self.in_body;
@@ -180,7 +180,7 @@ mod unframed {
     }
 
     impl Dispatcher for Node {
-        // region 27
+        // region 30
         fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
             channel.recv_with(|_, data| self.buffer.extend_from_slice(data))?;
             while let Some(length) = message_length(&self.buffer)? {
@@ -223,7 +223,7 @@ mod mail {
 
     impl Smtp {
         fn cmd_data(&mut self, chat: &mut ChatChannel<'_>) {
-            // region 53
+            // region 31
             chat.push("354 end with a line that is a dot\r\n");
             chat.set_terminator("\r\n.\r\n");
             chat.unread("\r\n"); // the end of the DATA line, so that ".\r\n" ends an empty message
@@ -232,7 +232,7 @@ mod mail {
         }
 
         fn got_message(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) {
-            // region 53
+            // region 31
             let message = data.strip_prefix(b"\r\n").unwrap_or(data);
             // end
             chat.push(format!("250 {} bytes\r\n", message.len()));
@@ -287,7 +287,7 @@ mod whole_lines {
     }
 
     impl AsyncChat for Session {
-        // region 55
+        // region 32
         fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {
             let line = String::from_utf8_lossy(&line);
             self.command(chat, &line)
@@ -304,7 +304,7 @@ mod whole_lines {
     }
 
     fn accepted(registry: &mut Registry, stream: Stream) -> Result {
-        // region 55
+        // region 32
         registry.register(
             stream,
             ChatDispatcher::collecting(Session::default(), "\r\n", 1024),

@@ -1,4 +1,4 @@
-//! Idioms 35 to 38.
+//! Idioms of "Handing over".
 
 use asynchat::{
     Address, AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, Handle,
@@ -43,7 +43,7 @@ mod start_tls {
     }
 
     impl Dispatcher for Tls {
-        // region 35
+        // region 46
         fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
             self.tls.read_tls(channel)?; // a channel is an io::Read
             let state = self.tls.process_new_packets()?;
@@ -59,7 +59,7 @@ mod start_tls {
     }
 
     fn start_tls(chat: &mut ChatChannel<'_>, tls: ServerConnection) {
-        // region 35
+        // region 46
         chat.discard_input(); // nothing sent in clear text may count as encrypted
         chat.replace(Tls { tls }); // in force when this callback returns
         // end
@@ -81,7 +81,7 @@ mod between_reactors {
 
     impl Control {
         fn hand_over(&mut self, channel: &mut Channel<'_>) -> Result {
-            // region 36
+            // region 47
             let Some(detached) = channel.detach() else {
                 return Ok(()); // closed meanwhile
             };
@@ -121,7 +121,7 @@ struct PassiveAcceptor {
 
 impl Dispatcher for PassiveAcceptor {
     fn handle_accepted(&mut self, channel: &mut Channel<'_>, stream: Stream, _: Address) -> Result {
-        // region 37
+        // region 48
         let id = channel.registry().register(stream, Transfer)?;
         channel
             .registry()
@@ -159,7 +159,7 @@ struct Detector {
 }
 
 impl Dispatcher for Detector {
-    // region 38
+    // region 49
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
         channel.recv_with(|_, data| self.start.extend_from_slice(data))?;
         if self.start.len() >= 4 {

@@ -1,4 +1,4 @@
-//! Idioms 1 to 6, and 58.
+//! Idioms of "Listening".
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ fn limited() -> Result<Reactor> {
 }
 
 fn limited_by_address(registry: &mut Registry) -> Result<ChannelId> {
-    // region 58
+    // region 8
     let options = ListenOptions::new().max_per_peer(10);
     let id = registry.listen_with("0.0.0.0:8000", &options, Server::default())?;
     // end

@@ -1,4 +1,4 @@
-//! Idioms 39 to 46, 60 to 62.
+//! Idioms of "Loop, threads, time".
 
 use std::{
     net::UdpSocket,
@@ -20,7 +20,7 @@ struct Server;
 impl Dispatcher for Server {}
 
 fn work(registry: &mut Registry, client: ChannelId, job: String) {
-    // region 39
+    // region 50
     let handle = registry.handle();
     thread::spawn(move || {
         let answer = job.to_uppercase(); // something slow
@@ -36,7 +36,7 @@ fn work(registry: &mut Registry, client: ChannelId, job: String) {
 }
 
 fn in_a_thread() -> Result {
-    // region 40
+    // region 51
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || -> Result {
         let mut reactor = Reactor::new()?; // made where it runs: it cannot be sent
@@ -52,14 +52,14 @@ fn in_a_thread() -> Result {
 }
 
 fn pump(reactor: &mut Reactor) -> Result {
-    // region 41
+    // region 52
     reactor.turn(Some(Duration::ZERO))?; // once a frame of the game
     // end
     Ok(())
 }
 
 fn two_maps() -> Result {
-    // region 42
+    // region 53
     let mut public = Reactor::new()?;
     let mut private = Reactor::new()?;
     public.listen(([127, 0, 0, 1], 0), Server)?;
@@ -76,7 +76,7 @@ struct Shell;
 
 impl Shell {
     fn cmd_exit(&mut self, channel: &mut Channel<'_>) {
-        // region 43
+        // region 54
         channel.registry().stop(); // run() returns after this turn; or shutdown(grace)
         // end
     }
@@ -91,7 +91,7 @@ impl AsyncChat for Session {
         Ok(())
     }
 
-    // region 44
+    // region 55
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         chat.set_idle_timeout(Some(Duration::from_secs(300)));
         Ok(())
@@ -105,7 +105,7 @@ impl AsyncChat for Session {
     // end
 
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        // region 45
+        // region 56
         let silence = Duration::from_secs(300);
         let idler = self.idler.get_or_insert_with(|| {
             chat.call_later(silence, |_: &mut Session, chat| {
@@ -139,7 +139,7 @@ struct Resolver;
 
 impl Dispatcher for Resolver {
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-        // region 46
+        // region 61
         let mut packet = [0; 512];
         for _ in 0..32 {
             let (length, from) = channel.recv_from(&mut packet)?; // no more: `?` leaves, and it counts as Ok
@@ -151,7 +151,7 @@ impl Dispatcher for Resolver {
 }
 
 fn resolve(registry: &mut Registry) -> Result<ChannelId> {
-    // region 46
+    // region 61
     let id = registry.register(UdpSocket::bind("0.0.0.0:53")?, Resolver)?;
     // end
     Ok(id)
@@ -163,7 +163,7 @@ fn answer(question: &[u8]) -> Vec<u8> {
 
 #[cfg(unix)]
 fn reload_on_hangup(registry: &mut Registry, server: ChannelId) -> Result {
-    // region 60
+    // region 58
     registry.on_signal(SIGHUP, move |registry| {
         registry.with(server, |server: &mut Server, _| server.reload())?
     })?;
@@ -198,7 +198,7 @@ mod inside_another_loop {
     }
 
     fn serve(reactor: &mut Reactor, window: &mut Window) -> Result {
-        // region 61
+        // region 59
         while window.is_open() {
             let wait = reactor.next_wait().map(Timespec::try_from).transpose()?;
             let readable = PollFlags::IN;
@@ -216,7 +216,7 @@ mod inside_another_loop {
 }
 
 fn await_a_future(channel: &mut Channel<'_>, question: String) {
-    // region 62
+    // region 60
     let (client, handle) = (channel.id(), channel.registry().handle());
     thread::spawn(move || {
         let answer = block_on(fetch(question)); // in a tokio program: runtime.spawn(async move { … })
@@ -235,7 +235,7 @@ async fn fetch(question: String) -> String {
     question
 }
 
-// region 62
+// region 60
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
     impl Wake for Unpark {

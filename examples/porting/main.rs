@@ -23,8 +23,8 @@ mod waiting;
 use std::collections::HashMap;
 
 use asynchat::{
-    Address, AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, Reactor,
-    Result, Stream,
+    Address, AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, Frame,
+    Reactor, Result, Stream,
 };
 
 #[derive(Default)]
@@ -40,11 +40,8 @@ impl Dispatcher for Server {
         addr: Address,
     ) -> Result {
         println!("connection from {addr}");
-        let session = Session {
-            server: channel.id(),
-            line: Vec::new(),
-        };
-        let chat = ChatDispatcher::new(session, "\r\n").max_frame(1024);
+        let server = channel.id();
+        let chat = ChatDispatcher::collecting(Session { server }, "\r\n", 1024);
         channel.registry().register(stream, chat)?;
         Ok(())
     }
@@ -52,7 +49,6 @@ impl Dispatcher for Server {
 
 struct Session {
     server: ChannelId,
-    line: Vec<u8>,
 }
 
 impl AsyncChat for Session {
@@ -61,13 +57,7 @@ impl AsyncChat for Session {
         Ok(())
     }
 
-    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-        self.line.extend_from_slice(data);
-        Ok(())
-    }
-
-    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        let line = std::mem::take(&mut self.line);
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {
         let line = String::from_utf8_lossy(&line);
         let (command, rest) = line.split_once(' ').unwrap_or((&line, ""));
         match command.to_lowercase().as_str() {

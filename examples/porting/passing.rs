@@ -1,4 +1,4 @@
-//! Idiom 64.
+//! Idioms of "Datagrams, descriptors, options": passed descriptors.
 
 use std::{
     collections::VecDeque,
@@ -22,7 +22,7 @@ struct Passer {
 }
 
 impl Dispatcher for Passer {
-    // region 64
+    // region 65
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
         if socket_peercred(channel.as_fd()?)?.uid != rustix::process::getuid() {
             channel.close(); // another user's process

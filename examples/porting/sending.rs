@@ -1,4 +1,4 @@
-//! Idioms 12 to 19, and 57.
+//! Idioms of "Sending".
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,7 +19,7 @@ struct Client {
 
 impl Dispatcher for Client {
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
-        // region 12
+        // region 14
         channel.push(format!("GET {} HTTP/1.0\r\n\r\n", self.path));
         // end
         Ok(()) // no buffer, no writable(), no handle_write()
@@ -27,14 +27,14 @@ impl Dispatcher for Client {
 }
 
 fn smtp_quit(chat: &mut ChatChannel<'_>) {
-    // region 14
+    // region 16
     chat.push("221 Bye\r\n");
     chat.close_when_done();
     // end
 }
 
 fn send_file(chat: &mut ChatChannel<'_>, path: &str) -> Result {
-    // region 15
+    // region 17
     let body = FilePart::new(File::open(path)?, ..)?; // first this, then the status line
     chat.push("HTTP/1.0 200 OK\r\n\r\n");
     chat.push_file(body);
@@ -42,14 +42,14 @@ fn send_file(chat: &mut ChatChannel<'_>, path: &str) -> Result {
     Ok(())
 }
 
-// region 16
+// region 18
 fn send_logged(chat: &mut ChatChannel<'_>, page: impl Producer + 'static, log: Rc<Cell<u64>>) {
     let logged = HookedProducer::new(page, move |bytes| log.set(log.get() + bytes));
     chat.push_with_producer(CoalescingProducer::new(logged));
 }
 // end
 
-// region 17
+// region 19
 struct Follow {
     lines: Rc<RefCell<VecDeque<String>>>,
 }
@@ -76,7 +76,7 @@ fn publish(
 }
 // end
 
-// region 18
+// region 20
 fn call_in_order(chat: &mut ChatChannel<'_>, done: impl FnOnce(&mut Registry) + 'static) {
     chat.push_then("", |registry, _| {
         done(registry);
@@ -86,13 +86,13 @@ fn call_in_order(chat: &mut ChatChannel<'_>, done: impl FnOnce(&mut Registry) + 
 // end
 
 fn traffic(registry: &Registry) -> (u64, u64) {
-    // region 19
+    // region 21
     let stats = registry.stats(); // per channel: ChannelInfo, from registry.channels()
     (stats.bytes_in, stats.bytes_out)
     // end
 }
 
-// region 57
+// region 23
 fn send_file_logged(chat: &mut ChatChannel<'_>, body: FilePart, log: Rc<Cell<u64>>) {
     chat.push_then(body, move |_, sent| {
         log.set(log.get() + sent.bytes); // `sent.complete` is false if the client left

@@ -1,4 +1,4 @@
-//! Idioms 28 to 34, 49, 50 and 65.
+//! Idioms of "One channel and another".
 
 use std::{io::Write, net::SocketAddr, thread, time::Duration};
 
@@ -12,7 +12,7 @@ struct Room {
 }
 
 impl Room {
-    // region 28
+    // region 33
     fn broadcast(&mut self, registry: &mut Registry, from: ChannelId, line: &str) {
         self.members.retain(|&id| registry.channel(id).is_some()); // those that are left
         for &id in self.members.iter().filter(|&&id| id != from) {
@@ -28,7 +28,7 @@ struct Unserved;
 impl Dispatcher for Unserved {}
 
 fn forward(registry: &mut Registry, stream: Stream, server: SocketAddr) -> Result {
-    // region 29
+    // region 34
     let client = registry.register(stream, Unserved)?; // any object: it is replaced at once
     let server = registry.connect(server, Unserved)?;
     registry.couple(client, server, CoupleOptions::new())?;
@@ -38,7 +38,6 @@ fn forward(registry: &mut Registry, stream: Stream, server: SocketAddr) -> Resul
 
 struct Tunnel {
     head: Vec<u8>,
-    connecting: bool,
 }
 
 impl AsyncChat for Tunnel {
@@ -46,16 +45,12 @@ impl AsyncChat for Tunnel {
         Ok(self.head.write_all(data)?)
     }
 
-    // region 65
+    // region 42
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         let (client, server) = (chat.id(), self.requested_address()?);
         chat.registry().connect(server, Upstream { client })?;
-        self.connecting = true; // the rest is for the server
+        chat.pause_reading(Duration::MAX); // the rest is for the server
         Ok(())
-    }
-
-    fn readable(&self) -> bool {
-        !self.connecting
     }
     // end
 }
@@ -71,7 +66,7 @@ struct Upstream {
     client: ChannelId,
 }
 
-// region 65
+// region 42
 impl Dispatcher for Upstream {
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
         let server = channel.id();
@@ -102,7 +97,7 @@ struct Slow {
 }
 
 impl Dispatcher for Slow {
-    // region 30
+    // region 35
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
         let mut buffer = vec![0; self.allowance];
         self.allowance -= channel.recv(&mut buffer)?;
@@ -121,7 +116,7 @@ struct Transfer {
 
 impl Dispatcher for Transfer {
     fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
-        // region 32
+        // region 37
         let reply = if channel.is_reset() {
             "426 Transfer aborted\r\n"
         } else {
@@ -147,7 +142,7 @@ impl AsyncChat for Rpc {
         Ok(())
     }
 
-    // region 33
+    // region 38
     fn readable(&self) -> bool {
         self.unanswered < 10
     }
@@ -161,7 +156,7 @@ impl AsyncChat for Rpc {
     }
     // end
 
-    // region 34
+    // region 39
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
         log::error!("{}: {error}", chat.describe());
         chat.push("500 internal error\r\n"); // the error's text is for you, not for the peer
@@ -170,7 +165,7 @@ impl AsyncChat for Rpc {
     // end
 }
 
-// region 33
+// region 38
 fn answer_from_thread(handle: &Handle, id: ChannelId, answer: Vec<u8>) {
     // Fails only when the reactor is gone.
     let _ = handle.call_soon(move |registry| {
@@ -196,7 +191,7 @@ impl AsyncChat for Polite {
         Ok(())
     }
 
-    // region 56
+    // region 45
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         chat.push(work(&std::mem::take(&mut self.request)));
         chat.pause_reading(Duration::from_secs(1) / REQUESTS_A_SECOND);
@@ -258,7 +253,7 @@ struct Member {
 impl Dispatcher for Room {}
 
 impl Dispatcher for Member {
-    // region 49
+    // region 43
     fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
         let line = format!("* {} has left ({})\n", self.name, why.cause);
         // The room is gone while the program shuts down.
@@ -268,7 +263,7 @@ impl Dispatcher for Member {
     }
     // end
 
-    // region 50
+    // region 44
     fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
         if error.is::<OutgoingFull>() {
             log::info!("{} reads too slowly", self.name);
@@ -340,10 +335,7 @@ mod tests {
     #[test]
     fn a_tunnel_answers_and_couples_or_says_that_it_could_not() {
         for reached in [true, false] {
-            let tunnel = Tunnel {
-                head: Vec::new(),
-                connecting: false,
-            };
+            let tunnel = Tunnel { head: Vec::new() };
             let mut client = Harness::chat(tunnel, "\r\n\r\n");
             client.feed("CONNECT 192.0.2.1:443 HTTP/1.1\r\n\r\nhello");
             let mut server = client.dialled().expect("it connects");

@@ -1,4 +1,4 @@
-//! Idioms 51 and 52.
+//! Idioms of "One channel and another" and "Loop, threads, time": clients that wait.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -21,13 +21,14 @@ struct Session {
 }
 
 impl Session {
-    // region 51
+    // region 57
     fn cmd_reserve(&mut self, chat: &mut ChatChannel<'_>, seconds: u64) -> Result {
         let limit = Duration::from_secs(seconds);
         self.wait = Some(chat.call_later(limit, |session: &mut Session, chat| {
             session.end_wait(chat, "TIMED_OUT\r\n");
             Ok(())
         }));
+        chat.pause_reading(Duration::MAX); // its next command may be a `reserve`
         let id = chat.id();
         chat.registry()
             .with(self.server, |server: &mut Server, _| {
@@ -43,34 +44,33 @@ impl Session {
         };
         chat.registry().cancel(timer);
         chat.push(answer.to_owned());
+        chat.resume_reading();
         true
     }
     // end
 
-    // region 52
-    fn cmd_put(&mut self, chat: &mut ChatChannel<'_>, job: &str) -> Result {
-        let next = |server: &mut Server, _: &mut Channel<'_>| server.waiting.pop_front();
-        while let Some(id) = chat.registry().with(self.server, next)? {
-            // The server is back in its channel: what the session does may ask it again.
-            let took = if id == chat.id() {
-                self.end_wait(chat, job) // `with_chat` would be `Busy`: its callback is running
-            } else {
-                give(chat.registry(), id, job) == Ok(true)
-            };
-            if took {
-                return Ok(());
-            }
-        }
+    // region 40
+    fn cmd_put(&mut self, chat: &mut ChatChannel<'_>, job: &str) {
+        let (server, job) = (self.server, job.to_owned());
         chat.registry()
-            .with(self.server, |server: &mut Server, _| {
-                server.jobs.push_back(job.to_owned());
-            })?;
-        Ok(())
+            .call_soon(move |registry| put(registry, server, job));
     }
     // end
 }
 
-// region 52
+// region 40
+fn put(registry: &mut Registry, server: ChannelId, job: String) -> Result {
+    let next = |server: &mut Server, _: &mut Channel<'_>| server.waiting.pop_front();
+    while let Some(id) = registry.with(server, next)? {
+        // The server is back in its channel: what the session does may ask it again.
+        if give(registry, id, &job) == Ok(true) {
+            return Ok(());
+        }
+    }
+    registry.with(server, |server: &mut Server, _| server.jobs.push_back(job))?;
+    Ok(())
+}
+
 fn give(registry: &mut Registry, id: ChannelId, job: &str) -> Result<bool, VisitError> {
     registry.with_chat(id, |session: &mut Session, chat| {
         session.end_wait(chat, job)
@@ -87,10 +87,11 @@ impl AsyncChat for Session {
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         let line = String::from_utf8(std::mem::take(&mut self.line))?;
         match line.split_once(' ') {
-            Some(("reserve", seconds)) => self.cmd_reserve(chat, seconds.parse()?),
+            Some(("reserve", seconds)) => self.cmd_reserve(chat, seconds.parse()?)?,
             Some(("put", job)) => self.cmd_put(chat, &format!("{job}\r\n")),
-            _ => Err("what?".into()),
+            _ => return Err("what?".into()),
         }
+        Ok(())
     }
 }
 
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_wakes_others_and_itself() {
+    fn a_put_serves_the_one_that_waits_and_what_follows_a_reserve_comes_later() {
         let (mut listener, server) = serve();
         let (mut one, mut two) = (listener.connect(), listener.connect());
         waits(&mut one, 5);
@@ -184,13 +185,22 @@ mod tests {
             (one.output(), two.output()),
             (vec![], b"first\r\n".to_vec())
         );
-        waits(&mut one, 60);
-        one.feed("put own\r\n");
-        assert_eq!(one.output(), b"own\r\n");
-        one.feed("put left\r\n");
+        one.feed("reserve 60\r\nreserve 60\r\nput own\r\n");
+        two.feed("put second\r\n");
+        assert_eq!(one.output(), b"second\r\n");
+        two.feed("put third\r\n");
+        assert_eq!(one.output(), b"third\r\n");
         let left = one
             .registry()
             .with(server, |server: &mut Server, _| server.jobs.clone());
-        assert_eq!(left.expect("open"), ["left\r\n"]);
+        assert_eq!(left.expect("open"), ["own\r\n"]);
+    }
+
+    #[test]
+    fn a_session_may_serve_itself() {
+        let (mut listener, _) = serve();
+        let mut one = listener.connect();
+        one.feed("put own\r\nreserve 60\r\n");
+        assert_eq!(one.output(), b"own\r\n");
     }
 }
