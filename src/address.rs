@@ -156,8 +156,7 @@ impl fmt::Display for AddressParseError {
         match text.rsplit_once(':') {
             Some((host, port)) if is_name(host) && port.parse::<u16>().is_ok() => write!(
                 f,
-                ": {host:?} is not an IP address; look the name up first, with to_socket_addrs, and pass what it finds \
-                 to connect_any"
+                ": {host:?} is not an IP address; Registry::connect_host connects to a name, and resolve looks one up"
             ),
             _ => Ok(()),
         }
@@ -171,8 +170,8 @@ fn is_name(host: &str) -> bool {
     !host.is_empty() && !host.contains([':', '/', '[', ']'])
 }
 
-/// Reads `IP:PORT`, `unix:PATH` or, on Linux and Android, `unix:@NAME`. Host names are not resolved, because that would
-/// block the loop.
+/// Reads `IP:PORT`, `unix:PATH` or, on Linux and Android, `unix:@NAME`. Host names are not looked up: that is for
+/// [`connect_host`](crate::Registry::connect_host).
 ///
 /// A path or name is read as it is shown: `\\` is a backslash, and `\xff` the byte of that number, for an `@` at the
 /// beginning of a path for instance. So every address of a socket that has one is read back as it was.
@@ -322,7 +321,7 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
             let told = error
                 .to_string()
-                .contains("not an IP address; look the name up first");
+                .contains("not an IP address; Registry::connect_host");
             assert_eq!(told, is_name, "{error}");
         }
         assert_eq!(

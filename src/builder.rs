@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use crate::{
     error::{BoxError, ErrorSource},
     reactor::Reactor,
+    resolver::Resolver,
     state::{
         policy::{Limits, Policy},
         registry::{ErrorHook, Registry},
@@ -25,6 +26,8 @@ const LARGEST_READ_BUFFER: usize = 1 << 30;
 /// | [`watermarks`](Self::watermarks) | 64 KiB, 256 KiB | where a queue is congested |
 /// | [`linger`](Self::linger) | 5 s, 1 MiB | wait of `close_when_done` for the end of file |
 /// | [`connect_timeout`](Self::connect_timeout) | 30 s | one attempt to one address |
+/// | [`resolve_timeout`](Self::resolve_timeout) | 10 s | one look-up of a host name |
+/// | [`resolver`](Self::resolver) | the system's, on threads | what looks host names up |
 /// | [`read_buffer`](Self::read_buffer) | 64 KiB | most bytes of one `recv_with` |
 /// | [`write_budget`](Self::write_budget) | 1 MiB | one channel's output in one turn |
 /// | [`accept_budget`](Self::accept_budget) | 64 | one listener's connections in one visit |
@@ -49,6 +52,7 @@ const LARGEST_READ_BUFFER: usize = 1 << 30;
 pub struct Builder {
     policy: Policy,
     on_error: Option<ErrorHook>,
+    resolver: Option<Box<dyn Resolver>>,
 }
 
 impl Builder {
@@ -68,9 +72,11 @@ impl Builder {
                     linger_bytes: 1024 * 1024,
                 },
                 connect_timeout: Duration::from_secs(30),
+                resolve_timeout: Duration::from_secs(10),
                 propagate_panics: false,
             },
             on_error: None,
+            resolver: None,
         }
     }
 
@@ -145,6 +151,22 @@ impl Builder {
         self
     }
 
+    /// Sets how long one look-up of a host name may take. Default 10 s.
+    ///
+    /// It counts from the start of the look-up. Before that a question waits, for a thread of
+    /// [`ThreadResolver`](crate::ThreadResolver) for instance, 60 s at most.
+    pub fn resolve_timeout(mut self, timeout: Duration) -> Self {
+        self.policy.resolve_timeout = timeout;
+        self
+    }
+
+    /// Sets what looks host names up; [`Resolver`] has an example. Default: a
+    /// [`ThreadResolver`](crate::ThreadResolver), made for the first name.
+    pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
+        self.resolver = Some(Box::new(resolver));
+        self
+    }
+
     /// Lets a callback's panic leave `turn` and `run` instead of passing it to `handle_error`. For tests. Default off.
     ///
     /// The channel, timer or posted call that panicked has ended then. All others are served by the next turn.
@@ -183,7 +205,7 @@ impl Builder {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
         }
-        Reactor::with_policy(self.policy, self.on_error)
+        Reactor::with_policy(self.policy, self.on_error, self.resolver)
     }
 }
 
@@ -236,7 +258,8 @@ mod tests {
             .max_outgoing(most)
             .watermarks(most, most)
             .linger(Duration::MAX, most)
-            .connect_timeout(Duration::MAX);
+            .connect_timeout(Duration::MAX)
+            .resolve_timeout(Duration::MAX);
         unbounded.build().unwrap();
     }
 }

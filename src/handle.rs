@@ -98,20 +98,16 @@ impl Handle {
     /// all the same.
     ///
     /// ```
-    /// use std::{net::ToSocketAddrs, thread};
+    /// use std::{fs, thread};
     ///
     /// # fn main() -> asynchat::Result {
-    /// # struct Client;
-    /// # impl asynchat::Dispatcher for Client {}
     /// let mut reactor = asynchat::Reactor::new()?;
     /// let handle = reactor.handle();
     /// let hold = handle.hold();
     /// thread::spawn(move || {
-    ///     let found = ("localhost", 1).to_socket_addrs();
-    ///     let posted = handle.call_soon(move |registry| {
-    ///         for address in found? {
-    ///             registry.connect(address, Client)?;
-    ///         }
+    ///     let text = fs::read_to_string("/etc/hosts");
+    ///     let posted = handle.call_soon(move |_registry| {
+    ///         println!("{} lines", text?.lines().count());
     ///         Ok(())
     ///     });
     ///     drop(hold);

@@ -111,6 +111,7 @@ mod engine;
 mod error;
 mod handle;
 mod id;
+mod names;
 mod net;
 mod network;
 mod outgoing;
@@ -118,6 +119,7 @@ mod producer;
 mod proxy_header;
 mod reactor;
 mod registry;
+mod resolver;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
 mod state;
@@ -125,6 +127,7 @@ mod stats;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+mod thread_resolver;
 mod threads;
 mod time;
 
@@ -145,6 +148,7 @@ pub use error::{
 };
 pub use handle::{Handle, Hold};
 pub use id::ChannelId;
+pub use names::{answer::Answer, question::Question};
 pub use net::{connect::ConnectOptions, listen::ListenOptions, socket::Socket, stream::Stream};
 pub use network::{Network, NetworkParseError};
 pub use outgoing::{
@@ -160,6 +164,7 @@ pub use producer::{
 pub use proxy_header::{ProxyHeader, ProxyHeaderError};
 pub use reactor::Reactor;
 pub use registry::accept_fn::{AcceptFn, accept_fn};
+pub use resolver::Resolver;
 /// The numbers of signals, for [`Registry::on_signal`]: from the crate `signal-hook`.
 #[cfg(all(unix, feature = "signals"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
@@ -174,6 +179,7 @@ pub use state::{
     with_id::{WithId, with_id},
 };
 pub use stats::{ChannelInfo, State, Stats, Turn};
+pub use thread_resolver::ThreadResolver;
 pub use time::timer::TimerId;
 
 /// The examples of the README, compiled.

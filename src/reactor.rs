@@ -16,6 +16,7 @@ use crate::{
     error::ErrorSource,
     id::{ChannelId, WAKE},
     net::readiness::EventBits,
+    resolver::Resolver,
     state::{
         policy::Policy,
         registry::{ErrorHook, Registry},
@@ -88,11 +89,17 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    pub(crate) fn with_policy(policy: Policy, on_error: Option<ErrorHook>) -> io::Result<Self> {
+    pub(crate) fn with_policy(
+        policy: Policy,
+        on_error: Option<ErrorHook>,
+        resolver: Option<Box<dyn Resolver>>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKE)?));
+        let mut registry = Registry::new(poll, mailbox, policy, on_error);
+        registry.look_ups.resolver = resolver;
         Ok(Self {
-            registry: Registry::new(poll, mailbox, policy, on_error),
+            registry,
             batch: Vec::new(),
             process: std::process::id(),
         })
@@ -515,6 +522,7 @@ impl Reactor {
         {
             registry.discard(f);
         }
+        registry.drop_look_ups();
         for task in registry.timers.take_all() {
             registry.discard(task);
         }

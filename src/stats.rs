@@ -8,6 +8,8 @@ use crate::{address::Address, id::ChannelId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
+    /// The addresses of a host name are looked up, for a connection attempt.
+    Resolving,
     /// A connection attempt is under way.
     Connecting,
     /// A listener.

@@ -5,10 +5,10 @@
 use std::{cell::RefCell, io, io::Write, net::SocketAddr, rc::Rc, time::Duration};
 
 use asynchat::{
-    Address, AsyncChat, BoxError, Cause, Channel, ChannelId, ChatChannel, ChatDispatcher,
-    ConnectOptions, Dispatcher, Exceptional, Frame, Reactor, Registry, Result, SimpleProducer,
-    Stream,
-    testing::{Harness, Listener},
+    Address, Answer, AsyncChat, BoxError, Cause, Channel, ChannelId, ChatChannel, ChatDispatcher,
+    ConnectOptions, Dispatcher, Exceptional, Frame, Question, Reactor, Registry, Resolver, Result,
+    SimpleProducer, State, Stream,
+    testing::{Harness, Listener, Names},
 };
 
 /// Writes down its callbacks.
@@ -845,4 +845,110 @@ fn a_listener_in_memory_pauses() {
     assert_eq!(listener.registry().stats().accepted, 0);
     listener.advance(Duration::from_secs(1));
     assert_eq!(listener.registry().stats().accepted, 1);
+}
+
+/// Keeps its answers for the test, and has put them off.
+#[derive(Clone, Default)]
+struct Slow(Rc<RefCell<Vec<Answer>>>);
+
+impl Resolver for Slow {
+    fn resolve(&mut self, _: Question, answer: Answer) {
+        answer.defer();
+        self.0.borrow_mut().push(answer);
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_name_of_the_table_is_dialled_and_any_other_fails_with_its_reason() {
+    let names = Names::new()
+        .found("two.example", [[192, 0, 2, 1], [192, 0, 2, 2]])
+        .fails("busy.example", io::ErrorKind::ResourceBusy)
+        .silent("silent.example");
+    let reactor = Reactor::builder().propagate_panics(true).resolver(names);
+    let mut peer = Harness::with_builder(reactor, Diary::default());
+    let connect = |peer: &mut Harness, host: &str| {
+        let diary = Diary::default();
+        let id = peer.registry().connect_host(host, 80, diary.clone());
+        (id.expect("a channel"), diary)
+    };
+
+    let (id, diary) = connect(&mut peer, "two.example");
+    let state = peer.registry().channel(id).map(|channel| channel.state());
+    assert_eq!(state, Some(State::Resolving));
+    let mut first = peer.dialled().expect("the first address");
+    assert_eq!(first.address(), ([192, 0, 2, 1], 80).into());
+    first.connect_failed(io::ErrorKind::ConnectionRefused);
+    let mut second = peer.dialled().expect("the second address");
+    assert_eq!(second.address(), ([192, 0, 2, 2], 80).into());
+    second.connected();
+    assert_eq!(diary.take(), ["connect"]);
+
+    for (host, kind) in [
+        ("busy.example", "ResourceBusy"),
+        ("nobody.example", "NotFound"),
+    ] {
+        let (_, diary) = connect(&mut peer, host);
+        assert!(peer.dialled().is_none());
+        let told = diary.take().join(" ");
+        assert!(told.contains(host) && told.contains(kind), "{told}");
+    }
+
+    let (_, diary) = connect(&mut peer, "silent.example");
+    peer.advance(10 * SECOND - Duration::from_nanos(1));
+    assert_eq!(diary.take(), [""; 0]);
+    peer.advance(Duration::from_nanos(1));
+    assert!(diary.take().join(" ").contains("TimedOut"));
+}
+
+/// As for threads that are busy: what a question waited before does not count.
+#[test]
+fn the_deadline_of_a_look_up_counts_from_its_start() {
+    let slow = Slow::default();
+    let reactor = Reactor::builder()
+        .propagate_panics(true)
+        .resolver(slow.clone());
+    let mut peer = Harness::with_builder(reactor, Diary::default());
+    let diaries: [Diary; 3] = std::array::from_fn(|_| Diary::default());
+    let failed = |diary: &Diary, why: &str| {
+        let told = diary.take().join(" ");
+        assert!(told.contains("TimedOut") && told.contains(why), "{told}");
+    };
+    for (diary, seconds) in diaries.iter().zip([10, 20]) {
+        let options = ConnectOptions::new().resolve_timeout(seconds * SECOND);
+        let mut registry = peer.registry();
+        let connected = registry.connect_host_with("a.example", 80, &options, diary.clone());
+        connected.expect("a channel");
+    }
+    assert_eq!(slow.0.borrow().len(), 1);
+    peer.advance(59 * SECOND);
+    slow.0.borrow()[0].begin();
+    // One that joins has all of its time.
+    peer.advance(5 * SECOND);
+    let third = peer
+        .registry()
+        .connect_host("a.example", 80, diaries[2].clone());
+    third.expect("a channel");
+    peer.advance(5 * SECOND - Duration::from_nanos(1));
+    assert_eq!(diaries[0].take(), [""; 0]);
+    peer.advance(Duration::from_nanos(1));
+    failed(&diaries[0], "resolve_timeout of 10s");
+    peer.advance(5 * SECOND - Duration::from_nanos(1));
+    assert_eq!(diaries[2].take(), [""; 0]);
+    peer.advance(Duration::from_nanos(1));
+    failed(&diaries[2], "resolve_timeout of 10s");
+    let answer = slow.0.borrow_mut().remove(0);
+    answer.give(Ok(vec![([192, 0, 2, 1], 80).into()]));
+    peer.dialled().expect("in time for the second").connected();
+    assert_eq!(diaries[1].take(), ["connect"]);
+
+    // One that never begins.
+    let stuck = Diary::default();
+    let id = peer.registry().connect_host("b.example", 80, stuck.clone());
+    id.expect("a channel");
+    peer.advance(60 * SECOND - Duration::from_nanos(1));
+    assert_eq!(stuck.take(), [""; 0]);
+    peer.advance(Duration::from_nanos(1));
+    failed(&stuck, "has not begun within 60s");
 }

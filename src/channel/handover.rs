@@ -122,7 +122,7 @@ impl Channel<'_> {
     /// # }
     /// ```
     pub fn detach(&mut self) -> Option<Detached> {
-        if self.state() == State::Connecting {
+        if matches!(self.state(), State::Resolving | State::Connecting) {
             return None;
         }
         let (mut slot, queue, _) = self.registry.remove(self.id, true, |_| "detached")?;

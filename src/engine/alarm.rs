@@ -206,6 +206,10 @@ impl Registry {
                 self.timers.finish(timer);
                 self.connect_timer_fired(id);
             }
+            Task::LookUp(asker) => {
+                self.timers.finish(timer);
+                self.look_up_is_late(asker);
+            }
             Task::Linger(id) => {
                 self.timers.finish(timer);
                 self.close(id, Cause::LingerLimit);

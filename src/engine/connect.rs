@@ -77,7 +77,6 @@ impl Registry {
 
     /// Has a channel that has no socket connect. Every failure, a lack of descriptors too, is told by `handle_expt` in a
     /// later turn.
-    #[allow(dead_code, reason = "for channels that wait for addresses")]
     pub(crate) fn begin_connecting(
         &mut self,
         id: ChannelId,

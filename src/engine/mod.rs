@@ -9,6 +9,7 @@ mod departures;
 mod farewell;
 mod flush;
 mod io;
+mod names;
 mod pacing;
 mod proxy;
 mod race;

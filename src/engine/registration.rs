@@ -99,12 +99,17 @@ impl Registry {
                 Pause::Resting(timer) => Some(timer),
                 Pause::No | Pause::Full => None,
             },
-            Phase::Greeting | Phase::Open | Phase::Lingering { .. } => None,
+            Phase::Resolving(_) | Phase::Greeting | Phase::Open | Phase::Lingering { .. } => None,
         };
         let refusals = match &slot.phase {
             Phase::Listening(accepting) => end_of_refusals(id, &accepting.refusals),
             _ => None,
         };
+        if let Phase::Resolving(resolving) = &slot.phase
+            && let Some(asker) = resolving.asker
+        {
+            self.forget_asker(asker);
+        }
         let pause = slot.extras().and_then(|extras| extras.pause);
         for timer in [phase_timer, refusals, slot.timer, pause]
             .into_iter()

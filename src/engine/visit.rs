@@ -49,7 +49,7 @@ impl Registry {
     #[inline(never)]
     fn full_visit(&mut self, id: ChannelId) {
         match self.slot(id).map(|slot| &slot.phase) {
-            None => return,
+            None | Some(Phase::Resolving(_)) => return,
             Some(Phase::Listening(_)) => return self.accept_ready(id), // handle_accept
             Some(Phase::Lingering { .. }) => return self.linger(id),
             Some(Phase::Connecting(_)) => self.finish_connect(id), // handle_expt(ConnectFailed)
@@ -313,6 +313,7 @@ impl Registry {
         };
         let due = match &slot.phase {
             Phase::Greeting => true,
+            Phase::Resolving(_) => false,
             Phase::Connecting(_) => slot.readiness.can_write(),
             Phase::Lingering { .. } => slot.has_input() || slot.flags.peer() != Peer::There,
             Phase::Listening(_) => self.may_accept(id),

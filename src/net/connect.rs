@@ -22,7 +22,8 @@ const STAGGER: Duration = Duration::from_millis(250);
 const SHORTEST_STAGGER: Duration = Duration::from_millis(100);
 const LONGEST_STAGGER: Duration = Duration::from_secs(2);
 
-/// Options of [`Registry::connect_with`](crate::Registry::connect_with).
+/// Options of [`Registry::connect_with`](crate::Registry::connect_with) and
+/// [`connect_host_with`](crate::Registry::connect_host_with).
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,6 +40,7 @@ pub struct ConnectOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) deadline: Option<Duration>,
     stagger: Option<Duration>,
+    pub(crate) resolve_timeout: Option<Duration>,
     pub(crate) nodelay: bool,
     pub(crate) socket: SocketOptions,
 }
@@ -91,6 +93,13 @@ impl ConnectOptions {
     /// example.
     pub fn stagger(mut self, pause: Duration) -> Self {
         self.stagger = Some(pause.clamp(SHORTEST_STAGGER, LONGEST_STAGGER));
+        self
+    }
+
+    /// Sets how long the look-up of a host name may take. The other limits count from its answer. Default:
+    /// [`Builder::resolve_timeout`](crate::Builder::resolve_timeout), which says when it begins.
+    pub fn resolve_timeout(mut self, timeout: Duration) -> Self {
+        self.resolve_timeout = Some(timeout);
         self
     }
 

@@ -49,7 +49,9 @@ impl Registry {
         log::info!(target: "asynchat::reactor", "shutting down: {} channels open, {grace:?} of grace", self.slots.len());
         for id in self.ids() {
             match self.slot(id).map(|slot| &slot.phase) {
-                Some(Phase::Listening(_) | Phase::Connecting(_)) => self.close(id, Cause::Shutdown),
+                Some(Phase::Listening(_) | Phase::Resolving(_) | Phase::Connecting(_)) => {
+                    self.close(id, Cause::Shutdown);
+                }
                 Some(_) => Channel::new(self, id).end_when_done(Cause::Shutdown),
                 None => {}
             }

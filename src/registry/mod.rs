@@ -4,6 +4,7 @@
 
 mod calls;
 mod ending;
+mod names;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
 mod timers;
@@ -47,7 +48,7 @@ use crate::{
 ///
 /// ```
 /// use asynchat::{ConnectOptions, Dispatcher, Reactor};
-/// use std::{net::ToSocketAddrs, time::Duration};
+/// use std::time::Duration;
 ///
 /// struct Server;
 /// impl Dispatcher for Server {}
@@ -60,11 +61,10 @@ use crate::{
 /// let address = reactor.channel(listener).ok_or("closed")?.local_addr()?;
 /// reactor.connect(address, Client)?;
 ///
-/// // A host name is resolved first; this blocks. The first of its addresses that answers is the connection.
-/// let addresses: Vec<_> = ("localhost", 7).to_socket_addrs()?.collect();
-/// reactor.connect_any(&addresses, Client)?;
+/// // A host name is looked up first, without blocking. The first of its addresses that answers is the connection.
+/// reactor.connect_host("localhost", 7, Client)?;
 /// let options = ConnectOptions::new().timeout(Duration::from_secs(3)).nodelay(true);
-/// reactor.connect_with(&addresses, &options, Client)?;
+/// reactor.connect_with(&["127.0.0.1:7".parse()?, "[::1]:7".parse()?], &options, Client)?;
 /// # Ok(())
 /// # }
 /// ```
@@ -248,8 +248,7 @@ impl Registry {
     /// [`Exceptional::ConnectFailed`](crate::Exceptional::ConnectFailed). Bytes pushed before it are sent once
     /// connected. If the backlog of a Unix listener is full, the reactor tries again until the time limit.
     ///
-    /// A host name has to be resolved first, with `ToSocketAddrs`, which blocks; pass all its addresses to
-    /// [`connect_any`](Self::connect_any).
+    /// For a host name see [`connect_host`](Self::connect_host).
     ///
     /// # Errors
     /// `InvalidInput` for text that is no [`Address`], and that of the system if it has no descriptor or memory for a

@@ -3,7 +3,9 @@
 pub(crate) mod channel;
 pub(crate) mod dispatcher;
 pub(crate) mod farewell;
+
 pub(crate) mod flags;
+pub(crate) mod look_ups;
 pub(crate) mod phase;
 pub(crate) mod policy;
 pub(crate) mod pool;

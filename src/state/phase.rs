@@ -12,18 +12,20 @@ use bytes::Bytes;
 use crate::{
     address::Address,
     net::{
-        connect::SocketOptions,
+        connect::{ConnectOptions, SocketOptions},
         io::Io,
         peers::{Peers, Place},
     },
     network::Network,
-    state::race::Race,
+    state::{look_ups::AskerId, race::Race},
     time::timer::TimerId,
 };
 
 /// What a channel is doing.
 #[derive(Debug)]
 pub(crate) enum Phase {
+    /// Its host name is being looked up; it has no socket.
+    Resolving(Box<Resolving>),
     Connecting(Box<Attempt>),
     Listening(Box<Accepting>),
     /// A stream whose `handle_connect` is still to come.
@@ -33,6 +35,14 @@ pub(crate) enum Phase {
     Lingering {
         discarded: usize,
     },
+}
+
+/// A connection that waits for addresses.
+#[derive(Debug)]
+pub(crate) struct Resolving {
+    pub(crate) options: ConnectOptions,
+    /// Its place among those who ask.
+    pub(crate) asker: Option<AskerId>,
 }
 
 /// A connection attempt in progress.

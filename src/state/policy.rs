@@ -11,6 +11,7 @@ pub(crate) struct Policy {
     pub(crate) max_channels: usize,
     pub(crate) limits: Limits,
     pub(crate) connect_timeout: Duration,
+    pub(crate) resolve_timeout: Duration,
     pub(crate) propagate_panics: bool,
 }
 

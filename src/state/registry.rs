@@ -2,7 +2,8 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, io,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -21,6 +22,7 @@ use crate::{
         channel::Channel,
         dispatcher::Dispatcher,
         farewell::{Farewells, Occasion},
+        look_ups::{AskerId, LookUps},
         policy::Policy,
         pool::Pool,
         slot::Slot,
@@ -45,6 +47,14 @@ pub(crate) type OnSignal = Box<dyn FnMut(&mut Registry) -> Result>;
 /// Told how much of a queued part has left.
 pub(crate) type SentHook = Box<dyn FnOnce(&mut Registry, Sent) -> Result>;
 
+/// Who waits for the addresses of a host name.
+pub(crate) enum Who {
+    Channel(ChannelId),
+    Call(Box<OnAnswer>),
+}
+
+pub(crate) type OnAnswer = dyn FnOnce(&mut Registry, io::Result<Vec<SocketAddr>>) -> Result;
+
 pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>;
 
 /// All channels and timers of a reactor: the part that callbacks may reach.
@@ -54,6 +64,7 @@ pub(crate) type ErrorHook = Box<dyn FnMut(&mut Registry, ErrorSource, BoxError)>
 /// callback cannot start a nested loop. The methods are in these sections:
 ///
 /// - [Opening](Registry#opening) sockets: register, listen, connect
+/// - [Names](Registry#names) of hosts: connecting by name, and looking one up
 /// - [Coupling](Registry#coupling) two connections
 /// - [Looking up](Registry#looking-up) channels and counters, and [chats](Registry#chats)
 /// - [Timers](Registry#timers) and [calls put off](Registry#calls)
@@ -102,6 +113,7 @@ pub struct Registry {
     pub(crate) jobs: VecDeque<Job>,
     #[cfg(all(unix, feature = "signals"))]
     pub(crate) signals: Option<Box<crate::signals::Signals<OnSignal>>>,
+    pub(crate) look_ups: LookUps<Who>,
     pub(crate) pool: Pool,
     /// Listeners that wait for descriptors, for memory or for `max_channels`.
     pub(crate) paused: Vec<ChannelId>,
@@ -167,6 +179,7 @@ impl Registry {
             jobs: VecDeque::new(),
             #[cfg(all(unix, feature = "signals"))]
             signals: None,
+            look_ups: LookUps::new(),
             pool,
             paused: Vec::new(),
             progress: 0,
@@ -208,6 +221,8 @@ pub(crate) enum Task {
     /// The idle timeout of a channel.
     Idle(ChannelId, Duration),
     Connect(ChannelId),
+    /// The time of one who waits for an answer is over.
+    LookUp(AskerId),
     Linger(ChannelId),
     /// The pause of a listener is over.
     Rest(ChannelId),
@@ -244,7 +259,7 @@ impl Task {
             | Self::Rest(id)
             | Self::Refusals(id)
             | Self::Resume(id) => Some(*id),
-            Self::Once(_) | Self::Every { .. } | Self::Grace => None,
+            Self::Once(_) | Self::Every { .. } | Self::LookUp(_) | Self::Grace => None,
         }
     }
 }

@@ -126,6 +126,7 @@ impl Slot {
 
     pub(crate) fn state(&self) -> State {
         match self.phase {
+            Phase::Resolving(_) => State::Resolving,
             Phase::Connecting(_) => State::Connecting,
             Phase::Listening(_) => State::Listening,
             Phase::Lingering { .. } => State::Closing,

@@ -43,7 +43,8 @@
 //! # What it tests
 //! A [`Dispatcher`] or [`ChatDispatcher`] behind one stream ([`Harness::new`], [`Harness::chat`]), one that connects
 //! ([`Harness::connecting`]), or a listener with all its connections ([`Listener`]). Connections and listeners that
-//! these open themselves are in memory too ([`Harness::dialled`], [`Harness::connect_to`]).
+//! these open themselves are in memory too ([`Harness::dialled`], [`Harness::connect_to`]). Host names are those of
+//! [`Names`].
 //!
 //! # Limits
 //! - Datagram sockets and descriptors that a handler opens itself are real.
@@ -53,6 +54,7 @@
 //! - Only the reactor's time ([`Registry::now`]) stands still, not that of [`Instant::now`](std::time::Instant::now).
 
 mod listener;
+mod names;
 mod script;
 pub(crate) mod world;
 
@@ -65,6 +67,7 @@ use std::{
 };
 
 pub use listener::Listener;
+pub use names::Names;
 pub use script::Mismatch;
 use world::World;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::names::Names;
 use crate::{
     builder::Builder, net::memory::Net, reactor::Reactor, state::table::find, time::later,
 };
@@ -20,6 +21,8 @@ impl World {
         let mut reactor = builder.build().expect("no poller for the test's reactor");
         let net = Net::default();
         reactor.net = Some(net.clone());
+        let names = &mut reactor.look_ups.resolver;
+        names.get_or_insert_with(|| Box::new(Names::new()));
         reactor.clock.stop();
         Self { reactor, net }
     }

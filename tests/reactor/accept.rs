@@ -165,7 +165,7 @@ fn text_that_is_no_address_is_an_error_of_the_call_and_says_what_to_do() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         let text = error.to_string();
         assert!(
-            text.contains("not an IP address") && text.contains("to_socket_addrs"),
+            text.contains("not an IP address") && text.contains("connect_host"),
             "{text}"
         );
     }

@@ -18,6 +18,7 @@ mod fast_paths;
 mod files;
 mod handover;
 mod log_lines;
+mod names;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod nested;
 mod outgoing;
