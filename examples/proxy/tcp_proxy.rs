@@ -3,12 +3,7 @@
 //! Each client is coupled with a connection to the server (`Registry::couple`): bytes, half-closes and resets pass both
 //! ways, and a stalled reader costs the high watermark of its queue, not more.
 
-use std::{
-    net::{SocketAddr, ToSocketAddrs},
-    num::NonZeroUsize,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroUsize, process::ExitCode, time::Duration};
 
 use asynchat::{
     Address, Channel, ChannelId, ConnectOptions, CoupleOptions, Dispatcher, ListenOptions, Reactor,
@@ -26,7 +21,8 @@ const REST: Duration = Duration::from_millis(100);
 
 /// The listening socket.
 struct Proxy {
-    to: Vec<SocketAddr>,
+    /// Looked up for each client: the server may move.
+    to: (String, u16),
     connect: ConnectOptions,
     idle_timeout: Duration,
     /// There was no descriptor to connect with: nobody else is accepted until there is one.
@@ -42,7 +38,8 @@ impl Proxy {
             self.short = false;
             return Ok(());
         }
-        match registry.connect_with(&self.to, &self.connect, Waiting) {
+        let (host, port) = &self.to;
+        match registry.connect_host_with(host, *port, &self.connect, Waiting) {
             Ok(server) => {
                 let options = CoupleOptions::new()
                     .watermarks(LOW, HIGH)
@@ -54,7 +51,7 @@ impl Proxy {
                 registry.couple(client, server, options)?;
                 self.short = false;
             }
-            // An address that cannot be reached ends the pair.
+            // A name that is not known and an address that cannot be reached end the pair.
             Err(error) => {
                 if !std::mem::replace(&mut self.short, true) {
                     log::warn!("no connections for a while: {error}");
@@ -125,17 +122,22 @@ struct Args {
     idle_timeout: Duration,
 }
 
+fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    Some((host.into(), port.parse().ok()?))
+}
+
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
 fn run(args: Args) -> Result {
-    let to = args.to.to_socket_addrs();
-    let to = to.map_err(|error| format!("cannot pass connections on to {}: {error}", args.to))?;
+    let to = host_and_port(&args.to)
+        .ok_or_else(|| format!("cannot pass connections on to {}: no HOST:PORT", args.to))?;
     let mut reactor = Reactor::builder()
         // Two channels each.
         .max_channels(args.max_connections.get().saturating_mul(2))
         .build()?;
     signals::shut_down_on_signal(&mut reactor, Duration::from_secs(1))?;
     let proxy = Proxy {
-        to: to.collect(),
+        to,
         connect: ConnectOptions::new()
             .timeout(args.connect_timeout)
             .nodelay(true),
@@ -162,17 +164,20 @@ fn main() -> ExitCode {
 mod tests {
     use std::io;
 
-    use asynchat::testing::{Harness, Listener};
+    use asynchat::testing::{Harness, Listener, Names};
 
     use super::*;
 
     fn proxy() -> Listener {
-        Listener::new(Proxy {
-            to: vec![([192, 0, 2, 3], 80).into(), ([192, 0, 2, 4], 80).into()],
+        let names = Names::new().found("server.example", [[192, 0, 2, 3], [192, 0, 2, 4]]);
+        let reactor = Reactor::builder().propagate_panics(true).resolver(names);
+        let proxy = Proxy {
+            to: ("server.example".into(), 80),
             connect: ConnectOptions::new().timeout(Duration::from_secs(10)),
             idle_timeout: Duration::from_secs(3600),
             short: false,
-        })
+        };
+        Listener::with_builder(reactor, proxy)
     }
 
     /// A client, and the server it is passed on to.

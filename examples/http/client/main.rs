@@ -59,7 +59,7 @@ struct Args {
     /// How many redirects to follow
     #[arg(long, value_name = "NUM", default_value_t = 10)]
     max_redirects: usize,
-    /// Give up when connecting takes longer, or nothing comes for this time
+    /// Give up when looking the name up takes longer, or connecting, or nothing comes for this time
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = cli::seconds)]
     timeout: Duration,
     /// Give up when a URL takes longer altogether, redirects included

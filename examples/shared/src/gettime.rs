@@ -6,13 +6,14 @@
 use std::{
     cell::Cell,
     fmt, io,
-    net::{SocketAddr, ToSocketAddrs},
+    net::SocketAddr,
     rc::Rc,
     time::{Duration, SystemTime},
 };
 
 use asynchat::{
-    BoxError, Channel, ConnectOptions, Dispatcher, Exceptional, Reactor, Registry, Result, Socket,
+    BoxError, Channel, ChannelId, ConnectOptions, Dispatcher, Exceptional, Reactor, Registry,
+    Result, Socket,
 };
 
 use crate::rfc868;
@@ -75,47 +76,69 @@ pub fn gettime(host: &str, port: u16) -> Result<SystemTime> {
 
 /// Like [`gettime`], with a choice of transport and time limit, and with the local clock to compare.
 ///
-/// The limit covers everything except looking up the name, which the system does in its own time.
+/// The limit covers looking up the name. Over UDP that has as long beside.
 pub fn ask(host: &str, port: u16, transport: Transport, timeout: Duration) -> Result<Reading> {
-    let addresses: Vec<SocketAddr> = (host, port)
-        .to_socket_addrs()
-        .map_err(|error| format!("{host} is not known: {error}"))?
-        .collect();
-    ask_any(&addresses, transport, timeout).map_err(|error| {
+    let reading = match transport {
+        Transport::Tcp => ask_tcp(timeout, |registry, options, request| {
+            registry.connect_host_with(host, port, options, request)
+        }),
+        Transport::Udp => {
+            look_up(host, port, timeout).and_then(|addresses| ask_udp(&addresses, timeout))
+        }
+    };
+    reading.map_err(|error| {
+        let host = host.escape_debug();
         format!("no time from {host} port {port} over {transport}: {error}").into()
     })
 }
 
 /// Asks the first of a server's addresses that can be reached.
-///
-/// They share the time limit, so that a silent one does not keep the next from being tried.
 pub fn ask_any(
     addresses: &[SocketAddr],
     transport: Transport,
     timeout: Duration,
 ) -> Result<Reading> {
-    let tries = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-    let share = timeout / tries;
     match transport {
-        Transport::Tcp => ask_tcp(addresses, share, timeout),
-        Transport::Udp => ask_udp(addresses, share),
+        Transport::Tcp => ask_tcp(timeout, |registry, options, request| {
+            registry.connect_with(addresses, options, request)
+        }),
+        Transport::Udp => ask_udp(addresses, timeout),
     }
 }
 
-fn ask_tcp(addresses: &[SocketAddr], share: Duration, timeout: Duration) -> Result<Reading> {
-    let options = ConnectOptions::new().timeout(share);
+fn ask_tcp(
+    timeout: Duration,
+    connect: impl FnOnce(&mut Registry, &ConnectOptions, TimeRequest) -> io::Result<ChannelId>,
+) -> Result<Reading> {
+    let options = ConnectOptions::new()
+        .resolve_timeout(timeout)
+        .timeout(timeout);
     wait_for(timeout, |registry, outcome| {
         let request = TimeRequest {
             answer: Vec::new(),
             outcome,
         };
-        registry.connect_with(addresses, &options, request)?;
+        connect(registry, &options, request)?;
         Ok(())
     })
 }
 
-/// One address after the other; the last one's failure is everybody's.
-fn ask_udp(addresses: &[SocketAddr], share: Duration) -> Result<Reading> {
+fn look_up(host: &str, port: u16, timeout: Duration) -> Result<Vec<SocketAddr>> {
+    wait_for(timeout, |registry, outcome| {
+        registry.resolve(host, port, move |registry, found| {
+            outcome.set(Some(found.map_err(Into::into)));
+            registry.stop();
+            Ok(())
+        });
+        Ok(())
+    })
+}
+
+/// One address after the other; the last one's failure is everybody's. They share the time limit, so that a silent one
+/// does not keep the next from being tried.
+fn ask_udp(addresses: &[SocketAddr], timeout: Duration) -> Result<Reading> {
+    let tries = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let share = timeout / tries;
     let mut failure: BoxError = "the name has no address".into();
     for &address in addresses {
         let reading = wait_for(share, |registry, outcome| {
@@ -135,14 +158,14 @@ fn ask_udp(addresses: &[SocketAddr], share: Duration) -> Result<Reading> {
 }
 
 /// Where a request leaves what came of it.
-type Outcome = Rc<Cell<Option<Result<Reading>>>>;
+type Outcome<T = Reading> = Rc<Cell<Option<Result<T>>>>;
 
 /// Runs one request until its outcome is there.
-fn wait_for(
+fn wait_for<T>(
     timeout: Duration,
-    start: impl FnOnce(&mut Registry, Outcome) -> io::Result<()>,
-) -> Result<Reading> {
-    let mut reactor = Reactor::new()?;
+    start: impl FnOnce(&mut Registry, Outcome<T>) -> io::Result<()>,
+) -> Result<T> {
+    let mut reactor = Reactor::builder().resolve_timeout(timeout).build()?;
     let outcome = Outcome::default();
     start(&mut reactor, outcome.clone())?;
     reactor.call_later(timeout, |registry| {

@@ -49,17 +49,13 @@ pub struct AsyncHttp {
 }
 
 impl AsyncHttp {
-    /// Connects, trying all addresses of the host. The consumer learns the outcome.
-    ///
-    /// Waits for the resolver, so inside the loop it is for hosts whose names are known to resolve quickly.
-    pub fn start(registry: &mut Registry, order: Order, mut consumer: impl Consumer + 'static) {
-        let addresses = match order.url.resolve() {
-            Ok(addresses) => addresses,
-            Err(error) => return consumer.close(Err(format!("connection failed: {error}").into())),
-        };
-        // They share the time, so that a silent one does not keep the next from being tried.
-        let tries = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-        let options = ConnectOptions::new().timeout(order.timeout / tries);
+    /// Connects to the first address of the host that answers. The consumer learns the outcome.
+    pub fn start(registry: &mut Registry, order: Order, consumer: impl Consumer + 'static) {
+        let options = ConnectOptions::new()
+            .resolve_timeout(order.timeout)
+            .timeout(order.timeout)
+            .deadline(order.timeout);
+        let url = order.url.clone();
         let request = Self {
             order,
             consumer: None,
@@ -72,7 +68,7 @@ impl AsyncHttp {
         // A chat that finds no descriptor is dropped unseen. The consumer stays here until that is past, to be told
         // the reason.
         let mut consumer = Some(consumer);
-        let started = match registry.connect_with(&addresses, &options, chat) {
+        let started = match registry.connect_host_with(url.host(), url.port(), &options, chat) {
             Ok(id) => registry
                 .with_chat(id, |request: &mut Self, chat| {
                     if let Some(consumer) = consumer.take() {

@@ -3,7 +3,7 @@
 //! The crate `url` reads them, as browsers do. What comes out is fit for a request: no space, no control character,
 //! nothing but ASCII, so nobody can smuggle a header in through a URL.
 
-use std::{borrow::Cow, fmt, io, net::SocketAddr};
+use std::{borrow::Cow, fmt};
 
 use percent_encoding::{CONTROLS, percent_encode};
 use url::{ParseError, Position};
@@ -84,9 +84,13 @@ impl Url {
         &self.0[Position::BeforeHost..Position::AfterPort]
     }
 
-    /// All addresses of the host. Waits for the system's resolver.
-    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        self.0.socket_addrs(|| None)
+    /// A name, or an IP address, an IPv6 one in brackets.
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or(80)
     }
 }
 
