@@ -1,14 +1,10 @@
 //! Idioms of "Connecting".
 
-use std::{
-    net::{SocketAddr, ToSocketAddrs},
-    thread,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use asynchat::{
     Backoff, Cause, Channel, ChannelId, Closed, ConnectOptions, Dispatcher, Exceptional, Registry,
-    Result,
+    Result, Socket,
 };
 
 struct Client;
@@ -29,37 +25,33 @@ impl Dispatcher for Client {
     // end
 }
 
-fn dial(registry: &mut Registry) -> Result<ChannelId> {
-    let address: SocketAddr = "127.0.0.1:6667".parse()?;
+fn dial(registry: &mut Registry, host: &str, port: u16) -> Result<ChannelId> {
     // region 9
-    let id = registry.connect(address, Client)?;
+    let id = registry.connect_host(host, port, Client)?; // the look-up does not block
     // end
     Ok(id)
 }
 
-fn dial_name(registry: &mut Registry, host: &str, port: u16) -> Result<ChannelId> {
+fn dial_within_a_time(registry: &mut Registry, host: &str, port: u16) -> Result<ChannelId> {
     // region 10
-    // Blocks while the name is looked up: only before `run`.
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-    let options = ConnectOptions::new().deadline(Duration::from_secs(9)); // for all addresses
-    let id = registry.connect_with(&addresses, &options, Client)?; // or connect_any: they race
+    let second = Duration::from_secs(1);
+    let options = ConnectOptions::new()
+        .resolve_timeout(5 * second)
+        .deadline(9 * second);
+    let id = registry.connect_host_with(host, port, &options, Client)?; // its addresses race
     // end
     Ok(id)
 }
 
-fn dial_name_in_a_callback(registry: &mut Registry, host: String, port: u16) {
+struct Datagrams;
+impl Dispatcher for Datagrams {}
+
+fn look_up(registry: &mut Registry, host: &str) {
     // region look-up
-    let handle = registry.handle();
-    let hold = handle.hold();
-    thread::spawn(move || {
-        let found = (host, port).to_socket_addrs();
-        // Refused only when the reactor is gone.
-        let _ = handle.call_soon(move |registry| {
-            let addresses: Vec<SocketAddr> = found?.collect(); // an error is logged
-            registry.connect_any(&addresses, Client)?;
-            Ok(())
-        });
-        drop(hold); // not before the call is posted
+    registry.resolve(host, 53, |registry, found| {
+        let server = *found?.first().ok_or("no address")?; // an error goes to on_error
+        registry.register(Socket::connected_udp(server)?, Datagrams)?;
+        Ok(())
     });
     // end
 }
@@ -115,25 +107,13 @@ impl Link {
 // region 12
 impl Link {
     fn dial(self, registry: &mut Registry) {
-        let handle = registry.handle();
-        let hold = handle.hold();
-        thread::spawn(move || {
-            // Each time: the server may have moved.
-            let found = self.server.to_socket_addrs();
-            let _ = handle.call_soon(move |registry| {
-                let next = self.clone();
-                let dialled = found.and_then(|found| {
-                    let addresses: Vec<_> = found.collect();
-                    registry.connect_any(&addresses, self)
-                });
-                if let Err(error) = dialled {
-                    log::warn!("{error}"); // no such name, no descriptor: no channel, so no end
-                    next.dial_later(registry);
-                }
-                Ok(())
-            });
-            drop(hold);
-        });
+        let (host, port) = self.server.clone();
+        let next = self.clone();
+        // Looked up each time: the server may have moved.
+        if let Err(error) = registry.connect_host(host, port, self) {
+            log::warn!("{error}"); // no descriptor: no channel, so no end
+            next.dial_later(registry);
+        }
     }
 
     fn dial_later(mut self, registry: &mut Registry) {
@@ -232,8 +212,6 @@ mod tests {
         reactor.run().unwrap();
         stream.set_nonblocking(false).unwrap();
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
-        // Once the thread of the last look-up has ended.
-        reactor.run().unwrap();
         assert!(listener.accept().is_err() && reactor.is_idle());
     }
 
