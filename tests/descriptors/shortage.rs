@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynchat::{Address, Channel, ConnectOptions, Dispatcher, Reactor, Result, State};
+use asynchat::{
+    Address, Channel, ConnectOptions, Dispatcher, Reactor, Result, State, ThreadResolver,
+};
 use util::{
     DEADLINE, Log, Recorder, Trace, address_of, peer::unanswering, process::with_descriptors,
     serve, turn_until,
@@ -251,6 +253,36 @@ fn without_descriptors_one_address_of_several_fails_and_the_others_go_on() {
             .unwrap_err();
         assert_eq!(error.raw_os_error(), Some(24));
         drop(files);
+    });
+}
+
+/// The system's resolver needs descriptors too, and so does the socket after it.
+#[test]
+fn without_descriptors_a_name_is_a_failed_attempt_and_is_found_later() {
+    let _alone = alone();
+    with_descriptors(256, || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let found = Reactor::builder().resolver(ThreadResolver::with(|question| {
+            Ok(vec![([127, 0, 0, 1], question.port()).into()])
+        }));
+        for builder in [found, Reactor::builder()] {
+            let mut reactor = builder.build().unwrap();
+            let files = use_up_descriptors();
+            let trace = Trace::new();
+            reactor
+                .connect_host("localhost", port, Recorder::new(&trace))
+                .unwrap();
+            turn_until(&mut reactor, |reactor| reactor.is_idle());
+            assert_eq!(trace.lines().len(), 1);
+            assert!(trace.joined().starts_with("failed:"), "{}", trace.joined());
+            drop(files);
+            let trace = Trace::new();
+            reactor
+                .connect_host("localhost", port, Recorder::new(&trace))
+                .unwrap();
+            turn_until(&mut reactor, |_| trace.has("connect"));
+        }
     });
 }
 
