@@ -69,6 +69,7 @@
 //!   channel, or `None` once it is closed.
 //! - A [`Producer`] makes outgoing bytes only when the queue is about to need them. A [`FilePart`] is sent by the
 //!   system from the file.
+//! - A [`Resolver`] finds the addresses of a host name; the one built in asks the system, on threads.
 //! - A [`Handle`] reaches the reactor from other threads. A [`Hold`] keeps `run` from returning while their work is
 //!   pending.
 //!

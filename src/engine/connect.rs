@@ -194,7 +194,7 @@ impl Registry {
         let Some(timeout) = self.attempt(id).map(|attempt| attempt.timeout) else {
             return;
         };
-        // Not the turn's time: a name lookup may have taken long before this.
+        // Not the turn's time: callbacks may have taken long before this.
         let deadline = later(self.clock.present(), timeout);
         if let Some(attempt) = self.attempt(id) {
             attempt.deadline = deadline;

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How long a question may wait for its resolver to begin.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_DEFERRAL: Duration = Duration::from_secs(60);
 
 impl Registry {
     /// Connects to a host once its addresses are known. A name that is none is a failed attempt.
@@ -92,7 +92,7 @@ impl Registry {
         };
         if let Some(running) = self.look_ups.running.get_mut(&look_up) {
             let allowed = if running.ticket.is_deferred() {
-                LONGEST_WAIT
+                LONGEST_DEFERRAL
             } else {
                 timeout
             };
@@ -195,7 +195,7 @@ impl Registry {
         };
         let text = if deferred {
             format!(
-                "the resolver has not begun within {LONGEST_WAIT:?}: too many look-ups before this one, or some that hang; \
+                "the resolver has not begun within {LONGEST_DEFERRAL:?}: too many look-ups before this one, or some that hang; \
                  see ThreadResolver::max_threads"
             )
         } else {
