@@ -16,6 +16,8 @@ use crate::{
     resolver::Resolver,
 };
 
+/// All are looked at if there is no place for one more.
+const MOST_WAITING: usize = 1 << 16;
 /// Windows' numbers for a name that is not known, or has no address.
 const WSAHOST_NOT_FOUND: i32 = 11001;
 const WSANO_DATA: i32 = 11004;
@@ -126,10 +128,11 @@ impl ThreadResolver {
         self
     }
 
-    /// Sets how many questions may wait for a thread. One more fails at once with `ResourceBusy`. Default 1,024.
+    /// Sets how many questions may wait for a thread. One more fails at once with `ResourceBusy`. Default 1,024; the most is
+    /// 65,536.
     #[must_use]
     pub fn max_waiting(mut self, questions: usize) -> Self {
-        self.max_waiting = questions;
+        self.max_waiting = questions.min(MOST_WAITING);
         self
     }
 
@@ -151,8 +154,9 @@ impl ThreadResolver {
         Ok(())
     }
 
-    /// Why a question that finds no thread idle cannot wait for one.
-    fn refusal(
+    /// Hires a thread for a question that finds none idle, or sees to it that there is a place to wait. If neither is to be
+    /// had, says why.
+    fn make_room(
         &self,
         crew: &mut Crew,
         given_up: &mut VecDeque<(Question, Answer)>,
@@ -184,7 +188,7 @@ impl Resolver for ThreadResolver {
         let mut given_up = VecDeque::new();
         let mut crew = self.shared.crew();
         if crew.questions.len() >= crew.idle
-            && let Some(error) = self.refusal(&mut crew, &mut given_up)
+            && let Some(error) = self.make_room(&mut crew, &mut given_up)
         {
             drop(crew);
             return answer.give(Err(error));

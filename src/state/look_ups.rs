@@ -102,3 +102,23 @@ impl<W> LookUps<W> {
         asker
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_up_that_is_over_leaves_nothing_behind_and_no_other_in_its_place() {
+        let mut look_ups = LookUps::<()>::new();
+        let question = Question::new("www.example", 80).unwrap();
+        for number in [1, 2] {
+            let ticket = Arc::new(Ticket::new(|_| {}));
+            look_ups.add(number, question.clone(), ticket);
+        }
+        assert!(look_ups.take(1).is_some() && look_ups.take(1).is_none());
+        assert_eq!(look_ups.join(&question), Some(2));
+        assert!(look_ups.take(2).is_some());
+        assert_eq!(look_ups.join(&question), None);
+        assert!(look_ups.running.is_empty() && look_ups.by_question.is_empty());
+    }
+}

@@ -161,6 +161,7 @@ fn an_address_is_not_looked_up_and_connects_at_once() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn every_address_of_the_answer_is_tried_with_the_options() {
     let desk = Desk::default();
@@ -617,6 +618,34 @@ fn a_look_up_that_hangs_holds_up_its_thread_alone() {
     });
 }
 
+/// The time in which no thread was free does not count.
+#[test]
+fn a_question_that_waited_for_a_thread_has_all_of_its_time() {
+    let gate = Gate::new();
+    let (_listener, address) = listener();
+    let resolver = gate.resolver().max_threads(1);
+    let mut reactor = Reactor::builder().resolver(resolver).build().unwrap();
+    let shut = gate.closed.lock().unwrap();
+    reactor.resolve("slow.example", 1, |_, _| Ok(()));
+    wait_until(|| gate.is(|gate| &gate.begun, 1));
+    let trace = Trace::new();
+    let timeout = Duration::from_millis(500);
+    let options = ConnectOptions::new().resolve_timeout(timeout);
+    reactor
+        .connect_host_with("quick.example", address.port(), &options, client(&trace))
+        .unwrap();
+    let late = Rc::new(Cell::new(false));
+    let is_late = Rc::clone(&late);
+    reactor.call_later(timeout + timeout / 2, move |_| {
+        is_late.set(true);
+        Ok(())
+    });
+    turn_until(&mut reactor, |_| late.get());
+    drop(shut);
+    turn_until(&mut reactor, |_| !trace.lines().is_empty());
+    assert_eq!(trace.lines(), ["connect"]);
+}
+
 #[test]
 fn a_thousand_names_at_once_take_four_threads_and_each_gets_its_own_outcome() {
     silence_scripted_panics();
@@ -730,11 +759,17 @@ fn threads_end_when_they_are_idle_and_with_their_reactor() {
     }
     drop(reactor);
 
+    // Nor does an idle thread stay.
     let gate = Gate::new();
-    let mut reactor = Reactor::builder()
-        .resolver(gate.resolver())
-        .build()
-        .unwrap();
+    let lasting = || gate.resolver().idle_timeout(Duration::MAX);
+    let mut reactor = Reactor::builder().resolver(lasting()).build().unwrap();
+    outcome(&mut reactor, "www.example").unwrap();
+    assert!(gate.is(|gate| &gate.threads, 1));
+    drop(reactor);
+    wait_until(|| gate.is(|gate| &gate.threads, 0));
+
+    gate.begun.store(0, Ordering::SeqCst);
+    let mut reactor = Reactor::builder().resolver(lasting()).build().unwrap();
     let shut = gate.closed.lock().unwrap();
     for n in 0..10 {
         reactor.resolve(format!("slow{n}.example"), 1, |_, _| Ok(()));
