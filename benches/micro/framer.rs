@@ -17,16 +17,16 @@ fn hand_out(framer: &mut Framer, mut input: &[u8], mut found: impl FnMut(&mut Fr
             let mut changed = false;
             while !changed
                 && let Some(len) = match frames.end {
-                    End::Short(needle) => frames.find_short(needle, input),
-                    End::Long => framer.find_long(&frames, input),
-                    End::Count(count) => framer.take_counted(count, input),
-                    End::Known(_) | End::Used => unreachable!("only for a dispatcher"),
+                    End::Short(needle) => needle.find_first(input),
+                    End::Long => framer.find_long(input),
+                    End::Known => framer.take_counted(input),
                 }
+                && len as u64 <= frames.max
             {
                 let frame;
                 (frame, input) = input.split_at(len + frames.terminator_len);
                 black_box(&frame[..len]);
-                changed = found(framer) | matches!(frames.end, End::Count(_));
+                changed = found(framer);
             }
             if !changed {
                 break;

@@ -12,8 +12,7 @@ use super::{
     AsyncChat, Terminator,
     collecting::{Handing, Pieces},
     dispatcher::enter_as,
-    frame::Frame,
-    framer::{End, Framer, Step, WholeFrames},
+    framer::{Framer, Step, WholeFrames},
 };
 use crate::{
     channel::handover::Detached,
@@ -66,6 +65,8 @@ pub struct ChatChannel<'r> {
     input: &'r [u8],
     /// How many of them are handed out.
     pub(super) at: usize,
+    /// The length of a frame that is not in the input and comes next.
+    pub(super) collected: Option<usize>,
     /// What `collect_incoming_data` is being called with.
     pub(super) handing: Handing,
     /// [`Registry::ownership_changes`] when this object was last known to be served.
@@ -74,6 +75,8 @@ pub struct ChatChannel<'r> {
     unmoved_at: u64,
     /// The chat has changed how the next frame is found.
     changed: bool,
+    /// The frame taken off the input last can be begun again, with its terminator in the input.
+    may_step_back: bool,
     /// Other bytes come before the rest now.
     has_given_back: bool,
 }
@@ -93,11 +96,13 @@ impl<'r> ChatChannel<'r> {
             served_at: registry.ownership_changes,
             unmoved_at: registry.ownership_changes,
             changed: false,
+            may_step_back: false,
             channel: Channel::new(registry, id),
             framer,
             pieces,
             input,
             at: 0,
+            collected: None,
             handing: Handing::Piece,
             has_given_back: false,
         }
@@ -135,6 +140,7 @@ impl<'r> ChatChannel<'r> {
     /// The next frame is to be found anew.
     pub(super) fn note_change(&mut self) {
         self.changed = true;
+        self.may_step_back = false;
         self.unmoved_at = MOVED;
     }
 
@@ -168,31 +174,20 @@ impl<'r> ChatChannel<'r> {
     pub(super) fn whole_frames(&mut self) -> Option<WholeFrames> {
         self.changed = false;
         self.unmoved_at = self.served_at;
-        self.framer.whole_frames().filter(|_| !self.has_pieces())
+        let frames = self.framer.whole_frames()?;
+        self.may_step_back = frames.terminator_len > 0 && !self.collects();
+        (!self.has_pieces()).then_some(frames)
     }
 
-    /// The length of the next whole frame, if its end is not a short terminator.
+    /// The length of the next whole frame, if no terminator has to be looked for.
     #[inline(never)]
-    pub(super) fn find_other(&mut self, frames: &mut WholeFrames, input: &[u8]) -> Option<usize> {
-        if let End::Long = frames.end {
-            return self.framer.find_long(frames, input);
+    pub(super) fn take_known(&mut self, input: &[u8]) -> Option<usize> {
+        if let collected @ Some(_) = self.collected.take() {
+            // The caller is about to take it off the input, where it is not.
+            self.at = self.at.wrapping_sub(input.len());
+            return collected;
         }
-        self.find_only(frames, input)
-    }
-
-    #[cold]
-    fn find_only(&mut self, frames: &mut WholeFrames, input: &[u8]) -> Option<usize> {
-        let len = match frames.end {
-            End::Short(_) | End::Long | End::Used => return None,
-            End::Count(count) => self.framer.take_counted(count, input)?,
-            End::Known(len) => {
-                // The caller is about to take it off the input, where it is not.
-                self.at = self.at.wrapping_sub(len + frames.terminator_len);
-                len
-            }
-        };
-        frames.end = End::Used;
-        Some(len)
+        self.framer.take_counted(input)
     }
 
     /// The next step of the framer.
@@ -203,34 +198,30 @@ impl<'r> ChatChannel<'r> {
         step
     }
 
-    /// Has the frame taken off the input last begun and not ended, so that its terminator is still in the input. False
-    /// if that is not possible: the frame was collected, or the chat has changed what follows before it passes the frame
-    /// on.
+    /// Whether [`step_back`](Self::step_back) is possible.
     #[inline]
-    pub(super) fn step_back(&mut self, frame: Frame<'_>) -> bool {
-        let terminator_len = frame.terminator_len();
-        if self.collects() || !self.is_unmoved() {
-            return false;
-        }
-        if terminator_len > 0 {
-            self.at -= terminator_len;
-            self.framer.begin_frame(frame.len());
-            return true;
-        }
-        self.framer.begin_counted_frame(frame.len());
-        true
+    pub(super) fn may_step_back(&self) -> bool {
+        self.may_step_back
+    }
+
+    /// Whether the frame taken off the input last can be begun again. Not if it was collected, or if the chat has
+    /// changed what follows before it passes the frame on.
+    pub(super) fn may_begin_again(&self) -> bool {
+        !self.collects() && !self.changed && !self.has_given_back
+    }
+
+    /// Has the frame taken off the input last begun and not ended, so that its terminator is still in the input.
+    #[inline]
+    pub(super) fn step_back(&mut self, len: usize, terminator_len: usize) {
+        self.at -= terminator_len;
+        self.framer.begin_frame(len);
     }
 
     /// Takes off the terminator that [`step_back`](Self::step_back) has left.
     #[inline]
-    pub(super) fn step_on(&mut self, frame: Frame<'_>) {
-        let terminator_len = frame.terminator_len();
+    pub(super) fn step_on(&mut self, terminator_len: usize) {
         self.at += terminator_len;
-        if terminator_len > 0 {
-            self.framer.end_frame();
-        } else {
-            self.framer.end_count();
-        }
+        self.framer.end_frame();
     }
 
     /// Appends to the frame begun.
@@ -398,6 +389,7 @@ impl<'r> ChatChannel<'r> {
         self.channel.unread(bytes);
         // The loop that hands the rest out stops, and keeps the rest behind these bytes without a copy.
         self.has_given_back = true;
+        self.may_step_back = false;
         self.channel.registry().ownership_changes += 1;
     }
 

@@ -4,6 +4,7 @@ use std::{
     any::{Any, TypeId},
     fmt,
     io::ErrorKind,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
@@ -171,13 +172,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
             &mut self.pieces,
             input,
         );
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            run(chat, &mut view, false)?;
-            if end && view.rest().is_empty() && !view.has_unread() && view.goes_on() {
-                run(chat, &mut view, true)?;
-            }
-            Ok(())
-        }));
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(chat, &mut view, end)));
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(panic) if view.registry().policy.propagate_panics => resume_unwind(panic),
@@ -192,31 +187,33 @@ impl<C: AsyncChat> ChatDispatcher<C> {
     }
 }
 
-/// Calls back until the input is used up, or until the channel or its chat wants no more of it.
+/// Calls back until the input is used up, or until the channel or its chat wants no more of it. Then the same for what
+/// the end of file has made of the rest. Called in one place, so that its loops have no pointer to `view` to follow.
 fn run<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, end: bool) -> Result {
-    let mut empty_frames = EmptyFrames::default();
-    let mut collected = None;
+    let mut slow = Slow::default();
+    let mut at_end = false;
     loop {
-        let then = run_whole_frames(chat, view, end, collected.as_ref())?;
-        if let Some(Collected { bytes, .. }) = collected.take() {
-            view.give_memory(bytes);
+        let then = run_whole_frames(chat, view, at_end, &slow.collected)?;
+        if slow.collected.capacity() > 0 {
+            view.give_memory(mem::take(&mut slow.collected));
         }
-        if then == Then::Stop || empty_frames.count == EMPTY_FRAMES {
+        if then == Then::GoOn && run_stepwise(chat, view, at_end, &mut slow)? == Then::GoOn {
+            continue;
+        }
+        if !end || at_end || !view.rest().is_empty() || view.has_unread() || !view.goes_on() {
             return Ok(());
         }
-        match run_stepwise(chat, view, end, &mut empty_frames)? {
-            Stepped::IntoWholeFrames => {}
-            Stepped::OverPieces(frame) => collected = Some(frame),
-            Stepped::Stop => return Ok(()),
-        }
+        at_end = true;
+        slow.empty_frames = EmptyFrames::default();
     }
 }
 
-/// A frame that came in pieces.
-struct Collected {
-    bytes: Vec<u8>,
-    /// Without the terminator.
-    len: usize,
+/// What only frames need that do not lie whole in the input.
+#[derive(Default)]
+struct Slow {
+    empty_frames: EmptyFrames,
+    /// A frame that came in pieces, with its terminator.
+    collected: Vec<u8>,
 }
 
 /// Frames in a row that used no input.
@@ -233,6 +230,10 @@ impl EmptyFrames {
         self.count = if empty { self.count + 1 } else { 0 };
         self.left = left;
     }
+
+    fn are_enough(&self) -> bool {
+        self.count == EMPTY_FRAMES
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -241,40 +242,48 @@ enum Then {
     Stop,
 }
 
-/// Hands out `collected`, then the frames that lie whole in the input, as most do.
+/// Hands out the frame that is collected, if there is one, then those that lie whole in the input, as most do.
 fn run_whole_frames<C: AsyncChat>(
     chat: &mut C,
     view: &mut ChatChannel<'_>,
     end: bool,
-    mut collected: Option<&Collected>,
+    collected: &[u8],
 ) -> Result<Then> {
-    while collected.is_some() || !end {
-        let (mut frames, mut rest) = if let Some(Collected { bytes, len }) = collected.take() {
-            let terminator_len = bytes.len() - len;
-            (WholeFrames::of_one(*len, terminator_len), &bytes[..])
-        } else if let Some(frames) = view.whole_frames() {
+    loop {
+        let in_input = view.collected.is_none();
+        let (frames, mut rest) = if let Some(len) = view.collected {
+            (WholeFrames::of_one(collected.len() - len), collected)
+        } else if !end && let Some(frames) = view.whole_frames() {
             (frames, view.rest())
         } else {
             break;
         };
         loop {
-            let found = if let End::Short(needle) = frames.end {
-                frames.find_short(needle, rest)
-            } else {
-                view.find_other(&mut frames, rest)
+            let len = match frames.end {
+                End::Short(needle) => match needle.find_first(rest) {
+                    Some(len) if len as u64 <= frames.max => len,
+                    _ => break,
+                },
+                End::Long => match view.framer.find_long(rest) {
+                    Some(len) if len as u64 <= frames.max => len,
+                    _ => break,
+                },
+                End::Known => match view.take_known(rest) {
+                    Some(len) => len,
+                    None => break,
+                },
             };
-            let Some(len) = found else { break };
             let bytes;
             (bytes, rest) = rest.split_at(len + frames.terminator_len);
             view.at = view.at.wrapping_add(bytes.len());
             // The only call, so that the compiler makes one loop of it and of a short handler.
             chat.found_frame(view, Frame::new(bytes, len))?;
-            // What is left at the end of file cannot wait.
             if view.is_unmoved() {
-                if chat.readable() || end {
+                if chat.readable() {
                     continue;
                 }
-                return Ok(Then::Stop);
+                // What is left at the end of file cannot wait.
+                return Ok(if end { Then::GoOn } else { Then::Stop });
             }
             if !view.goes_on() || (!chat.readable() && !end) {
                 return Ok(Then::Stop);
@@ -283,7 +292,7 @@ fn run_whole_frames<C: AsyncChat>(
                 break;
             }
         }
-        if !view.has_changed() && !matches!(frames.end, End::Used) {
+        if in_input && !view.has_changed() {
             break;
         }
     }
@@ -301,34 +310,46 @@ pub(super) fn hand_over_in_steps<C: AsyncChat + ?Sized>(
     view: &mut ChatChannel<'_>,
     frame: Frame<'_>,
 ) -> Result {
-    if frame.is_empty() {
-        return chat.found_terminator(view);
+    let (data, terminator_len) = (frame.data(), frame.terminator_len());
+    if !data.is_empty() {
+        if !view.may_step_back() {
+            return hand_over_taken(chat, view, data, frame.terminator());
+        }
+        // A callback may do anything between the two steps, so the first is complete before it.
+        view.step_back(data.len(), terminator_len);
+        chat.collect_incoming_data(view, data)?;
+        if !view.is_unmoved() || !chat.readable() {
+            // The terminator is a step of its own.
+            view.note_change();
+            return Ok(());
+        }
+        view.step_on(terminator_len);
     }
-    if !view.step_back(frame) {
-        return hand_over_taken(chat, view, frame);
-    }
-    // A callback may do anything between the two steps, so the first is complete before it.
-    chat.collect_incoming_data(view, &frame)?;
-    if !view.is_unmoved() || !chat.readable() {
-        // The terminator is a step of its own.
-        view.note_change();
-        return Ok(());
-    }
-    view.step_on(frame);
     chat.found_terminator(view)
 }
 
-/// The same with a frame whose terminator is gone for good.
+/// The same with a frame of a given number of bytes, or one whose terminator is gone for good.
 #[cold]
 fn hand_over_taken<C: AsyncChat + ?Sized>(
     chat: &mut C,
     view: &mut ChatChannel<'_>,
-    frame: Frame<'_>,
+    data: &[u8],
+    terminator: &[u8],
 ) -> Result {
+    if terminator.is_empty() && view.may_begin_again() {
+        view.framer.begin_counted_frame(data.len());
+        chat.collect_incoming_data(view, data)?;
+        if !view.is_unmoved() || !chat.readable() {
+            view.note_change();
+            return Ok(());
+        }
+        view.framer.end_count();
+        return chat.found_terminator(view);
+    }
     // Whatever the first call does, the second comes: at once, or when the chat goes on.
-    view.framer.owe_end(frame.terminator());
+    view.framer.owe_end(terminator);
     view.handing = Handing::WholeFrame;
-    let outcome = chat.collect_incoming_data(view, &frame);
+    let outcome = chat.collect_incoming_data(view, data);
     view.handing = Handing::Piece;
     outcome?;
     view.note_change();
@@ -338,24 +359,15 @@ fn hand_over_taken<C: AsyncChat + ?Sized>(
     Ok(())
 }
 
-/// How the steps end.
-enum Stepped {
-    /// More frames may lie whole in the input.
-    IntoWholeFrames,
-    /// The last piece of this frame is collected.
-    OverPieces(Collected),
-    Stop,
-}
-
 /// Hands out a frame that lies across reads, and every other case, step by step.
 #[inline(never)]
 fn run_stepwise<C: AsyncChat>(
     chat: &mut C,
     view: &mut ChatChannel<'_>,
     end: bool,
-    empty_frames: &mut EmptyFrames,
-) -> Result<Stepped> {
-    loop {
+    slow: &mut Slow,
+) -> Result<Then> {
+    while !slow.empty_frames.are_enough() {
         let has_collected =
             view.collects() && !view.framer.is_skipping() && !view.framer.owes_end();
         let step = if end {
@@ -368,9 +380,10 @@ fn run_stepwise<C: AsyncChat>(
             Step::Data(data) => hand_piece(chat, view, data)?,
             Step::Held(data) => hand_piece(chat, view, &data)?,
             Step::Terminator => {
-                empty_frames.note(view.rest().len());
+                slow.empty_frames.note(view.rest().len());
                 if has_collected {
-                    return Ok(Stepped::OverPieces(take_collected(view)));
+                    take_collected(view, &mut slow.collected);
+                    return Ok(Then::GoOn);
                 }
                 chat.found_terminator(view)?;
                 whole_ones_next = !end && !view.rest().is_empty();
@@ -387,16 +400,17 @@ fn run_stepwise<C: AsyncChat>(
                 view.framer.end_frame();
                 hand_uncollected(chat, view, Handing::Tail)?;
             }
-            Step::NeedInput => return Ok(Stepped::Stop),
+            Step::NeedInput => return Ok(Then::Stop),
         }
         // What is left at the end of file cannot wait.
-        if !view.goes_on() || empty_frames.count == EMPTY_FRAMES || (!end && !chat.readable()) {
-            return Ok(Stepped::Stop);
+        if !view.goes_on() || (!end && !chat.readable()) {
+            return Ok(Then::Stop);
         }
         if whole_ones_next && view.framer.whole_frames().is_some() {
-            return Ok(Stepped::IntoWholeFrames);
+            return Ok(Then::GoOn);
         }
     }
+    Ok(Then::Stop)
 }
 
 /// Part of a frame, or input without frames.
@@ -417,12 +431,11 @@ fn hand_piece<C: AsyncChat>(chat: &mut C, view: &mut ChatChannel<'_>, data: &[u8
 }
 
 /// The frame of which all pieces are collected.
-fn take_collected(view: &mut ChatChannel<'_>) -> Collected {
+fn take_collected(view: &mut ChatChannel<'_>, collected: &mut Vec<u8>) {
     view.collect(&[]);
-    let mut bytes = view.take_pieces();
-    let len = bytes.len();
-    view.framer.append_terminator(&mut bytes);
-    Collected { bytes, len }
+    *collected = view.take_pieces();
+    view.collected = Some(collected.len());
+    view.framer.append_terminator(collected);
 }
 
 /// Hands out what was collected and is no frame.

@@ -404,7 +404,7 @@ impl Framer {
                 let end = search.short_needle().map_or(End::Long, End::Short);
                 (end, search.needle_len())
             }
-            Mode::Count(count @ 1..) => (End::Count(*count), 0),
+            Mode::Count(1..) => (End::Known, 0),
             _ => return None,
         };
         Some(WholeFrames {
@@ -414,19 +414,22 @@ impl Framer {
         })
     }
 
-    /// The length of the frame at the front of `input`, if all of it is there and its terminator is not short.
-    #[inline]
-    pub(crate) fn find_long(&self, frames: &WholeFrames, input: &[u8]) -> Option<usize> {
-        match &self.mode {
-            Mode::Bytes(search) => frames.admit(search.find_long(input)?),
-            _ => None,
-        }
+    /// The length of the frame at the front of `input`, if all of it is there and its terminator is long.
+    #[inline(always)]
+    pub(crate) fn find_long(&self, input: &[u8]) -> Option<usize> {
+        let Mode::Bytes(search) = &self.mode else {
+            return None;
+        };
+        search.find_long(input)
     }
 
     /// The same for a frame of a given number of bytes, which are then used up.
-    pub(crate) fn take_counted(&mut self, count: u64, input: &[u8]) -> Option<usize> {
+    pub(crate) fn take_counted(&mut self, input: &[u8]) -> Option<usize> {
+        let Mode::Count(count) = self.mode else {
+            return None;
+        };
         let len = usize::try_from(count).ok()?;
-        let whole = len <= input.len() && count <= self.max_frame;
+        let whole = count > 0 && len <= input.len() && count <= self.max_frame;
         whole.then(|| {
             self.end_count();
             len
@@ -595,44 +598,29 @@ impl Framer {
 pub(crate) struct WholeFrames {
     pub(crate) end: End,
     pub(crate) terminator_len: usize,
-    max: u64,
+    /// A longer frame is no whole one.
+    pub(crate) max: u64,
 }
 
-/// The ends that a frame can be looked for by.
+/// How the end of a frame is found.
 #[derive(Clone, Copy)]
 pub(crate) enum End {
-    /// A terminator of one or two bytes.
+    /// By a terminator of one or two bytes.
     Short(ShortNeedle),
-    /// A longer terminator.
+    /// By a longer terminator.
     Long,
-    /// This many bytes.
-    Count(u64),
-    /// The frame is this long, and not in the input.
-    Known(usize),
-    /// The one frame with such an end is found.
-    Used,
+    /// The length is known.
+    Known,
 }
 
 impl WholeFrames {
-    /// The length of the frame at the front of `input`, if all of it is there and its terminator is `needle`.
-    #[inline(always)]
-    pub(crate) fn find_short(&self, needle: ShortNeedle, input: &[u8]) -> Option<usize> {
-        let near = needle.find_near(input);
-        self.admit(near.or_else(|| needle.find_whole(input))?)
-    }
-
     /// One frame that is not in the input.
-    pub(crate) fn of_one(len: usize, terminator_len: usize) -> Self {
+    pub(crate) fn of_one(terminator_len: usize) -> Self {
         Self {
-            end: End::Known(len),
+            end: End::Known,
             terminator_len,
             max: NO_LIMIT,
         }
-    }
-
-    #[inline]
-    fn admit(&self, len: usize) -> Option<usize> {
-        (len as u64 <= self.max).then_some(len)
     }
 }
 

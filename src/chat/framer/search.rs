@@ -120,6 +120,7 @@ impl Search {
     }
 
     /// How much data stands before the first whole needle, if it is a long one.
+    #[inline]
     pub(super) fn find_long(&self, input: &[u8]) -> Option<usize> {
         match &self.needle {
             Needle::Short(_) => None,
@@ -252,15 +253,18 @@ impl ShortNeedle {
         memmem::find(&input[from..], &[self.first, second]).map(|at| from + at)
     }
 
-    /// The same, if it is quickly found: the lines of a protocol are short, and within 32 bytes eight at a time are
-    /// faster than setting up a vector search.
+    /// The same. The lines of a protocol are short, and within 32 bytes eight at a time are faster than setting up a
+    /// vector search.
     #[inline(always)]
-    pub(super) fn find_near(self, input: &[u8]) -> Option<usize> {
-        let first = match input.first_chunk::<32>() {
+    pub(crate) fn find_first(self, input: &[u8]) -> Option<usize> {
+        let near = match input.first_chunk::<32>() {
             Some(near) => find_in_words(self.first, near.as_chunks::<8>().0),
             None => find_in_short(self.first, input),
         };
-        first.filter(|&at| self.is_at(input, at))
+        match near {
+            Some(at) if self.is_at(input, at) => near,
+            _ => self.find_whole(input),
+        }
     }
 
     #[inline]
