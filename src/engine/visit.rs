@@ -288,9 +288,10 @@ impl Registry {
             let lent = self.lend(id, object, Dispatcher::readable, |object, channel| {
                 object.handle_read(channel)
             });
-            let ran = lent.ran;
             self.take_back_reader(id, lent, input, None);
-            if ran && let Some(slot) = self.slot_mut(id) {
+            if let Some(slot) = self.slot_mut(id)
+                && slot.input_state() != input
+            {
                 slot.readiness.renew_end_news();
             }
         }

@@ -172,6 +172,8 @@ pub struct Link {
     pub pause: Option<(Delay, usize)>,
     /// The object was told of an end that it does not read.
     pub heard_of_end: bool,
+    /// How much had been delivered then.
+    heard_at: usize,
     /// All the peer sent has to be delivered, even before a reset.
     pub exact: bool,
     /// Where the second address of an attempt listens, until it was reached.
@@ -225,6 +227,7 @@ impl Link {
             found_eof: false,
             pause: None,
             heard_of_end: false,
+            heard_at: 0,
             waiting: None,
             detached: None,
             spec,
@@ -729,17 +732,19 @@ impl Model {
             }
             On::Ended => {
                 no(!l.peer_ended(), "although the peer goes on");
-                no(l.heard_of_end, "twice");
+                // Again after each read that used input, and of what was given back.
+                let again = l.heard_of_end && l.heard_at == l.delivered;
+                no(again && l.unread == 0, "twice");
                 no(l.wish.0 && l.pause.is_none(), "although it reads");
                 no(l.told || l.found_eof, "after the end of file");
                 no(l.spec.kind == Kind::Fd, "of a descriptor");
                 no(l.closing, "after close_when_done");
                 no(view.reset, "after a reset");
                 l.heard_of_end = true;
+                l.heard_at = l.delivered;
             }
             On::Read => {
                 no(again, "twice in one turn");
-                l.heard_of_end = false;
                 let too_late = [On::Close, On::Write, On::Drain];
                 no(
                     earlier.iter().any(|on| too_late.contains(on)),
