@@ -21,11 +21,10 @@ use crate::{
     time::timer::TimerId,
 };
 
-/// What a channel is doing.
+/// What a channel is doing. `Connecting` is first: every read and write compares with it, and 0 is the cheapest to compare
+/// with.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// Its host name is being looked up; it has no socket.
-    Resolving(Box<Resolving>),
     Connecting(Box<Attempt>),
     Listening(Box<Accepting>),
     /// A stream whose `handle_connect` is still to come.
@@ -35,6 +34,8 @@ pub(crate) enum Phase {
     Lingering {
         discarded: usize,
     },
+    /// Its host name is being looked up; it has no socket.
+    Resolving(Box<Resolving>),
 }
 
 /// A connection that waits for addresses.
