@@ -231,6 +231,7 @@ fn the_cause_of_an_end_is_known_once_it_was_told() {
     assert_eq!(peer.closed(), Some(Cause::ConnectFailed));
 
     let mut peer = Harness::new(Diary::default());
+    let id = peer.id();
     drop(peer.registry().channel(id).unwrap().detach());
     assert_eq!(peer.closed(), None);
 
