@@ -15,17 +15,32 @@ const FOLDERS: [&str; 8] = [
     ".ci/",
 ];
 /// Named although no file is there.
-const NOT_KEPT: [(&str, &str); 2] = [
+const NOT_KEPT: [(&str, &str); 3] = [
     ("fuzz/artifacts", "made by the fuzzer"),
     ("fuzz/corpus", "made by the fuzzer"),
+    ("tests/requests", "a folder of the collection's origin"),
 ];
 
-/// A span that is a path from the root, or from the folder of its page.
+/// A span that is a path from the root, or from the folder of its page, or several: `src/{id,error}.rs`.
 fn is_path(span: &str) -> bool {
     FOLDERS.iter().any(|folder| span.starts_with(folder))
         && span
             .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
+            .all(|c| c.is_ascii_alphanumeric() || "/._-{,}".contains(c))
+}
+
+/// The paths that a span names.
+fn expanded(span: &str) -> Vec<String> {
+    let parts = span
+        .split_once('{')
+        .and_then(|(before, rest)| Some((before, rest.split_once('}')?)));
+    match parts {
+        None => vec![span.into()],
+        Some((before, (names, after))) => names
+            .split(',')
+            .map(|name| format!("{before}{name}{after}"))
+            .collect(),
+    }
 }
 
 #[test]
@@ -39,10 +54,15 @@ fn every_file_that_is_named_exists() {
     let mut checked = 0;
     for page in &pages {
         let folder = root().join(Path::new(&page.name).parent().unwrap());
-        for span in page.spans().iter().filter(|span| is_path(span)) {
+        let spans = page.spans();
+        for span in spans
+            .iter()
+            .filter(|span| is_path(span))
+            .flat_map(|span| expanded(span))
+        {
             checked += 1;
             let kept = !NOT_KEPT.iter().any(|(name, _)| span.starts_with(name));
-            if kept && !root().join(span).exists() && !folder.join(span).exists() {
+            if kept && !root().join(&span).exists() && !folder.join(&span).exists() {
                 wrong.push(format!("{}: names {span}, which does not exist", page.name));
             }
         }
