@@ -59,7 +59,8 @@ impl Registry {
             slot.flags.shut_down();
             if let Err(error) = slot.io.shutdown_write() {
                 log::debug!(target: "asynchat::channel", "channel {id}: shutdown: {error}");
-                slot.flags.note_reset();
+                // What arrived before is read first.
+                slot.broken_while_sending();
                 self.report_close(id);
                 return;
             }

@@ -854,3 +854,42 @@ fn a_touch_before_handle_close_does_not_hide_the_end_of_a_pipe() {
     turn_until(&mut reactor, |_| closes.get() > 0);
     assert_eq!(closes.get(), 1);
 }
+
+/// The half-close is the first call that meets the reset: nothing is known of input yet.
+#[test]
+fn what_arrived_before_a_reset_that_a_half_close_meets_is_delivered() {
+    struct Client(Trace, Option<TcpStream>);
+    impl Dispatcher for Client {
+        fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+            if let Some(mut peer) = self.1.take() {
+                peer.write_all(b"last words")?;
+                reset(peer);
+            }
+            channel.shutdown_write();
+            Ok(())
+        }
+        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+            let mut buf = [0; 100];
+            let n = channel.recv(&mut buf)?;
+            self.0.add(format!("read {n}"));
+            Ok(())
+        }
+        fn handle_close(&mut self, _: &mut Channel<'_>) -> Result {
+            self.0.add("close");
+            Ok(())
+        }
+    }
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let id = reactor
+        .connect(address, Client(trace.clone(), None))
+        .unwrap();
+    let (peer, _) = listener.accept().unwrap();
+    reactor
+        .with(id, |client: &mut Client, _| client.1 = Some(peer))
+        .unwrap();
+    run(&mut reactor);
+    assert_eq!(trace.joined(), "read 10 close");
+}
