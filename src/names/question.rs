@@ -29,12 +29,17 @@ pub struct Question {
 }
 
 impl Question {
-    /// Checks the form of a name: ASCII, 1 to 253 characters, labels of 1 to 63. Upper case becomes lower case.
+    /// Checks the form of a name: ASCII, 1 to 253 characters, labels of 1 to 63. Upper case becomes lower case. An IPv6
+    /// address with the name of an interface (`fe80::1%eth0`), perhaps in brackets, is a name too; the interface keeps its case.
     ///
     /// # Errors
     /// `InvalidInput`; the text has the name, escaped, and what is wrong with it. A name in another alphabet has to be
     /// passed in its punycode form (`xn--…`).
     pub fn new(host: &str, port: u16) -> io::Result<Self> {
+        if let Some((ip, interface)) = scoped(without_brackets(host)) {
+            let host = format!("{}%{interface}", ip.to_ascii_lowercase()).into();
+            return Ok(Self { host, port });
+        }
         check(host).map_err(|why| {
             let text = format!("{} is no host name: {why}", Quoted(host));
             io::Error::new(io::ErrorKind::InvalidInput, text)
@@ -43,7 +48,7 @@ impl Question {
         Ok(Self { host, port })
     }
 
-    /// The name, in lower case, without control characters.
+    /// The name, in lower case but for an interface, without control characters.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -70,21 +75,27 @@ pub(crate) fn literal(host: &str, port: u16) -> Option<SocketAddr> {
     Some(SocketAddrV6::new(ip, port, 0, scope).into())
 }
 
+fn without_brackets(host: &str) -> &str {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    bare.unwrap_or(host)
+}
+
+/// An IPv6 address and the name of an interface, which is the system's to know.
+fn scoped(host: &str) -> Option<(&str, &str)> {
+    let (ip, interface) = host.split_once('%')?;
+    let is_interface = (1..=LONGEST_LABEL).contains(&interface.len())
+        && interface.bytes().all(|byte| byte.is_ascii_graphic());
+    (is_interface && ip.parse::<Ipv6Addr>().is_ok()).then_some((ip, interface))
+}
+
 fn check(host: &str) -> Result<(), String> {
     if host.is_empty() {
         return Err("it is empty".into());
     }
     if !host.is_ascii() {
         return Err("it is not ASCII; pass its punycode form (xn--…)".into());
-    }
-    // The name of an interface is the system's to know.
-    if let Some((ip, scope)) = host.split_once('%')
-        && ip.parse::<Ipv6Addr>().is_ok()
-        && !scope.is_empty()
-        && scope.len() <= LONGEST_LABEL
-        && scope.bytes().all(|byte| byte.is_ascii_graphic())
-    {
-        return Ok(());
     }
     let never = |char: &char| !char.is_ascii_graphic() || "/:[]?#@%\\".contains(*char);
     if let Some(char) = host.chars().find(never) {
@@ -199,6 +210,14 @@ mod tests {
         ] {
             let question = Question::new(name, 80).unwrap();
             assert_eq!(question.host(), name.to_ascii_lowercase());
+        }
+    }
+
+    #[test]
+    fn an_interface_keeps_its_case_and_loses_the_brackets() {
+        for name in ["FE80::A%enP1p1s0", "[fe80::a%enP1p1s0]"] {
+            let question = Question::new(name, 80).unwrap();
+            assert_eq!(question.host(), "fe80::a%enP1p1s0");
         }
     }
 
