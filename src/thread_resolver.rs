@@ -16,7 +16,7 @@ use crate::{
     resolver::Resolver,
 };
 
-/// All are looked at if there is no place for one more.
+/// All are looked at if there is no place for one more and somebody has left.
 const MOST_WAITING: usize = 1 << 16;
 /// Windows' numbers for a name that is not known, or has no address.
 const WSAHOST_NOT_FOUND: i32 = 11001;
@@ -67,6 +67,8 @@ struct Crew {
     threads: usize,
     /// Threads that are about to take a question out of the queue, or wait for one.
     idle: usize,
+    /// The [`Answer::departures`] at which all that wait were looked at.
+    looked_at: usize,
     /// The resolver is gone.
     over: bool,
 }
@@ -159,6 +161,7 @@ impl ThreadResolver {
     fn make_room(
         &self,
         crew: &mut Crew,
+        departures: usize,
         given_up: &mut VecDeque<(Question, Answer)>,
     ) -> Option<io::Error> {
         if crew.threads < self.max_threads {
@@ -171,7 +174,9 @@ impl ThreadResolver {
                 }
             }
         }
-        if crew.waiting() >= self.max_waiting {
+        // Else each question of a crowd would look at all before it, and find nothing.
+        if crew.waiting() >= self.max_waiting && crew.looked_at != departures {
+            crew.looked_at = departures;
             let (wanted, unwanted) = mem::take(&mut crew.questions)
                 .into_iter()
                 .partition(|(_, answer)| answer.is_wanted());
@@ -188,7 +193,7 @@ impl Resolver for ThreadResolver {
         let mut given_up = VecDeque::new();
         let mut crew = self.shared.crew();
         if crew.questions.len() >= crew.idle
-            && let Some(error) = self.make_room(&mut crew, &mut given_up)
+            && let Some(error) = self.make_room(&mut crew, answer.departures(), &mut given_up)
         {
             drop(crew);
             return answer.give(Err(error));

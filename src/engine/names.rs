@@ -113,7 +113,8 @@ impl Registry {
     /// Asks the resolver. Gives back a panic of it that is to leave the loop.
     fn begin_look_up(&mut self, number: u64, question: Question) -> Option<Payload> {
         let mailbox = Arc::clone(&self.mailbox);
-        let ticket = Arc::new(Ticket::new(move |news| {
+        let departures = Arc::clone(&self.look_ups.departures);
+        let ticket = Arc::new(Ticket::new(departures, move |news| {
             // A reactor that is gone has nobody who waits.
             let _ = mailbox.post(Box::new(move |registry| {
                 registry.hear(number, news);

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -48,6 +48,11 @@ impl Answer {
         }
     }
 
+    /// Changes whenever a question of this reactor loses the last who waited for its answer.
+    pub(crate) fn departures(&self) -> usize {
+        self.ticket.departures.load(Ordering::Acquire)
+    }
+
     /// Whether somebody waits for the answer. Once false, it stays false: the look-up need not be made.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
@@ -88,6 +93,8 @@ pub(crate) struct Ticket {
     tell: Box<dyn Fn(News) + Send + Sync>,
     deferred: AtomicBool,
     interest: AtomicU8,
+    /// How often a question of the reactor became unwanted.
+    departures: Arc<AtomicUsize>,
 }
 
 const WANTED: u8 = 0;
@@ -97,11 +104,15 @@ const UNWANTED: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
 impl Ticket {
-    pub(crate) fn new(tell: impl Fn(News) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        departures: Arc<AtomicUsize>,
+        tell: impl Fn(News) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             tell: Box::new(tell),
             deferred: AtomicBool::new(false),
             interest: AtomicU8::new(WANTED),
+            departures,
         }
     }
 
@@ -110,9 +121,12 @@ impl Ticket {
     }
 
     pub(crate) fn leave(&self) {
-        let _ =
+        let left =
             self.interest
                 .compare_exchange(WANTED, UNWANTED, Ordering::AcqRel, Ordering::Acquire);
+        if left.is_ok() {
+            self.departures.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// False if the resolver has given the question up.
@@ -129,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_question_that_is_given_up_cannot_be_joined() {
-        let ticket = Arc::new(Ticket::new(|_| {}));
+        let ticket = Arc::new(Ticket::new(Arc::default(), |_| {}));
         let answer = Answer::new(Arc::clone(&ticket));
         assert!(answer.is_wanted() && ticket.join());
         ticket.leave();

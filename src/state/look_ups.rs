@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -20,6 +20,8 @@ pub(crate) struct LookUps<W> {
     /// Those without an answer, by their numbers.
     pub(crate) running: HashMap<u64, LookUp<W>>,
     by_question: HashMap<Question, u64>,
+    /// Counted by the tickets.
+    pub(crate) departures: Arc<AtomicUsize>,
 }
 
 pub(crate) struct LookUp<W> {
@@ -51,6 +53,7 @@ impl<W> LookUps<W> {
             last: 0,
             running: HashMap::new(),
             by_question: HashMap::new(),
+            departures: Arc::default(),
         }
     }
 
@@ -112,7 +115,7 @@ mod tests {
         let mut look_ups = LookUps::<()>::new();
         let question = Question::new("www.example", 80).unwrap();
         for number in [1, 2] {
-            let ticket = Arc::new(Ticket::new(|_| {}));
+            let ticket = Arc::new(Ticket::new(Arc::default(), |_| {}));
             look_ups.add(number, question.clone(), ticket);
         }
         assert!(look_ups.take(1).is_some() && look_ups.take(1).is_none());

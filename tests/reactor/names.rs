@@ -728,6 +728,36 @@ fn questions_past_the_bound_fail_at_once_and_those_nobody_waits_for_make_room() 
     assert_eq!(trace.count("failed:ConnectionRefused"), 3);
 }
 
+/// Those that wait are not all looked at for each that finds no place.
+#[test]
+fn a_question_past_the_bound_costs_no_more_than_one_that_waits() {
+    const WAITING: usize = 20_000;
+    let gate = Gate::new();
+    let resolver = gate.resolver().max_threads(1).max_waiting(WAITING);
+    let mut reactor = Reactor::builder().resolver(resolver).build().unwrap();
+    let refused = Rc::new(Cell::new(0));
+    let shut = gate.closed.lock().unwrap();
+    let ask = |reactor: &mut Reactor, names: std::ops::Range<usize>| {
+        let began = Instant::now();
+        for n in names {
+            let refused = Rc::clone(&refused);
+            reactor.resolve(format!("slow{n}.example"), 1, move |_, answer| {
+                refused.set(refused.get() + usize::from(answer.is_err()));
+                Ok(())
+            });
+        }
+        began.elapsed()
+    };
+    let more = WAITING / 10;
+    let wait = ask(&mut reactor, 0..WAITING);
+    let past = ask(&mut reactor, WAITING..WAITING + more);
+    // Two to five times as much each, for the error is made and told; 200 times if all are looked at.
+    assert!(past < 5 * wait, "{past:?} for a tenth, {wait:?} for all");
+    turn_until(&mut reactor, |_| refused.get() >= more - 1);
+    drop(reactor);
+    drop(shut);
+}
+
 /// Threads that are about to begin count: their questions do not wait.
 #[test]
 fn with_no_place_to_wait_there_are_as_many_questions_as_threads() {
