@@ -30,8 +30,8 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// Connects for a client. Where descriptors have run out the client waits for one, unread, and those behind it wait
-    /// in the listener's queue.
+    /// Connects for a client. If descriptors have run out, a client of a server given by address waits for one, unread, and
+    /// those behind it wait in the listener's queue. With a name the lack shows after the look-up, and ends the pair.
     fn dial(&mut self, channel: &mut Channel<'_>, client: ChannelId) -> Result {
         let registry = channel.registry();
         if registry.channel(client).is_none() {
