@@ -32,6 +32,9 @@ use crate::{
 /// How long a question may wait for its resolver to begin.
 const LONGEST_DEFERRAL: Duration = Duration::from_secs(60);
 
+/// No more addresses of an answer are used: each who asks has a copy.
+const MOST_ADDRESSES: usize = 256;
+
 impl Registry {
     /// Connects to a host once its addresses are known. A name that is none is a failed attempt.
     pub(crate) fn start_connect_host(
@@ -161,6 +164,14 @@ impl Registry {
             (found, _) => found,
         };
         let host = look_up.question.host();
+        let found = found.map(|mut addresses| {
+            if addresses.len() > MOST_ADDRESSES {
+                let n = addresses.len();
+                log::warn!(target: "asynchat::reactor", "{host:?} has {n} addresses, the first {MOST_ADDRESSES} are used");
+                addresses.truncate(MOST_ADDRESSES);
+            }
+            addresses
+        });
         let found = found.map_err(|error| NotResolved::new(host, error));
         for asker in look_up.askers.into_values() {
             self.cancel_timer(asker.timer);

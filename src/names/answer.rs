@@ -28,7 +28,8 @@ impl Answer {
     }
 
     /// Gives the addresses, in the order in which they are to be tried, or the reason why there are none. An empty list is
-    /// the error `NotFound`. Never calls back from inside.
+    /// the error `NotFound`. Addresses past the first 256 are left out, with a warning in the log. Never calls back from
+    /// inside.
     pub fn give(mut self, addresses: io::Result<Vec<SocketAddr>>) {
         self.given = true;
         (self.ticket.tell)(News::Answered(addresses));

@@ -856,3 +856,19 @@ fn the_end_of_an_attempt_may_begin_the_next() {
     turn_until(&mut reactor, |_| trace.has("connect"));
     assert_eq!(trace.lines(), ["failed:NotFound", "connect"]);
 }
+
+#[test]
+fn no_more_than_256_addresses_of_an_answer_are_used() {
+    let desk = Desk::default();
+    let mut reactor = desk.reactor();
+    let found = Rc::new(Cell::new(0));
+    let told = Rc::clone(&found);
+    reactor.resolve("many.example", 80, move |_, answer| {
+        told.set(answer?.len());
+        Ok(())
+    });
+    desk.answer()
+        .give(Ok(vec![([127, 0, 0, 1], 80).into(); 10_000]));
+    run(&mut reactor);
+    assert_eq!(found.get(), 256);
+}
