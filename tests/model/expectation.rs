@@ -585,7 +585,10 @@ impl Model {
                     _ => false,
                 }
         } else {
-            l.causes.contains(&cause) || (cause == Cause::Shutdown && doomed)
+            l.causes.contains(&cause)
+                || (cause == Cause::Shutdown && doomed)
+                // It had ended before whatever closes all.
+                || (cause == Cause::AcceptFailed && l.accept_failed)
         };
         let (begun, causes) = (&l.begun, &l.causes);
         no(
