@@ -54,7 +54,7 @@ impl Dispatcher for Telnet {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 mod children {
     use std::process::{Child, Command, Stdio};
 

@@ -2,7 +2,7 @@
 
 use std::{io, os::fd::OwnedFd, process::Child};
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 pub(crate) fn watch(child: &Child) -> io::Result<OwnedFd> {
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -10,7 +10,7 @@ pub(crate) fn watch(child: &Child) -> io::Result<OwnedFd> {
 }
 
 /// The end of a pipe whose other end a thread closes.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(target_os = "linux"))]
 pub(crate) fn watch(child: &Child) -> io::Result<OwnedFd> {
     use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
@@ -18,7 +18,9 @@ pub(crate) fn watch(child: &Child) -> io::Result<OwnedFd> {
     let (reader, writer) = io::pipe()?;
     std::thread::spawn(move || {
         let exited = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        while waitid(WaitId::Pid(pid), exited) == Err(rustix::io::Errno::INTR) {}
+        while waitid(WaitId::Pid(pid), exited).is_err_and(|error| error == rustix::io::Errno::INTR)
+        {
+        }
         drop(writer);
     });
     Ok(reader.into())

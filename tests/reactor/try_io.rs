@@ -3,7 +3,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fs::File,
     io::{self, Write},
     net::UdpSocket,
     os::{
@@ -58,7 +57,7 @@ fn readable_kinds() -> Vec<Kind> {
     let udp_peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     udp_peer.connect(udp.local_addr().unwrap()).unwrap();
     let (pipe, mut pipe_peer) = io::pipe().unwrap();
-    let mut kinds: Vec<Kind> = vec![
+    let kinds: Vec<Kind> = vec![
         (
             "unix stream",
             unix.into(),
@@ -86,17 +85,17 @@ fn readable_kinds() -> Vec<Kind> {
         ),
     ];
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        let flags = rustix::event::EventfdFlags::NONBLOCK;
-        let fd = rustix::event::eventfd(0, flags).unwrap();
-        let mut peer = File::from(fd.try_clone().unwrap());
-        kinds.push((
-            "eventfd",
-            fd.into(),
-            Box::new(move || peer.write_all(&1_u64.to_ne_bytes()).unwrap()),
-        ));
-    }
+    let kinds = kinds.into_iter().chain([eventfd()]).collect();
     kinds
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn eventfd() -> Kind {
+    let flags = rustix::event::EventfdFlags::NONBLOCK;
+    let fd = rustix::event::eventfd(0, flags).unwrap();
+    let mut peer = std::fs::File::from(fd.try_clone().unwrap());
+    let send = move || peer.write_all(&1_u64.to_ne_bytes()).unwrap();
+    ("eventfd", fd.into(), Box::new(send))
 }
 
 #[test]
