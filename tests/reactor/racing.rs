@@ -161,7 +161,10 @@ fn words_and_an_end_of_file_before_the_first_look_are_both_told() {
         assert_eq!(trace.lines().first().unwrap(), "connect");
         assert_eq!(trace.lines().last().unwrap(), "close");
         assert_eq!((trace.count("connect"), trace.count("close")), (1, 1));
-        assert_eq!(trace.has("eof"), !resets, "{:?}", trace.lines());
+        // On poll(2) this reset may read as an end of file.
+        if !(resets && cfg!(mio_unsupported_force_poll_poll)) {
+            assert_eq!(trace.has("eof"), !resets, "{:?}", trace.lines());
+        }
     }
 }
 
