@@ -414,7 +414,7 @@ mod tests {
             Err("it announces more than it has")
         );
         assert!(query.take(&changed(13, b'A')).is_ok());
-        // Whatever has been cut off.
+        // The rest was cut off.
         let truncated = changed(2, good[2] | 0x02);
         assert_eq!(query.take(&truncated[..24]), Ok(Answer::Truncated));
     }

@@ -346,7 +346,7 @@ fn hand_over_taken<C: AsyncChat + ?Sized>(
         view.framer.end_count();
         return chat.found_terminator(view);
     }
-    // Whatever the first call does, the second comes: at once, or when the chat goes on.
+    // The second call comes even if the first one fails: at once, or when the chat goes on.
     view.framer.owe_end(terminator);
     view.handing = Handing::WholeFrame;
     let outcome = chat.collect_incoming_data(view, data);

@@ -99,7 +99,7 @@ impl ListenOptions {
     /// counted in [`Stats::refused`](crate::Stats::refused). Default: no limit. With 0 all are refused.
     ///
     /// Of an IPv6 address its first 64 bits count: any host may choose the rest. Connections to a Unix path are not limited.
-    /// A connection counts until its channel or [`Stream`](crate::Stream) is closed, in whatever reactor, or until
+    /// A connection counts until its channel or [`Stream`](crate::Stream) is closed, in any reactor, or until
     /// [`Socket::into_tcp_stream`](crate::Socket::into_tcp_stream) or `into_fd` takes it out of the library. O(1) for each
     /// connection.
     ///
@@ -136,7 +136,7 @@ impl ListenOptions {
     /// [`max_per_peer`](Self::max_per_peer). A connection of the proxy's own, a health check for instance, keeps its peer.
     ///
     /// A connection from any other address is closed, as the specification demands: its header could be a lie. A Unix path
-    /// has no addresses: whoever may connect to it is believed. A connection is closed too if its header is malformed, is
+    /// has no addresses: every peer there is believed. A connection is closed too if its header is malformed, is
     /// longer than 536 bytes, or is not complete within 3 seconds. All these are counted in
     /// [`Stats::refused`](crate::Stats::refused), with a warning in the log when they begin and a line when none has come for
     /// 10 seconds.

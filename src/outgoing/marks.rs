@@ -107,7 +107,7 @@ impl Outgoing {
         self.pushed_at_barrier = self.pushed();
     }
 
-    /// The first producer or file has ended, with so many unsent bytes before its end.
+    /// The first producer or file has ended; the number is that of the unsent bytes before its end.
     pub(super) fn end_barrier(&mut self, ahead: usize, complete: bool) {
         self.waiting -= 1;
         self.held -= WAITING_WEIGHT;

@@ -1138,7 +1138,7 @@ enum Made {
     Bytes,
     /// In pieces of this size.
     Producer(usize, PartEnd),
-    /// Shorter than announced by so many bytes.
+    /// Shorter than announced by this number of bytes.
     File(usize),
 }
 
@@ -1155,7 +1155,7 @@ fn made() -> impl Strategy<Value = Made> {
     ]
 }
 
-/// Gives so many bytes in pieces, and ends as it shall.
+/// Gives a number of bytes in pieces, and ends as it is told.
 struct Pieces(usize, usize, PartEnd);
 
 impl Producer for Pieces {

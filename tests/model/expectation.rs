@@ -587,7 +587,7 @@ impl Model {
         } else {
             l.causes.contains(&cause)
                 || (cause == Cause::Shutdown && doomed)
-                // It had ended before whatever closes all.
+                // It had ended before a `close_all`.
                 || (cause == Cause::AcceptFailed && l.accept_failed)
         };
         let (begun, causes) = (&l.begun, &l.causes);
