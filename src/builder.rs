@@ -73,6 +73,8 @@ impl Builder {
                 },
                 connect_timeout: Duration::from_secs(30),
                 resolve_timeout: Duration::from_secs(10),
+                handshake_timeout: Duration::from_secs(10),
+                handshake_budget: 5,
                 propagate_panics: false,
             },
             on_error: None,
@@ -157,6 +159,23 @@ impl Builder {
     /// [`ThreadResolver`](crate::ThreadResolver) for instance, 60 s at most.
     pub fn resolve_timeout(mut self, timeout: Duration) -> Self {
         self.policy.resolve_timeout = timeout;
+        self
+    }
+
+    /// Sets how long the handshake of a [filter](crate::Channel::upgrade) may take. Default 10 s.
+    ///
+    /// It counts from the upgrade, or from the moment the connection is made. The idle timeout does not run meanwhile.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.policy.handshake_timeout = timeout;
+        self
+    }
+
+    /// Sets the number of steps of handshakes that one turn takes, at least 1. Default 5.
+    ///
+    /// A step reads once and feeds the filter; with TLS one of them costs as much as 50 echoes. Other handshakes wait for
+    /// the next turn, so that channels that are open are served meanwhile.
+    pub fn handshake_budget(mut self, steps: usize) -> Self {
+        self.policy.handshake_budget = steps.max(1);
         self
     }
 
@@ -259,7 +278,9 @@ mod tests {
             .watermarks(most, most)
             .linger(Duration::MAX, most)
             .connect_timeout(Duration::MAX)
-            .resolve_timeout(Duration::MAX);
+            .resolve_timeout(Duration::MAX)
+            .handshake_timeout(Duration::MAX)
+            .handshake_budget(most);
         unbounded.build().unwrap();
     }
 }

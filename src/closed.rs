@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    error::{BoxError, OutgoingFull, Panicked, Shown},
+    error::{BoxError, HandshakeFailed, OutgoingFull, Panicked, Shown, Truncated},
     id::ChannelId,
 };
 
@@ -58,12 +58,14 @@ impl fmt::Display for Closed {
 /// | what happens | cause |
 /// |---|---|
 /// | the peer's end of file was read, then `close` or `close_when_done` is called | `EndOfFile` |
+/// | the peer's end of file came without the end that a [filter](crate::Channel::upgrade) demands, then as above | `Truncated` |
 /// | the peer breaks the connection, also after its end of file | `Reset` |
 /// | `close_when_done`, then the queue is sent and the peer's end of file is read | `Done` |
 /// | `close_when_done`, then the peer's end of file does not come | `LingerLimit` |
 /// | `close_when_done`, then the peer takes nothing for the idle timeout | `IdleTimeout` |
 /// | `close`, also one that cuts `close_when_done` short | `Close` |
 /// | `handle_timeout` ends the channel | `IdleTimeout` |
+/// | the handshake of a filter failed | `HandshakeFailed` |
 /// | `handle_error` ends the channel | `Panic`, `OutgoingFull` or `Error`, by the error's type |
 /// | every address of a connection attempt failed | `ConnectFailed` |
 /// | `handle_accepted` fails after it registered its stream | `AcceptFailed` |
@@ -74,6 +76,8 @@ impl fmt::Display for Closed {
 pub enum Cause {
     /// The peer ended its output, and this end closed after that.
     EndOfFile,
+    /// The stream ended without the end that its [filter](crate::Channel::upgrade) demands: bytes may be missing.
+    Truncated,
     /// The peer broke the connection.
     Reset,
     /// A callback, a producer or the socket failed.
@@ -86,6 +90,8 @@ pub enum Cause {
     IdleTimeout,
     /// The connection was not made.
     ConnectFailed,
+    /// The handshake of a [filter](crate::Channel::upgrade) failed.
+    HandshakeFailed,
     /// The listener's `handle_accepted` failed.
     AcceptFailed,
     /// [`Channel::close`](crate::Channel::close) was called.
@@ -108,6 +114,10 @@ impl Cause {
             Self::Panic
         } else if error.is::<OutgoingFull>() {
             Self::OutgoingFull
+        } else if error.is::<HandshakeFailed>() {
+            Self::HandshakeFailed
+        } else if error.is::<Truncated>() {
+            Self::Truncated
         } else {
             Self::Error
         }
@@ -127,12 +137,14 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::EndOfFile => "end of file",
+            Self::Truncated => "truncated",
             Self::Reset => "reset by peer",
             Self::Error => "error",
             Self::Panic => "panic",
             Self::OutgoingFull => "outgoing queue full",
             Self::IdleTimeout => "idle for too long",
             Self::ConnectFailed => "not connected",
+            Self::HandshakeFailed => "handshake failed",
             Self::AcceptFailed => "handle_accepted failed",
             Self::Close => "close",
             Self::Done => "done",

@@ -142,6 +142,57 @@ impl fmt::Display for OutgoingFull {
 
 impl Error for OutgoingFull {}
 
+/// The handshake of a [filter](crate::Channel::upgrade) failed on a channel that was open before. Passed to the channel's
+/// `handle_error`; the channel ends whatever that does.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct HandshakeFailed {
+    /// The channel that was upgraded.
+    pub channel: ChannelId,
+    /// The filter's own error, or an [`io::Error`] of kind `UnexpectedEof` or `TimedOut`.
+    pub error: BoxError,
+}
+
+impl fmt::Display for HandshakeFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "channel {}: handshake failed: {}",
+            self.channel, self.error
+        )
+    }
+}
+
+impl Error for HandshakeFailed {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.error)
+    }
+}
+
+/// The stream of a chat was [cut](crate::Channel::is_truncated) in the middle of a frame. Passed to the channel's
+/// `handle_error`: the frame may have been longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Truncated {
+    /// The channel that received it.
+    pub channel: ChannelId,
+    /// Bytes of the frame that had arrived.
+    pub len: u64,
+}
+
+impl fmt::Display for Truncated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { channel, len } = self;
+        write!(
+            f,
+            "channel {channel}: the stream was cut after {len} bytes of a frame: nobody vouches that it is whole; a \
+             protocol that has lengths of its own can allow that with tolerate_truncation"
+        )
+    }
+}
+
+impl Error for Truncated {}
+
 /// A frame exceeded `max_frame` before its terminator came. Passed to the channel's `handle_error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -110,6 +110,7 @@ mod couple;
 mod direction;
 mod engine;
 mod error;
+mod filter;
 mod handle;
 mod id;
 mod names;
@@ -145,12 +146,14 @@ pub use closed::{Cause, Closed};
 pub use couple::options::{CoupleOptions, Coupled};
 pub use direction::Direction;
 pub use error::{
-    BoxError, ErrorSource, FrameTooLong, OutgoingFull, Panicked, Result, Stopped, VisitError,
+    BoxError, ErrorSource, FrameTooLong, HandshakeFailed, OutgoingFull, Panicked, Result, Stopped,
+    Truncated, VisitError,
 };
+pub use filter::{Filter, FilterPhase};
 pub use handle::{Handle, Hold};
 pub use id::ChannelId;
 pub use names::{answer::Answer, question::Question};
-pub use net::{connect::ConnectOptions, listen::ListenOptions, socket::Socket, stream::Stream};
+pub use net::{connect::ConnectOptions, listen::ListenOptions, stream::Stream};
 pub use network::{Network, NetworkParseError};
 pub use outgoing::{
     Unsent,
@@ -177,6 +180,7 @@ pub use state::{
     channel::Channel,
     dispatcher::{Dispatcher, Exceptional},
     registry::Registry,
+    socket::Socket,
     with_id::{WithId, with_id},
 };
 pub use stats::{ChannelInfo, State, Stats, Turn};

@@ -189,6 +189,7 @@ impl Reactor {
         let callbacks = self.registry.stats.callbacks;
         let mark = self.registry.timers.mark();
         self.registry.end_pauses_of_turn();
+        self.registry.begin_handshakes();
         let wait = self.wait(max_wait);
         let events = self.poll(wait)?;
         self.registry.turning = true;

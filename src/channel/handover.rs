@@ -3,11 +3,13 @@
 use bytes::Bytes;
 
 use crate::{
-    net::socket::Socket,
     outgoing::Unsent,
     state::{
         channel::Channel,
         dispatcher::{Dispatcher, boxed},
+        phase::Phase,
+        slot::Slot,
+        socket::Socket,
         with_id::made,
     },
     stats::State,
@@ -86,7 +88,11 @@ impl Channel<'_> {
     /// Takes the socket, still open, and the unsent queue out of the reactor. No callback of this channel runs after
     /// the current one.
     ///
-    /// Returns `None` if the channel is closed, and while it is connecting; in the second case it stays in the reactor.
+    /// Returns `None` if the channel is closed. It stays in the reactor, and the answer is `None`, while it is connecting,
+    /// while a filter's handshake is on, and once a channel with a filter has sent everything after `close_when_done`.
+    ///
+    /// A [filter](Channel#filters) goes along with the socket: registered again, here or in another reactor, the socket has
+    /// it without another handshake. A [`Socket`] with a filter becomes no bare socket.
     ///
     /// What a chat has read and not handed out goes along only with [`ChatChannel::detach`](crate::ChatChannel::detach),
     /// which [`with_chat`](crate::Registry::with_chat) reaches from outside.
@@ -122,7 +128,13 @@ impl Channel<'_> {
     /// # }
     /// ```
     pub fn detach(&mut self) -> Option<Detached> {
-        if matches!(self.state(), State::Resolving | State::Connecting) {
+        let waits = |slot: &Slot| {
+            let state = slot.state();
+            matches!(state, State::Resolving | State::Connecting)
+                || slot.is_shaking()
+                || slot.has_lost_filter()
+        };
+        if self.slot().is_ok_and(waits) {
             return None;
         }
         let (mut slot, queue, _) = self.registry.remove(self.id, true, |_| "detached")?;
@@ -137,6 +149,10 @@ impl Channel<'_> {
         }
         self.registry.resume_listeners();
         let place = slot.take_place();
+        let layer = match slot.take_filtered() {
+            Some(Phase::Filtered(filtered)) => Some(filtered.layer),
+            _ => None,
+        };
         let unsent = queue.map_or_else(Vec::new, |queue| queue.into_unsent());
         Some(Detached {
             socket: Socket {
@@ -147,6 +163,7 @@ impl Channel<'_> {
                 peer: slot.peer.get(),
                 place,
                 unread: Bytes::new(),
+                layer,
             },
             unsent,
             unread: slot

@@ -213,7 +213,9 @@ impl Channel<'_> {
     /// Keeps the rest of what was taken out, behind bytes given back meanwhile.
     #[cold]
     fn keep_unread(&mut self, unread: Box<Unread>) {
-        if let Ok(slot) = self.slot_mut() {
+        if unread.is_empty() {
+            self.registry.pool.give_opened(unread);
+        } else if let Ok(slot) = self.slot_mut() {
             slot.keep_unread(unread);
             self.registry.touch_later(self.id);
         }
@@ -256,8 +258,9 @@ impl Channel<'_> {
 
     /// Whether the object whose callback is running is still the channel's, and input may still come.
     pub(crate) fn is_served(&self) -> bool {
-        self.slot()
-            .is_ok_and(|slot| slot.dispatcher.is_none() && !slot.flags.is_closing())
+        self.slot().is_ok_and(|slot| {
+            slot.dispatcher.is_none() && !slot.flags.is_closing() && !slot.is_shaking()
+        })
     }
 
     pub(crate) fn ignore_reads(&mut self) {

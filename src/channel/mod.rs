@@ -4,6 +4,7 @@ mod input;
 mod output;
 mod pacing;
 mod timers;
+mod upgrade;
 
 pub(crate) mod handover;
 
@@ -367,9 +368,7 @@ impl Channel<'_> {
                 slot.readiness.forget_end();
                 slot.io.rearm(poll, id.token());
             }
-            if let Some(queue) = self.registry.queue(self.id) {
-                queue.unpark();
-            }
+            self.registry.unpark(id);
             self.registry.progress += 1;
             self.registry.touch_later(self.id);
         }

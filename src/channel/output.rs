@@ -77,7 +77,7 @@ impl Channel<'_> {
     pub fn send(&mut self, data: &[u8]) -> io::Result<usize> {
         let id = self.id;
         self.registry
-            .write(id, |slot, poll| slot.write(data, poll, id))
+            .write(id, |slot, poll, spare| slot.write(data, poll, spare, id))
     }
 
     /// Sends one datagram. [`recv_from`](Self::recv_from) has an example.
@@ -91,7 +91,7 @@ impl Channel<'_> {
         let to = to.into();
         let id = self.id;
         self.registry
-            .write(id, |slot, poll| slot.send_to(data, &to, poll, id))
+            .write(id, |slot, poll, _| slot.send_to(data, &to, poll, id))
     }
 
     /// Queues bytes, in order with everything else. Never blocks. The [section](#sending) has an example.
@@ -302,17 +302,20 @@ impl Channel<'_> {
         self.registry.change_limits(self.id, change);
     }
 
+    /// What a filter has sealed leaves all the same: without it nothing after it could be opened.
     pub(crate) fn discard_output(&mut self) {
-        if let Some(mut queue) = self.registry.take_queue(self.id) {
-            self.registry.progress += 1;
-            self.registry.touch_later(self.id);
+        let registry = &mut *self.registry;
+        let queues = [registry.take_before(self.id), registry.take_queue(self.id)];
+        for mut queue in queues.into_iter().flatten() {
+            registry.progress += 1;
+            registry.touch_later(self.id);
             let Registry {
                 slots, departures, ..
-            } = &mut *self.registry;
+            } = registry;
             if let Some(slot) = find(slots, self.id) {
                 note_cut_off(departures, slot, Some(&mut queue));
             }
-            self.registry.discard_queue(queue);
+            registry.discard_queue(queue);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A channel with a terminator, as its chat sees it.
 
 use std::{
-    fmt, mem,
+    fmt, io, mem,
     ops::{Deref, DerefMut},
     time::Duration,
 };
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     channel::handover::Detached,
     error::{BoxError, Result},
+    filter::Filter,
     id::ChannelId,
     state::{channel::Channel, dispatcher::Dispatcher, registry::Registry},
     time::timer::TimerId,
@@ -249,6 +250,12 @@ impl<'r> ChatChannel<'r> {
     pub(super) fn drop_pieces(&mut self) {
         let pieces = self.take_pieces();
         self.give_memory(pieces);
+    }
+
+    /// What has arrived of a frame belongs to none: the rest of it will never come.
+    pub(super) fn forget_frame(&mut self) {
+        self.framer.discard();
+        self.drop_pieces();
     }
 
     /// Memory of a frame, for the next one of any channel.
@@ -488,6 +495,17 @@ impl<'r> ChatChannel<'r> {
     pub fn replace(&mut self, d: impl Dispatcher) {
         self.give_back();
         self.channel.replace(d);
+    }
+
+    /// Like [`Channel::upgrade`]. What was read and not handed out goes to the filter, half a frame and half a terminator
+    /// included.
+    ///
+    /// # Errors
+    /// Like [`Channel::upgrade`]. Nothing has changed then.
+    pub fn upgrade(&mut self, filter: impl Filter) -> io::Result<()> {
+        self.channel.upgrade(filter)?;
+        self.give_back();
+        Ok(())
     }
 
     fn give_back(&mut self) {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     closed::Closed,
-    error::{BoxError, FrameTooLong, Panicked, Result, VisitError},
+    error::{BoxError, FrameTooLong, Panicked, Result, Truncated, VisitError},
     id::ChannelId,
     state::{
         channel::Channel,
@@ -159,6 +159,19 @@ impl<C: AsyncChat> ChatDispatcher<C> {
             channel.request_read();
         }
         result
+    }
+
+    /// The stream was cut: what has arrived of a frame is none.
+    #[cold]
+    fn check_cut(&mut self, channel: &mut Channel<'_>) -> Result {
+        let len = self.framer.begun();
+        // What was given back comes first.
+        if len == 0 || !channel.is_at_end() {
+            return Ok(());
+        }
+        self.enter(channel, |_, view| view.forget_frame());
+        let channel = channel.id();
+        Err(Truncated { channel, len }.into())
     }
 
     /// Hands out the frames that `input`, or the end of file, completes. Returns the number of bytes used.
@@ -468,14 +481,33 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
         if channel.take_read_request() {
             let end = channel.is_at_end();
-            return self.hand_out(channel, &[], end).1;
+            let cut = end && channel.is_truncated();
+            let (_, outcome) = self.hand_out(channel, &[], end && !cut);
+            return if cut {
+                outcome.and_then(|()| self.check_cut(channel))
+            } else {
+                outcome
+            };
         }
-        match channel.recv_some(|channel, input, end| self.hand_out(channel, input, end)) {
+        let mut cut = false;
+        let handed = channel.recv_some(|channel, input, end| {
+            cut = end && channel.is_truncated();
+            self.hand_out(channel, input, end && !cut)
+        });
+        match handed {
+            Ok(outcome) if cut => outcome.and_then(|()| self.check_cut(channel)),
             Ok(outcome) => outcome,
             // Nothing, told without an allocation.
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn handle_secured(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.enter(channel, |chat, view| {
+            view.forget_frame();
+            chat.handle_secured(view)
+        })
     }
 
     fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {

@@ -365,6 +365,11 @@ impl Framer {
         matches!(self.mode, Mode::Count(0)) || self.has_step_aside()
     }
 
+    /// Bytes that have arrived of a frame that is neither complete nor too long.
+    pub(crate) fn begun(&self) -> u64 {
+        (self.frame_len & !TOO_LONG) + self.held().len() as u64
+    }
+
     fn has_step_aside(&self) -> bool {
         let aside = self.aside.as_ref();
         aside.is_some_and(|aside| aside.end_owed || !aside.replay.is_empty())

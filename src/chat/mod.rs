@@ -136,6 +136,15 @@ pub trait AsyncChat: Any {
         Ok(())
     }
 
+    /// See [`Dispatcher::handle_secured`](crate::Dispatcher::handle_secured). Half a frame that was received before the
+    /// upgrade is forgotten.
+    ///
+    /// # Errors
+    /// See [`Dispatcher`](crate::Dispatcher#errors).
+    fn handle_secured(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        Ok(())
+    }
+
     /// See [`Dispatcher::handle_drain`](crate::Dispatcher::handle_drain).
     ///
     /// # Errors
@@ -211,6 +220,10 @@ impl AsyncChat for Box<dyn AsyncChat> {
 
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         (**self).handle_connect(chat)
+    }
+
+    fn handle_secured(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        (**self).handle_secured(chat)
     }
 
     fn handle_drain(&mut self, chat: &mut ChatChannel<'_>) -> Result {

@@ -12,9 +12,7 @@ use crate::{
     error::{Meaning, Result, meaning_of_call},
     handle::Handle,
     id::ChannelId,
-    state::{
-        channel::Channel, dispatcher::Dispatcher, phase::Phase, registry::Registry, slot::Slot,
-    },
+    state::{channel::Channel, dispatcher::Dispatcher, registry::Registry, slot::Slot},
 };
 
 pub(super) struct Half {
@@ -58,8 +56,7 @@ impl Half {
             self.pass_end_on(channel);
         }
         // Else `handle_connect` does it.
-        let is_greeted = |slot: &Slot| matches!(slot.phase, Phase::Open);
-        if channel.slot().is_ok_and(is_greeted) {
+        if channel.slot().is_ok_and(Slot::is_open) {
             self.limit_idleness(channel);
         }
         channel.replace(self);

@@ -12,7 +12,6 @@ use crate::{
     id::ChannelId,
     state::{
         dispatcher::Dispatcher,
-        phase::Phase,
         registry::{Registry, Task},
     },
     time::{
@@ -206,6 +205,10 @@ impl Registry {
                 self.timers.finish(timer);
                 self.connect_timer_fired(id);
             }
+            Task::Handshake(id) => {
+                self.timers.finish(timer);
+                self.handshake_timed_out(id);
+            }
             Task::LookUp(asker) => {
                 self.timers.finish(timer);
                 self.look_up_is_late(asker);
@@ -261,7 +264,7 @@ impl Registry {
             later(now, after.max(SHORTEST))
         };
         // A stream's first callback is `handle_connect`, however long that takes.
-        let greeted = matches!(slot.phase, Phase::Open);
+        let greeted = slot.is_open();
         let closing = slot.flags.is_closing() && slot.awaits_peer();
         self.timers.rearm(timer, next, Task::Idle(id, after));
         if due > now || !greeted {

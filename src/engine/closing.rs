@@ -15,6 +15,7 @@ use crate::{
 
 impl Registry {
     pub(crate) fn report_close(&mut self, id: ChannelId) {
+        self.report_filter(id);
         let Some(slot) = self.slot(id) else { return };
         let reset = slot.flags.peer() == Peer::Reset;
         if !reset && !slot.must_report_eof() {
@@ -50,6 +51,14 @@ impl Registry {
         if !slot.flags.is_closing() && slot.flags.sending() != Sending::Ending {
             return;
         }
+        // Before the look at the peer: one that has ended waits for the filter's end all the same.
+        let must_end = slot.filtered().is_some() && slot.flags.sending() != Sending::Shut;
+        if must_end && !self.end_filter(id) {
+            return;
+        }
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
         if slot.io.role() == Role::Fd
             || (slot.flags.is_closing() && slot.flags.peer() != Peer::There)
         {
@@ -79,11 +88,26 @@ impl Registry {
             self.cancel_timer(timer);
             return;
         };
-        slot.phase = Phase::Lingering { discarded: 0 };
+        let filtered = slot.take_filtered();
+        slot.phase = Phase::Lingering {
+            discarded: 0,
+            had_filter: filtered.is_some(),
+        };
         if let Some(idle) = slot.timer.replace(timer) {
             self.cancel_timer(idle);
         }
+        self.discard_filtered(filtered);
         self.linger(id);
+    }
+
+    /// Ends the timer of a handshake that is on, and drops the filter, which is the user's.
+    pub(crate) fn discard_filtered(&mut self, phase: Option<Phase>) {
+        if let Some(Phase::Filtered(filtered)) = &phase
+            && let Some(timer) = filtered.timer
+        {
+            self.cancel_timer(timer);
+        }
+        self.discard(phase);
     }
 
     /// Everything is sent, and the peer is gone.

@@ -11,14 +11,15 @@ use crate::{
         errno::out_of_resources,
         failures::no_address,
         io::Io,
-        socket::Socket,
     },
     state::{
         dispatcher::{Dispatcher, Exceptional},
+        filtered::Filtered,
         phase::{Attempt, Phase},
         race::{Race, log_failure, timed_out},
         registry::{Registry, Task},
         slot::Slot,
+        socket::Socket,
     },
     time::later,
 };
@@ -83,11 +84,14 @@ impl Registry {
         addresses: Vec<Address>,
         options: &ConnectOptions,
     ) {
-        let attempt = self.plan(addresses, options);
+        let mut attempt = self.plan(addresses, options);
         let races = attempt.race.is_some();
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
+        if let Phase::Resolving(resolving) = &mut slot.phase {
+            attempt.layer = resolving.layer.take();
+        }
         slot.peer = attempt.address.as_ref().and_then(Address::inet).into();
         slot.phase = Phase::Connecting(Box::new(attempt));
         if races {
@@ -326,9 +330,13 @@ impl Registry {
         {
             log::debug!(target: "asynchat::channel", "channel {id}: TCP_NODELAY: {error}");
         }
+        let layer = attempt.layer.take();
         slot.phase = Phase::Greeting;
         if let Some(timer) = timer {
             self.cancel_timer(timer);
+        }
+        if let Some(layer) = layer {
+            self.begin_handshake(id, Box::new(Filtered::new(layer)));
         }
     }
 

@@ -1,26 +1,25 @@
 //! Sending what is queued, and what a queue's new length calls for (R12, R14).
 
 use std::{
-    fs::File,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use crate::{
-    engine::call::Spin,
+    engine::{call::Spin, filter::flush_sealed, wire::Wire},
     error::{Meaning, OutgoingFull, Panicked, meaning_of_call},
     id::ChannelId,
-    net::{
-        io::{Io, Role},
-        readiness::Readiness,
-    },
-    outgoing::{Flushed, Outgoing, Sink},
+    net::io::Role,
+    outgoing::{Flushed, Outgoing},
     state::{
         dispatcher::Dispatcher,
         flags::Peer,
         phase::Phase,
         registry::Registry,
-        slot::{Slot, queue::note_cut_off},
+        slot::{
+            Slot,
+            queue::{note_cut_off, note_sealed_cut_off},
+        },
         table::find,
     },
 };
@@ -67,7 +66,7 @@ impl Registry {
         }
         if self
             .slot(id)
-            .is_some_and(|slot| !slot.has_outgoing() && matches!(slot.phase, Phase::Open))
+            .is_some_and(|slot| !slot.has_outgoing() && slot.may_end_sending())
         {
             self.end_sending(id);
         }
@@ -86,6 +85,9 @@ impl Registry {
         let Some(mut queue) = slot.take_copies() else {
             return false;
         };
+        if matches!(slot.phase, Phase::Filtered(_)) {
+            return self.seal_at_once(id, queue, failure);
+        }
         match slot.io.write(queue.copies()) {
             Ok(n) => {
                 slot.note_sent(n, &self.clock, &mut self.stats);
@@ -108,7 +110,11 @@ impl Registry {
     }
 
     fn flush(&mut self, id: ChannelId) {
-        let Some(mut queue) = self.take_queue(id) else {
+        // What is sealed first.
+        if !self.flush_wire(id) {
+            return;
+        }
+        let Some(mut queue) = self.take_queue_to_send(id) else {
             return;
         };
         let Some(flushed) = self.send_queue(id, &mut queue, true) else {
@@ -138,12 +144,15 @@ impl Registry {
             }
             slot.can_flush()
                 && slot.flags.peer() != Peer::Reset
-                && matches!(slot.phase, Phase::Greeting | Phase::Open)
+                && matches!(
+                    slot.phase,
+                    Phase::Greeting | Phase::Open | Phase::Filtered(_)
+                )
         });
-        if !due {
+        if !due || !self.flush_wire(id) {
             return;
         }
-        let Some(mut queue) = self.take_queue(id) else {
+        let Some(mut queue) = self.take_queue_to_send(id) else {
             return;
         };
         if !queue.has_hole() {
@@ -179,16 +188,16 @@ impl Registry {
         let mut written = 0;
         let flushed = loop {
             let slot = find(&mut self.slots, id)?;
-            let mut wire = Wire {
-                role: slot.io.role(),
-                io: &slot.io,
-                readiness: &mut slot.readiness,
-                written: &mut written,
-            };
             let tails = &mut self.pool.tails;
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                queue.flush(&mut budget, may_ask, tails, &mut wire)
-            }));
+            let outcome = if slot.is_open_filtered() {
+                let how = (may_ask, self.policy.propagate_panics);
+                flush_sealed(queue, &mut budget, slot, tails, how, &mut written)
+            } else {
+                let mut wire = Wire::new(&slot.io, &mut slot.readiness, &mut written);
+                catch_unwind(AssertUnwindSafe(|| {
+                    queue.flush(&mut budget, may_ask, tails, &mut wire)
+                }))
+            };
             match outcome {
                 Ok(flushed) => break flushed,
                 Err(panic) if self.policy.propagate_panics => {
@@ -246,77 +255,30 @@ impl Registry {
 
     /// Drops what is queued. After a reset nobody waits for it to drain.
     pub(crate) fn drop_queue(&mut self, id: ChannelId, reset: bool) {
-        if let Some(mut queue) = self.take_queue(id) {
-            let unsent = queue.unsent();
+        let mut dropped = 0_u64;
+        if let Some(slot) = find(&mut self.slots, id) {
+            note_sealed_cut_off(&mut self.departures, slot);
+            if let Some(filtered) = slot.filtered_mut() {
+                dropped = filtered.layer.sealed() as u64;
+                filtered.layer.drop_wire();
+            }
+        }
+        let queues = [self.take_before(id), self.take_queue(id)];
+        for mut queue in queues.into_iter().flatten() {
+            dropped = dropped.saturating_add(queue.unsent());
             if let Some(slot) = find(&mut self.slots, id) {
                 note_cut_off(&mut self.departures, slot, Some(&mut queue));
-                if unsent > 0 {
-                    let extras = slot.extras_mut();
-                    extras.dropped = extras.dropped.saturating_add(unsent);
-                }
             }
             self.discard_queue(queue);
+        }
+        if dropped > 0
+            && let Some(slot) = self.slot_mut(id)
+        {
+            let extras = slot.extras_mut();
+            extras.dropped = extras.dropped.saturating_add(dropped);
         }
         if reset && let Some(slot) = self.slot_mut(id) {
             slot.flags.drain();
         }
-    }
-}
-
-/// The socket of a channel, with the rules for what its answers mean (R1).
-struct Wire<'a> {
-    io: &'a Io,
-    role: Role,
-    readiness: &'a mut Readiness,
-    written: &'a mut usize,
-}
-
-impl Wire<'_> {
-    fn check(&self) -> io::Result<()> {
-        if self.readiness.can_write() {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::WouldBlock.into())
-        }
-    }
-
-    fn note_error(&mut self, error: &io::Error) {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            self.readiness.write_blocked();
-        }
-    }
-}
-
-impl Sink for Wire<'_> {
-    fn write(&mut self, slices: &[io::IoSlice<'_>], more: bool) -> io::Result<usize> {
-        self.check()?;
-        let result = match slices {
-            _ if more => self.io.write_before_file(slices),
-            [one] => self.io.write(one),
-            many => self.io.write_vectored(many),
-        };
-        match &result {
-            Ok(n) => {
-                *self.written += n;
-                if self.role == Role::Stream {
-                    let offered = slices.iter().map(|slice| slice.len()).sum();
-                    self.readiness.after_stream_write(*n, offered);
-                }
-            }
-            Err(error) => self.note_error(error),
-        }
-        result
-    }
-
-    /// Unlike a write it may stop short although the socket would take more (the end of the file, a signal), and
-    /// only a full socket brings an event: `WouldBlock` alone proves that it is full.
-    fn send_file(&mut self, file: &File, offset: u64, len: usize) -> io::Result<usize> {
-        self.check()?;
-        let result = self.io.send_file(file, offset, len);
-        match &result {
-            Ok(n) => *self.written += n,
-            Err(error) => self.note_error(error),
-        }
-        result
     }
 }

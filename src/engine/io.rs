@@ -11,6 +11,7 @@ use crate::{
         errno::is_write_only,
         io::{Io, Role},
     },
+    outgoing::Spare,
     state::{
         flags::{Peer, Sending},
         phase::Phase,
@@ -34,7 +35,7 @@ impl Registry {
                 self.progress += 1;
                 Ok(n)
             }
-            nothing => self.note_nothing_read(id, nothing, buf.is_empty()),
+            nothing => self.read_otherwise(id, buf, nothing),
         }
     }
 
@@ -57,10 +58,36 @@ impl Registry {
             }
             nothing => {
                 self.pool.give_buffer(buffer);
-                self.note_nothing_read(id, nothing, false)
-                    .map(|_| Filled::Nothing)
+                self.fill_otherwise(id, nothing)
             }
         }
+    }
+
+    #[cold]
+    fn read_otherwise(
+        &mut self,
+        id: ChannelId,
+        buf: &mut [u8],
+        nothing: io::Result<usize>,
+    ) -> io::Result<usize> {
+        if !buf.is_empty() && self.reads_through_filter(id) {
+            return self.read_filtered(id, buf);
+        }
+        self.note_nothing_read(id, nothing, buf.is_empty())
+    }
+
+    #[cold]
+    fn fill_otherwise(&mut self, id: ChannelId, nothing: io::Result<usize>) -> io::Result<Filled> {
+        if self.reads_through_filter(id) {
+            return self.fill_filtered(id);
+        }
+        self.note_nothing_read(id, nothing, false)
+            .map(|_| Filled::Nothing)
+    }
+
+    fn reads_through_filter(&self, id: ChannelId) -> bool {
+        self.slot(id)
+            .is_some_and(|slot| slot.filtered().is_some() && !slot.flags.is_finished())
     }
 
     #[cold]
@@ -116,11 +143,11 @@ impl Registry {
     pub(crate) fn write(
         &mut self,
         id: ChannelId,
-        write: impl FnOnce(&mut Slot, &mio::Registry) -> io::Result<usize>,
+        write: impl FnOnce(&mut Slot, &mio::Registry, &mut Spare) -> io::Result<usize>,
     ) -> io::Result<usize> {
         self.uncork();
         let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
-        let n = match write(slot, self.poll.registry()) {
+        let n = match write(slot, self.poll.registry(), &mut self.pool.tails) {
             Ok(n) => n,
             Err(error) => {
                 self.touch_later(id);
@@ -201,7 +228,7 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 pub(crate) enum Filled {
     /// So many bytes in one of the reactor's buffers.
     Buffer(Box<[u8]>, usize),
-    /// What had been given back.
+    /// What had been given back, or what a filter has opened.
     Unread(Box<Unread>),
     /// The end of file, or an empty datagram.
     Nothing,
@@ -210,7 +237,7 @@ pub(crate) enum Filled {
 impl Slot {
     /// For the idle timeout: one store per read or write (R20).
     #[inline]
-    fn note_traffic(&mut self, clock: &Clock) {
+    pub(crate) fn note_traffic(&mut self, clock: &Clock) {
         if self.timer.is_some() {
             self.active_at = clock.stamp();
         }
@@ -310,9 +337,29 @@ impl Slot {
         if self.flags.is_finished() {
             return Ok(0);
         }
-        if !self.readiness.can_read() || matches!(self.phase, Phase::Connecting(_)) {
+        if !self.readiness.can_read() || self.is_not_plain() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        match self.io.read(buf) {
+            Err(error) => self.read_on(error, buf, poll, id),
+            read => read,
+        }
+    }
+
+    /// Whether reads and writes do not go straight to the socket.
+    #[inline]
+    fn is_not_plain(&self) -> bool {
+        matches!(self.phase, Phase::Connecting(_) | Phase::Filtered(_))
+    }
+
+    /// Reads what the socket carries. A copy of the end of `read`, where the call is inlined.
+    #[cold]
+    pub(crate) fn read_raw(
+        &mut self,
+        buf: &mut [u8],
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) -> io::Result<usize> {
         match self.io.read(buf) {
             Err(error) => self.read_on(error, buf, poll, id),
             read => read,
@@ -357,15 +404,16 @@ impl Slot {
         &mut self,
         data: &[u8],
         poll: &mio::Registry,
+        spare: &mut Spare,
         id: ChannelId,
     ) -> io::Result<usize> {
         let may = !self.holds_queue()
             && self.flags.may_send()
             && self.readiness.can_write()
-            && !matches!(self.phase, Phase::Connecting(_))
+            && !self.is_not_plain()
             && !data.is_empty();
         if !may {
-            return self.write_nothing(data, poll, id);
+            return self.write_nothing(data, poll, spare, id);
         }
         let n = match self.io.write(data) {
             Ok(n) => n,
@@ -383,6 +431,7 @@ impl Slot {
         &mut self,
         data: &[u8],
         poll: &mio::Registry,
+        spare: &mut Spare,
         id: ChannelId,
     ) -> io::Result<usize> {
         self.check_sending()?;
@@ -391,6 +440,15 @@ impl Slot {
         }
         if !self.readiness.can_write() || matches!(self.phase, Phase::Connecting(_)) {
             return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.filtered().is_some() {
+            return match self.send_filtered(data, spare) {
+                Err(error) => {
+                    self.note_write_error(&error, poll, id);
+                    Err(error)
+                }
+                sent => sent,
+            };
         }
         self.io
             .write(data)

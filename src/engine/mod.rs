@@ -7,7 +7,9 @@ mod closing;
 mod connect;
 mod departures;
 mod farewell;
+mod filter;
 mod flush;
+mod handshake;
 mod io;
 mod names;
 mod pacing;
@@ -15,5 +17,6 @@ mod proxy;
 mod race;
 mod registration;
 mod visit;
+mod wire;
 
 pub(crate) use self::{io::Filled, registration::describe};

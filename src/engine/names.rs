@@ -49,6 +49,7 @@ impl Registry {
         }
         let question = Question::new(host, port);
         let resolving = Resolving {
+            layer: None,
             options: options.clone(),
             asker: None,
         };
@@ -241,8 +242,13 @@ impl Registry {
     fn cannot_connect(&mut self, id: ChannelId, error: io::Error) {
         let now = self.clock.present();
         if let Some(slot) = self.slot_mut(id) {
+            let layer = match &mut slot.phase {
+                Phase::Resolving(resolving) => resolving.layer.take(),
+                _ => None,
+            };
             let attempt = Attempt {
                 failure: Some(error),
+                layer,
                 ..Attempt::new(None, Duration::ZERO, now)
             };
             slot.phase = Phase::Connecting(Box::new(attempt));

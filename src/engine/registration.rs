@@ -20,7 +20,10 @@ use crate::{
         flags::Peer,
         phase::{Pause, Phase},
         registry::Registry,
-        slot::{Slot, queue::note_cut_off},
+        slot::{
+            Slot,
+            queue::{note_cut_off, note_sealed_cut_off},
+        },
     },
 };
 
@@ -63,8 +66,15 @@ impl Registry {
         self.slot(id)?;
         let mut queue = self.take_queue(id);
         let mut slot = self.slots.remove(id.index());
-        let queued = queue.as_ref().map_or(0, |queue| queue.unsent());
+        let sealed = slot
+            .filtered()
+            .map_or(0, |filtered| filtered.layer.sealed() as u64);
+        let queued = queue
+            .as_ref()
+            .map_or(0, |queue| queue.unsent())
+            .saturating_add(sealed);
         let why = why(queued.saturating_add(slot.dropped()));
+        note_sealed_cut_off(&mut self.departures, &mut slot);
         note_cut_off(&mut self.departures, &mut slot, queue.as_deref_mut());
         // Before anything is logged: a logger may panic, and the count has to fit the table.
         if slot.io.role() == Role::Listener {
@@ -99,6 +109,7 @@ impl Registry {
                 Pause::Resting(timer) => Some(timer),
                 Pause::No | Pause::Full => None,
             },
+            Phase::Filtered(filtered) => filtered.timer.take(),
             Phase::Resolving(_) | Phase::Greeting | Phase::Open | Phase::Lingering { .. } => None,
         };
         let refusals = match &slot.phase {
@@ -153,6 +164,7 @@ impl Registry {
     pub(crate) fn cause_of_wish(&self, slot: &Slot, plain: Cause) -> Cause {
         let seen = match slot.flags.peer() {
             Peer::There => plain,
+            Peer::Finished if slot.is_truncated() => Cause::Truncated,
             Peer::Finished => Cause::EndOfFile,
             Peer::Reset => Cause::Reset,
         };
@@ -160,11 +172,26 @@ impl Registry {
     }
 
     pub(crate) fn close_with(&mut self, id: ChannelId, cause: Cause, error: Option<BoxError>) {
+        // For its alert to arrive it lingers, as long as there is somebody to read it.
+        if self
+            .slot(id)
+            .is_some_and(|slot| slot.has_failed_filter() && slot.flags.peer() == Peer::There)
+        {
+            return self.end_after_failure(id, cause, error);
+        }
         self.send_before_close(id);
-        let Some(slot) = self.slot(id) else {
+        // What was queued before an upgrade is lost like the rest.
+        if self
+            .filtered(id)
+            .is_some_and(|filtered| filtered.before.is_some())
+        {
+            self.drop_queue(id, false);
+        }
+        let Some(slot) = self.slot_mut(id) else {
             return self.discard(error);
         };
         let cause = Cause::decide(slot.ending(), cause);
+        let error = error.or_else(|| slot.take_ending_error());
         let removed = self.remove(id, false, |unsent| Closed {
             channel: id,
             cause,
@@ -180,9 +207,11 @@ impl Registry {
         if let Some(queue) = queue {
             self.discard_queue(queue);
         }
+        let filtered = slot.take_filtered();
         // The descriptor before the object: a listener that waits for one may have it at once.
         drop(slot);
         self.resume_listeners();
+        self.discard_filtered(filtered);
     }
 
     pub(crate) fn close_each(&mut self, cause: Cause) {

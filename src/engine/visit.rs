@@ -53,13 +53,13 @@ impl Registry {
             Some(Phase::Listening(_)) => return self.accept_ready(id), // handle_accept
             Some(Phase::Lingering { .. }) => return self.linger(id),
             Some(Phase::Connecting(_)) => self.finish_connect(id), // handle_expt(ConnectFailed)
-            Some(Phase::Greeting | Phase::Open) => {}
+            Some(Phase::Greeting | Phase::Open | Phase::Filtered(_)) => {}
         }
         self.greet(id); // handle_connect
-        if self
-            .slot(id)
-            .is_some_and(|slot| matches!(slot.phase, Phase::Open))
-        {
+        if self.slot(id).is_some_and(Slot::is_shaking) {
+            self.shake(id); // handle_connect, handle_secured; handle_expt(HandshakeFailed)
+        }
+        if self.slot(id).is_some_and(Slot::is_open) {
             self.report_news(id); // handle_expt(Priority, ReadClosed); handle_error with the socket's error
             self.let_read(id); // handle_read
             self.finish_visit(id); // handle_close; the flush; what has left; handle_drain; handle_write
@@ -161,7 +161,7 @@ impl Registry {
             return self.end_visit_of_closed(id);
         };
         slot.flags.untouch();
-        if matches!(slot.phase, Phase::Open) {
+        if matches!(slot.phase, Phase::Open | Phase::Filtered(_)) {
             self.visiting = id;
             self.advance_outgoing(id);
             self.visiting = ChannelId::NONE;
@@ -314,6 +314,7 @@ impl Registry {
         };
         let due = match &slot.phase {
             Phase::Greeting => true,
+            Phase::Filtered(_) => self.is_filtered_due(id),
             Phase::Resolving(_) => false,
             Phase::Connecting(_) => slot.readiness.can_write(),
             Phase::Lingering { .. } => slot.has_input() || slot.flags.peer() != Peer::There,
@@ -330,6 +331,32 @@ impl Registry {
         });
         if watch {
             self.watch(id);
+        }
+    }
+
+    #[cold]
+    fn is_filtered_due(&mut self, id: ChannelId) -> bool {
+        let Some(slot) = self.slot_mut(id) else {
+            return false;
+        };
+        let Some(filtered) = slot.filtered_mut() else {
+            return false;
+        };
+        let buffer = filtered.layer.return_buffer();
+        if let Some(buffer) = buffer {
+            self.pool.tails.give(buffer);
+        }
+        let Some(slot) = self.slot(id) else {
+            return false;
+        };
+        match slot.filtered() {
+            Some(filtered) if !filtered.is_open() => {
+                filtered.can_step(slot.readiness.can_read())
+                    || slot.can_flush()
+                    || slot.flags.is_push_refused()
+                    || (slot.flags.is_closing() && !slot.has_outgoing())
+            }
+            _ => self.is_due(id),
         }
     }
 

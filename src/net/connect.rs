@@ -8,8 +8,7 @@ use crate::{
     address::Address,
     net::{
         errno::{is_in_progress, unsupported},
-        io::{Io, Role},
-        socket::Socket,
+        io::Io,
     },
 };
 
@@ -317,68 +316,5 @@ pub(crate) fn connect_stream(io: &Io, address: &Address) -> io::Result<()> {
         #[cfg(unix)]
         Io::UnixStream(stream) => begin(&SockRef::from(stream), &to),
         _ => Err(io::ErrorKind::InvalidInput.into()),
-    }
-}
-
-impl Socket {
-    /// As a stream that can connect: a bare descriptor says first what it is.
-    pub(crate) fn into_stream(self) -> io::Result<Io> {
-        let refused = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        match self.io {
-            #[cfg(unix)]
-            Io::Fd(file) => {
-                let fd = std::os::fd::OwnedFd::from(file);
-                let socket = SockRef::from(&fd);
-                if !matches!(socket.r#type(), Ok(Type::STREAM)) {
-                    return refused("only a stream socket can be connected");
-                }
-                let is_unix = socket.local_addr()?.is_unix();
-                Ok(if is_unix {
-                    Io::UnixStream(mio::net::UnixStream::from_std(fd.into()))
-                } else {
-                    Io::TcpStream(mio::net::TcpStream::from_std(fd.into()))
-                })
-            }
-            io if io.role() == Role::Stream => Ok(io),
-            _ => refused("only a stream socket can be connected"),
-        }
-    }
-
-    /// Makes a UDP socket that sends to and receives from `peer` only, on a port the system chooses.
-    ///
-    /// ```
-    /// use asynchat::{Channel, Dispatcher, Reactor, Result, Socket};
-    /// use std::net::UdpSocket;
-    ///
-    /// struct Query;
-    /// impl Dispatcher for Query {
-    ///     fn handle_write(&mut self, channel: &mut Channel<'_>) -> Result {
-    ///         channel.send(b"what time is it?")?;
-    ///         Ok(())
-    ///     }
-    /// }
-    ///
-    /// # fn main() -> Result {
-    /// let server = UdpSocket::bind("127.0.0.1:0")?;
-    /// let mut reactor = Reactor::new()?;
-    /// reactor.register(Socket::connected_udp(server.local_addr()?)?, Query)?;
-    /// reactor.turn(None)?;
-    /// let mut buf = [0; 100];
-    /// assert_eq!(server.recv(&mut buf)?, 16);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// Those of `socket` and `connect`.
-    pub fn connected_udp(peer: std::net::SocketAddr) -> io::Result<Self> {
-        let any: std::net::SocketAddr = if peer.is_ipv4() {
-            (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
-        } else {
-            (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
-        };
-        let socket = mio::net::UdpSocket::bind(any)?;
-        socket.connect(peer)?;
-        Ok(Self::own(Io::Udp(socket)))
     }
 }

@@ -9,5 +9,4 @@ pub(crate) mod listen;
 pub(crate) mod memory;
 pub(crate) mod peers;
 pub(crate) mod readiness;
-pub(crate) mod socket;
 pub(crate) mod stream;

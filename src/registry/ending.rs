@@ -47,13 +47,18 @@ impl Registry {
     /// Push farewells before this call: later pushes are dropped. Input that has arrived and was not read is discarded.
     pub fn shutdown(&mut self, grace: Duration) {
         log::info!(target: "asynchat::reactor", "shutting down: {} channels open, {grace:?} of grace", self.slots.len());
+        self.uncork();
         for id in self.ids() {
-            match self.slot(id).map(|slot| &slot.phase) {
-                Some(Phase::Listening(_) | Phase::Resolving(_) | Phase::Connecting(_)) => {
+            let Some(slot) = self.slot(id) else { continue };
+            match &slot.phase {
+                Phase::Listening(_) | Phase::Resolving(_) | Phase::Connecting(_) => {
                     self.close(id, Cause::Shutdown);
                 }
-                Some(_) => Channel::new(self, id).end_when_done(Cause::Shutdown),
-                None => {}
+                // A handshake for which nothing waits.
+                Phase::Filtered(_) if slot.is_shaking() && !slot.has_program_output() => {
+                    self.close(id, Cause::Shutdown);
+                }
+                _ => Channel::new(self, id).end_when_done(Cause::Shutdown),
             }
         }
         let deadline = self.after(grace);

@@ -30,16 +30,17 @@ use crate::{
         listen::ListenOptions,
         peers::Peers,
         readiness::Readiness,
-        socket::Socket,
         stream::Stream,
     },
     registry::accept_fn::accept_fn,
     state::{
         channel::Channel,
         dispatcher::{Dispatcher, boxed},
+        filtered::Filtered,
         phase::{Accepting, Attempt, Phase},
         registry::Registry,
         slot::Slot,
+        socket::Socket,
     },
     stats::{ChannelInfo, Stats},
 };
@@ -135,6 +136,7 @@ impl Registry {
         slot.peer = socket.peer.into();
         slot.set_place(socket.place);
         slot.give_back(&socket.unread);
+        let layer = socket.layer;
         slot.readiness = match role {
             Role::Stream if !connecting => Readiness::ASSUMED,
             // So that a first datagram can be sent at once.
@@ -144,6 +146,8 @@ impl Registry {
         let id = self.insert(slot, role != Role::Stream || connecting)?;
         if connecting {
             self.begin_attempt(id);
+        } else if let Some(layer) = layer {
+            self.begin_handshake(id, Box::new(Filtered::resumed(layer)));
         } else if role == Role::Stream {
             self.enqueue(id);
         }

@@ -18,6 +18,12 @@ pub enum Exceptional {
     /// The connection attempt failed, with the error of the last address (`ConnectionRefused`, `TimedOut`, …). The
     /// channel is closed when the callback returns.
     ConnectFailed(io::Error),
+    /// The handshake of a [filter](Channel::upgrade) failed before `handle_connect`: by the filter's own error, because
+    /// the stream ended (`UnexpectedEof`, `ConnectionReset`), or because it took longer than
+    /// [`Builder::handshake_timeout`](crate::Builder::handshake_timeout) (`TimedOut`). The channel is closed when the
+    /// callback returns. The handshake of a filter that was put on an open channel fails with
+    /// [`HandshakeFailed`](crate::HandshakeFailed) in `handle_error` instead.
+    HandshakeFailed(BoxError),
     /// The peer reset the connection after its end of file. `handle_close` was called for that, so it is not called again.
     ///
     /// For an object that keeps its channel open past `handle_close`, as one half of a proxy does: the other half learns
@@ -155,6 +161,18 @@ pub trait Dispatcher: Any {
     /// # Errors
     /// See [Errors](Self#errors).
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+        Ok(())
+    }
+
+    /// The handshake of a filter that was put on this open channel is done: [`Channel::upgrade`] has an example. What was
+    /// pushed since the upgrade leaves after this callback. Default: nothing.
+    ///
+    /// What the peer said before is to be forgotten here, because nobody vouches for it (RFC 3207, section 4.2):
+    /// [`replace`](Channel::replace) beside `upgrade` gives a fresh object.
+    ///
+    /// # Errors
+    /// See [Errors](Self#errors).
+    fn handle_secured(&mut self, channel: &mut Channel<'_>) -> Result {
         Ok(())
     }
 
@@ -378,6 +396,10 @@ impl Dispatcher for Box<dyn Dispatcher> {
         (**self).handle_connect(channel)
     }
 
+    fn handle_secured(&mut self, channel: &mut Channel<'_>) -> Result {
+        (**self).handle_secured(channel)
+    }
+
     fn handle_accept(&mut self, channel: &mut Channel<'_>) -> Result {
         (**self).handle_accept(channel)
     }
@@ -454,7 +476,7 @@ pub(crate) fn downcast<'a, D: Dispatcher>(
 /// The default callbacks of [`Dispatcher`] and [`AsyncChat`](crate::AsyncChat).
 pub(crate) mod defaults {
     use super::{BoxError, Channel, Exceptional};
-    use crate::error::Shown;
+    use crate::error::{HandshakeFailed, Shown};
 
     pub(crate) fn expt(channel: &mut Channel<'_>, what: Exceptional) {
         let name = channel.describe();
@@ -464,6 +486,12 @@ pub(crate) mod defaults {
                 // For the close that follows.
                 if channel.registry.occasion.channel == channel.id {
                     channel.registry.occasion.error = Some(error.into());
+                }
+            }
+            Exceptional::HandshakeFailed(error) => {
+                log::debug!(target: "asynchat::channel", "{name}: handshake failed: {}", Shown(&error));
+                if channel.registry.occasion.channel == channel.id {
+                    channel.registry.occasion.error = Some(error);
                 }
             }
             Exceptional::Reset => {
@@ -484,7 +512,13 @@ pub(crate) mod defaults {
     }
 
     pub(crate) fn error(channel: &mut Channel<'_>, error: BoxError) {
-        log::error!(target: "asynchat::channel", "{}: {}", channel.describe(), Shown(&error));
+        // Scanners fail their handshakes all the time.
+        let level = if error.is::<HandshakeFailed>() {
+            log::Level::Debug
+        } else {
+            log::Level::Error
+        };
+        log::log!(target: "asynchat::channel", level, "{}: {}", channel.describe(), Shown(&error));
         if channel.slot().is_ok_and(|slot| !slot.outlives_errors()) {
             channel.registry.close_for(channel.id, error);
         } else {

@@ -17,15 +17,17 @@ use crate::{
         peers::{Peers, Place},
     },
     network::Network,
-    state::{look_ups::AskerId, race::Race},
+    state::{filtered::Filtered, layer::Layer, look_ups::AskerId, race::Race},
     time::timer::TimerId,
 };
 
-/// What a channel is doing. `Connecting` is first: every read and write compares with it, and 0 is the cheapest to compare
-/// with.
+/// What a channel is doing. `Connecting` and `Filtered` are first: every read and write asks whether it is one of them, and
+/// that is one comparison.
 #[derive(Debug)]
 pub(crate) enum Phase {
     Connecting(Box<Attempt>),
+    /// A stream with a filter, from the start of its handshake.
+    Filtered(Box<Filtered>),
     Listening(Box<Accepting>),
     /// A stream whose `handle_connect` is still to come.
     Greeting,
@@ -33,6 +35,8 @@ pub(crate) enum Phase {
     /// Everything is sent and the peer knows; input is thrown away until its end of file (R10).
     Lingering {
         discarded: usize,
+        /// Had a filter, so what arrives is nothing that anybody could read.
+        had_filter: bool,
     },
     /// Its host name is being looked up; it has no socket.
     Resolving(Box<Resolving>),
@@ -44,6 +48,8 @@ pub(crate) struct Resolving {
     pub(crate) options: ConnectOptions,
     /// Its place among those who ask.
     pub(crate) asker: Option<AskerId>,
+    /// The filter for when it is connected.
+    pub(crate) layer: Option<Box<Layer>>,
 }
 
 /// A connection attempt in progress.
@@ -64,6 +70,8 @@ pub(crate) struct Attempt {
     pub(crate) pause: Duration,
     /// The attempt failed at once, or its time ran out.
     pub(crate) failure: Option<io::Error>,
+    /// The filter for when it is connected.
+    pub(crate) layer: Option<Box<Layer>>,
 }
 
 impl Attempt {
@@ -78,6 +86,7 @@ impl Attempt {
             deadline: now,
             pause: Duration::ZERO,
             failure: None,
+            layer: None,
         }
     }
 }

@@ -12,6 +12,9 @@ pub(crate) struct Policy {
     pub(crate) limits: Limits,
     pub(crate) connect_timeout: Duration,
     pub(crate) resolve_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    /// Steps of handshakes in one turn.
+    pub(crate) handshake_budget: usize,
     pub(crate) propagate_panics: bool,
 }
 

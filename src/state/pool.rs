@@ -1,6 +1,9 @@
 //! Memory that is lent to channels for a while: the buffers they read into, and their outgoing queues.
 
-use crate::outgoing::{Outgoing, Spare};
+use crate::{
+    outgoing::{Outgoing, Spare},
+    state::unread::Unread,
+};
 
 /// Queues kept for the next channel that needs one, each perhaps with a buffer.
 const SPARE_QUEUES: usize = 64;
@@ -11,6 +14,8 @@ pub(crate) struct Pool {
     first: Box<[u8]>,
     /// In use only while one callback reads on behalf of another.
     others: Vec<Box<[u8]>>,
+    /// What filters open their input into.
+    opened: Option<Box<Unread>>,
     pub(crate) tails: Spare,
     /// For frames that are collected: smaller than the queues' buffers, and held by a peer that is slow.
     pub(crate) frames: Spare,
@@ -28,6 +33,7 @@ impl Pool {
             read_buffer,
             first: Box::default(),
             others: Vec::new(),
+            opened: None,
             tails: Spare::default(),
             frames: Spare::default(),
             queues: Vec::new(),
@@ -57,6 +63,20 @@ impl Pool {
             self.first = buffer;
         } else {
             self.others.push(buffer);
+        }
+    }
+
+    /// An empty one.
+    pub(crate) fn take_opened(&mut self) -> Box<Unread> {
+        self.opened
+            .take()
+            .unwrap_or_else(|| Box::new(Unread::new(&[])))
+    }
+
+    /// Keeps the memory of bytes that were used up.
+    pub(crate) fn give_opened(&mut self, opened: Box<Unread>) {
+        if opened.is_empty() && opened.capacity() <= 4 * self.read_buffer {
+            self.opened = Some(opened);
         }
     }
 

@@ -92,6 +92,10 @@ pub struct Registry {
     pub(crate) ready: Vec<ChannelId>,
     /// Channels changed from outside their own callbacks, to be visited at the end of the turn.
     pub(crate) touched: Vec<ChannelId>,
+    /// Channels whose handshakes wait for the budget of another turn, those that wait longest first.
+    pub(crate) handshakes: VecDeque<ChannelId>,
+    /// Steps of handshakes that this turn may still take.
+    pub(crate) handshakes_left: usize,
     /// Channels whose reading pauses until the next turn.
     pub(crate) yielding: Vec<ChannelId>,
     /// Channels that have used some of their write budget in this turn.
@@ -165,6 +169,8 @@ impl Registry {
             listeners: 0,
             ready: Vec::new(),
             touched: Vec::new(),
+            handshakes: VecDeque::new(),
+            handshakes_left: policy.handshake_budget,
             yielding: Vec::new(),
             spenders: Vec::new(),
             departures: VecDeque::new(),
@@ -221,6 +227,8 @@ pub(crate) enum Task {
     /// The idle timeout of a channel.
     Idle(ChannelId, Duration),
     Connect(ChannelId),
+    /// The time of a filter's handshake is over.
+    Handshake(ChannelId),
     /// The time of one who waits for an answer is over.
     LookUp(AskerId),
     Linger(ChannelId),
@@ -255,6 +263,7 @@ impl Task {
             | Self::Idle(id, _)
             | Self::Header(id, _)
             | Self::Connect(id)
+            | Self::Handshake(id)
             | Self::Linger(id)
             | Self::Rest(id)
             | Self::Refusals(id)

@@ -1,5 +1,6 @@
 //! What the registry keeps for one channel: the socket, its readiness, the user's object, the outgoing queue.
 
+mod filter;
 pub(crate) mod queue;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 use crate::{
     address::Address,
     closed::Cause,
+    error::BoxError,
     id::ChannelId,
     net::{
         io::{Io, Role},
@@ -75,6 +77,8 @@ pub(crate) struct Extras {
     limits: Option<Limits>,
     /// Why `close_when_done` was called, if the flags do not say it.
     ending: Option<Cause>,
+    /// The error behind it, if that was kept.
+    ending_error: Option<BoxError>,
     /// Bytes of a queue that had to be dropped.
     pub(crate) dropped: u64,
     /// The calls that end with its object. Ordered, so that closures are dropped in the order in which they were armed.
@@ -130,8 +134,11 @@ impl Slot {
             Phase::Connecting(_) => State::Connecting,
             Phase::Listening(_) => State::Listening,
             Phase::Lingering { .. } => State::Closing,
-            Phase::Greeting | Phase::Open if self.flags.is_closing() => State::Closing,
-            Phase::Greeting | Phase::Open => State::Open,
+            Phase::Greeting | Phase::Open | Phase::Filtered(_) if self.flags.is_closing() => {
+                State::Closing
+            }
+            Phase::Filtered(ref filtered) if !filtered.greeted => State::Connecting,
+            Phase::Greeting | Phase::Open | Phase::Filtered(_) => State::Open,
         }
     }
 
@@ -150,7 +157,11 @@ impl Slot {
     #[inline]
     pub(crate) fn only_io_due(&self) -> bool {
         self.flags.only_io_due()
-            && matches!(self.phase, Phase::Open)
+            && match &self.phase {
+                Phase::Open => true,
+                Phase::Filtered(filtered) => filtered.only_io_due(),
+                _ => false,
+            }
             && self.unread.is_none()
             && self.readiness.only_io()
     }
@@ -208,6 +219,16 @@ impl Slot {
             Cause::EndOfFile => self.flags.note_ended_by_peer(),
             other => self.extras_mut().ending = Some(other),
         }
+    }
+
+    pub(crate) fn note_ending_error(&mut self, error: Option<BoxError>) {
+        if error.is_some() {
+            self.extras_mut().ending_error = error;
+        }
+    }
+
+    pub(crate) fn take_ending_error(&mut self) -> Option<BoxError> {
+        self.extras.as_mut()?.ending_error.take()
     }
 
     /// Bytes that were queued and dropped because they could not be sent any more.
@@ -297,6 +318,7 @@ impl Slot {
             || self.can_flush()
             || (self.flags.is_closing() && !self.has_outgoing())
             || self.must_drain_unread()
+            || self.must_report_filter()
     }
 
     /// Whether bytes, or the end of file, may be had without waiting for an event.
@@ -308,14 +330,14 @@ impl Slot {
 
     /// Whether `handle_read` may be called, the user's own wish aside.
     pub(crate) fn may_read(&self) -> bool {
-        self.has_input() && self.flags.may_call_read() && matches!(self.phase, Phase::Open)
+        self.has_input() && self.flags.may_call_read() && self.is_open()
     }
 
     pub(crate) fn may_write(&self) -> bool {
         self.readiness.can_write()
             && self.flags.may_call_write()
             && !self.has_outgoing()
-            && matches!(self.phase, Phase::Open)
+            && self.is_open()
     }
 
     /// Whether `handle_close` is due for an end of file: what was read before it and given back comes first.
@@ -328,7 +350,7 @@ impl Slot {
         self.readiness.has_end_news()
             && self.flags.peer() == Peer::There
             && !self.flags.is_closing()
-            && matches!(self.phase, Phase::Open)
+            && self.is_open()
             && self.io.role() == Role::Stream
             && !self.must_drain_unread()
     }

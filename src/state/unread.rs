@@ -50,11 +50,23 @@ impl Unread {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Drops the first `n` bytes.
+    /// Where bytes are appended.
+    pub(crate) fn end(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Drops the first `n` bytes. Without any left it keeps its memory, for another use.
     #[cold]
     pub(crate) fn consume(&mut self, n: usize) {
         self.start += n;
-        if 4 * self.bytes().len() < self.buffer.capacity() {
+        if self.is_empty() {
+            self.buffer.clear();
+            self.start = 0;
+        } else if 4 * self.bytes().len() < self.buffer.capacity() {
             *self = Self::new(self.bytes());
         }
     }
@@ -109,7 +121,7 @@ mod tests {
                         let n = n.min(model.len());
                         unread.consume(n);
                         model.drain(..n);
-                        prop_assert!(unread.buffer.capacity() <= 4 * model.len().max(1));
+                        prop_assert!(model.is_empty() || unread.capacity() <= 4 * model.len());
                     }
                 }
                 prop_assert_eq!(unread.bytes(), &model[..]);

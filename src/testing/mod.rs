@@ -81,10 +81,9 @@ use crate::{
     net::{
         io::Io,
         memory::{End, Pipe, Shared, documentation},
-        socket::Socket,
     },
     reactor::Reactor,
-    state::{dispatcher::Dispatcher, registry::Registry},
+    state::{dispatcher::Dispatcher, registry::Registry, socket::Socket},
 };
 
 /// The peer of one connection under test; see [the module](self).

@@ -10,6 +10,8 @@ use crate::{
         part::{Part, Sent},
     },
     state::{
+        filtered::{Filtered, Stage},
+        phase::Phase,
         policy::Limits,
         registry::{Registry, SentHook},
         slot::Slot,
@@ -93,12 +95,30 @@ impl Registry {
 
     /// Notes the parts of a channel's queue that have left, so that their hooks are called.
     pub(crate) fn note_departures(&mut self, id: ChannelId, queue: &mut Outgoing) {
-        if let Some(slot) = find(&mut self.slots, id) {
-            while let Some(left) = queue.next_left()
-                && let Some(hook) = slot.next_hook()
-            {
-                self.departures.push_back((hook, Sent::new(id, left)));
+        self.release_departures(id);
+        let Some(slot) = find(&mut self.slots, id) else {
+            return;
+        };
+        while let Some(left) = queue.next_left()
+            && let Some(hook) = slot.next_hook()
+        {
+            let departure = (hook, Sent::new(id, left));
+            match slot.filtered_mut() {
+                // Sealed, and on its way.
+                Some(filtered) if filtered.layer.has_wire() => {
+                    filtered.departing.push_back(departure);
+                }
+                _ => self.departures.push_back(departure),
             }
+        }
+    }
+
+    /// Notes the parts that were sealed, if all that is sealed has left.
+    pub(crate) fn release_departures(&mut self, id: ChannelId) {
+        if let Some(filtered) = find(&mut self.slots, id).and_then(Slot::filtered_mut)
+            && !filtered.layer.has_wire()
+        {
+            self.departures.append(&mut filtered.departing);
         }
     }
 
@@ -127,16 +147,54 @@ impl Registry {
         find(&mut self.slots, id)
     }
 
-    pub(crate) fn queue(&mut self, id: ChannelId) -> Option<&mut Outgoing> {
-        self.uncorked(id)?.outgoing.as_deref_mut()
+    /// Has producers that had nothing asked again.
+    pub(crate) fn unpark(&mut self, id: ChannelId) {
+        let Some(slot) = self.uncorked(id) else {
+            return;
+        };
+        if let Some(queue) = &mut slot.outgoing {
+            queue.unpark();
+        }
+        if let Some(queue) = slot.filtered_mut().and_then(|f| f.before.as_mut()) {
+            queue.unpark();
+        }
     }
 
     pub(crate) fn take_queue(&mut self, id: ChannelId) -> Option<Box<Outgoing>> {
         self.uncorked(id)?.outgoing.take()
     }
 
+    /// What was queued before an upgrade and has not left.
+    pub(crate) fn take_before(&mut self, id: ChannelId) -> Option<Box<Outgoing>> {
+        let filtered = find(&mut self.slots, id).and_then(Slot::filtered_mut)?;
+        let before = filtered.before.take()?;
+        filtered.stage = Stage::Handshaking;
+        Some(before)
+    }
+
+    /// The queue that is sent next: what was queued before an upgrade leaves as it is.
+    pub(crate) fn take_queue_to_send(&mut self, id: ChannelId) -> Option<Box<Outgoing>> {
+        let slot = self.uncorked(id)?;
+        match slot.filtered_mut() {
+            Some(filtered) if filtered.stage == Stage::Clear => filtered.before.take(),
+            Some(filtered) if !filtered.can_seal() => None,
+            _ => slot.outgoing.take(),
+        }
+    }
+
     /// Gives a channel its queue back. An empty one is kept for others.
     pub(crate) fn return_queue(&mut self, id: ChannelId, queue: Box<Outgoing>) {
+        let filtered = find(&mut self.slots, id).and_then(Slot::filtered_mut);
+        if let Some(filtered) = filtered
+            && filtered.stage == Stage::Clear
+        {
+            if queue.is_empty() {
+                filtered.stage = Stage::Handshaking;
+            } else {
+                filtered.before = Some(queue);
+                return;
+            }
+        }
         if queue.is_empty() {
             self.pool.give_queue(queue);
         } else if let Some(slot) = find(&mut self.slots, id) {
@@ -162,9 +220,25 @@ impl Registry {
     }
 
     pub(crate) fn outgoing_len(&self, id: ChannelId) -> usize {
-        self.slot(id)
-            .and_then(|slot| slot.outgoing.as_ref())
-            .map_or(0, |queue| queue.len() + self.cork.uncounted(id))
+        let Some(slot) = self.slot(id) else { return 0 };
+        let queued = slot
+            .outgoing
+            .as_ref()
+            .map_or(0, |queue| queue.len() + self.cork.uncounted(id));
+        queued + slot.filtered().map_or(0, Filtered::pending)
+    }
+}
+
+/// Notes the parts that were sealed for a socket that takes no more. They may have left but for what is sealed.
+pub(crate) fn note_sealed_cut_off(departures: &mut VecDeque<(SentHook, Sent)>, slot: &mut Slot) {
+    let Some(filtered) = slot.filtered_mut() else {
+        return;
+    };
+    let sealed = filtered.layer.sealed() as u64;
+    for (hook, mut sent) in filtered.departing.drain(..) {
+        sent.bytes = sent.bytes.saturating_sub(sealed);
+        sent.complete = false;
+        departures.push_back((hook, sent));
     }
 }
 
@@ -193,6 +267,24 @@ impl Slot {
         self.outgoing
             .as_ref()
             .is_some_and(|queue| !queue.is_empty())
+            || self.filtered().is_some_and(Filtered::holds_output)
+    }
+
+    /// Whether something that the program pushed has not left; what a handshake sends does not count.
+    pub(crate) fn has_program_output(&self) -> bool {
+        let queued = self
+            .outgoing
+            .as_ref()
+            .is_some_and(|queue| !queue.is_empty());
+        queued
+            || self
+                .filtered()
+                .is_some_and(|filtered| filtered.before.is_some())
+    }
+
+    /// Takes the queue out, unless it is empty.
+    pub(crate) fn take_filled_queue(&mut self) -> Option<Box<Outgoing>> {
+        self.outgoing.take_if(|queue| !queue.is_empty())
     }
 
     /// Whether the slot has a queue, perhaps an empty one.
@@ -203,9 +295,11 @@ impl Slot {
 
     /// Whether the queue has something that only waits for room in the socket: bytes, or a producer to ask.
     pub(crate) fn awaits_peer(&self) -> bool {
-        self.outgoing
-            .as_ref()
-            .is_some_and(|queue| queue.can_flush())
+        let queue = self.outgoing.as_deref();
+        match &self.phase {
+            Phase::Filtered(filtered) => filtered.awaits_peer(queue),
+            _ => queue.is_some_and(Outgoing::can_flush),
+        }
     }
 
     /// Whether `handle_drain` is due.
@@ -215,9 +309,9 @@ impl Slot {
 
     /// Whether more is queued than a watermark allows.
     pub(crate) fn is_past(&self, mark: usize) -> bool {
-        self.outgoing
-            .as_ref()
-            .is_some_and(|queue| queue.pending() > mark)
+        let queued = self.outgoing.as_ref().map_or(0, |queue| queue.pending());
+        let sealed = self.filtered().map_or(0, Filtered::pending);
+        queued.saturating_add(sealed) > mark
     }
 
     /// What counts for the bound of the queue.

@@ -13,7 +13,12 @@ use bytes::Bytes;
 use crate::net::io::on_socket;
 use crate::{
     address::Address,
-    net::{io::Io, peers::Place, stream::Stream},
+    net::{
+        io::{Io, Role},
+        peers::Place,
+        stream::Stream,
+    },
+    state::layer::Layer,
 };
 
 /// A socket or descriptor to be registered. Functions that need one take anything that converts into it.
@@ -46,6 +51,8 @@ pub struct Socket {
     pub(crate) place: Option<Box<Place>>,
     /// Read before the socket.
     pub(crate) unread: Bytes,
+    /// The filter that a detached channel had.
+    pub(crate) layer: Option<Box<Layer>>,
 }
 
 impl Socket {
@@ -58,6 +65,7 @@ impl Socket {
             peer: None,
             place: None,
             unread: Bytes::new(),
+            layer: None,
         }
     }
 
@@ -70,6 +78,7 @@ impl Socket {
             peer: None,
             place: None,
             unread: Bytes::new(),
+            layer: None,
         }
     }
 
@@ -93,11 +102,14 @@ impl Socket {
     /// example.
     ///
     /// # Errors
-    /// The socket itself, if it is not a TCP stream, or if bytes of it were read with its PROXY header
+    /// The socket itself, if it is not a TCP stream, if it has a [filter](crate::Channel::upgrade), which would be lost,
+    /// or if bytes of it were read with its PROXY header
     /// ([`ListenOptions::proxy_protocol`](crate::ListenOptions::proxy_protocol)) and it was not registered since.
     pub fn into_tcp_stream(self) -> Result<net::TcpStream, Self> {
         match self.io {
-            Io::TcpStream(stream) if self.unread.is_empty() => Ok(stream.into()),
+            Io::TcpStream(stream) if self.unread.is_empty() && self.layer.is_none() => {
+                Ok(stream.into())
+            }
             io => Err(Self { io, ..self }),
         }
     }
@@ -105,14 +117,17 @@ impl Socket {
     /// The descriptor, of any kind of socket; non-blocking.
     ///
     /// # Errors
-    /// Never for a socket from [`Channel::detach`](crate::Channel::detach), except one in memory of the testing kit. For
-    /// others as with [`into_tcp_stream`](Self::into_tcp_stream).
+    /// Never for a socket without a filter from [`Channel::detach`](crate::Channel::detach), except one in memory of the
+    /// testing kit. For others as with [`into_tcp_stream`](Self::into_tcp_stream).
     #[cfg(unix)]
     pub fn into_fd(self) -> io::Result<OwnedFd> {
         if !self.unread.is_empty() {
             return Err(io::Error::other(
                 "bytes of it were read with its PROXY header",
             ));
+        }
+        if self.layer.is_some() {
+            return Err(io::Error::other("its filter would be lost"));
         }
         on_socket!(self.io, s => Ok(s.into()), fd file => Ok(file.into()))
     }
@@ -123,6 +138,69 @@ impl Socket {
     /// Those of `getsockname`.
     pub fn local_addr(&self) -> io::Result<Address> {
         self.io.local_addr()
+    }
+}
+
+impl Socket {
+    /// As a stream that can connect: a bare descriptor says first what it is.
+    pub(crate) fn into_stream(self) -> io::Result<Io> {
+        let refused = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        match self.io {
+            #[cfg(unix)]
+            Io::Fd(file) => {
+                let fd = std::os::fd::OwnedFd::from(file);
+                let socket = socket2::SockRef::from(&fd);
+                if !matches!(socket.r#type(), Ok(socket2::Type::STREAM)) {
+                    return refused("only a stream socket can be connected");
+                }
+                let is_unix = socket.local_addr()?.is_unix();
+                Ok(if is_unix {
+                    Io::UnixStream(mio::net::UnixStream::from_std(fd.into()))
+                } else {
+                    Io::TcpStream(mio::net::TcpStream::from_std(fd.into()))
+                })
+            }
+            io if io.role() == Role::Stream => Ok(io),
+            _ => refused("only a stream socket can be connected"),
+        }
+    }
+
+    /// Makes a UDP socket that sends to and receives from `peer` only, on a port the system chooses.
+    ///
+    /// ```
+    /// use asynchat::{Channel, Dispatcher, Reactor, Result, Socket};
+    /// use std::net::UdpSocket;
+    ///
+    /// struct Query;
+    /// impl Dispatcher for Query {
+    ///     fn handle_write(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         channel.send(b"what time is it?")?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result {
+    /// let server = UdpSocket::bind("127.0.0.1:0")?;
+    /// let mut reactor = Reactor::new()?;
+    /// reactor.register(Socket::connected_udp(server.local_addr()?)?, Query)?;
+    /// reactor.turn(None)?;
+    /// let mut buf = [0; 100];
+    /// assert_eq!(server.recv(&mut buf)?, 16);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `socket` and `connect`.
+    pub fn connected_udp(peer: std::net::SocketAddr) -> io::Result<Self> {
+        let any: std::net::SocketAddr = if peer.is_ipv4() {
+            (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
+        } else {
+            (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+        };
+        let socket = mio::net::UdpSocket::bind(any)?;
+        socket.connect(peer)?;
+        Ok(Self::own(Io::Udp(socket)))
     }
 }
 
@@ -177,6 +255,7 @@ impl From<Stream> for Socket {
             peer: stream.peer,
             place: stream.place,
             unread: stream.unread,
+            layer: None,
         }
     }
 }
