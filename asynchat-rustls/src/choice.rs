@@ -1,0 +1,14 @@
+//! Which configuration a server's connection gets.
+
+use std::sync::Arc;
+
+use asynchat::Result;
+use rustls::{ServerConfig, server::ClientHello};
+
+type ByHello = dyn Fn(&ClientHello<'_>) -> Result<Arc<ServerConfig>> + Send + Sync;
+
+#[derive(Clone)]
+pub(crate) enum Choice {
+    Fixed(Arc<ServerConfig>),
+    ByHello(Arc<ByHello>),
+}
