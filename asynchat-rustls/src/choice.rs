@@ -5,7 +5,7 @@ use std::sync::Arc;
 use asynchat::Result;
 use rustls::{ServerConfig, server::ClientHello};
 
-type ByHello = dyn Fn(&ClientHello<'_>) -> Result<Arc<ServerConfig>> + Send + Sync;
+pub(crate) type ByHello = dyn Fn(&ClientHello<'_>) -> Result<Arc<ServerConfig>> + Send + Sync;
 
 #[derive(Clone)]
 pub(crate) enum Choice {

@@ -9,6 +9,7 @@ pub(crate) fn server_name(host: &str) -> io::Result<ServerName<'static>> {
     let bare = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
+        .filter(|bare| bare.contains(':'))
         .unwrap_or(host);
     let bare = match bare.split_once('%') {
         Some((ip, _)) if ip.contains(':') => ip,
