@@ -7,6 +7,10 @@ mod handshake;
 mod hostile;
 mod pair;
 mod records;
+#[cfg(unix)]
+mod sockets;
+#[cfg(unix)]
+mod starttls;
 
 #[global_allocator]
 static ALLOCATOR: util::heap::Counting = util::heap::Counting;

@@ -143,8 +143,8 @@ type Hook = Box<dyn FnMut(&mut Channel<'_>) -> Result>;
 
 pub type LastHook = Box<dyn FnMut(&mut Registry, Closed)>;
 
-/// Writes down every callback as a word (`connect`, `read:5`, `eof`, `write`, `close`, `drain`, `timeout`,
-/// `refused`…, `reset`, `ended`, `priority`, `error:TEXT`), prefixed with `name` and a dot if that is not empty. Reads everything
+/// Writes down every callback as a word (`connect`, `secured`, `read:5`, `eof`, `write`, `close`, `cut`, `drain`, `timeout`,
+/// `refused`…, `handshake:TEXT`, `reset`, `ended`, `priority`, `error:TEXT`), prefixed with `name` and a dot if that is not empty. Reads everything
 /// into `received`. A hook runs after the word is written down and may do anything. `handle_closed` has a hook and no word.
 pub struct Recorder {
     pub name: &'static str,
@@ -155,6 +155,7 @@ pub struct Recorder {
     /// Bytes asked for per read; 0: use `recv_with`.
     pub read_size: usize,
     pub on_connect: Option<Hook>,
+    pub on_secured: Option<Hook>,
     pub on_read: Option<Hook>,
     pub on_write: Option<Hook>,
     pub on_close: Option<Hook>,
@@ -175,6 +176,7 @@ impl Recorder {
             writable: false,
             read_size: 0,
             on_connect: None,
+            on_secured: None,
             on_read: None,
             on_write: None,
             on_close: None,
@@ -221,6 +223,11 @@ impl Dispatcher for Recorder {
         call(&mut self.on_connect, channel)
     }
 
+    fn handle_secured(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.note("secured");
+        call(&mut self.on_secured, channel)
+    }
+
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
         let received = self.received.clone();
         let read = if self.read_size == 0 {
@@ -263,6 +270,7 @@ impl Dispatcher for Recorder {
     fn handle_expt(&mut self, channel: &mut Channel<'_>, what: Exceptional) -> Result {
         match what {
             Exceptional::ConnectFailed(error) => self.note(format!("failed:{:?}", error.kind())),
+            Exceptional::HandshakeFailed(error) => self.note(format!("handshake:{error}")),
             Exceptional::Reset => self.note("reset"),
             Exceptional::ReadClosed => self.note("ended"),
             Exceptional::Priority => self.note("priority"),
@@ -272,7 +280,11 @@ impl Dispatcher for Recorder {
     }
 
     fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
-        self.note("close");
+        self.note(if channel.is_truncated() {
+            "cut"
+        } else {
+            "close"
+        });
         if self.on_close.is_none() {
             channel.close_when_done();
         }
