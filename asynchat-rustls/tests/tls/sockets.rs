@@ -410,6 +410,7 @@ fn silent_peers_are_ended_at_the_deadline_and_others_are_served_meanwhile() {
     const SILENT: usize = 500;
     let mut reactor = Reactor::builder()
         .handshake_timeout(Duration::from_millis(500))
+        .linger(Duration::from_millis(100), 1024)
         .propagate_panics(true)
         .build()
         .unwrap();
