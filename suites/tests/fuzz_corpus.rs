@@ -1,5 +1,5 @@
 //! The fuzz targets of fuzz/ without a fuzzer: each runs the inputs checked in there, and mutations of them (R15 to R18,
-//! and the parsers of the HTTP examples).
+//! the parsers of the HTTP examples, and TLS).
 // Once is enough: how the poller does is the subject of others.
 #![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 
@@ -104,6 +104,11 @@ fn answers_have_the_same_body_and_outcome_however_they_are_cut() {
 #[test]
 fn no_path_leads_out_of_the_root_and_each_finds_what_the_tree_holds() {
     run("paths", targets::paths::fuzz);
+}
+
+#[test]
+fn over_tls_arrives_what_was_sent_as_far_as_it_goes() {
+    run("tls", targets::tls::fuzz);
 }
 
 /// What fuzzing found.

@@ -4,6 +4,7 @@ pub mod framer;
 pub mod paths;
 pub mod request_head;
 pub mod response;
+pub mod tls;
 
 use std::{collections::VecDeque, time::Duration};
 
