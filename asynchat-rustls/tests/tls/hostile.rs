@@ -166,6 +166,25 @@ fn silent_peer_costs_little_memory() {
 }
 
 #[test]
+fn idle_connection_costs_little_memory() {
+    for version in VERSIONS {
+        let (client, server) = (
+            Arc::new(client_config(&[version])),
+            Arc::new(server_config(&[version])),
+        );
+        // What the configurations keep of their first connection stays.
+        Pair::new(client.clone(), server.clone()).settle();
+        let before = util::heap::live();
+        let mut pair = Pair::new(client, server);
+        pair.settle();
+        pair.assert_talks();
+        let size = isize::try_from(size_of::<TlsFilter>()).unwrap();
+        let both = 2 * size + held(before);
+        assert!(both < 2 * 7 * KIB, "{version:?}: {both}");
+    }
+}
+
+#[test]
 fn incomplete_record_costs_its_length_until_the_next_one_is_read() {
     for version in VERSIONS {
         let mut pair = Pair::open(version);
