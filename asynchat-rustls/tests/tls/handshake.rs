@@ -1,18 +1,19 @@
 //! What two filters agree on.
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
 use asynchat::FilterPhase;
 use asynchat_rustls::{
-    TlsFilter,
+    TlsAcceptor, TlsFilter,
     rustls::{
-        AlertDescription, CertificateError, CipherSuite, Error, NamedGroup, ProtocolVersion,
+        AlertDescription, CertificateError, CipherSuite, ClientConnection, Connection, Error,
+        NamedGroup, ProtocolVersion, ServerConfig, pki_types::ServerName,
         server::ServerSessionMemoryCache,
     },
 };
 
 use crate::pair::{
-    AUTHORITY, End, Pair, VERSIONS, client_builder, client_config, identity,
+    AUTHORITY, End, Pair, VERSIONS, client_builder, client_config, identity, provider,
     server_asking_for_certificates, server_config,
 };
 
@@ -316,40 +317,66 @@ fn exported_keying_material_is_the_same_at_both_ends_and_bound_to_label_and_cont
 
 #[test]
 fn early_data_comes_with_the_handshake_and_before_all_else() {
-    use asynchat_rustls::rustls::{ClientConnection, pki_types::ServerName};
-    use std::io::Write;
+    for is_chosen in [false, true] {
+        let mut server = server_config(&VERSIONS);
+        server.session_storage = ServerSessionMemoryCache::new(32);
+        server.max_early_data_size = 1000;
+        let mut client = client_config(&VERSIONS);
+        client.enable_early_data = true;
+        let (client, server) = (Arc::new(client), Arc::new(server));
+        Pair::new(client.clone(), server.clone()).settle();
 
-    let mut server = server_config(&VERSIONS);
-    server.session_storage = ServerSessionMemoryCache::new(32);
-    server.max_early_data_size = 1000;
-    let mut client = client_config(&VERSIONS);
-    client.enable_early_data = true;
-    let (client, server) = (Arc::new(client), Arc::new(server));
-    let mut first = Pair::new(client.clone(), server.clone());
-    first.settle();
-
-    let mut connection =
-        ClientConnection::new(client, ServerName::try_from("localhost").unwrap()).unwrap();
-    connection
-        .early_data()
-        .unwrap()
-        .write_all(b"early")
-        .unwrap();
-    let acceptor = asynchat_rustls::TlsAcceptor::new(server);
-    let mut end = End::new(acceptor.filter().unwrap());
-    let mut flight = Vec::new();
-    connection.write_tls(&mut flight).unwrap();
-    end.feed(&flight);
-    assert_eq!(end.phase(), FilterPhase::Handshaking);
-    connection.read_tls(&mut &*end.take_wire()).unwrap();
-    connection.process_new_packets().unwrap();
-    assert!(connection.is_early_data_accepted());
-    connection.writer().write_all(b" and late").unwrap();
-    flight.clear();
-    while connection.wants_write() {
-        connection.write_tls(&mut flight).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut peer = Connection::from(ClientConnection::new(client, name).unwrap());
+        let Connection::Client(client) = &mut peer else {
+            unreachable!();
+        };
+        client.early_data().unwrap().write_all(b"early").unwrap();
+        let acceptor = if is_chosen {
+            TlsAcceptor::choose(move |_| Ok(server.clone()))
+        } else {
+            TlsAcceptor::new(server)
+        };
+        let mut end = End::new(acceptor.filter().unwrap());
+        end.hear(&mut peer);
+        assert_eq!(end.phase(), FilterPhase::Handshaking);
+        assert_eq!(end.plain, b"early");
+        end.tell(&mut peer);
+        peer.writer().write_all(b" and late").unwrap();
+        end.hear(&mut peer);
+        assert_eq!(end.phase(), FilterPhase::Open);
+        assert_eq!(end.plain, b"early and late");
     }
-    end.feed(&flight);
-    assert_eq!(end.phase(), FilterPhase::Open);
-    assert_eq!(end.plain, b"early and late");
+}
+
+#[test]
+fn second_hello_for_another_key_exchange_is_no_resumption() {
+    let mut other = (*provider()).clone();
+    other
+        .kx_groups
+        .retain(|group| group.name() == NamedGroup::secp384r1);
+    let (chain, key) = identity(&AUTHORITY.issue(&["localhost"]));
+    let server = ServerConfig::builder_with_provider(other.into())
+        .with_protocol_versions(&[VERSIONS[1]])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let server = Arc::new(server);
+    let chosen = server.clone();
+    for acceptor in [
+        TlsAcceptor::new(server),
+        TlsAcceptor::choose(move |_| Ok(chosen.clone())),
+    ] {
+        for piece in [1, usize::MAX] {
+            let mut pair = Pair::with_acceptor(client_config(&[VERSIONS[1]]), &acceptor);
+            pair.settle_by(piece);
+            for end in [&pair.client, &pair.server] {
+                let info = end.filter.info().unwrap();
+                assert!(!info.is_resumed());
+                assert_eq!(info.key_exchange(), Some(NamedGroup::secp384r1));
+            }
+            pair.assert_talks();
+        }
+    }
 }

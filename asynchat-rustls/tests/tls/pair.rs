@@ -110,6 +110,10 @@ impl End {
         if self.error.is_none() {
             let outcome = self.filter.feed(input, &mut self.plain, &mut self.wire);
             self.error = outcome.err();
+            if self.error.is_none() {
+                let is_open = self.phase() != FilterPhase::Handshaking;
+                assert_eq!(self.filter.info().is_some(), is_open);
+            }
         }
     }
 

@@ -196,6 +196,31 @@ fn hello_in_the_segment_of_starttls_is_taken_for_one() {
     }
 }
 
+#[test]
+fn bytes_that_a_chat_holds_back_go_along_if_another_object_starts_tls() {
+    for held in ["NOOP\r", "NOO", "\r"] {
+        let mut reactor = util::reactor();
+        let trace = Trace::new();
+        let (ours, mut theirs) = tcp_pair();
+        let id = reactor.register(ours, chat(Server::new(&trace))).unwrap();
+        theirs.set_read_timeout(Some(util::DEADLINE)).unwrap();
+        theirs
+            .write_all(format!("NOOP\r\n{held}").as_bytes())
+            .unwrap();
+        util::settle(&mut reactor);
+        let started = reactor.with_chat(id, |_: &mut Server, chat| chat.start_tls(&acceptor()));
+        started.unwrap().unwrap();
+        let client = thread::spawn(move || {
+            expect(&mut theirs, b"220 hello\r\n250 1 told\r\n");
+            let mut client = secure(theirs);
+            assert!(client.write_all(b"\nNOOP\r\n").is_err());
+        });
+        run(&mut reactor);
+        client.join().unwrap();
+        assert_eq!(trace.joined(), "NOOP handshake failed", "{held:?}");
+    }
+}
+
 /// A client that asks for TLS, then for nothing more than a NOOP.
 struct Client {
     trace: Trace,
