@@ -186,17 +186,18 @@ fn process(
         drain_early_data(connection, plain);
     }
     // Also after an error: what came before the bad record counts.
-    let has_plaintext = match &outcome {
-        Ok(state) => state.plaintext_bytes_to_read() > 0,
-        Err(_) => true,
+    let mut left = match &outcome {
+        Ok(state) => state.plaintext_bytes_to_read(),
+        Err(_) => usize::MAX,
     };
-    if has_plaintext {
-        let mut reader = connection.reader();
-        while let Ok(chunk @ [_, ..]) = reader.fill_buf() {
-            plain.extend_from_slice(chunk);
-            let n = chunk.len();
-            reader.consume(n);
-        }
+    let mut reader = connection.reader();
+    while left > 0
+        && let Ok(chunk @ [_, ..]) = reader.fill_buf()
+    {
+        plain.extend_from_slice(chunk);
+        let n = chunk.len();
+        reader.consume(n);
+        left -= n;
     }
     outcome.map(|state| state.peer_has_closed())
 }
