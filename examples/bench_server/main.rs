@@ -4,13 +4,13 @@
 //! per connection behind `dyn Dispatcher`, nothing that reaches round the library.
 
 use std::{
-    io,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
 };
 
 use asynchat::{Builder, ChannelId, Reactor, Registry, Result};
+use asynchat_rustls::TlsAcceptor;
 use clap::{Parser, ValueEnum};
 use shared::cli;
 
@@ -27,6 +27,7 @@ mod signals;
 mod sink;
 mod source;
 mod time;
+mod tls;
 
 /// Serve one protocol on 127.0.0.1, to be measured
 #[derive(Debug, Parser)]
@@ -42,6 +43,12 @@ struct Args {
     /// The directory of `files`
     #[arg(default_value = ".")]
     root: PathBuf,
+    /// Speak TLS with the certificates in this PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Their private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Print `allocations: N bytes: N live: N` on standard error at the end, and at SIGUSR1: how many, their bytes, the
     /// bytes still in use
     #[arg(long)]
@@ -51,6 +58,13 @@ struct Args {
 impl Args {
     fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    fn tls(&self) -> Result<Option<TlsAcceptor>> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => tls::acceptor(certificate, key).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -86,17 +100,20 @@ impl Mode {
         }
     }
 
-    fn listen(self, registry: &mut Registry, args: &Args) -> io::Result<ChannelId> {
-        let address = args.address();
-        match self {
-            Self::Echo => listener::listen(registry, address, echo::connection),
-            Self::Lines => listener::listen(registry, address, lines::connection),
-            Self::Sink => listener::listen(registry, address, sink::connection),
-            Self::Source => listener::listen(registry, address, source::connections()),
-            Self::Time => listener::listen(registry, address, time::connection),
-            Self::Http => listener::listen(registry, address, http::connections()),
-            Self::Files => listener::listen(registry, address, files::connections(&args.root)?),
-        }
+    fn listen(self, registry: &mut Registry, args: &Args) -> Result<ChannelId> {
+        let (address, tls) = (args.address(), args.tls()?);
+        let listening = match self {
+            Self::Echo => listener::listen(registry, address, tls, echo::connection),
+            Self::Lines => listener::listen(registry, address, tls, lines::connection),
+            Self::Sink => listener::listen(registry, address, tls, sink::connection),
+            Self::Source => listener::listen(registry, address, tls, source::connections()),
+            Self::Time => listener::listen(registry, address, tls, time::connection),
+            Self::Http => listener::listen(registry, address, tls, http::connections()),
+            Self::Files => {
+                listener::listen(registry, address, tls, files::connections(&args.root)?)
+            }
+        };
+        Ok(listening?)
     }
 }
 
