@@ -25,10 +25,15 @@ const EPOCH_1900: u64 = 2_208_988_800;
 type Handle = LoopHandle<'static, Scratch>;
 
 fn main() -> ExitCode {
-    let Arguments { mode, port } = match Arguments::parse() {
+    let Arguments {
+        mode, port, tls, ..
+    } = match Arguments::parse() {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
+    if tls.is_some() {
+        return not_supported();
+    }
     let result = match mode.as_str() {
         "echo" => run(port, serve::<Echo>),
         "lines" => run(port, serve::<Lines>),

@@ -1,8 +1,10 @@
-//! The peer on hyper 1 and tokio's current-thread runtime, for `http` and `files`.
+//! The peer on hyper 1 and tokio's current-thread runtime, for `http` and `files`, over TLS by tokio-rustls too.
 
 #[path = "../tokio_server/common.rs"]
 mod common;
 mod files;
+#[path = "../tokio_server/tls.rs"]
+mod tls;
 
 use std::convert::Infallible;
 use std::io;
@@ -19,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,15 +30,20 @@ use crate::common::{Arguments, listen, not_supported, say_ready};
 use crate::files::FileBody;
 
 fn main() -> ExitCode {
-    let Arguments { mode, port } = match Arguments::parse() {
+    let Arguments {
+        mode,
+        port,
+        root,
+        tls,
+    } = match Arguments::parse() {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    let root = std::env::args_os().nth(3).unwrap_or_else(|| ".".into());
-    let root: Arc<Path> = Path::new(&root).into();
-    let result = match mode.as_str() {
-        "http" => run(port, serve_hello),
-        "files" => run(port, move |stream| serve_files(stream, Arc::clone(&root))),
+    let root: Arc<Path> = root.into();
+    let result = match (mode.as_str(), tls) {
+        ("http", None) => run(port, serve_hello),
+        ("files", None) => run(port, move |stream| serve_files(stream, Arc::clone(&root))),
+        ("files", Some((certificate, key))) => files_over_tls(port, root, &certificate, &key),
         _ => return not_supported(),
     };
     match result {
@@ -99,7 +107,24 @@ async fn serve_hello(stream: TcpStream) -> hyper::Result<()> {
         .await
 }
 
-async fn serve_files(stream: TcpStream, root: Arc<Path>) -> hyper::Result<()> {
+fn files_over_tls(port: u16, root: Arc<Path>, certificate: &Path, key: &Path) -> io::Result<()> {
+    let acceptor = tls::acceptor(certificate, key)?;
+    run(port, move |stream| {
+        let handshake = acceptor.accept(stream);
+        let root = Arc::clone(&root);
+        async move {
+            match handshake.await {
+                Ok(stream) => serve_files(stream, root).await,
+                Err(_) => Ok(()),
+            }
+        }
+    })
+}
+
+async fn serve_files(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    root: Arc<Path>,
+) -> hyper::Result<()> {
     let service = service_fn(|request: Request<Incoming>| {
         let answer = answer(&root, request.uri().path());
         async { Ok::<_, Infallible>(answer) }

@@ -1,8 +1,15 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use lexopt::prelude::*;
+use rustls::ClientConfig;
+
+use crate::tls;
 
 pub(crate) const HELP: &str = "\
 Drive a server of the comparison and check every byte it sends back.
@@ -11,14 +18,15 @@ Usage: load SCENARIO PORT [OPTIONS]
        load mkfile PATH SIZE
 
 Scenarios, with the server mode they need and what counts as an operation:
-  echo    a message comes back                      [size 64, ops 100000]
-  lines   a line of SIZE bytes with its CRLF comes back [size 20, ops 1000000]
-  http    GET PATH, answered by `Hello, world!`     [path /, ops 100000]
-  files   GET PATH, answered by what mkfile wrote   [path /SIZE.bin, size 1024, ops 20000]
-  source  GIVE SIZE, answered by so many bytes      [size 1048576, ops 2000]
-  sink    SIZE bytes are taken; at the end the stream is half-closed and its end awaited [size 65536, ops 20000]
-  time    connect, four bytes, end of stream; --conns of them at a time [ops 10000]
-  idle    hold --conns connections until the end of standard input
+  echo       a message comes back                      [size 64, ops 100000]
+  lines      a line of SIZE bytes with its CRLF comes back [size 20, ops 1000000]
+  http       GET PATH, answered by `Hello, world!`     [path /, ops 100000]
+  files      GET PATH, answered by what mkfile wrote   [path /SIZE.bin, size 1024, ops 20000]
+  source     GIVE SIZE, answered by so many bytes      [size 1048576, ops 2000]
+  sink       SIZE bytes are taken; at the end the stream is half-closed and its end awaited [size 65536, ops 20000]
+  time       connect, four bytes, end of stream; --conns of them at a time [ops 10000]
+  handshake  connect, a full TLS handshake, close; --conns of them at a time; needs --tls [ops 10000]
+  idle       hold --conns connections until the end of standard input
 
 Options:
       --conns N     connections [default: 1]
@@ -29,6 +37,7 @@ Options:
       --path P      see above
       --idle N      idle connections beside the busy ones [default: 0]
       --ping WHICH  of the idle connections `last` or `all` must get a line echoed first [default: none]
+      --tls FILE    speak TLS 1.3 with a server that has the certificate in FILE (PEM), made out to localhost
       --strict      the head of an HTTP answer must be the agreed one byte for byte, not just equivalent
       --stall S     give up after so many seconds without progress [default: 10]
       --wait-go     wait for a line on standard input after `warm`, and for its end after the report
@@ -46,11 +55,12 @@ pub(crate) enum Scenario {
     Source,
     Sink,
     Time,
+    Handshake,
     Idle,
 }
 
 impl Scenario {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Echo,
         Self::Lines,
         Self::Http,
@@ -58,6 +68,7 @@ impl Scenario {
         Self::Source,
         Self::Sink,
         Self::Time,
+        Self::Handshake,
         Self::Idle,
     ];
 
@@ -70,6 +81,7 @@ impl Scenario {
             Self::Source => "source",
             Self::Sink => "sink",
             Self::Time => "time",
+            Self::Handshake => "handshake",
             Self::Idle => "idle",
         }
     }
@@ -81,7 +93,7 @@ impl Scenario {
             Self::Files => 1024,
             Self::Source => 1 << 20,
             Self::Sink => 1 << 16,
-            Self::Http | Self::Time | Self::Idle => 0,
+            Self::Http | Self::Time | Self::Handshake | Self::Idle => 0,
         }
     }
 
@@ -91,7 +103,7 @@ impl Scenario {
             Self::Lines => 1_000_000,
             Self::Files | Self::Sink => 20_000,
             Self::Source => 2_000,
-            Self::Time => 10_000,
+            Self::Time | Self::Handshake => 10_000,
             Self::Idle => 0,
         }
     }
@@ -118,6 +130,7 @@ pub(crate) struct Options {
     pub(crate) path: String,
     pub(crate) seconds: Option<Duration>,
     pub(crate) ping: Ping,
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) strict: bool,
     pub(crate) stall: Duration,
     pub(crate) wait_go: bool,
@@ -136,6 +149,7 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
     let (mut conns, mut window, mut idle) = (1_usize, 1_usize, 0);
     let (mut ops, mut size, mut path, mut seconds) = (None, None, None, None);
     let (mut ping, mut strict, mut wait_go) = (Ping::None, false, false);
+    let mut tls = None;
     let mut stall = Duration::from_secs(10);
     while let Some(arg) = parser.next()? {
         match arg {
@@ -148,6 +162,7 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
             Long("path") => path = Some(parser.value()?.string()?),
             Long("seconds") => seconds = Some(duration(&mut parser)?),
             Long("stall") => stall = duration(&mut parser)?,
+            Long("tls") => tls = Some(certificate(&mut parser)?),
             Long("strict") => strict = true,
             Long("wait-go") => wait_go = true,
             Long("ping") => {
@@ -189,7 +204,11 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
     let smallest = match scenario {
         Scenario::Echo | Scenario::Source | Scenario::Sink => 1,
         Scenario::Lines => 2,
-        Scenario::Http | Scenario::Files | Scenario::Time | Scenario::Idle => 0,
+        Scenario::Http
+        | Scenario::Files
+        | Scenario::Time
+        | Scenario::Handshake
+        | Scenario::Idle => 0,
     };
     if size < smallest {
         return Err(format!("{first}: --size must be at least {smallest}").into());
@@ -215,10 +234,16 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         path,
         seconds,
         ping,
+        tls,
         strict,
         stall,
         wait_go,
     }))
+}
+
+fn certificate(parser: &mut lexopt::Parser) -> Result<Arc<ClientConfig>, lexopt::Error> {
+    let file = parser.value()?;
+    tls::config(Path::new(&file)).map_err(|failure| failure.to_string().into())
 }
 
 fn duration(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {

@@ -5,12 +5,11 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, ErrorKind, Read, Write},
-    net::Shutdown,
+    io::{self, ErrorKind},
     time::{Duration, Instant},
 };
 
-use mio::{Events, Interest, Poll, Token, net::TcpStream};
+use mio::{Events, Poll, Token};
 
 use crate::{
     args::Options,
@@ -19,6 +18,7 @@ use crate::{
     latency::Latencies,
     net::{self, Crowd},
     report::{Report, own_cpu},
+    stream::{Got, Stream},
 };
 
 /// Reads at once. Stays in the second-level cache while it is compared.
@@ -54,7 +54,7 @@ pub(crate) trait Exchange {
 }
 
 struct Connection<C> {
-    stream: TcpStream,
+    stream: Stream,
     cursor: C,
     /// Messages outstanding; 0 when there is nothing left to ask.
     window: usize,
@@ -77,6 +77,8 @@ struct Engine<E: Exchange> {
     /// Connections whose turn ended before they were drained.
     again: VecDeque<usize>,
     scratch: Vec<u8>,
+    /// What arrives through TLS, before it is opened.
+    sealed: Vec<u8>,
     stall: Duration,
     largest: usize,
     /// Operations not yet started.
@@ -128,14 +130,10 @@ impl<E: Exchange> Engine<E> {
         let now = Instant::now();
         let mut connections = Vec::with_capacity(options.conns);
         for index in 0..options.conns {
-            let stream = net::connect(options.port, options.idle + index)?;
-            let mut stream = TcpStream::from_std(stream);
-            poll.registry()
-                .register(
-                    &mut stream,
-                    Token(index),
-                    Interest::READABLE | Interest::WRITABLE,
-                )
+            let (socket, tls) = net::connect(options, options.idle + index)?;
+            let mut stream = Stream::new(socket, tls);
+            stream
+                .register(poll.registry(), Token(index))
                 .map_err(Failure::io("registering"))?;
             connections.push(Connection {
                 stream,
@@ -158,6 +156,7 @@ impl<E: Exchange> Engine<E> {
             again: VecDeque::with_capacity(connections.len()),
             connections,
             scratch: vec![0; SCRATCH],
+            sealed: vec![0; if options.tls.is_some() { SCRATCH } else { 0 }],
             stall: options.stall,
             largest: options.window,
             left: 0,
@@ -212,7 +211,7 @@ impl<E: Exchange> Engine<E> {
             connection.half_closed = true;
             connection
                 .stream
-                .shutdown(Shutdown::Write)
+                .half_close()
                 .map_err(|error| Failure::io("half-closing")(error).on(index))?;
         }
         self.waiting = self.connections.len();
@@ -335,8 +334,14 @@ impl<E: Exchange> Engine<E> {
             return Ok(());
         }
         let request = self.exchange.request(&connection.cursor);
-        while connection.sent < request.len() {
-            match connection.stream.write(&request[connection.sent..]) {
+        loop {
+            let rest = &request[connection.sent..];
+            let outcome = match rest.is_empty() {
+                true => connection.stream.flush().map(|()| 0),
+                false => connection.stream.write(rest),
+            };
+            match outcome {
+                Ok(_) if rest.is_empty() => break,
                 Ok(n) => {
                     connection.sent += n;
                     self.sent += n as u64;
@@ -358,16 +363,16 @@ impl<E: Exchange> Engine<E> {
         if !connection.readable || connection.ended {
             return Ok(false);
         }
-        match connection.stream.read(&mut self.scratch) {
-            Ok(0) if connection.half_closed => {
+        match connection.stream.read(&mut self.scratch, &mut self.sealed) {
+            Ok(Got::End) if connection.half_closed => {
                 connection.ended = true;
                 self.waiting -= 1;
                 Ok(false)
             }
-            Ok(0) => Err(Failure::Ended),
-            Ok(n) => {
+            Ok(Got::End) => Err(Failure::Ended),
+            Ok(Got::Bytes(n, more)) => {
                 self.received += n as u64;
-                connection.readable = n == self.scratch.len() || connection.ending;
+                connection.readable = more || connection.ending;
                 self.exchange
                     .answer(&mut connection.cursor, &self.scratch[..n])?;
                 Ok(connection.readable)

@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     Ended,
     /// An answer that cannot be understood, or means something else.
     Answer(String),
+    /// No TLS can be had, or not the agreed one.
+    Tls(String),
     Io {
         doing: String,
         error: io::Error,
@@ -68,6 +70,7 @@ impl fmt::Display for Failure {
             Self::Surplus { bytes } => write!(f, "mismatch: {bytes} bytes more than asked for"),
             Self::Ended => write!(f, "the server ended the stream"),
             Self::Answer(text) => write!(f, "mismatch: {text}"),
+            Self::Tls(text) => write!(f, "TLS: {text}"),
             Self::Io { doing, error } => write!(f, "{doing}: {error}"),
             Self::Stalled {
                 after,

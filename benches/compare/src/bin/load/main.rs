@@ -9,6 +9,7 @@ mod engine;
 mod failure;
 mod files;
 mod gate;
+mod handshake;
 mod http;
 mod idle;
 mod latency;
@@ -17,8 +18,10 @@ mod net;
 mod report;
 mod sink;
 mod source;
+mod stream;
 mod tape;
 mod time;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -60,6 +63,7 @@ fn drive(options: &Options) -> Result<(), Failure> {
         Scenario::Source => engine::run(options, source::Source::new(options)),
         Scenario::Sink => engine::run(options, sink::Sink::new(options)),
         Scenario::Time => time::run(options),
+        Scenario::Handshake => handshake::run(options),
         Scenario::Idle => idle::run(options),
     }
 }

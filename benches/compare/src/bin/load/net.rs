@@ -7,11 +7,13 @@ use std::{
 };
 
 use rustix::process::{Resource, getrlimit, setrlimit};
+use rustls::ClientConnection;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     args::{Options, Ping},
     failure::Failure,
+    tls,
 };
 
 /// One source address has some 28,000 ports, and the kernel takes long to find a free one when most are taken.
@@ -28,16 +30,29 @@ pub(crate) fn server(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// The `index`th connection of this process, established, in non-blocking mode.
-pub(crate) fn connect(port: u16, index: usize) -> Result<TcpStream, Failure> {
-    let stream = establish(port, index).map_err(Failure::io(format!(
+/// The `index`th connection of this process, established, in non-blocking mode, with TLS if that is wanted.
+pub(crate) fn connect(
+    options: &Options,
+    index: usize,
+) -> Result<(TcpStream, Option<ClientConnection>), Failure> {
+    let port = options.port;
+    let mut stream = establish(port, index).map_err(Failure::io(format!(
         "making connection {index} to port {port}"
     )))?;
-    stream
-        .set_nonblocking(true)
-        .and_then(|()| stream.set_nodelay(true))
-        .map_err(Failure::io("setting up a connection"))?;
-    Ok(stream)
+    let set_up = "setting up a connection";
+    stream.set_nodelay(true).map_err(Failure::io(set_up))?;
+    let tls = match &options.tls {
+        None => None,
+        Some(config) => {
+            let patience = Some(options.stall);
+            stream
+                .set_read_timeout(patience)
+                .map_err(Failure::io(set_up))?;
+            Some(tls::shake_hands(config, &mut stream)?)
+        }
+    };
+    stream.set_nonblocking(true).map_err(Failure::io(set_up))?;
+    Ok((stream, tls))
 }
 
 fn establish(port: u16, index: usize) -> io::Result<TcpStream> {
@@ -51,27 +66,27 @@ fn establish(port: u16, index: usize) -> io::Result<TcpStream> {
 }
 
 /// Connections that do nothing. They are in nobody's poll set, so that their number costs the load nothing.
-pub(crate) struct Crowd(Vec<TcpStream>);
+pub(crate) struct Crowd(Vec<(TcpStream, Option<ClientConnection>)>);
 
 impl Crowd {
     pub(crate) fn gather(options: &Options, count: usize) -> Result<Self, Failure> {
-        let crowd: Vec<_> = (0..count)
-            .map(|index| connect(options.port, index))
+        let mut crowd: Vec<_> = (0..count)
+            .map(|index| connect(options, index))
             .collect::<Result<_, _>>()?;
         let first = match options.ping {
             Ping::None => count,
             Ping::Last => count.saturating_sub(1),
             Ping::All => 0,
         };
-        for (index, stream) in crowd.iter().enumerate().skip(first) {
-            ping(stream, options.stall).map_err(|failure| failure.on(index))?;
+        for (index, (stream, tls)) in crowd.iter_mut().enumerate().skip(first) {
+            ping(stream, tls.as_mut(), options.stall).map_err(|failure| failure.on(index))?;
         }
         Ok(Self(crowd))
     }
 
     /// Fails if the server has dropped one of them or said anything.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        for (index, stream) in self.0.iter().enumerate() {
+        for (index, (stream, _)) in self.0.iter().enumerate() {
             let failure = match stream.peek(&mut [0; 16]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => Failure::io("an idle connection")(error),
@@ -84,14 +99,22 @@ impl Crowd {
     }
 }
 
-fn ping(mut stream: &TcpStream, patience: Duration) -> Result<(), Failure> {
+fn ping(
+    stream: &mut TcpStream,
+    tls: Option<&mut ClientConnection>,
+    patience: Duration,
+) -> Result<(), Failure> {
     const LINE: &[u8] = b"ping\r\n";
     let mut got = [0; LINE.len()];
     stream
         .set_nonblocking(false)
         .and_then(|()| stream.set_read_timeout(Some(patience)))
-        .and_then(|()| stream.write_all(LINE))
-        .and_then(|()| stream.read_exact(&mut got))
+        .and_then(|()| match tls {
+            None => stream
+                .write_all(LINE)
+                .and_then(|()| stream.read_exact(&mut got)),
+            Some(tls) => tls::exchange(tls, stream, LINE, &mut got),
+        })
         .and_then(|()| stream.set_nonblocking(true))
         .map_err(Failure::io("a ping"))?;
     crate::failure::compare(&got, LINE, "a ping", 0)

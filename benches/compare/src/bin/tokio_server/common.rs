@@ -3,30 +3,60 @@
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use lexopt::{Arg::Long, Arg::Value, ValueExt as _};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-/// `SERVER MODE PORT [ROOT]`, of which the root concerns `files` alone.
+const USAGE: &str = "usage: MODE PORT [ROOT] [--tls-cert FILE --tls-key FILE]";
+
+/// The command line.
 pub(crate) struct Arguments {
     pub(crate) mode: String,
     pub(crate) port: u16,
+    #[allow(
+        dead_code,
+        reason = "of `files` alone, which tokio_server does not have"
+    )]
+    pub(crate) root: PathBuf,
+    /// Certificate and key, both in PEM.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
 }
 
 impl Arguments {
     /// Reads the command line; says how it goes where it is not understood.
     pub(crate) fn parse() -> Result<Self, ExitCode> {
-        let mut given = std::env::args().skip(1);
-        let mode = given.next();
-        let port = given.next().and_then(|port| port.parse().ok());
-        match (mode, port, given.nth(1)) {
-            (Some(mode), Some(port), None) => Ok(Self { mode, port }),
-            _ => {
-                eprintln!("usage: MODE PORT [ROOT]");
-                Err(ExitCode::from(2))
+        Self::read(lexopt::Parser::from_env()).map_err(|error| {
+            eprintln!("{error}\n{USAGE}");
+            ExitCode::from(2)
+        })
+    }
+
+    fn read(mut parser: lexopt::Parser) -> Result<Self, lexopt::Error> {
+        let (mut mode, mut port, mut root) = (None, None, None);
+        let (mut certificate, mut key) = (None, None);
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("tls-cert") => certificate = Some(parser.value()?.into()),
+                Long("tls-key") => key = Some(parser.value()?.into()),
+                Value(value) if mode.is_none() => mode = Some(value.string()?),
+                Value(value) if port.is_none() => port = Some(value.parse()?),
+                Value(value) if root.is_none() => root = Some(value.into()),
+                _ => return Err(argument.unexpected()),
             }
         }
+        Ok(Self {
+            mode: mode.ok_or("no mode")?,
+            port: port.ok_or("no port")?,
+            root: root.unwrap_or_else(|| ".".into()),
+            tls: match (certificate, key) {
+                (Some(certificate), Some(key)) => Some((certificate, key)),
+                (None, None) => None,
+                _ => return Err("--tls-cert and --tls-key go together".into()),
+            },
+        })
     }
 }
 

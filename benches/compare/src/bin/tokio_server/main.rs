@@ -1,16 +1,18 @@
 //! The peer on tokio's current-thread runtime: one task per connection, tokio-util codecs for what
-//! has frames. HTTP is hyper's, in `hyper_server`.
+//! has frames, tokio-rustls for an echo over TLS. HTTP is hyper's, in `hyper_server`.
 
 mod common;
 mod crlf;
+mod tls;
 
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,16 +30,19 @@ static BLOCK: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..BLOCK_SIZE).map(|j| (j % 251) as u8).collect());
 
 fn main() -> ExitCode {
-    let Arguments { mode, port } = match Arguments::parse() {
+    let Arguments {
+        mode, port, tls, ..
+    } = match Arguments::parse() {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    let result = match mode.as_str() {
-        "echo" => run(port, echo),
-        "lines" => run(port, lines),
-        "sink" => run(port, sink),
-        "source" => run(port, source),
-        "time" => run(port, time),
+    let result = match (mode.as_str(), tls) {
+        ("echo", None) => run(port, echo),
+        ("echo", Some((certificate, key))) => echo_over_tls(port, &certificate, &key),
+        ("lines", None) => run(port, lines),
+        ("sink", None) => run(port, sink),
+        ("source", None) => run(port, source),
+        ("time", None) => run(port, time),
         _ => return not_supported(),
     };
     match result {
@@ -82,12 +87,24 @@ where
     }
 }
 
-async fn echo(mut stream: TcpStream) -> io::Result<()> {
+fn echo_over_tls(port: u16, certificate: &Path, key: &Path) -> io::Result<()> {
+    let acceptor = tls::acceptor(certificate, key)?;
+    run(port, move |stream| {
+        let handshake = acceptor.accept(stream);
+        async { echo(handshake.await?).await }
+    })
+}
+
+/// Flushes, because a TLS stream may hold a record back. Its end is told by `shutdown`.
+async fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     let mut buffer = vec![0; 8 * 1024];
     loop {
         match stream.read(&mut buffer).await? {
-            0 => return Ok(()),
-            got => stream.write_all(&buffer[..got]).await?,
+            0 => return stream.shutdown().await,
+            got => {
+                stream.write_all(&buffer[..got]).await?;
+                stream.flush().await?;
+            }
         }
     }
 }
