@@ -21,6 +21,7 @@ SERVERS = {
     "asyncore": "CPython asyncore",
 }
 SLOW = {"asyncio", "asyncore"}  # get a fraction of the operations
+SPEAK_TLS = {"asynchat", "tokio", "hyper", "nginx"}
 SLOW_TO_ACCEPT = {"asyncore"}  # accepts one connection for each look at all it has
 
 
@@ -38,6 +39,11 @@ class Scenario:
     bytes_per_op: int = 0  # not 0: bulk transfer, told in GB/s
     idle: int = 0  # connections the load holds besides
     compared: bool = True  # has a table and a chart of its own
+    tls: bool = False
+    mode_of: tuple = ()  # pairs of a server and its mode, where that is another one
+
+    def mode_for(self, server):
+        return dict(self.mode_of).get(server, self.mode)
 
     def timed_ops(self, server, quick):
         ops = self.slow_ops if server in SLOW else self.ops
@@ -54,6 +60,7 @@ def _echo(conns, idle=0):
 
 FILE_SIZES = (1024, 1 << 20)
 FEW_IDLE, MANY_IDLE = 100, 10_000
+TLS_IDLE = 2_000
 
 SCENARIOS = {
     "echo-1": Scenario("Echo, 1 connection, 64 B", "echo", _echo(1), "message", 50_000, 10_000, (1_000, 5_000)),
@@ -86,9 +93,21 @@ SCENARIOS = {
     "idle-10000": Scenario(
         f"Echo, 64 busy among {MANY_IDLE:,} idle", "echo", _echo(64, MANY_IDLE), "message", 200_000, 4_000,
         idle=MANY_IDLE, compared=False),
+    "tls-echo-64": Scenario(
+        "Echo over TLS, 64 connections, 64 B", "echo", _echo(64), "message", 200_000, 0, (2_560, 12_800), tls=True),
+    "tls-files-1k": Scenario(
+        "Files of 1 KiB over HTTPS, 16 connections", "files", _files(1024, 16), "request", 80_000, 0, (640, 3_200),
+        tls=True),
+    "tls-files-1m": Scenario(
+        "Files of 1 MiB over HTTPS, 4 connections", "files", _files(1 << 20, 4), "request", 2_000, 0, (20, 60), 1 << 20,
+        tls=True),
+    # An echo server has the least to do beside the handshake; nginx has none.
+    "tls-handshake": Scenario(
+        "TLS handshakes: connect, shake hands, close; 16 at a time", "echo", ("handshake", "--conns", "16"), "handshake",
+        10_000, 0, (160, 800), tls=True, mode_of=(("nginx", "http"),)),
 }
-BULK_TOLD_AS_RATE = {"source", "sink"}
-MEMORY = "memory"  # not a scenario of the load, but a name for --only
+BULK_TOLD_AS_RATE = {"source", "sink", "tls-files-1m"}
+MEMORY, TLS_MEMORY = "memory", "tls-memory"  # not scenarios of the load, but names for --only
 
 
 class Results:
@@ -105,6 +124,9 @@ class Results:
 
     def memory(self, server, name):
         return self.results["memory"].get(server, {}).get(name)
+
+    def tls_memory(self, server):
+        return self.results["tls_memory"].get(server, {}).get("rss")
 
 
 @dataclass(frozen=True)
@@ -168,10 +190,10 @@ def _calls(what, scenario):
                 times(0.99, base), "fewer than M")
 
 
-def _rate(what, scenario):
-    base = figure(scenario, "epoll", "cpu_gb_s")
-    return Goal(what, figure(scenario, OURS, "cpu_gb_s"), "GB/s", "epoll", base, times(0.95, base), "≥ 0.95 E",
-                base, "≥ E", at_least=True)
+def _rate(what, scenario, server="epoll", name="E", must=0.95):
+    base = figure(scenario, server, "cpu_gb_s")
+    return Goal(what, figure(scenario, OURS, "cpu_gb_s"), "GB/s", server, base, times(must, base), f"≥ {must} {name}",
+                base, f"≥ {name}", at_least=True)
 
 
 def _time_calls(results):
@@ -217,4 +239,15 @@ GOALS = (
          number(60), "≤ 60 ns", number(30), "≤ 30 ns"),
     Goal("Timers: cancel among 100,000", lambda results: results.results["timers"].get("cancel"), "ns", "", None,
          number(60), "≤ 60 ns", number(30), "≤ 30 ns"),
+    _cpu_goal("TLS echo, 64 connections: µs/op", "tls-echo-64", "tokio", 1.0, "≤ tokio-rustls"),
+    Goal("TLS echo, 64 connections: instructions/op", figure("tls-echo-64", OURS, "instructions"), "", "tokio",
+         figure("tls-echo-64", "tokio", "instructions"), times(1.0, figure("tls-echo-64", "tokio", "instructions")),
+         "≤ tokio-rustls"),
+    _cpu_goal("HTTPS, 1 KiB: µs/request", "tls-files-1k", "hyper", 1.0, "≤ hyper on tokio-rustls"),
+    _cpu_goal("HTTPS, 1 KiB: µs/request", "tls-files-1k", "nginx", 1.0, "≤ nginx"),
+    _rate("HTTPS, 1 MiB: GB per second of server CPU", "tls-files-1m", "nginx", "nginx", 0.9),
+    _cpu_goal("TLS: µs/full handshake", "tls-handshake", "nginx", 1 / 0.9, "≤ nginx ÷ 0.9", "nginx", 1.0, "≤ nginx"),
+    Goal("TLS memory: resident/idle connection", lambda results: results.tls_memory(OURS), "B", "tokio",
+         lambda results: results.tls_memory("tokio"), times(1.0, lambda results: results.tls_memory("tokio")),
+         "≤ tokio-rustls"),
 )

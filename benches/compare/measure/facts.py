@@ -8,8 +8,8 @@ import re
 from .programs import COMPARE, REPOSITORY, output_of
 
 CRATES = (
-    (REPOSITORY / "Cargo.lock", ("mio", "bytes", "memchr", "slab", "socket2")),
-    (COMPARE / "Cargo.lock", ("mio", "tokio", "tokio-util", "hyper", "hyper-util", "calloop")),
+    (REPOSITORY / "Cargo.lock", ("mio", "bytes", "memchr", "slab", "socket2", "rustls", "ring")),
+    (COMPARE / "Cargo.lock", ("mio", "tokio", "tokio-util", "hyper", "hyper-util", "calloop", "rustls", "ring", "tokio-rustls")),
 )
 
 
@@ -34,6 +34,14 @@ def first_line(*command):
     return text.splitlines()[0] if text else "missing"
 
 
+def nginx(program):
+    """Its version, and that of the OpenSSL it runs with."""
+    text = output_of(*program, "-V") or ""
+    version = re.search(r"nginx version: (.*)", text)
+    openssl = re.search(r"running with (OpenSSL \S+)", text) or re.search(r"built with (OpenSSL \S+)", text)
+    return ", ".join(found[1] for found in (version, openssl) if found) or "unknown"
+
+
 def facts(peers):
     """Name and value, in the order in which they are told."""
     revision = output_of("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty") or "unknown"
@@ -51,7 +59,7 @@ def facts(peers):
     if "libuv" in peers:
         pairs["libuv"] = first_line("pkg-config", "--modversion", "libuv")
     if "nginx" in peers:
-        pairs["nginx"] = first_line(*peers["nginx"].program, "-v").removeprefix("nginx version: ")
+        pairs["nginx"] = nginx(peers["nginx"].program)
     for name in ("asyncore", "asyncio"):
         if name in peers:
             pairs[f"CPython ({name})"] = first_line(peers[name].program[0], "--version").removeprefix("Python ")

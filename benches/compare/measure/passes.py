@@ -6,7 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from .catalogue import FEW_IDLE, FILE_SIZES, MANY_IDLE, OURS, SCENARIOS, SLOW, SLOW_TO_ACCEPT
+from .catalogue import (FEW_IDLE, FILE_SIZES, MANY_IDLE, OURS, SCENARIOS, SLOW, SLOW_TO_ACCEPT, SPEAK_TLS, TLS_IDLE,
+                        TLS_MEMORY)
 from .process import RUN_SECONDS, Failed, Load, Server, Unsupported
 from .programs import REPOSITORY, output_of
 
@@ -28,6 +29,8 @@ class Bench:
         self.runs = {name: [] for name in scenarios}
         self.figures = {name: {} for name in scenarios}
         self.memory = {}
+        self.tls_memory = {}
+        self.tls = None  # the certificate and its key, once there are any
         self.timers = {}
         self.root = tempfile.TemporaryDirectory(prefix="compare-root-")
 
@@ -40,6 +43,18 @@ class Bench:
             if output_of(str(self.programs.load), "mkfile", str(path), str(size)) is None:
                 raise Failed(f"`load mkfile {path} {size}` failed")
 
+    def make_certificate(self):
+        """A certificate for `localhost` on P-256, in the folder of the files."""
+        certificate, key = (Path(self.root.name) / name for name in ("certificate.pem", "key.pem"))
+        made = output_of("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                         "-days", "30", "-subj", "/CN=localhost", "-addext", "basicConstraints=critical,CA:FALSE",
+                         "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate))
+        if made is None:
+            self.note("TLS: there is no openssl that makes a certificate")
+            self.scenarios = [name for name in self.scenarios if not SCENARIOS[name].tls]
+        else:
+            self.tls = certificate, key
+
     def note(self, text):
         if text not in self.notes:
             self.notes.append(text)
@@ -47,15 +62,26 @@ class Bench:
 
     def able(self, scenario):
         """The servers that have the scenario's mode as far as is known."""
-        mode = SCENARIOS[scenario].mode
-        return [name for name in self.servers if mode not in self.programs.peers[name].unsupported]
+        row = SCENARIOS[scenario]
+        return [name for name in self.servers if (not row.tls or name in SPEAK_TLS)
+                and row.mode_for(name) not in self.programs.peers[name].unsupported]
 
-    def server(self, name, mode, wrap=(), extra=()):
-        return Server(self.programs.peers[name], mode, self.root.name, self.server_processor, wrap, extra)
+    def server(self, name, mode, wrap=(), extra=(), tls=False):
+        return Server(self.programs.peers[name], mode, self.root.name, self.server_processor, wrap, extra,
+                      self.tls if tls else None)
+
+    def server_of(self, scenario, name, wrap=(), extra=()):
+        row = SCENARIOS[scenario]
+        return self.server(name, row.mode_for(name), wrap, extra, row.tls)
+
+    def trusting(self, tls):
+        """What the load needs to know for TLS."""
+        return ["--tls", self.tls[0]] if tls else []
 
     def load(self, scenario, ops, port):
-        stall = ACCEPT_STALL if SCENARIOS[scenario].idle == MANY_IDLE else STALL
-        arguments = [*SCENARIOS[scenario].load, "--ops", ops, "--stall", stall, "--wait-go"]
+        row = SCENARIOS[scenario]
+        stall = ACCEPT_STALL if row.idle == MANY_IDLE else STALL
+        arguments = [*row.load, "--ops", ops, "--stall", stall, "--wait-go", *self.trusting(row.tls)]
         return Load(self.programs.load, arguments, port, self.load_processor)
 
     def attempt(self, name, what, work, mode=None):
@@ -82,7 +108,7 @@ class Bench:
                     if name in failed or self.too_slow(scenario, name, round_):
                         continue
                     run = self.attempt(name, scenario, lambda name=name: self.timed_run(scenario, name),
-                                       SCENARIOS[scenario].mode)
+                                       SCENARIOS[scenario].mode_for(name))
                     if run is None:
                         failed.add(name)
                     else:
@@ -100,7 +126,7 @@ class Bench:
 
     def timed_run(self, scenario, name):
         ops = SCENARIOS[scenario].timed_ops(name, self.quick)
-        with self.server(name, SCENARIOS[scenario].mode) as server, self.load(scenario, ops, server.port) as load:
+        with self.server_of(scenario, name) as server, self.load(scenario, ops, server.port) as load:
             server.settle()
             before = server.cpu_ns()
             said = load.measure()
@@ -152,7 +178,7 @@ class Bench:
                     keys = less.keys() | more.keys()
                     return {key: (more.get(key, 0) - less.get(key, 0)) / (long - short) for key in keys}
 
-                found = self.attempt(name, f"{scenario}, {what}", difference, row.mode)
+                found = self.attempt(name, f"{scenario}, {what}", difference, row.mode_for(name))
                 if found is not None:
                     self.figures[scenario].setdefault(name, {}).update(self.named(what, found))
             self.say(f"{what}: {name}")
@@ -167,7 +193,7 @@ class Bench:
     def run_through(self, scenario, name, ops, wrap=(), extra=()):
         """One whole run; what the server said on stderr. It ends while the load still holds its connections, because
         closing them is no operation."""
-        with self.server(name, SCENARIOS[scenario].mode, wrap, extra) as server:
+        with self.server_of(scenario, name, wrap, extra) as server:
             with self.load(scenario, ops, server.port) as load:
                 load.measure()
                 server.settle(quiet=0.02)
@@ -214,7 +240,7 @@ class Bench:
                 self.note(f"memory: not of all servers, for time ran out at {name}")
                 return
             conns = min(most, SLOW_IDLE) if name in SLOW_TO_ACCEPT else most
-            found = self.attempt(name, "memory", lambda name=name, conns=conns: self.resident(name, conns), "lines")
+            found = self.attempt(name, "memory", lambda name=name, conns=conns: self.resident(name, "lines", conns), "lines")
             if found is not None:
                 self.memory[name] = {"rss": found, "connections": conns}
         self.say("memory")
@@ -224,16 +250,30 @@ class Bench:
             if heap is not None:
                 self.memory[OURS]["heap"] = heap
 
-    def idle(self, conns, port):
-        # The echo on the last connection says that the server has accepted all of them.
-        arguments = ["idle", "--conns", conns, "--ping", "last", "--stall", ACCEPT_STALL]
+    def idle_tls_memory(self):
+        """Resident bytes per idle TLS connection of the echo servers."""
+        if not self.tls:
+            return
+        for name in self.servers:
+            if name not in SPEAK_TLS or "echo" in self.programs.peers[name].unsupported:
+                continue
+            found = self.attempt(name, TLS_MEMORY, lambda name=name: self.resident(name, "echo", TLS_IDLE, tls=True), "echo")
+            if found is not None:
+                self.tls_memory[name] = {"rss": found, "connections": TLS_IDLE}
+        self.say(TLS_MEMORY)
+
+    def idle(self, conns, port, tls=False):
+        # The echo on the last connection says that the server has accepted all of them. With TLS each has had one, so that
+        # what a first message allocates is there.
+        arguments = ["idle", "--conns", conns, "--ping", "all" if tls else "last", "--stall", ACCEPT_STALL,
+                     *self.trusting(tls)]
         return Load(self.programs.load, arguments, port, self.load_processor)
 
-    def resident(self, name, most):
-        with self.server(name, "lines") as server, self.idle(MEMORY_BEFORE, server.port):
+    def resident(self, name, mode, most, tls=False):
+        with self.server(name, mode, tls=tls) as server, self.idle(MEMORY_BEFORE, server.port, tls):
             server.settle(quiet=0.05, seconds=5)
             before = server.resident()
-            with self.idle(most - MEMORY_BEFORE, server.port):
+            with self.idle(most - MEMORY_BEFORE, server.port, tls):
                 server.settle(quiet=0.05, seconds=5)
                 after = server.resident()
                 server.end()  # first, for the sake of the ports

@@ -99,13 +99,13 @@ class _Lines:
 class Server:
     """A server process from its readiness to its end. As a context manager it is ended on the way out."""
 
-    def __init__(self, peer, mode, root, processor, wrap=(), extra=()):
+    def __init__(self, peer, mode, root, processor, wrap=(), extra=(), tls=None):
         self.port = free_port()
         self.folder = tempfile.TemporaryDirectory(prefix="compare-")
         self.peer = peer
         self.status = None
         self.stderr = open(pathlib.Path(self.folder.name) / "stderr", "w+")
-        command = [*wrap, *peer.command(mode, self.port, root, pathlib.Path(self.folder.name)), *extra]
+        command = [*wrap, *peer.command(mode, self.port, root, pathlib.Path(self.folder.name), tls), *extra]
         self.process = _start(command, processor, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
         self.wrapped = bool(wrap) and wrap[0] == "strace"
         try:

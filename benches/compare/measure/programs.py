@@ -23,17 +23,22 @@ class Peer:
     says_ready: bool = True
     unsupported: set = field(default_factory=set)  # modes it has said it does not have
 
-    def command(self, mode, port, root, _folder):
-        return [*self.program, mode, str(port), str(root)]
+    def command(self, mode, port, root, _folder, tls=None):
+        """`tls` is a certificate and its key, where the server is to speak TLS."""
+        secured = ["--tls-cert", str(tls[0]), "--tls-key", str(tls[1])] if tls else []
+        return [*self.program, mode, str(port), str(root), *secured]
 
 
 class Nginx(Peer):
     """nginx on a configuration of its own for each run, in the modes that are HTTP."""
 
-    def command(self, mode, port, root, folder):
+    def command(self, mode, port, root, folder, tls=None):
         text = (COMPARE / "nginx.conf").read_text()
-        for key, value in (("@PORT@", port), ("@ROOT@", root), ("@DIR@", folder)):
-            text = text.replace(key, str(value))
+        secured = (COMPARE / "nginx-tls.conf").read_text() if tls else ""
+        certificate, key = tls or ("", "")
+        for mark, value in (("@TLS@", secured), ("@SSL@", " ssl" if tls else ""), ("@CERT@", certificate), ("@KEY@", key),
+                            ("@PORT@", port), ("@ROOT@", root), ("@DIR@", folder)):
+            text = text.replace(mark, str(value))
         (folder / "nginx.conf").write_text(text)
         return [*self.program, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
 

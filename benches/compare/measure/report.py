@@ -118,6 +118,12 @@ def memory_table(results):
     return table(["server", "resident B/connection", "heap B/connection"], rows) if rows else ""
 
 
+def tls_memory_table(results):
+    rows = [[label(server), digits(of["rss"])]
+            for server, of in sorted(results["tls_memory"].items(), key=lambda item: item[1]["rss"])]
+    return table(["server", "resident B/connection"], rows) if rows else ""
+
+
 def markdown(results):
     parts = ["# Comparison", table(["", ""], [[name, text] for name, text in results["facts"].items()]).replace("--:", "---"),
              f"Command: `{results['command']}`. Each figure is the median of the runs of one server, "
@@ -132,7 +138,8 @@ def markdown(results):
         if SCENARIOS[name].compared and of["figures"]:
             parts += [f"## {of['title']}", f"`load {' '.join(of['load'])}`", scenario_table(name, results)]
     for title, text in (("64 busy connections among idle ones", idle_table(results)),
-                        ("Memory per idle connection", memory_table(results))):
+                        ("Memory per idle connection", memory_table(results)),
+                        ("Memory per idle TLS connection", tls_memory_table(results))):
         if text:
             parts += [f"## {title}", text]
     told = [f"{SERVERS[name]}: {why}" for name, why in results["missing"].items()] + results["notes"]
