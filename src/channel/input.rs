@@ -109,7 +109,11 @@ impl Channel<'_> {
                 let last = self.slot()?.flags.is_finished();
                 let (used, result) = f(self, unread.bytes(), last);
                 unread.consume(used);
-                self.keep_unread(unread);
+                if unread.is_empty() {
+                    self.registry.pool.give_opened(unread);
+                } else {
+                    self.keep_unread(unread);
+                }
                 Ok(result)
             }
             // An empty datagram reads like an end of file and is none.
@@ -213,9 +217,7 @@ impl Channel<'_> {
     /// Keeps the rest of what was taken out, behind bytes given back meanwhile.
     #[cold]
     fn keep_unread(&mut self, unread: Box<Unread>) {
-        if unread.is_empty() {
-            self.registry.pool.give_opened(unread);
-        } else if let Ok(slot) = self.slot_mut() {
+        if let Ok(slot) = self.slot_mut() {
             slot.keep_unread(unread);
             self.registry.touch_later(self.id);
         }

@@ -19,6 +19,7 @@ use crate::{
         registry::Registry,
         slot::Slot,
         table::find,
+        unread::Unread,
     },
 };
 
@@ -31,29 +32,15 @@ pub(crate) enum Pulled {
 }
 
 impl Registry {
-    /// Reads once from the socket and feeds the filter. Its plaintext is appended to `plain`.
-    pub(crate) fn pull(&mut self, id: ChannelId, plain: &mut Vec<u8>) -> io::Result<Pulled> {
+    /// Reads once from the socket and feeds the filter. Its plaintext is appended to `opened`, which is empty.
+    #[inline(always)]
+    fn pull_opened(&mut self, id: ChannelId, opened: &mut Unread) -> io::Result<Pulled> {
         let propagate = self.policy.propagate_panics;
         let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         let Phase::Filtered(filtered) = &mut slot.phase else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         let layer = &mut filtered.layer;
-        if layer.wants_buffer() {
-            layer.lend_buffer(self.pool.tails.take(0));
-        }
-        if !filtered.started {
-            filtered.started = true;
-            layer.feed(&[], plain, propagate);
-            // Bytes that were received and not handed out are the peer's first ones for the filter: what came in clear
-            // behind a STARTTLS is never taken for something that came through it.
-            if let Some(rest) = slot.unread.take() {
-                for piece in rest.bytes().chunks(self.policy.read_buffer) {
-                    layer.feed(piece, plain, propagate);
-                }
-            }
-            return Ok(Pulled::Data);
-        }
         if layer.is_broken() || layer.is_flooded() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -64,59 +51,90 @@ impl Registry {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let mut buffer = self.pool.take_buffer();
-        let read = slot.read_raw(&mut buffer, self.poll.registry(), id);
-        let pulled = match read {
-            Ok(0) => {
-                slot.readiness.read_blocked();
-                if let Some(filtered) = slot.filtered_mut() {
-                    filtered.truncated = true;
-                }
-                Ok(Pulled::End)
-            }
-            Ok(n) => {
+        let pulled = match slot.io.read(&mut buffer) {
+            Ok(n @ 1..) => {
                 if slot.io.is_tcp_stream() {
                     slot.readiness.after_stream_read(n, buffer.len());
                 }
-                if let Phase::Filtered(filtered) = &mut slot.phase {
-                    filtered.layer.feed(&buffer[..n], plain, propagate);
-                    if filtered.layer.phase() == FilterPhase::PeerEnded {
-                        // No event need come for the end, which the next read finds.
-                        slot.readiness.read_again();
-                    }
+                if layer.wants_buffer() {
+                    layer.lend_buffer(self.pool.tails.take(0));
+                }
+                layer.feed(&buffer[..n], opened.end(), propagate);
+                if layer.phase() == FilterPhase::PeerEnded {
+                    // No event need come for the end, which the next read finds.
+                    slot.readiness.read_again();
+                }
+                let n = opened.bytes().len();
+                if n > 0 {
+                    slot.note_traffic(&self.clock);
+                    slot.bytes_in += n as u64;
+                    self.stats.bytes_in += n as u64;
                 }
                 self.progress += 1;
                 Ok(Pulled::Data)
             }
-            Err(error) => Err(error),
+            Ok(_) => {
+                slot.readiness.read_blocked();
+                filtered.truncated = true;
+                Ok(Pulled::End)
+            }
+            // The next visit tries again what a signal has interrupted.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Err(error) => {
+                slot.note_read_error(&error, self.poll.registry(), id);
+                Err(error)
+            }
         };
         self.pool.give_buffer(buffer);
         pulled
     }
 
-    /// [`fill`](Registry::fill) for a stream with a filter.
-    pub(crate) fn fill_filtered(&mut self, id: ChannelId) -> io::Result<Filled> {
-        let slot = self.slot(id).ok_or_else(|| closed(id))?;
-        if !slot.is_open() {
+    /// The same for a step of a handshake, of which the first feeds the filter without a read.
+    #[cold]
+    pub(crate) fn pull(&mut self, id: ChannelId, opened: &mut Unread) -> io::Result<Pulled> {
+        let propagate = self.policy.propagate_panics;
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
+        let Phase::Filtered(filtered) = &mut slot.phase else {
             return Err(io::ErrorKind::WouldBlock.into());
+        };
+        if filtered.started {
+            return self.pull_opened(id, opened);
         }
+        filtered.started = true;
+        let layer = &mut filtered.layer;
+        layer.feed(&[], opened.end(), propagate);
+        // Bytes that were received and not handed out are the peer's first ones for the filter: what came in clear behind a
+        // STARTTLS is never taken for something that came through it.
+        if let Some(rest) = slot.unread.take() {
+            for piece in rest.bytes().chunks(self.policy.read_buffer) {
+                layer.feed(piece, opened.end(), propagate);
+            }
+        }
+        let n = opened.bytes().len() as u64;
+        slot.bytes_in += n;
+        self.stats.bytes_in += n;
+        Ok(Pulled::Data)
+    }
+
+    /// [`fill`](Registry::fill) for a stream with a filter that has done its handshake.
+    pub(crate) fn fill_filtered(&mut self, id: ChannelId) -> io::Result<Filled> {
         let mut opened = self.pool.take_opened();
-        let pulled = self.pull(id, opened.end());
+        let pulled = self.pull_opened(id, &mut opened);
         // There may be an answer of the filter's own to send.
         self.touch_later(id);
-        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         if !opened.is_empty() {
-            let n = opened.bytes().len();
-            slot.note_traffic(&self.clock);
-            slot.bytes_in += n as u64;
-            self.stats.bytes_in += n as u64;
             return Ok(Filled::Unread(opened));
         }
         self.pool.give_opened(opened);
         match pulled {
             Ok(Pulled::Data) => Err(io::ErrorKind::WouldBlock.into()),
             Ok(Pulled::End) => {
-                slot.readiness.read_blocked();
-                slot.flags.note_finished();
+                if let Some(slot) = self.slot_mut(id) {
+                    slot.readiness.read_blocked();
+                    slot.flags.note_finished();
+                }
                 self.progress += 1;
                 Ok(Filled::Nothing)
             }
@@ -269,10 +287,9 @@ pub(crate) fn flush_sealed(
     }
 }
 
+#[inline]
 fn send_wire(filtered: &mut Filtered, wire: &mut Wire<'_>) -> io::Result<()> {
-    filtered
-        .layer
-        .send(|bytes| wire.write(&[IoSlice::new(bytes)], false))
+    filtered.layer.send(|bytes| wire.write_one(bytes))
 }
 
 /// Seals what goes through it. Sends only what has become much, so that small pushes leave together.

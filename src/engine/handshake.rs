@@ -112,13 +112,10 @@ impl Registry {
     /// Feeds what there is. An error ends the handshake.
     fn step(&mut self, id: ChannelId) -> Option<BoxError> {
         let mut opened = self.pool.take_opened();
-        let pulled = self.pull(id, opened.end());
+        let pulled = self.pull(id, &mut opened);
         if opened.is_empty() {
             self.pool.give_opened(opened);
         } else if let Some(slot) = find(&mut self.slots, id) {
-            let n = opened.bytes().len() as u64;
-            self.stats.bytes_in += n;
-            slot.bytes_in += n;
             slot.keep_unread(opened);
         }
         let filtered = self.filtered(id)?;

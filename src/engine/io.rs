@@ -87,7 +87,7 @@ impl Registry {
 
     fn reads_through_filter(&self, id: ChannelId) -> bool {
         self.slot(id)
-            .is_some_and(|slot| slot.filtered().is_some() && !slot.flags.is_finished())
+            .is_some_and(|slot| slot.is_open_filtered() && !slot.flags.is_finished())
     }
 
     #[cold]
@@ -252,7 +252,12 @@ impl Slot {
     }
 
     #[cold]
-    fn note_read_error(&mut self, error: &io::Error, poll: &mio::Registry, id: ChannelId) {
+    pub(crate) fn note_read_error(
+        &mut self,
+        error: &io::Error,
+        poll: &mio::Registry,
+        id: ChannelId,
+    ) {
         match (meaning_of_call(error), self.io.role()) {
             (Meaning::Nothing, role) => {
                 self.readiness.read_blocked();
@@ -350,20 +355,6 @@ impl Slot {
     #[inline]
     fn is_not_plain(&self) -> bool {
         matches!(self.phase, Phase::Connecting(_) | Phase::Filtered(_))
-    }
-
-    /// Reads what the socket carries. A copy of the end of `read`, where the call is inlined.
-    #[cold]
-    pub(crate) fn read_raw(
-        &mut self,
-        buf: &mut [u8],
-        poll: &mio::Registry,
-        id: ChannelId,
-    ) -> io::Result<usize> {
-        match self.io.read(buf) {
-            Err(error) => self.read_on(error, buf, poll, id),
-            read => read,
-        }
     }
 
     #[cold]

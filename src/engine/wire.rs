@@ -45,6 +45,25 @@ impl<'a> Wire<'a> {
     }
 }
 
+impl Wire<'_> {
+    /// [`write`](Sink::write) of one slice.
+    #[inline]
+    pub(crate) fn write_one(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        let result = self.io.write(bytes);
+        match &result {
+            Ok(n) => {
+                *self.written += n;
+                if *n < bytes.len() && self.role == Role::Stream {
+                    self.readiness.after_stream_write(*n, bytes.len());
+                }
+            }
+            Err(error) => self.note_error(error),
+        }
+        result
+    }
+}
+
 impl Sink for Wire<'_> {
     fn write(&mut self, slices: &[io::IoSlice<'_>], more: bool) -> io::Result<usize> {
         self.check()?;

@@ -86,6 +86,7 @@ impl Layer {
     }
 
     /// Feeds bytes from the socket. Plaintext goes to `plain`; a failure is kept.
+    #[inline]
     pub(crate) fn feed(&mut self, input: &[u8], plain: &mut Vec<u8>, propagate: bool) {
         if self.broken {
             return;
@@ -130,6 +131,7 @@ impl Layer {
         self.seal_all(few, len, propagate)
     }
 
+    #[inline]
     fn seal_all(&mut self, plain: &[IoSlice<'_>], len: usize, propagate: bool) -> usize {
         if self.broken {
             return 0;
@@ -190,6 +192,7 @@ impl Layer {
     }
 
     /// Sends what is sealed. `WouldBlock` if not all of it went.
+    #[inline]
     pub(crate) fn send(
         &mut self,
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,

@@ -60,13 +60,20 @@ impl Unread {
     }
 
     /// Drops the first `n` bytes. Without any left it keeps its memory, for another use.
-    #[cold]
+    #[inline]
     pub(crate) fn consume(&mut self, n: usize) {
         self.start += n;
         if self.is_empty() {
             self.buffer.clear();
             self.start = 0;
-        } else if 4 * self.bytes().len() < self.buffer.capacity() {
+        } else {
+            self.shrink();
+        }
+    }
+
+    #[cold]
+    fn shrink(&mut self) {
+        if 4 * self.bytes().len() < self.buffer.capacity() {
             *self = Self::new(self.bytes());
         }
     }
