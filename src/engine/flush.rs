@@ -30,7 +30,9 @@ impl Registry {
         let Some(slot) = find(&mut self.slots, id) else {
             return;
         };
-        if slot.flags.take_push_refused() {
+        // Callbacks wait for a handshake.
+        let calls = !slot.is_shaking();
+        if calls && slot.flags.take_push_refused() {
             let error = OutgoingFull {
                 channel: id,
                 queued: slot.outgoing_weight(),
@@ -52,7 +54,7 @@ impl Registry {
         let Some(slot) = find(&mut self.slots, id) else {
             return;
         };
-        if slot.has_drained(&slot.limits(&self.policy)) {
+        if calls && slot.has_drained(&slot.limits(&self.policy)) {
             slot.flags.drain();
             if !slot.flags.is_closing() {
                 self.call(id, Dispatcher::handle_drain);

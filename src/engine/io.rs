@@ -434,7 +434,8 @@ impl Slot {
         }
         if self.filtered().is_some() {
             return match self.send_filtered(data, spare) {
-                Err(error) => {
+                // A full socket is noted already.
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                     self.note_write_error(&error, poll, id);
                     Err(error)
                 }

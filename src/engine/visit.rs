@@ -353,7 +353,6 @@ impl Registry {
             Some(filtered) if !filtered.is_open() => {
                 filtered.can_step(slot.readiness.can_read())
                     || slot.can_flush()
-                    || slot.flags.is_push_refused()
                     || (slot.flags.is_closing() && !slot.has_outgoing())
             }
             _ => self.is_due(id),

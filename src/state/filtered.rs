@@ -91,6 +91,11 @@ impl Filtered {
     }
 
     /// Bytes of the program that are sealed, or were queued before the upgrade, and have not left.
+    pub(crate) fn len(&self) -> usize {
+        self.layer.sealed() + self.before.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    /// The same as it counts for the watermarks.
     pub(crate) fn pending(&self) -> usize {
         self.layer.sealed() + self.before.as_ref().map_or(0, |queue| queue.pending())
     }

@@ -37,6 +37,8 @@ pub(crate) struct Layer {
     ended: bool,
     /// The end of the stream is an end of file also without the filter's end.
     pub(crate) tolerant: bool,
+    /// Counts the calls with input.
+    fed: u64,
     /// What the filter failed with, until it is reported.
     failure: Option<BoxError>,
     /// It failed, and is not called again.
@@ -53,6 +55,7 @@ impl Layer {
             sealed: 0,
             ended: false,
             tolerant: false,
+            fed: 0,
             failure: None,
             broken: false,
         }
@@ -64,6 +67,10 @@ impl Layer {
 
     pub(crate) fn phase(&self) -> FilterPhase {
         self.phase
+    }
+
+    pub(crate) fn fed(&self) -> u64 {
+        self.fed
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -91,6 +98,7 @@ impl Layer {
         if self.broken {
             return;
         }
+        self.fed += 1;
         let fed = self.ask(propagate, |filter, wire| {
             let outcome = filter.feed(input, plain, wire);
             (outcome, filter.phase())

@@ -168,8 +168,9 @@ impl Slot {
 
     /// Changes whenever input is used up.
     pub(crate) fn input_state(&self) -> (u64, usize) {
+        let fed = self.filtered().map_or(0, |filtered| filtered.layer.fed());
         (
-            self.bytes_in,
+            self.bytes_in.wrapping_add(fed),
             self.unread
                 .as_ref()
                 .map_or(0, |unread| unread.bytes().len()),

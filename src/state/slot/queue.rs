@@ -45,7 +45,11 @@ impl Registry {
             .as_ref()
             .map_or((0, 0), |queue| (queue.weight(), queue.in_files()));
         let len = queued.saturating_add(bytes);
-        let in_files = in_files.saturating_add(usize::try_from(in_file).unwrap_or(usize::MAX));
+        let beside = slot.filtered().map_or(0, Filtered::pending);
+        let in_files = in_files
+            .saturating_add(usize::try_from(in_file).unwrap_or(usize::MAX))
+            .saturating_add(beside);
+        let max = max.saturating_sub(beside);
         let congested = len.saturating_add(in_files) > high;
         // After a refusal everything is refused until `handle_error` has been called: the stream has no hole.
         let fits = len <= max && !slot.flags.is_push_refused();
@@ -225,7 +229,7 @@ impl Registry {
             .outgoing
             .as_ref()
             .map_or(0, |queue| queue.len() + self.cork.uncounted(id));
-        queued + slot.filtered().map_or(0, Filtered::pending)
+        queued + slot.filtered().map_or(0, Filtered::len)
     }
 }
 
