@@ -133,7 +133,9 @@ impl TlsFilter {
             self.peer_ended |= process(connection, self.has_ended, plain)?;
         }
         while !input.is_empty() && !self.peer_ended {
-            connection.read_tls(&mut input).map_err(inner)?;
+            if connection.read_tls(&mut input).map_err(inner)? == 0 {
+                break;
+            }
             self.peer_ended |= process(connection, self.has_ended, plain)?;
         }
         Ok(())
@@ -197,7 +199,7 @@ fn process(
         plain.extend_from_slice(chunk);
         let n = chunk.len();
         reader.consume(n);
-        left -= n;
+        left = left.saturating_sub(n);
     }
     outcome.map(|state| state.peer_has_closed())
 }
