@@ -57,6 +57,13 @@ fn blocking_client(stream: TcpStream) -> StreamOwned<ClientConnection, TcpStream
     StreamOwned::new(connection, stream)
 }
 
+/// What happened, without the calls of `handle_read` for records in which there was no plaintext.
+fn without_idle_reads(trace: &Trace) -> String {
+    let mut lines = trace.lines();
+    lines.retain(|line| !line.contains("read!WouldBlock"));
+    lines.join(" ")
+}
+
 /// Echoes until the end.
 struct Echo;
 
@@ -147,7 +154,7 @@ fn names_and_addresses_are_connected_to_and_verified() {
             )
             .unwrap();
         turn_until(&mut reactor, |_| !trace.lines().is_empty());
-        assert_eq!(trace.joined(), "connect", "{host}");
+        assert_eq!(trace.lines()[0], "connect", "{host}");
     }
 }
 
@@ -366,9 +373,7 @@ fn end_without_close_notify_is_a_truncation_and_answered_with_one() {
                 "connect read:3 {}",
                 if is_cut { "eof cut" } else { "eof close" }
             );
-            // A record without plaintext may be read for nothing.
-            let happened = trace.joined().replace("read!WouldBlock ", "");
-            assert_eq!(happened, expected, "{version:?}");
+            assert_eq!(without_idle_reads(&trace), expected, "{version:?}");
         }
     }
 }
@@ -498,8 +503,11 @@ fn detached_connection_goes_on_in_another_reactor_without_a_handshake() {
     let socket = Rc::new(RefCell::new(None));
     let into = socket.clone();
     let mut object = Recorder::named(&trace, "first");
+    let received = object.received.clone();
     object.on_read = Some(Box::new(move |channel| {
-        *into.borrow_mut() = channel.detach();
+        if !received.borrow().is_empty() {
+            *into.borrow_mut() = channel.detach();
+        }
         Ok(())
     }));
     let (ours, theirs) = tcp_pair();
@@ -530,15 +538,18 @@ fn detached_connection_goes_on_in_another_reactor_without_a_handshake() {
         channel.push("more");
         Ok(())
     }));
-    object.on_read = Some(Box::new(|channel| {
-        channel.close_when_done();
+    let received = object.received.clone();
+    object.on_read = Some(Box::new(move |channel| {
+        if !received.borrow().is_empty() {
+            channel.close_when_done();
+        }
         Ok(())
     }));
     second.register(socket, object).unwrap();
     run(&mut second);
     assert_eq!(client.join().unwrap(), (*b"more", 0));
     assert_eq!(
-        trace.joined(),
+        without_idle_reads(&trace),
         "first.connect first.read:3 second.connect second.read:5"
     );
 }
