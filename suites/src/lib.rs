@@ -11,6 +11,7 @@
 use std::{fmt, io::Write, path::Path};
 
 mod build;
+pub mod certificates;
 pub mod program;
 pub mod web_server;
 
