@@ -453,9 +453,13 @@ fn is_taken_for_framing(name: &str) -> bool {
 
 /// Absolute form with a host, or not absolute form (RFC 9112, 3.2).
 fn has_host_if_absolute(target: &str) -> bool {
-    let scheme = target.get(..7);
-    !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"))
-        || target.len() > 7 && !target[7..].starts_with(['/', '?', '#'])
+    ["http://", "https://"].iter().all(|scheme| {
+        let is_absolute = target
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+        let rest = target.get(scheme.len()..).unwrap_or_default();
+        !is_absolute || !rest.is_empty() && !rest.starts_with(['/', '?', '#'])
+    })
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110, 7.2), by the characters only. An empty host is allowed.

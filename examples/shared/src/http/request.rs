@@ -96,10 +96,13 @@ impl Request<'_> {
 }
 
 fn origin_form(target: &str) -> Option<Cow<'_, str>> {
-    let scheme = "http://";
-    let rest = match target.split_at_checked(scheme.len()) {
-        Some((start, rest)) if start.eq_ignore_ascii_case(scheme) => rest,
-        _ => return Some(target.into()),
+    // Either scheme on any connection: a proxy in front of the server may end TLS.
+    let after = |scheme: &str| match target.split_at_checked(scheme.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(scheme) => Some(rest),
+        _ => None,
+    };
+    let Some(rest) = after("http://").or_else(|| after("https://")) else {
+        return Some(target.into());
     };
     let (host, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     // A fragment is for the client alone.
@@ -304,7 +307,10 @@ mod tests {
         for (target, origin) in [
             ("/a?b", "/a?b"),
             ("http://host:80/a?b", "/a?b"),
+            ("https://host:443/a?b", "/a?b"),
             ("HTTP://host", "/"),
+            ("Https://host", "/"),
+            ("httpss://host", "httpss://host"),
             ("http://x?y=/ten.txt", "/?y=/ten.txt"),
             ("http://x#/ten.txt", "/"),
             ("http://x/a#/b", "/a"),
@@ -313,7 +319,13 @@ mod tests {
         ] {
             assert_eq!(origin_form(target).as_deref(), Some(origin));
         }
-        for target in ["http://", "http:///a", "http://?/a", "http://#"] {
+        for target in [
+            "http://",
+            "http:///a",
+            "http://?/a",
+            "http://#",
+            "https:///a",
+        ] {
             assert_eq!(origin_form(target), None, "{target}");
         }
     }
