@@ -43,23 +43,28 @@ impl Half {
         })
     }
 
-    /// Takes over a channel on which something may have happened already.
-    pub(super) fn take_over(self, channel: &mut Channel<'_>) {
+    /// Takes over a channel on which something may have happened already. True if its stream was cut, and the earlier object
+    /// has had the `handle_close`: there is no end to pass on.
+    pub(super) fn take_over(self, channel: &mut Channel<'_>) -> bool {
         let other = channel.registry().channel(self.other);
         self.own().held = other.is_some_and(|other| other.is_congested());
         let had_ended = channel
             .slot()
             .is_ok_and(|slot| slot.flags.is_finished() && slot.flags.is_close_reported());
+        let was_cut = had_ended && channel.is_truncated();
         if had_ended {
             // No callback will come for either: what was given back, and the end.
             let _ = self.pass_on(channel);
-            self.pass_end_on(channel);
+            if !was_cut {
+                self.pass_end_on(channel);
+            }
         }
         // Else `handle_connect` does it.
         if channel.slot().is_ok_and(Slot::is_open) {
             self.limit_idleness(channel);
         }
         channel.replace(self);
+        was_cut
     }
 
     fn limit_idleness(&self, channel: &mut Channel<'_>) {
@@ -146,9 +151,11 @@ impl Dispatcher for Half {
         Ok(())
     }
 
-    /// A reset is for `handle_closed`.
+    /// A reset is for `handle_closed`, and so is a stream that was cut.
     fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
-        if !channel.is_reset() {
+        if channel.is_truncated() {
+            channel.close();
+        } else if !channel.is_reset() {
             self.pass_end_on(channel);
         }
         Ok(())
@@ -157,7 +164,7 @@ impl Dispatcher for Half {
     fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
         let broken = matches!(
             why.cause,
-            Cause::Reset | Cause::Error | Cause::Panic | Cause::OutgoingFull
+            Cause::Reset | Cause::Truncated | Cause::Error | Cause::Panic | Cause::OutgoingFull
         );
         let whole = self.own().ended && self.others().ended;
         self.pair.borrow_mut().note_closed(self.side, why);

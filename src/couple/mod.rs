@@ -27,9 +27,12 @@ impl Registry {
     /// - *Back-pressure*: while what waits for one side is above the high watermark, the other is not read. A stalled reader
     ///   costs the high watermark and one read.
     /// - *End of file*: the other side is half-closed behind what is queued. After the second one both are closed gracefully.
-    /// - *Reset* or an error: the other side is reset at once, paused or not, before or after an end of file, so that a part
-    ///   of something does not pass for the whole. A Unix stream, which has no resets, is closed.
-    /// - *Any other end* (no connection, idle for too long, closed by the program): the other side is closed gracefully.
+    ///   Over a [filter](crate::Channel::upgrade) it is the filter's end that counts and is passed on.
+    /// - *Reset*, an error, or a stream that [was truncated](crate::Channel::is_truncated): the other side is reset at once,
+    ///   paused or not, before or after an end of file, so that a part of something does not pass for the whole. A Unix
+    ///   stream, which has no resets, is closed, without its filter's end.
+    /// - *Any other end* (no connection, a failed handshake, idle for too long, closed by the program): the other side is
+    ///   closed gracefully.
     ///
     /// [`CoupleOptions::on_end`] tells when both are gone, and why.
     ///
@@ -91,9 +94,18 @@ impl Registry {
         }
         let pair = Pair::new([near, far], options);
         let halves = [0, 1].map(|side| Half::new(&pair, side, self.handle()));
+        let mut cut = Vec::new();
         for (id, half) in [near, far].into_iter().zip(halves) {
+            if let Some(mut channel) = self.channel(id)
+                && half.take_over(&mut channel)
+            {
+                cut.push(id);
+            }
+        }
+        // Not before both have their halves: the end of one is the end of the other.
+        for id in cut {
             if let Some(mut channel) = self.channel(id) {
-                half.take_over(&mut channel);
+                channel.close();
             }
         }
         Ok(())

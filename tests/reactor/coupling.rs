@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io::{ErrorKind, Read, Write},
+    io::{ErrorKind, IoSlice, Read, Write},
     net::{TcpStream, UdpSocket},
     rc::Rc,
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 
 use asynchat::{
     Address, AsyncChat, Channel, ChannelId, ChatChannel, CoupleOptions, Coupled, Dispatcher,
-    Reactor, Registry, Result, State, Stream,
+    Filter, FilterPhase, Reactor, Registry, Result, State, Stream,
     testing::{Harness, Listener},
 };
 use util::{
@@ -296,6 +296,133 @@ fn a_reset_after_both_ends_of_file_takes_nothing_from_the_other() {
     assert_eq!(line.ends.only(), "near Reset, far EndOfFile, 9 up, 4 down");
 }
 
+/// Bytes as they are, and one behind them that ends the stream.
+#[derive(Default)]
+struct Marked {
+    ended: bool,
+}
+
+const END: u8 = 4;
+
+impl Filter for Marked {
+    fn feed(&mut self, input: &[u8], plain: &mut Vec<u8>, _: &mut Vec<u8>) -> Result {
+        let end = input.iter().position(|&byte| byte == END);
+        plain.extend_from_slice(&input[..end.unwrap_or(input.len())]);
+        self.ended |= end.is_some();
+        Ok(())
+    }
+    fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> Result<usize> {
+        let before = wire.len();
+        plain.iter().for_each(|part| wire.extend_from_slice(part));
+        Ok(wire.len() - before)
+    }
+    fn end(&mut self, wire: &mut Vec<u8>) {
+        wire.push(END);
+    }
+    fn phase(&self) -> FilterPhase {
+        match self.ended {
+            true => FilterPhase::PeerEnded,
+            false => FilterPhase::Open,
+        }
+    }
+}
+
+/// A filter on either side or on both.
+const FILTERED: [[bool; 2]; 3] = [[true, false], [false, true], [true, true]];
+
+fn filtered(on: [bool; 2]) -> Line {
+    let mut line = Line::dialling(None);
+    for (id, on) in [line.near.id(), line.far.id()].into_iter().zip(on) {
+        if on {
+            let mut registry = line.proxy.registry();
+            let mut channel = registry.channel(id).unwrap();
+            channel.upgrade(Marked::default()).unwrap();
+        }
+    }
+    line.far.connected();
+    line
+}
+
+fn said(text: &str, marked: bool) -> Vec<u8> {
+    let mark: &[u8] = if marked { &[END] } else { b"" };
+    [text.as_bytes(), mark].concat()
+}
+
+#[test]
+fn the_end_of_a_filter_is_passed_on_as_an_end() {
+    for on in FILTERED {
+        let mut line = filtered(on);
+        line.near.feed(said("question", on[0]));
+        if !on[0] {
+            line.near.eof();
+        }
+        assert_eq!(line.far.output(), said("question", on[1]));
+        assert!(line.far.has_ended() && !line.near.has_ended(), "{on:?}");
+        line.far.feed(said("answer", on[1]));
+        line.far.eof();
+        assert_eq!(line.near.output(), said("answer", on[0]));
+        assert!(line.near.has_ended() && !line.near.was_aborted());
+        line.near.eof();
+        line.assert_over();
+        let ended = "near EndOfFile, far EndOfFile, 8 up, 6 down";
+        assert_eq!(line.ends.only(), ended, "{on:?}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_cut_is_a_reset_of_the_other_and_never_an_end() {
+    for on in FILTERED {
+        for after_the_others_end in [false, true] {
+            for near in [true, false] {
+                let [cut, whole] = if near { on } else { [on[1], on[0]] };
+                if !cut {
+                    continue;
+                }
+                let mut line = filtered(on);
+                let (broken, other) = line.from(near);
+                if after_the_others_end {
+                    other.feed(said("all", whole));
+                    other.eof();
+                    assert_eq!(broken.output(), said("all", cut));
+                }
+                broken.feed("a part");
+                assert_eq!(other.output(), b"a part");
+                broken.eof();
+                assert!(other.is_closed() && other.was_aborted(), "{on:?} {near}");
+                assert_eq!(other.output(), b"");
+                line.assert_over();
+                let [its, others] = match after_the_others_end {
+                    true => ["Truncated", "EndOfFile"],
+                    false => ["Truncated", "Close"],
+                };
+                let expected = match near {
+                    true => format!("near {its}, far {others}"),
+                    false => format!("near {others}, far {its}"),
+                };
+                let end = line.ends.only();
+                assert!(end.starts_with(&expected), "{on:?}: {end}");
+            }
+        }
+    }
+}
+
+/// The program knows better: lengths of the protocol's own say where it ends.
+#[test]
+fn a_cut_that_is_tolerated_is_an_end() {
+    let mut line = filtered([true, false]);
+    let id = line.near.id();
+    let mut registry = line.proxy.registry();
+    registry.channel(id).unwrap().tolerate_truncation();
+    drop(registry);
+    line.near.feed("question");
+    line.near.eof();
+    assert_eq!(line.far.output(), b"question");
+    assert!(line.far.has_ended() && !line.far.was_aborted());
+    line.far.feed("answer");
+    line.far.eof();
+    assert_eq!(line.near.output(), said("answer", true));
+}
+
 #[test]
 fn a_server_that_cannot_be_reached_is_a_graceful_end_for_the_client() {
     let mut line = Line::dialling(None);
@@ -563,6 +690,33 @@ fn an_end_of_file_from_before_is_passed_on_behind_what_was_given_back() {
     far.eof();
     assert_eq!(near.output(), b"answer");
     assert!(near.is_closed() && far.is_closed());
+}
+
+/// The same of a stream that was cut: there is no end to pass on.
+#[test]
+fn a_stream_that_was_cut_before_resets_the_other() {
+    struct Late(Ends);
+    impl Dispatcher for Late {
+        fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
+            channel.unread("a part");
+            let far = channel.registry().connect(([192, 0, 2, 7], 80), Unserved)?;
+            let near = channel.id();
+            channel.registry().couple(near, far, self.0.options())?;
+            Ok(())
+        }
+    }
+    let ends = Ends::default();
+    let mut near = Harness::new(Late(ends.clone()));
+    let id = near.id();
+    let mut registry = near.registry();
+    let mut channel = registry.channel(id).unwrap();
+    channel.upgrade(Marked::default()).unwrap();
+    drop(registry);
+    near.eof();
+    let mut far = near.dialled().expect("it connects");
+    assert!(near.is_closed() && far.is_closed());
+    assert_eq!(far.output(), b"");
+    assert!(ends.only().starts_with("near Truncated, far Close"));
 }
 
 #[test]
