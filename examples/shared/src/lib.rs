@@ -13,3 +13,4 @@ pub mod http;
 pub mod rfc868;
 pub mod signals;
 pub mod text;
+pub mod tls;
