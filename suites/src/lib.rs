@@ -13,6 +13,7 @@ use std::{fmt, io::Write, path::Path};
 mod build;
 pub mod certificates;
 pub mod program;
+pub mod tls;
 pub mod web_server;
 
 /// The top of the repository.

@@ -22,7 +22,10 @@ pub const QUIET: Duration = Duration::from_millis(300);
 /// `http_server` with a directory of its own, killed when dropped.
 pub struct Server {
     pub child: Child,
+    /// Of the first URL that it announces.
     pub address: SocketAddr,
+    /// Of the last: another with `--tls-port`.
+    pub last_address: SocketAddr,
     pub out: Receiver<String>,
     pub root: TempDir,
 }
@@ -48,11 +51,13 @@ pub fn serve(options: &[&str], fill: impl FnOnce(&Path)) -> Server {
         .unwrap();
     let out = lines(child.stdout.take().unwrap());
     let first = out.recv_timeout(DEADLINE).unwrap();
-    let url = first.rsplit_once("http://").unwrap().1;
-    let address = url.trim_end_matches('/').parse().unwrap();
+    let hosts = first.split("://").skip(1);
+    let addresses = hosts.map(|rest| rest.split('/').next().unwrap().parse().unwrap());
+    let addresses: Vec<SocketAddr> = addresses.collect();
     Server {
         child,
-        address,
+        address: addresses[0],
+        last_address: *addresses.last().unwrap(),
         out,
         root,
     }
@@ -88,14 +93,7 @@ impl Server {
 
     /// A client of another server, or by another address.
     pub fn connect_to(&self, address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        Client {
-            stream,
-            buffer: Vec::new(),
-        }
+        Client::new(connect(address))
     }
 
     /// One request on a connection of its own.
@@ -186,8 +184,8 @@ impl Server {
     }
 }
 
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     buffer: Vec<u8>,
 }
 
@@ -240,7 +238,23 @@ fn uninterrupted(mut read: impl FnMut() -> std::io::Result<usize>) -> std::io::R
     }
 }
 
-impl Client {
+/// With time limits.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+impl<S: Read + Write> Client<S> {
+    pub fn new(stream: S) -> Self {
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
+    }
+
     pub fn send(&mut self, raw: &str) {
         self.stream.write_all(raw.as_bytes()).unwrap();
     }
@@ -300,7 +314,9 @@ impl Client {
         self.stream.read_to_end(&mut self.buffer).unwrap();
         self.buffer
     }
+}
 
+impl Client {
     /// Whether nothing comes for a while.
     pub fn is_quiet(&mut self) -> bool {
         self.stream.set_read_timeout(Some(QUIET)).unwrap();

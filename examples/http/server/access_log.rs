@@ -1,4 +1,4 @@
-//! The access log: Common or Combined Log Format on standard output, written by a thread, so that a reader who stops reading does
+//! The access log: Common or Combined Log Format, or that and TLS, on standard output, written by a thread, so that a reader who stops reading does
 //! not stop the server. Lines that find no place in the buffer are dropped and counted. All reactors write to one.
 
 use std::{
@@ -245,11 +245,17 @@ fn write_bytes(out: &mut Vec<u8>, bytes: u64) {
 }
 
 fn end_line(out: &mut Vec<u8>, client: &Client<'_>, format: LogFormat) {
-    if format == LogFormat::Combined {
+    if format != LogFormat::Common {
         for value in [client.referer, client.agent] {
             out.push(b' ');
             quote(out, value.unwrap_or(b"-"));
         }
+    }
+    if format == LogFormat::Tls {
+        let _ = match client.protection {
+            Some(protection) => write!(out, " {protection}"),
+            None => write!(out, " - -"),
+        };
     }
     out.push(b'\n');
 }

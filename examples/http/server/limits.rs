@@ -47,6 +47,8 @@ pub(crate) const HIGH_MARK: usize = 128 * 1024;
 pub(crate) const LARGEST_ANSWER: usize = 48 * 1024;
 /// What may wait for one client must be more than that.
 pub(crate) const LEAST_OUTGOING: usize = 64 * 1024;
+/// The longest that a TLS handshake may take; [`Limits::request_time`] if that is less.
+pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// The time that answers under way have after the first signal.
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
 /// Answers that are sent, to clients that do not close their side, hold up the end for this time, or twice that.
@@ -64,7 +66,7 @@ pub(crate) struct Limits {
     /// Seconds after which a connection without traffic is closed
     #[arg(long = "idle-timeout", value_name = "S", default_value = "30", value_parser = cli::seconds)]
     pub(crate) idle: Duration,
-    /// Seconds a request may take to arrive, body included; then 408
+    /// Seconds a request may take to arrive, body included; then 408. Seconds, but no more than 10, of a TLS handshake
     #[arg(long = "request-timeout", value_name = "S", default_value = "20", value_parser = cli::seconds)]
     pub(crate) request_time: Duration,
     /// Bytes of a request body, which is thrown away; past it 413
@@ -110,6 +112,10 @@ impl Limits {
     /// A client that has not taken a block of its answer for this time makes room for others: well before it is idle.
     pub(crate) fn stalled(&self) -> Duration {
         self.idle / 3
+    }
+
+    pub(crate) fn handshake(&self) -> Duration {
+        HANDSHAKE_TIME.min(self.request_time)
     }
 
     /// The watermarks: an answer begun below the high one still fits.

@@ -1,12 +1,12 @@
 //! A web server for files: `cargo run --release --example http_server -- --root .`, then open
-//! <http://127.0.0.1:8000/>.
+//! <http://127.0.0.1:8000/>; with `--tls-cert cert.pem --tls-key key.pem` that is `https`.
 //!
 //! HTTP/1.0 and 1.1, GET and HEAD, keep-alive and pipelining, ranges and conditions, directory pages, compressed files,
-//! names and passwords, a status page.
+//! names and passwords, a status page. TLS 1.2 and 1.3, with certificates that are read again at SIGHUP.
 //! Reading a file or a directory holds up all connections of a thread for as long as the disk takes; there is one
 //! thread unless `--threads` says more, and then each has a reactor of its own.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use asynchat::Result;
 use clap::Parser;
@@ -19,14 +19,17 @@ use shared::{
 
 use crate::{
     access_log::Writer,
+    entrance::Entrance,
     limits::{Limits, at_least_one},
     options::Options,
     threads::{Spread, worker::Plan},
+    tls::TlsOptions,
 };
 
 mod access_log;
 mod downloads;
 mod ending;
+mod entrance;
 mod limits;
 mod options;
 mod request;
@@ -34,6 +37,7 @@ mod server;
 mod site;
 mod status;
 mod threads;
+mod tls;
 mod waiting;
 
 /// Serve the files below a directory over HTTP/1.1
@@ -74,6 +78,8 @@ struct Args {
     follow_symlinks: bool,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    tls: TlsOptions,
     /// Show the live reactors at /-/status
     #[arg(long, help_heading = "Output")]
     status: bool,
@@ -97,9 +103,13 @@ With several threads and --spread kernel the port may be shared: a program of th
 too gets a part of the connections. One that is there before is an error, as always.";
 
 fn check(args: &Args) -> Result<(), String> {
-    match args.threads > args.limits.connections {
-        true => Err("--threads must not be more than --max-connections".into()),
-        false => Ok(()),
+    let port = args.listen.address().port();
+    if args.threads > args.limits.connections {
+        Err("--threads must not be more than --max-connections".into())
+    } else if port != 0 && args.tls.tls_port == Some(port) {
+        Err("--tls-port must not be --port".into())
+    } else {
+        Ok(())
     }
 }
 
@@ -113,6 +123,7 @@ fn run(args: Args) -> Result {
         users.map_err(|error| format!("cannot read names from {}: {error}", file.display()))
     });
     let users = users.transpose()?.map(Arc::new);
+    let tls = args.tls.load()?;
     let writer = match args.quiet {
         true => None,
         false => Some(Writer::start()?),
@@ -123,18 +134,23 @@ fn run(args: Args) -> Result {
         users,
         limits: args.limits,
         threads: args.threads,
+        entrances: args.tls.entrances(args.listen.address(), tls.as_ref()),
         listens: args.threads == 1 || args.spread == Spread::Kernel,
+        tls,
         log: writer.as_ref().map(Writer::shared),
         board: args.status.then(|| Arc::new(threads::board(args.threads))),
     };
-    let wanted = args.listen.address();
-    let announce = |address| {
+    let announce = |entrances: &[Entrance]| {
         let root = directory.display();
-        Ok(cli::say(&format!("serving {root} on http://{address}/"))?)
+        let urls: Vec<_> = entrances.iter().map(Entrance::to_string).collect();
+        Ok(cli::say(&format!(
+            "serving {root} on {}",
+            urls.join(" and ")
+        ))?)
     };
     let outcome = match args.threads {
-        1 => serve(&plan, wanted, announce),
-        _ => threads::run(&plan, wanted, args.spread, announce),
+        1 => serve(&plan, announce),
+        _ => threads::run(&plan, args.spread, announce),
     };
     if let Some(writer) = writer {
         writer.finish();
@@ -143,10 +159,11 @@ fn run(args: Args) -> Result {
 }
 
 /// Serves on this thread.
-fn serve(plan: &Plan, wanted: SocketAddr, announce: impl FnOnce(SocketAddr) -> Result) -> Result {
+fn serve(plan: &Plan, announce: impl FnOnce(&[Entrance]) -> Result) -> Result {
     let mut worker = plan.worker(0)?;
     signals::end_on_signal(&mut worker.reactor, ending::end)?;
-    announce(worker.listen(wanted, false)?)?;
+    plan.reload_on_hangup(&mut worker.reactor)?;
+    announce(&worker.listen(&plan.entrances, false)?)?;
     worker.run()
 }
 

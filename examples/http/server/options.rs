@@ -32,7 +32,7 @@ pub(crate) struct Options {
     /// Let pages of all origins read answers (Access-Control-Allow-Origin: *)
     #[arg(long, help_heading = "Access")]
     pub(crate) cors: bool,
-    /// Ask for a name and a password, one of the lines USER:PASS of this file (Basic, not encrypted)
+    /// Ask for a name and a password, one of the lines USER:PASS of this file (Basic: not encrypted without TLS)
     #[arg(long, value_name = "FILE", help_heading = "Access")]
     pub(crate) auth: Option<PathBuf>,
     /// Proxy whose X-Forwarded-For names the client for the access log; may be repeated
@@ -42,7 +42,8 @@ pub(crate) struct Options {
     /// client; may be repeated
     #[arg(long, value_name = "ADDR", help_heading = "Access")]
     pub(crate) proxy_protocol_from: Vec<Network>,
-    /// Format of the access log: common or combined (with Referer and User-Agent)
+    /// Format of the access log: common, combined (with Referer and User-Agent) or tls (combined, with protocol and cipher
+    /// suite)
     #[arg(
         long,
         value_name = "FORMAT",
@@ -62,6 +63,8 @@ pub(crate) enum LogFormat {
     Common,
     // The same, and two headers of the request.
     Combined,
+    // The same, and how the connection is protected.
+    Tls,
 }
 
 fn file_name(text: &str) -> Result<String, String> {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use asynchat::{Address, Channel, ChatDispatcher, Dispatcher, Registry, Result, Stream};
+use asynchat_rustls::{RegistryTls, TlsAcceptor};
 
 use shared::http::{auth::Users, paths::Root, reader::HEAD_END};
 
@@ -21,7 +22,11 @@ use crate::{
         reply::{Dates, Extra, Reply},
     },
     site::pages::Pages,
-    status::{self, board::Board},
+    status::{
+        self,
+        board::{Board, Counts},
+    },
+    tls::Handshakes,
     waiting::Waiting,
 };
 
@@ -35,11 +40,12 @@ pub(crate) struct Server {
     pub(crate) log: Option<AccessLog>,
     /// Where in the board this reactor has its place; present if the status page is.
     pub(crate) board: Option<(Arc<Board>, usize)>,
-    /// Whether the listener is one of this reactor's channels.
-    pub(crate) listens: bool,
+    /// Listeners among the channels of this reactor.
+    pub(crate) listeners: usize,
     pub(crate) requests: Cell<u64>,
     /// Connections so far.
     pub(crate) connections: Cell<u64>,
+    pub(crate) handshakes: Cell<Handshakes>,
     /// Where an answer is put together before it is queued.
     pub(crate) scratch: RefCell<Vec<u8>>,
     pub(crate) dates: RefCell<Dates>,
@@ -68,8 +74,12 @@ impl Server {
     }
 
     fn publish(&self, board: &Board, place: usize, registry: &Registry) {
-        let (requests, connections) = (self.requests.get(), self.connections.get());
-        board.publish(place, registry, requests, connections);
+        let counts = Counts {
+            requests: self.requests.get(),
+            connections: self.connections.get(),
+            handshakes: self.handshakes.get(),
+        };
+        board.publish(place, registry, counts);
     }
 
     /// Of this reactor it shows the present.
@@ -84,12 +94,13 @@ impl Server {
         }
     }
 
-    /// A new connection, accepted by this thread or another.
+    /// A new connection, accepted by this thread or another, over TLS if it came to such an entrance.
     pub(crate) fn serve(
         self: &Rc<Self>,
         registry: &mut Registry,
         stream: Stream,
         peer: &Address,
+        tls: Option<&TlsAcceptor>,
     ) -> Result {
         self.connections.set(self.connections.get() + 1);
         let mut waiting = self.waiting.borrow_mut();
@@ -102,20 +113,26 @@ impl Server {
         }
         let chat = HttpChannel::new(Rc::clone(self), peer, registry.now(), surplus > 0);
         let chat = ChatDispatcher::new(chat, HEAD_END);
-        let id = registry.register(stream, chat)?;
+        let id = match tls {
+            Some(acceptor) => registry.register_tls(stream, acceptor, chat)?,
+            None => registry.register(stream, chat)?,
+        };
         waiting.add(registry, id);
         Ok(())
     }
 
     /// Connections, those included whose last answer waits for the client to close.
     fn open(&self, registry: &Registry) -> usize {
-        let listeners = usize::from(self.listens);
-        registry.stats().channels.saturating_sub(listeners)
+        registry.stats().channels.saturating_sub(self.listeners)
     }
 }
 
-/// The listening socket.
-pub(crate) struct HttpServer(pub(crate) Rc<Server>);
+/// A listening socket.
+pub(crate) struct HttpServer {
+    pub(crate) server: Rc<Server>,
+    /// `None` for plain HTTP.
+    pub(crate) tls: Option<TlsAcceptor>,
+}
 
 impl Dispatcher for HttpServer {
     fn handle_accepted(
@@ -124,6 +141,8 @@ impl Dispatcher for HttpServer {
         stream: Stream,
         peer: Address,
     ) -> Result {
-        self.0.serve(channel.registry(), stream, &peer)
+        let registry = channel.registry();
+        self.server
+            .serve(registry, stream, &peer, self.tls.as_ref())
     }
 }

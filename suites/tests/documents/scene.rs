@@ -68,8 +68,9 @@ impl Server {
 }
 
 pub fn play(commands: &[Command]) {
-    // Gone when the last server is.
-    let sockets = tempfile::tempdir().unwrap();
+    // For sockets and certificates; gone when the last server is.
+    let scratch = tempfile::tempdir().unwrap();
+    let scratch = scratch.path();
     let mut servers: BTreeMap<Place, Server> = BTreeMap::new();
     for command in commands {
         eprintln!("{}: $ {}", command.at, command.text);
@@ -79,7 +80,7 @@ pub fn play(commands: &[Command]) {
                 let name = name.unwrap_or_else(|| panic!("{}: which example?", command.at));
                 let args = arguments(command);
                 if CLIENTS.contains(&name) || args.first().is_some_and(|way| way == "call") {
-                    let ended = start(name, command, sockets.path()).ended();
+                    let ended = start(name, command, scratch).ended();
                     assert_eq!(
                         (ended.code, ended.err.as_str()),
                         (Some(0), ""),
@@ -102,7 +103,7 @@ pub fn play(commands: &[Command]) {
                     ));
                     break;
                 }
-                let program = start(name, command, sockets.path());
+                let program = start(name, command, scratch);
                 let first = program.line();
                 let mut lines = vec![first];
                 lines.extend((1..command.printed().len()).map(|_| program.line()));
@@ -118,7 +119,9 @@ pub fn play(commands: &[Command]) {
                 };
                 servers.insert(place, server);
             }
-            "curl" => curl(command),
+            "openssl" if !is_there("openssl") => break,
+            "openssl" => openssl(command, scratch),
+            "curl" => curl(command, scratch),
             "nc" => netcat(command),
             "printf" => pipe(command),
             other => panic!("{}: nobody runs {other}", command.at),
@@ -138,11 +141,13 @@ fn arguments(command: &Command) -> Vec<String> {
     words.skip(1).cloned().collect()
 }
 
-fn start(name: &str, command: &Command, sockets: &Path) -> Program {
+fn start(name: &str, command: &Command, scratch: &Path) -> Program {
     let mut program = example(name);
-    // It leaves its socket where it is started; the others read what the repository has.
-    let folder = if name == "unix_rpc" { sockets } else { root() };
-    program.args(arguments(command)).current_dir(folder);
+    let args = arguments(command);
+    // It leaves its socket where it is started; the others read what the repository has, or certificates.
+    let is_scratch = name == "unix_rpc" || args.iter().any(|arg| arg.ends_with(".pem"));
+    let folder = if is_scratch { scratch } else { root() };
+    program.args(args).current_dir(folder);
     program.envs(command.variables.iter().cloned());
     Program::start(&mut program)
 }
@@ -217,11 +222,20 @@ fn is_there(tool: &str) -> bool {
     found
 }
 
-fn curl(command: &Command) {
+fn openssl(command: &Command, scratch: &Path) {
+    let mut openssl = process::Command::new("openssl");
+    let output = openssl.args(command.args()).current_dir(scratch).output();
+    let output = output.unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {err}", command.at);
+}
+
+fn curl(command: &Command, scratch: &Path) {
     if !is_there("curl") {
         return;
     }
     let mut curl = process::Command::new("curl");
+    curl.current_dir(scratch);
     // Not the reader's settings, proxies included, and an end if there is no answer.
     curl.args(["-q", "--noproxy", "*", "-sS", "--fail", "--max-time"]);
     curl.arg(DEADLINE.as_secs().to_string())

@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod certificates;
 mod connections;
 mod files;
 mod life;
@@ -17,3 +18,4 @@ mod load;
 mod options;
 mod smuggling;
 mod threads;
+mod tls;

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asynchat::{Address, AsyncChat, BoxError, ChatChannel, Result, TimerId};
+use asynchat::{
+    Address, AsyncChat, BoxError, Cause, ChatChannel, Closed, Registry, Result, TimerId,
+};
+use asynchat_rustls::ChannelTls;
 use shared::http::{
     body::BadBody,
     reader::{Found, HEAD_END, Reader, Refusal},
@@ -22,7 +25,7 @@ use super::{
     reply::{Reply, Then},
     send::Outlet,
 };
-use crate::{limits, server::Server};
+use crate::{limits, server::Server, tls::Protection};
 
 /// The chat behind every connection.
 pub(crate) struct HttpChannel {
@@ -250,6 +253,19 @@ impl Connection {
         self.refuse(chat, line, reply);
     }
 
+    /// The handshake is complete, if there was one.
+    fn note_protection(&mut self, chat: &mut ChatChannel<'_>) {
+        let Some(protection) = chat.tls().map(Protection::from) else {
+            return;
+        };
+        // Requests have lengths of their own: one that is whole is answered, one that is cut never (RFC 9112, section 9.8).
+        chat.tolerate_truncation();
+        self.outlet.secured(protection);
+        let mut handshakes = self.server.handshakes.get();
+        handshakes.count(protection);
+        self.server.handshakes.set(handshakes);
+    }
+
     fn refuse(&mut self, chat: &mut ChatChannel<'_>, line: &[u8], reply: Reply) {
         let client = self.outlet.stranger();
         self.outlet.send(chat, &client, line, reply, Then::Close);
@@ -269,6 +285,7 @@ impl AsyncChat for HttpChannel {
 
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         chat.set_idle_timeout(Some(self.connection.server.limits.idle));
+        self.connection.note_protection(chat);
         if self.connection.unwanted {
             self.refuse(chat, answer::overloaded());
         }
@@ -305,6 +322,9 @@ impl AsyncChat for HttpChannel {
     fn handle_timeout(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         if self.connection.started.is_some() && !self.reader.has_ended() {
             self.time_out(chat);
+        } else if self.connection.outlet.is_protected() && chat.outgoing_len() == 0 {
+            // The end that TLS demands (RFC 9112, section 9.8).
+            chat.close_when_done();
         } else {
             chat.close();
         }
@@ -320,7 +340,21 @@ impl AsyncChat for HttpChannel {
     /// A file that shrank while it was sent, or a peer that lets too much wait. The answer is cut short, which its
     /// length tells the client.
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
-        log::warn!("{}: {error}", chat.describe());
+        // What breaks TLS, an alert for instance, is the client's doing.
+        let level = match error.is::<rustls::Error>() {
+            true => log::Level::Debug,
+            false => log::Level::Warn,
+        };
+        log::log!(level, "{}: {error}", chat.describe());
         chat.close();
+    }
+
+    fn handle_closed(&mut self, _: &mut Registry, why: Closed) {
+        if why.cause == Cause::HandshakeFailed {
+            let server = &self.connection.server;
+            let mut handshakes = server.handshakes.get();
+            handshakes.failed += 1;
+            server.handshakes.set(handshakes);
+        }
     }
 }

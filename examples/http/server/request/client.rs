@@ -7,6 +7,8 @@ use std::{
 
 use shared::http::{Header, header, list};
 
+use crate::tls::Protection;
+
 /// A request's sender, as far as it is known.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Client<'a> {
@@ -15,6 +17,8 @@ pub(crate) struct Client<'a> {
     pub(crate) user: Option<&'a str>,
     pub(crate) referer: Option<&'a [u8]>,
     pub(crate) agent: Option<&'a [u8]>,
+    /// `None` without TLS.
+    pub(crate) protection: Option<Protection>,
 }
 
 /// The host column of the log: a Unix socket's peer has no address.
@@ -42,6 +46,7 @@ impl<'a> Client<'a> {
             user,
             referer: header(headers, "referer"),
             agent: header(headers, "user-agent"),
+            protection: None,
         }
     }
 }

@@ -14,12 +14,13 @@ use super::{
     client::Client,
     reply::{Body, Reply, Then},
 };
-use crate::{downloads::Download, limits, server::Server};
+use crate::{downloads::Download, limits, server::Server, tls::Protection};
 
 /// The sending side of one connection.
 pub(crate) struct Outlet {
     server: Rc<Server>,
     peer: Option<IpAddr>,
+    protection: Option<Protection>,
     /// Bytes queued since the connection began.
     queued: u64,
     /// The last body that was too large to leave with its head.
@@ -33,6 +34,7 @@ impl Outlet {
             server,
             // On a listener for both, IPv4 comes as `::ffff:127.0.0.1`.
             peer: peer.inet().map(|peer| peer.ip().to_canonical()),
+            protection: None,
             queued: 0,
             download: None,
             congested: false,
@@ -41,12 +43,27 @@ impl Outlet {
 
     /// Who a request is from.
     pub(crate) fn client<'a>(&self, headers: &[Header<'a>], user: Option<&'a str>) -> Client<'a> {
-        Client::of_request(self.peer, headers, user, &self.server.options.proxies)
+        Client {
+            protection: self.protection,
+            ..Client::of_request(self.peer, headers, user, &self.server.options.proxies)
+        }
     }
 
     /// Who a request is from that could not be read.
     pub(crate) fn stranger(&self) -> Client<'static> {
-        Client::of_peer(self.peer)
+        Client {
+            protection: self.protection,
+            ..Client::of_peer(self.peer)
+        }
+    }
+
+    /// The handshake is complete.
+    pub(crate) fn secured(&mut self, protection: Protection) {
+        self.protection = Some(protection);
+    }
+
+    pub(crate) fn is_protected(&self) -> bool {
+        self.protection.is_some()
     }
 
     /// Whether a body is still on its way, or too much of the last answers waits.

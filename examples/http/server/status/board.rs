@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use asynchat::{ChannelInfo, Registry, Stats};
 
 use super::history::History;
-use crate::limits;
+use crate::{limits, tls::Handshakes};
 
 /// A place for each reactor, and what they did together.
 #[derive(Debug)]
@@ -15,12 +15,19 @@ pub(crate) struct Board {
     history: Mutex<History>,
 }
 
+/// What a reactor has served so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) requests: u64,
+    /// Accepted by this thread or another.
+    pub(crate) connections: u64,
+    pub(crate) handshakes: Handshakes,
+}
+
 /// How one reactor is doing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
-    pub(crate) requests: u64,
-    /// Connections it has served so far, accepted by this thread or another.
-    pub(crate) connections: u64,
+    pub(crate) counts: Counts,
     pub(crate) stats: Stats,
     /// Its channels, or the first of them where there are many.
     pub(crate) channels: Vec<ChannelInfo>,
@@ -34,17 +41,10 @@ impl Board {
         }
     }
 
-    pub(crate) fn publish(
-        &self,
-        place: usize,
-        registry: &Registry,
-        requests: u64,
-        connections: u64,
-    ) {
+    pub(crate) fn publish(&self, place: usize, registry: &Registry, counts: Counts) {
         let rows = limits::STATUS_ROWS.div_ceil(self.places.len());
         *lock(&self.places[place]) = Snapshot {
-            requests,
-            connections,
+            counts,
             stats: registry.stats(),
             channels: registry.channels().take(rows).collect(),
         };
@@ -53,7 +53,7 @@ impl Board {
     /// Adds what has happened since the last call to the history; called once a second.
     pub(crate) fn sample(&self) {
         let total = Snapshot::total(&self.snapshots());
-        lock(&self.history).sample(total.requests, &total.stats);
+        lock(&self.history).sample(total.counts.requests, &total.stats);
     }
 
     pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
@@ -73,8 +73,9 @@ impl Snapshot {
     pub(crate) fn total(of: &[Self]) -> Self {
         let mut total = Self::default();
         for one in of {
-            total.requests += one.requests;
-            total.connections += one.connections;
+            total.counts.requests += one.counts.requests;
+            total.counts.connections += one.counts.connections;
+            total.counts.handshakes.add(&one.counts.handshakes);
             let (sum, stats) = (&mut total.stats, &one.stats);
             sum.turns += stats.turns;
             sum.events += stats.events;
@@ -105,10 +106,23 @@ mod tests {
         let mut reactor = asynchat::Reactor::new()?;
         reactor.call_later(std::time::Duration::ZERO, |_| Ok(()));
         for (place, requests) in [(0, 1), (2, 40), (0, 2)] {
-            board.publish(place, &reactor, requests, 10 * requests);
+            let counts = Counts {
+                requests,
+                connections: 10 * requests,
+                handshakes: Handshakes {
+                    failed: requests,
+                    ..Handshakes::default()
+                },
+            };
+            board.publish(place, &reactor, counts);
         }
         let total = Snapshot::total(&board.snapshots());
-        assert_eq!((total.requests, total.connections), (42, 420));
+        let Counts {
+            requests,
+            connections,
+            handshakes,
+        } = total.counts;
+        assert_eq!((requests, connections, handshakes.failed), (42, 420, 42));
         assert_eq!(total.stats.timers, 2);
         board.sample();
         assert_eq!(board.history().last(), (42, 0));

@@ -10,7 +10,10 @@ use self::{
     board::{Board, Snapshot},
     history::History,
 };
-use crate::site::page::{self, Size};
+use crate::{
+    site::page::{self, Size},
+    tls::Handshakes,
+};
 
 pub(crate) mod board;
 mod history;
@@ -53,12 +56,10 @@ struct Status<'a> {
 
 impl Display for Status<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Snapshot {
-            requests, stats, ..
-        } = Snapshot::total(self.reactors);
+        let Snapshot { counts, stats, .. } = Snapshot::total(self.reactors);
         f.write_str("<div class=\"tiles\">\n")?;
         for (label, value) in [
-            ("requests", requests),
+            ("requests", counts.requests),
             ("open channels", stats.channels as u64),
             ("accepted", stats.accepted),
             ("accept pauses", stats.accept_pauses),
@@ -69,6 +70,15 @@ impl Display for Status<'_> {
             ("errors", stats.errors),
         ] {
             writeln!(f, "<div><b>{value}</b>{label}</div>")?;
+        }
+        if counts.handshakes != Handshakes::default() {
+            for (label, value) in [
+                ("over TLS 1.3", counts.handshakes.tls_1_3),
+                ("over TLS 1.2", counts.handshakes.tls_1_2),
+                ("failed handshakes", counts.handshakes.failed),
+            ] {
+                writeln!(f, "<div><b>{value}</b>{label}</div>")?;
+            }
         }
         for (label, bytes) in [("received", stats.bytes_in), ("sent", stats.bytes_out)] {
             writeln!(f, "<div><b>{}</b>{label}</div>", Size(bytes))?;
@@ -104,8 +114,8 @@ impl Status<'_> {
                 "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
                  <td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
                 self.thread(place),
-                reactor.requests,
-                reactor.connections,
+                reactor.counts.requests,
+                reactor.counts.connections,
                 reactor.stats.channels,
                 reactor.stats.turns,
                 Size(reactor.stats.bytes_out),

@@ -2,8 +2,8 @@
 //! front takes the signals, accepts the connections if the kernel does not spread them, and ends with the workers.
 
 use std::{
-    cell::RefCell,
-    net::{SocketAddr, TcpListener},
+    cell::{Cell, RefCell},
+    net::TcpListener,
     rc::Rc,
     sync::{
         Arc,
@@ -15,12 +15,18 @@ use std::{
 };
 
 use asynchat::{Address, Channel, Dispatcher, Handle, Reactor, Registry, Result, Stream};
-
+use asynchat_rustls::TlsAcceptor;
 use clap::ValueEnum;
 use shared::signals;
 
 use self::worker::Plan;
-use crate::{ending, limits, server::Server, status::board::Board};
+use crate::{
+    ending,
+    entrance::Entrance,
+    limits,
+    server::Server,
+    status::board::{Board, Counts},
+};
 
 pub(crate) mod worker;
 
@@ -52,22 +58,19 @@ thread_local! {
 /// Serves until all workers have ended, or one has failed.
 pub(crate) fn run(
     plan: &Plan,
-    wanted: SocketAddr,
     spread: Spread,
-    announce: impl FnOnce(SocketAddr) -> Result,
+    announce: impl FnOnce(&[Entrance]) -> Result,
 ) -> Result {
     let mut front = Reactor::new()?;
     let mut crew = Crew::new(front.handle());
     let serve = || {
-        let address = match spread {
-            Spread::Kernel => crew.listen(plan, wanted)?,
+        let entrances = match spread {
+            Spread::Kernel => crew.listen(plan)?,
             Spread::Accept => {
                 for thread in 0..plan.threads {
-                    crew.add(plan, thread, None)?;
+                    crew.add(plan, thread, Vec::new())?;
                 }
-                let door = FrontDoor::new(&crew.handles);
-                let proxies = &plan.options.proxy_protocol_from;
-                worker::listen(&mut front, wanted, false, proxies, door)?
+                open_front_doors(&mut front, plan, &crew.handles)?
             }
         };
         // It may have no channel, and is there to take the signal.
@@ -75,7 +78,8 @@ pub(crate) fn run(
         keep_board(&mut front, plan);
         let handles = crew.handles.clone();
         signals::end_on_signal(&mut front, move |front| end(front, &handles))?;
-        announce(address)?;
+        plan.reload_on_hangup(&mut front)?;
+        announce(&entrances)?;
         Ok(front.run()?)
     };
     let outcome = serve();
@@ -90,7 +94,7 @@ fn keep_board(front: &mut Reactor, plan: &Plan) {
     };
     let place = plan.threads;
     front.call_every(Duration::from_secs(1), move |front| {
-        board.publish(place, front, 0, 0);
+        board.publish(place, front, Counts::default());
         Ok(())
     });
 }
@@ -130,27 +134,29 @@ impl Crew {
         }
     }
 
-    /// Makes the workers listen on one address.
-    fn listen(&mut self, plan: &Plan, wanted: SocketAddr) -> Result<SocketAddr> {
-        if wanted.port() != 0 {
-            // Who shares the port too is found only by a listener that does not share it.
-            TcpListener::bind(wanted)
-                .map_err(|error| format!("cannot listen on {wanted}: {error}"))?;
+    /// Makes all workers listen on the same addresses.
+    fn listen(&mut self, plan: &Plan) -> Result<Vec<Entrance>> {
+        for &Entrance { address, .. } in &plan.entrances {
+            if address.port() != 0 {
+                // Who shares the port too is found only by a listener that does not share it.
+                TcpListener::bind(address)
+                    .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+            }
         }
-        let mut address = wanted;
+        let mut entrances = plan.entrances.clone();
         for thread in 0..plan.threads {
-            address = self.add(plan, thread, Some(address))?.unwrap_or(address);
+            entrances = self.add(plan, thread, entrances)?;
         }
-        Ok(address)
+        Ok(entrances)
     }
 
-    /// Starts a worker, and waits until it is ready. Gives the address it listens on, if it is to listen.
+    /// Starts a worker that listens on these, and waits until it is ready. Gives them with their addresses.
     fn add(
         &mut self,
         plan: &Plan,
         thread: usize,
-        listen: Option<SocketAddr>,
-    ) -> Result<Option<SocketAddr>> {
+        entrances: Vec<Entrance>,
+    ) -> Result<Vec<Entrance>> {
         self.running.fetch_add(1, Ordering::AcqRel);
         let member = Member {
             front: self.front.clone(),
@@ -164,14 +170,14 @@ impl Crew {
             .spawn(move || {
                 // All of it: alone its flag would be copied.
                 let mut member = member;
-                let outcome = work(&plan, thread, listen, &ready);
+                let outcome = work(&plan, thread, &entrances, &ready);
                 member.has_failed = outcome.is_err();
                 outcome
             })?;
         self.threads.push(worker);
-        let (handle, address) = readiness.recv()?;
+        let (handle, entrances) = readiness.recv()?;
         self.handles.push(handle);
-        Ok(address)
+        Ok(entrances)
     }
 
     /// Ends who is still at work, without waiting for answers; gives the first error.
@@ -205,59 +211,73 @@ impl Drop for Member {
     }
 }
 
-type Ready = (Handle, Option<SocketAddr>);
+type Ready = (Handle, Vec<Entrance>);
 
-fn work(
-    plan: &Plan,
-    thread: usize,
-    listen: Option<SocketAddr>,
-    ready: &mpsc::Sender<Ready>,
-) -> Result {
+fn work(plan: &Plan, thread: usize, entrances: &[Entrance], ready: &mpsc::Sender<Ready>) -> Result {
     let begin = || -> Result<_> {
         let mut worker = plan.worker(thread)?;
-        let address = match listen {
-            Some(wanted) => Some(worker.listen(wanted, true)?),
-            None => {
-                SERVER.set(Some(Rc::clone(&worker.server)));
-                None
-            }
-        };
-        Ok((worker, address))
+        if entrances.is_empty() {
+            SERVER.set(Some(Rc::clone(&worker.server)));
+        }
+        let entrances = worker.listen(entrances, true)?;
+        Ok((worker, entrances))
     };
     let begun = begin();
-    let (worker, address) =
+    let (worker, entrances) =
         begun.map_err(|error| format!("cannot start thread {}: {error}", thread + 1))?;
     let handle = worker.reactor.handle();
     // There is no connection yet.
     let _hold = handle.hold();
-    ready.send((handle.clone(), address))?;
+    ready.send((handle.clone(), entrances))?;
     worker.run()
 }
 
-/// The listener of the front.
-struct FrontDoor {
-    workers: Vec<(Handle, Arc<AtomicUsize>)>,
-    turn: usize,
+/// Has the front listen, and gives the entrances with the addresses that came of it.
+fn open_front_doors(front: &mut Reactor, plan: &Plan, workers: &[Handle]) -> Result<Vec<Entrance>> {
+    let shifts = Rc::new(Shifts::new(workers));
+    let bound = plan.entrances.iter().map(|entrance| {
+        let door = FrontDoor {
+            shifts: Rc::clone(&shifts),
+            tls: entrance.tls.clone(),
+        };
+        let proxies = &plan.options.proxy_protocol_from;
+        let address = worker::listen(front, entrance.address, false, proxies, door)?;
+        Ok(entrance.at(address))
+    });
+    bound.collect()
 }
 
-impl FrontDoor {
+/// The workers that have their turns.
+struct Shifts {
+    workers: Vec<(Handle, Arc<AtomicUsize>)>,
+    turn: Cell<usize>,
+}
+
+impl Shifts {
     fn new(workers: &[Handle]) -> Self {
         let idle = |handle: &Handle| (handle.clone(), Arc::default());
         Self {
             workers: workers.iter().map(idle).collect(),
-            turn: 0,
+            turn: Cell::new(0),
         }
     }
 
     /// The worker whose turn it is, or the next that is not held up.
-    fn next(&mut self) -> Option<&(Handle, Arc<AtomicUsize>)> {
+    fn next(&self) -> Option<&(Handle, Arc<AtomicUsize>)> {
         let count = self.workers.len();
-        let mut turns = (0..count).map(|step| (self.turn + step) % count);
+        let turn = self.turn.get();
+        let mut turns = (0..count).map(|step| (turn + step) % count);
         let chosen =
             turns.find(|&at| self.workers[at].1.load(Ordering::Relaxed) < limits::HANDED_OVER)?;
-        self.turn = (chosen + 1) % count;
+        self.turn.set((chosen + 1) % count);
         self.workers.get(chosen)
     }
+}
+
+/// A listener of the front.
+struct FrontDoor {
+    shifts: Rc<Shifts>,
+    tls: Option<TlsAcceptor>,
 }
 
 /// A connection that a worker was given and has not begun to serve.
@@ -278,7 +298,7 @@ impl Drop for OnItsWay {
 
 impl Dispatcher for FrontDoor {
     fn handle_accepted(&mut self, _: &mut Channel<'_>, stream: Stream, peer: Address) -> Result {
-        let Some((worker, waiting)) = self.next() else {
+        let Some((worker, waiting)) = self.shifts.next() else {
             log::warn!(
                 "{peer}: closed, every thread has {} connections waiting",
                 limits::HANDED_OVER
@@ -286,10 +306,11 @@ impl Dispatcher for FrontDoor {
             return Ok(());
         };
         let on_its_way = OnItsWay::new(waiting);
+        let tls = self.tls.clone();
         worker.call_soon(move |registry| {
             drop(on_its_way);
             match SERVER.with_borrow(Clone::clone) {
-                Some(server) => server.serve(registry, stream, &peer),
+                Some(server) => server.serve(registry, stream, &peer, tls.as_ref()),
                 None => Ok(()),
             }
         })?;

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    io,
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -14,10 +15,12 @@ use shared::http::{auth::Users, paths::Root};
 
 use crate::{
     access_log::{self, AccessLog},
+    entrance::Entrance,
     limits::{self, Limits},
     options::Options,
     server::{HttpServer, Server},
     status::board::Board,
+    tls::Tls,
 };
 
 /// Bytes that the kernel may hold unsent for a connection.
@@ -33,8 +36,10 @@ pub(crate) struct Plan {
     /// Of all workers together.
     pub(crate) limits: Limits,
     pub(crate) threads: usize,
-    /// Whether each worker has a listener of its own.
+    pub(crate) entrances: Vec<Entrance>,
+    /// Whether each worker has listeners of its own.
     pub(crate) listens: bool,
+    pub(crate) tls: Option<Tls>,
     pub(crate) log: Option<Arc<access_log::Shared>>,
     /// Present if the status page is.
     pub(crate) board: Option<Arc<Board>>,
@@ -47,11 +52,23 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Listens, and gives the address that came of it.
-    pub(crate) fn listen(&mut self, wanted: SocketAddr, reuse_port: bool) -> Result<SocketAddr> {
-        let listener = HttpServer(Rc::clone(&self.server));
+    /// Listens, and gives the entrances with the addresses that came of it.
+    pub(crate) fn listen(
+        &mut self,
+        entrances: &[Entrance],
+        reuse_port: bool,
+    ) -> Result<Vec<Entrance>> {
         let proxies = &self.server.options.proxy_protocol_from;
-        listen(&mut self.reactor, wanted, reuse_port, proxies, listener)
+        let bound = entrances.iter().map(|entrance| {
+            let listener = HttpServer {
+                server: Rc::clone(&self.server),
+                tls: entrance.tls.clone(),
+            };
+            let wanted = entrance.address;
+            let address = listen(&mut self.reactor, wanted, reuse_port, proxies, listener)?;
+            Ok(entrance.at(address))
+        });
+        bound.collect()
     }
 
     /// Serves until the end.
@@ -68,13 +85,23 @@ impl Plan {
     /// Makes the worker of one thread; they are numbered from zero.
     pub(crate) fn worker(&self, thread: usize) -> Result<Worker> {
         let limits = self.limits.share(thread, self.threads);
+        let listeners = if self.listens {
+            self.entrances.len()
+        } else {
+            0
+        };
         let (low_mark, high_mark) = limits.marks();
         let mut reactor = Reactor::builder()
             // Who is too many is accepted too, or nobody could make room.
-            .max_channels(limits.connections.saturating_add(limits::REFUSALS + 1))
+            .max_channels(
+                limits
+                    .connections
+                    .saturating_add(limits::REFUSALS + listeners.max(1)),
+            )
             .max_outgoing(limits.outgoing)
             .watermarks(low_mark, high_mark)
             .linger(limits::LINGER_TIME, limits::LINGER_BYTES)
+            .handshake_timeout(limits.handshake())
             .build()?;
         let format = self.options.log_format;
         let log = self.log.as_ref();
@@ -85,17 +112,26 @@ impl Plan {
             limits,
             log: log.map(|shared| AccessLog::new(reactor.handle(), Arc::clone(shared), format)),
             board: self.board.clone().map(|board| (board, thread)),
-            listens: self.listens,
+            listeners,
             pages: RefCell::default(),
             waiting: RefCell::default(),
             downloads: RefCell::default(),
             requests: Cell::new(0),
             connections: Cell::new(0),
+            handshakes: Cell::default(),
             scratch: RefCell::default(),
             dates: RefCell::default(),
         });
         server.keep_board(&mut reactor);
         Ok(Worker { reactor, server })
+    }
+
+    /// Has a reactor take the signal for all.
+    pub(crate) fn reload_on_hangup(&self, registry: &mut Registry) -> io::Result<()> {
+        match &self.tls {
+            Some(tls) => tls.reload_on_hangup(registry),
+            None => Ok(()),
+        }
     }
 }
 
