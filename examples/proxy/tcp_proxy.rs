@@ -2,6 +2,12 @@
 //!
 //! Each client is coupled with a connection to the server (`Registry::couple`): bytes, half-closes and resets pass both
 //! ways, and a stalled reader costs the high watermark of its queue, not more.
+//!
+//! `--tls-cert` and `--tls-key` end TLS in front of a plain server, and `--to-tls` speaks it to the target; both together
+//! encrypt anew. A close_notify is passed on as an end of file, and the other way round. A TLS stream that ends without one
+//! was cut, perhaps by an attacker: it is passed on as a reset.
+
+mod tls;
 
 use std::{net::SocketAddr, num::NonZeroUsize, process::ExitCode, time::Duration};
 
@@ -9,8 +15,11 @@ use asynchat::{
     Address, Channel, ChannelId, ConnectOptions, CoupleOptions, Dispatcher, ListenOptions, Reactor,
     Result, Stream,
 };
+use asynchat_rustls::{RegistryTls, TlsAcceptor};
 use clap::Parser;
 use shared::{cli, signals};
+
+use crate::tls::{Target, TlsOptions};
 
 /// What waits for a reader that stalls, besides one read: enough to be busy with, and little enough for all connections
 /// to do it at a time.
@@ -23,6 +32,10 @@ const REST: Duration = Duration::from_millis(100);
 struct Proxy {
     /// Looked up for each client: the server may move.
     to: (String, u16),
+    /// `None` for plain clients.
+    tls: Option<TlsAcceptor>,
+    /// `None` for a plain target.
+    target: Option<Target>,
     connect: ConnectOptions,
     idle_timeout: Duration,
     /// There was no descriptor to connect with: nobody else is accepted until there is one.
@@ -41,14 +54,10 @@ impl Proxy {
         let (host, port) = &self.to;
         match registry.connect_host_with(host, *port, &self.connect, Waiting) {
             Ok(server) => {
-                let options = CoupleOptions::new()
-                    .watermarks(LOW, HIGH)
-                    .idle_timeout(self.idle_timeout)
-                    .on_end(|_, coupled| {
-                        let (up, down) = (coupled.from_near, coupled.from_far);
-                        log::debug!("connection over: {up} bytes up, {down} down");
-                    });
-                registry.couple(client, server, options)?;
+                if let Some(target) = &self.target {
+                    target.secure(registry, server)?;
+                }
+                registry.couple(client, server, self.options())?;
                 self.short = false;
             }
             // A name that is not known and an address that cannot be reached end the pair.
@@ -62,6 +71,21 @@ impl Proxy {
             }
         }
         Ok(())
+    }
+
+    fn options(&self) -> CoupleOptions {
+        let target = self.target.clone();
+        CoupleOptions::new()
+            .watermarks(LOW, HIGH)
+            .idle_timeout(self.idle_timeout)
+            .on_end(move |_, coupled| {
+                let (up, down) = (coupled.from_near, coupled.from_far);
+                log::debug!("connection over: {up} bytes up, {down} down");
+                let complaint = target.and_then(|target| target.complaint(coupled.far.as_ref()?));
+                if let Some(complaint) = complaint {
+                    log::warn!("{complaint}");
+                }
+            })
     }
 }
 
@@ -78,7 +102,11 @@ impl Dispatcher for Proxy {
     ) -> Result {
         log::info!("connection from {peer}");
         stream.set_nodelay(true)?;
-        let client = channel.registry().register(stream, Waiting)?;
+        let registry = channel.registry();
+        let client = match &self.tls {
+            Some(acceptor) => registry.register_tls(stream, acceptor, Waiting)?,
+            None => registry.register(stream, Waiting)?,
+        };
         self.dial(channel, client)
     }
 }
@@ -92,12 +120,12 @@ impl Dispatcher for Waiting {
     }
 }
 
-/// Pass TCP connections on to another address
+/// Pass TCP connections on to another address, with TLS on either side
 #[derive(Debug, Parser)]
 #[command(
     name = "tcp_proxy",
-    after_help = "A half-close is passed on as such, a reset as a reset at once. RUST_LOG=info shows connections and why \
-                  they fail."
+    after_help = "A half-close is passed on as such, a reset as a reset at once, and so is a TLS stream that ends without a \
+                  close_notify. RUST_LOG=info shows connections and why they fail."
 )]
 struct Args {
     /// Where to take connections; port 0 takes a free one
@@ -106,6 +134,8 @@ struct Args {
     /// Where to pass them on; every address of a name is tried
     #[arg(long, value_name = "HOST:PORT")]
     to: String,
+    #[command(flatten)]
+    tls: TlsOptions,
     /// Connections served at a time; others wait
     #[arg(
         long,
@@ -114,7 +144,7 @@ struct Args {
         help_heading = "Limits"
     )]
     max_connections: NonZeroUsize,
-    /// How long connecting to one address may take
+    /// How long connecting to one address may take, and a TLS handshake on either side
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = cli::seconds, help_heading = "Limits")]
     connect_timeout: Duration,
     /// Close connections on which nothing moves for this time
@@ -134,10 +164,19 @@ fn run(args: Args) -> Result {
     let mut reactor = Reactor::builder()
         // Two channels each.
         .max_channels(args.max_connections.get().saturating_mul(2))
+        .handshake_timeout(args.connect_timeout)
         .build()?;
     signals::shut_down_on_signal(&mut reactor, Duration::from_secs(1))?;
+    let target = args.tls.target(&to.0)?;
+    let tls = match args.tls.identity() {
+        Some(identity) => Some(tls::acceptor(&mut reactor, identity)?),
+        None => None,
+    };
+    let marks = [tls.is_some(), target.is_some()].map(tls::mark);
     let proxy = Proxy {
         to,
+        tls,
+        target,
         connect: ConnectOptions::new()
             .timeout(args.connect_timeout)
             .nodelay(true),
@@ -148,15 +187,15 @@ fn run(args: Args) -> Result {
     if let Some(listener) = reactor.channel(id) {
         let address = listener.local_addr()?;
         cli::say(&format!(
-            "listening on {address}, passing on to {}",
-            args.to
+            "listening on {address}{}, passing on to {}{}",
+            marks[0], args.to, marks[1]
         ))?;
     }
     Ok(reactor.run()?)
 }
 
 fn main() -> ExitCode {
-    cli::main(run)
+    cli::main_checked(|args: &Args| args.tls.check(), run)
 }
 
 /// `cargo test --features testing --example tcp_proxy`.
@@ -173,6 +212,8 @@ mod tests {
         let reactor = Reactor::builder().propagate_panics(true).resolver(names);
         let proxy = Proxy {
             to: ("server.example".into(), 80),
+            tls: None,
+            target: None,
             connect: ConnectOptions::new().timeout(Duration::from_secs(10)),
             idle_timeout: Duration::from_secs(3600),
             short: false,

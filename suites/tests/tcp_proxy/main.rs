@@ -1,7 +1,9 @@
 //! The program `tcp_proxy` between plain blocking sockets: both directions, half-close, resets, back-pressure with a
-//! stalled reader, and ends that cannot be reached.
+//! stalled reader, and ends that cannot be reached. With TLS on either side and on both.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
+
+mod tls;
 
 use std::{
     io::{ErrorKind, Read, Write},
