@@ -90,7 +90,7 @@ mod tests {
         let delays: Vec<_> = (0..1000).map(|_| up_to(SECOND)).collect();
         for quarter in 0..4 {
             let range = SECOND * quarter / 4..SECOND * (quarter + 1) / 4;
-            let count = delays.iter().filter(|delay| range.contains(delay)).count();
+            let count = delays.iter().filter(|delay| range.contains(*delay)).count();
             assert!((100..400).contains(&count), "{count} in {range:?}");
         }
     }
