@@ -53,11 +53,21 @@ impl Authority {
         names: &[&str],
         change: impl FnOnce(&mut CertificateParams),
     ) -> Certificate {
-        let names = names.iter().copied().map(String::from).collect::<Vec<_>>();
-        let mut params = CertificateParams::new(names).unwrap();
+        let mut params = params(names);
         change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        self.keep(&certificate, &key)
+    }
+
+    /// A certificate that is its own issuer, and no authority. This one has only lent its folder.
+    pub fn self_signed(&mut self, names: &[&str]) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params(names).self_signed(&key).unwrap();
+        self.keep(&certificate, &key)
+    }
+
+    fn keep(&mut self, certificate: &rcgen::Certificate, key: &KeyPair) -> Certificate {
         self.issued += 1;
         let file = |what: &str, text: String| {
             let path = self.folder.path().join(format!("{}.{what}", self.issued));
@@ -75,6 +85,11 @@ impl Default for Authority {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names = names.iter().copied().map(String::from);
+    CertificateParams::new(names.collect::<Vec<_>>()).unwrap()
 }
 
 /// As an argument of a program.
