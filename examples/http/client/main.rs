@@ -1,11 +1,12 @@
-//! An HTTP client: `cargo run --example http_client http://example.com/ [-o FILE]`.
+//! An HTTP client: `cargo run --example http_client https://example.com/ [-o FILE]`.
 //!
 //! `async_http.rs` talks to the server and feeds a `Consumer`; the other files are consumers, stacked as the
 //! arguments ask for.
 
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
+    rc::Rc,
     time::Duration,
 };
 
@@ -15,17 +16,19 @@ use clap::Parser;
 use failing::Failing;
 use output::Output;
 use progress::Progress;
-use redirecting::RedirectingConsumer;
+use redirecting::{RedirectingConsumer, Redirects};
 use report::{Failures, Report};
 use saving::{Saving, Target};
 use shared::{
     cli,
     http::{
+        ALPN,
         async_http::AsyncHttp,
         consumer::{Consumer, Deadline, Order},
         url::{Url, without_user},
     },
     signals,
+    tls::client::{Lazy, Trust},
 };
 
 mod failing;
@@ -35,7 +38,7 @@ mod redirecting;
 mod report;
 mod saving;
 
-/// Fetch http URLs, all at once, and show status, header and size of the body
+/// Fetch http and https URLs, all at once, and show status, header and size of the body
 #[derive(Debug, Parser)]
 #[command(
     name = "http_client",
@@ -43,7 +46,7 @@ mod saving;
                   not; 2: called the wrong way."
 )]
 struct Args {
-    /// Address to fetch, as http://example.com/
+    /// Address to fetch, as https://example.com/
     #[arg(value_name = "URL", required = true)]
     urls: Vec<String>,
     /// Ask for the header only (HEAD)
@@ -56,10 +59,12 @@ struct Args {
     /// Treat a status of 400 and more as an error, and do not save its body
     #[arg(short = 'f', long)]
     fail: bool,
-    /// How many redirects to follow
-    #[arg(long, value_name = "NUM", default_value_t = 10)]
-    max_redirects: usize,
-    /// Give up when looking the name up takes longer, or connecting, or nothing comes for this time
+    #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
+    redirects: Redirects,
+    /// Give up when looking the name up takes longer, or connecting, or the handshake of TLS, or nothing comes for this
+    /// time
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = cli::seconds)]
     timeout: Duration,
     /// Give up when a URL takes longer altogether, redirects included
@@ -101,14 +106,19 @@ fn stack(url: &str, args: &Args, failures: &Failures) -> impl Consumer + 'static
             }
         }
     };
-    RedirectingConsumer::new(consumer, args.max_redirects, output)
+    RedirectingConsumer::new(consumer, args.redirects, output)
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
 fn run(args: Args) -> Result {
-    let mut reactor = Reactor::new()?;
+    if let Some(warning) = args.trust.warning() {
+        // As for complaints: where standard error is closed there is no place for it.
+        let _ = writeln!(io::stderr(), "http_client: {warning}");
+    }
+    let mut reactor = Reactor::builder().handshake_timeout(args.timeout).build()?;
     signals::shut_down_on_signal(&mut reactor, Duration::ZERO)?;
     let failures = Failures::default();
+    let tls = Rc::new(Lazy::new(args.trust.clone(), &[ALPN]));
     let now = reactor.now();
     for text in &args.urls {
         match Url::parse(text.as_bytes()) {
@@ -116,6 +126,7 @@ fn run(args: Args) -> Result {
                 let order = Order {
                     url,
                     head_only: args.head_only,
+                    tls: Rc::clone(&tls),
                     timeout: args.timeout,
                     deadline: args.max_time.and_then(|limit| Deadline::after(now, limit)),
                     max_size: args.max_size,

@@ -1,6 +1,7 @@
 //! The consumer that follows redirects and hands everything else on to the consumer in it.
 
 use asynchat::{BoxError, Result};
+use clap::Args;
 use shared::http::{
     async_http::AsyncHttp,
     consumer::{Consumer, Order, Request},
@@ -9,21 +10,31 @@ use shared::http::{
 
 use crate::output::Output;
 
+/// Which redirects are followed.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Redirects {
+    /// How many redirects to follow
+    #[arg(long, value_name = "NUM", default_value_t = 10)]
+    max_redirects: usize,
+    /// Follow redirects from https to http too
+    #[arg(long)]
+    allow_downgrade: bool,
+}
+
 pub(crate) struct RedirectingConsumer<C> {
     /// `None` once it has moved on to the next request.
     consumer: Option<C>,
-    /// How many redirects may follow.
-    max: usize,
+    redirects: Redirects,
     /// Where redirects led from, to notice a loop.
     visited: Vec<Url>,
     output: Output,
 }
 
 impl<C: Consumer + 'static> RedirectingConsumer<C> {
-    pub(crate) fn new(consumer: C, max: usize, output: Output) -> Self {
+    pub(crate) fn new(consumer: C, redirects: Redirects, output: Output) -> Self {
         Self {
             consumer: Some(consumer),
-            max,
+            redirects,
             visited: Vec::new(),
             output,
         }
@@ -35,8 +46,17 @@ impl<C: Consumer + 'static> RedirectingConsumer<C> {
             let location = String::from_utf8_lossy(location);
             format!("redirected to {}: {error}", without_user(&location))
         })?;
-        if self.visited.len() == self.max {
-            return Err(format!("redirected to {next}: more than {} redirects", self.max).into());
+        // curl follows it. Here it is an error: anybody on the way can change what comes then, and it would look like what
+        // was asked for.
+        if here.is_https() && !next.is_https() && !self.redirects.allow_downgrade {
+            return Err(format!(
+                "redirected to {next}: from https to http is followed with --allow-downgrade only"
+            )
+            .into());
+        }
+        let max = self.redirects.max_redirects;
+        if self.visited.len() == max {
+            return Err(format!("redirected to {next}: more than {max} redirects").into());
         }
         if next == *here || self.visited.contains(&next) {
             return Err(format!("redirected to {next}: redirects go round in a loop").into());
@@ -68,7 +88,7 @@ impl<C: Consumer + 'static> Consumer for RedirectingConsumer<C> {
         visited.push(here.clone());
         let next = Self {
             consumer: self.consumer.take(),
-            max: self.max,
+            redirects: self.redirects,
             visited,
             output: self.output.clone(),
         };

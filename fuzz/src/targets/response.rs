@@ -111,6 +111,7 @@ fn ask(place: &mut Place, head_only: bool, pieces: &[&[u8]]) -> Seen {
     let order = Order {
         url: url.clone(),
         head_only,
+        tls: Rc::default(),
         timeout: Duration::from_secs(60),
         deadline: None,
         max_size: None,

@@ -65,6 +65,7 @@ fn order(url: &str) -> Order {
     Order {
         url: Url::parse(url.as_bytes()).unwrap(),
         head_only: false,
+        tls: Rc::default(),
         timeout: Duration::from_secs(30),
         deadline: None,
         max_size: None,

@@ -23,6 +23,7 @@ mod peers;
 mod redirects;
 mod saving;
 mod scripted;
+mod tls;
 
 /// A port that nobody serves.
 const CLOSED: &str = "http://127.0.0.1:1/";
@@ -137,11 +138,11 @@ fn a_connection_without_a_descriptor_is_told_with_the_reason() {
 }
 
 #[test]
-fn only_http_urls_are_supported() {
+fn only_http_and_https_urls_are_supported() {
     for (url, why) in [
-        ("https://127.0.0.1/", "only supports http, not https"),
-        ("127.0.0.1/", "only supports http"),
-        ("localhost:8000", "no scheme: only supports http"),
+        ("ftp://127.0.0.1/", "only supports http and https, not ftp"),
+        ("127.0.0.1/", "only supports http and https"),
+        ("localhost:8000", "no scheme: only supports http and https"),
         ("http://127.0.0.1:99999/", "invalid port number"),
     ] {
         assert_fails(&fetch(&[url]), url, why);
@@ -159,7 +160,7 @@ fn a_password_is_not_shown() {
         (
             "https://me:secret@127.0.0.1/",
             "https://…@127.0.0.1/",
-            "not https",
+            "not supported",
         ),
         (
             "http://me:secret@127.0.0.1:99999/",
@@ -196,7 +197,7 @@ fn several_urls_are_fetched_at_once_and_labelled() {
         Answer::new(&format!("HTTP/1.1 200 OK\n\n{target}"))
     });
     let urls = ["/1", "/22", "/333"].map(|target| server.url(target));
-    let ended = fetch(&[&urls[0], CLOSED, &urls[1], "https://x/", &urls[2]]);
+    let ended = fetch(&[&urls[0], CLOSED, &urls[1], "ftp://x/", &urls[2]]);
     for (url, size) in urls.iter().zip(2..) {
         let own: Vec<_> = ended
             .out()
@@ -216,7 +217,7 @@ fn several_urls_are_fetched_at_once_and_labelled() {
     assert!(
         ended
             .err
-            .contains("http_client: https://x/: only supports http"),
+            .contains("http_client: ftp://x/: only supports http"),
         "{}",
         ended.err
     );

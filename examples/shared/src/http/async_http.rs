@@ -3,17 +3,20 @@
 //! The terminator follows the answer: a line end ends each line of the header and the size of a chunk, a number of
 //! bytes the body or a chunk; a body without a length has no terminator at all.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use asynchat::{
-    AsyncChat, BoxError, ChatChannel, ChatDispatcher, ConnectOptions, Exceptional, Registry,
-    Result, State, Terminator,
+    AsyncChat, BoxError, ChannelId, ChatChannel, ChatDispatcher, ConnectOptions, Exceptional,
+    Registry, Result, State, Terminator, Truncated,
 };
+
+use asynchat_rustls::{ChannelTls, RegistryTls};
 
 use super::{
     consumer::{Consumer, Deadline, Order, Request},
     response::{BadAnswer, Body, Head, check_trailer, chunk_size, may_be_http},
 };
+use crate::tls::client;
 
 /// The longest header, and the longest trailer behind a chunked body.
 const MAX_HEADER: usize = 64 * 1024;
@@ -50,12 +53,10 @@ pub struct AsyncHttp {
 
 impl AsyncHttp {
     /// Connects to the first address of the host that answers. The consumer learns the outcome.
+    ///
+    /// The handshake of TLS has the time that the reactor gives it
+    /// ([`Builder::handshake_timeout`](asynchat::Builder::handshake_timeout)).
     pub fn start(registry: &mut Registry, order: Order, consumer: impl Consumer + 'static) {
-        let options = ConnectOptions::new()
-            .resolve_timeout(order.timeout)
-            .timeout(order.timeout)
-            .deadline(order.timeout);
-        let url = order.url.clone();
         let request = Self {
             order,
             consumer: None,
@@ -64,11 +65,10 @@ impl AsyncHttp {
             received: 0,
             interim: 0,
         };
-        let chat = ChatDispatcher::new(request, LINE_END);
         // A chat that finds no descriptor is dropped unseen. The consumer stays here until that is past, to be told
         // the reason.
         let mut consumer = Some(consumer);
-        let started = match registry.connect_host_with(url.host(), url.port(), &options, chat) {
+        let started = match request.connect(registry) {
             Ok(id) => registry
                 .with_chat(id, |request: &mut Self, chat| {
                     if let Some(consumer) = consumer.take() {
@@ -82,6 +82,24 @@ impl AsyncHttp {
         if let (Err(error), Some(mut consumer)) = (started, consumer) {
             consumer.close(Err(format!("connection failed: {error}").into()));
         }
+    }
+
+    fn connect(self, registry: &mut Registry) -> Result<ChannelId> {
+        let options = ConnectOptions::new()
+            .resolve_timeout(self.order.timeout)
+            .timeout(self.order.timeout)
+            .deadline(self.order.timeout);
+        let url = self.order.url.clone();
+        let tls = match url.is_https() {
+            true => Some(self.order.tls.config()?),
+            false => None,
+        };
+        let chat = ChatDispatcher::new(self, LINE_END);
+        let (host, port) = (url.host(), url.port());
+        Ok(match tls {
+            Some(config) => registry.connect_tls_with(host, port, &options, config, chat)?,
+            None => registry.connect_host_with(host, port, &options, chat)?,
+        })
     }
 
     fn start_timer(&self, chat: &mut ChatChannel<'_>) {
@@ -203,11 +221,30 @@ impl AsyncHttp {
         }
     }
 
+    /// Why the stream of TLS broke.
+    fn broken(&self, error: &rustls::Error) -> String {
+        let why = client::reason_of_rustls(self.order.url.host(), error);
+        format!("{}: TLS: {why}", self.cut_short("connection broken"))
+    }
+
+    /// A stream without its own end may have been cut by anybody on the way (RFC 9112, 9.8).
+    fn truncated(&self) -> String {
+        let where_it_stood = self.cut_short("connection cut");
+        format!("{where_it_stood}: TLS was not ended (close_notify)")
+    }
+
     fn end(&mut self, chat: &mut ChatChannel<'_>, outcome: Result<(), BoxError>) {
+        let complete = outcome.is_ok();
         if let Some(mut consumer) = self.consumer.take() {
             consumer.close(outcome);
         }
-        chat.close();
+        if complete && chat.tls().is_some() {
+            // With close_notify, and without a wait for the server's (RFC 9112, 9.8).
+            chat.set_linger(Duration::ZERO, 0);
+            chat.close_when_done();
+        } else {
+            chat.close();
+        }
     }
 }
 
@@ -244,8 +281,17 @@ impl AsyncChat for AsyncHttp {
     }
 
     fn handle_expt(&mut self, chat: &mut ChatChannel<'_>, what: Exceptional) -> Result {
-        if let Exceptional::ConnectFailed(error) = what {
-            self.end(chat, Err(format!("connection failed: {error}").into()));
+        match what {
+            Exceptional::ConnectFailed(error) => {
+                self.end(chat, Err(format!("connection failed: {error}").into()));
+            }
+            Exceptional::HandshakeFailed(error) => {
+                let host = self.order.url.host();
+                let why = client::reason(host, &error);
+                let error = format!("TLS handshake with {host} failed: {why}");
+                self.end(chat, Err(error.into()));
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -305,9 +351,10 @@ impl AsyncChat for AsyncHttp {
     }
 
     fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        // A body that lasts until the end of file must not be ended by a reset.
+        // A body that lasts until the end of file must not be ended by a reset, nor by the end of file without that of TLS.
         let reset = chat.is_reset();
         let outcome = match self.expecting {
+            _ if chat.is_truncated() => Err(self.truncated().into()),
             Expecting::Body(Body::UntilClose) if !reset => Ok(()),
             _ if reset => Err(self.cut_short("connection reset").into()),
             _ => Err(self.cut_short("connection closed").into()),
@@ -318,6 +365,11 @@ impl AsyncChat for AsyncHttp {
 
     /// Where every other trouble ends: what the server sent, what the consumer made of it.
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        let error = match client::of_rustls(&error) {
+            Some(error) => self.broken(error).into(),
+            None if error.is::<Truncated>() => self.truncated().into(),
+            None => error,
+        };
         self.end(chat, Err(error));
     }
 }

@@ -1,10 +1,14 @@
 //! What takes the answer to a request. Consumers wrap consumers: one prints, one saves, one follows redirects.
 
-use std::time::{Duration, Instant};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use asynchat::{BoxError, Channel, Registry, Result};
 
 use super::{response::Head, url::Url};
+use crate::tls::client;
 
 /// The target of a request: told of the header, fed with the body, told of the end.
 ///
@@ -46,6 +50,8 @@ pub struct Order {
     pub url: Url,
     /// HEAD instead of GET.
     pub head_only: bool,
+    /// For `https`.
+    pub tls: Rc<client::Lazy>,
     /// How long connecting may take, and how long the server may be silent.
     pub timeout: Duration,
     /// When everything has to be over, further requests that redirects lead to included.

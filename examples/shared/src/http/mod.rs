@@ -14,6 +14,9 @@ pub mod url;
 
 pub use httparse::Header;
 
+/// The name of HTTP/1.1 among the protocols of TLS (RFC 7301, 6).
+pub const ALPN: &[u8] = b"http/1.1";
+
 /// The value of the first header of that name, without the white space around it.
 pub fn header<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a [u8]> {
     all(headers, name).next()

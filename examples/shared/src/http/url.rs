@@ -1,4 +1,4 @@
-//! `http` URLs as a client needs them: where to connect, what to ask for, where a `Location` leads.
+//! `http` and `https` URLs as a client needs them: where to connect, what to ask for, where a `Location` leads.
 //!
 //! The crate `url` reads them, as browsers do. What comes out is fit for a request: no space, no control character,
 //! nothing but ASCII, so nobody can smuggle a header in through a URL.
@@ -16,7 +16,7 @@ pub struct Url(url::Url);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UrlError {
     NoScheme,
-    /// Another than `http`.
+    /// Neither `http` nor `https`.
     Scheme(String),
     /// `user:password@host`: HTTP has no place for it in a plain request.
     User,
@@ -27,9 +27,9 @@ impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoScheme => {
-                f.write_str("no scheme: only supports http, as in http://example.com/")
+                f.write_str("no scheme: only supports http and https, as in https://example.com/")
             }
-            Self::Scheme(scheme) => write!(f, "only supports http, not {scheme}"),
+            Self::Scheme(scheme) => write!(f, "only supports http and https, not {scheme}"),
             Self::User => f.write_str("user names and passwords in URLs are not supported"),
             Self::Malformed(error) => error.fmt(f),
         }
@@ -64,7 +64,7 @@ impl Url {
     }
 
     fn checked(mut url: url::Url) -> Result<Self, UrlError> {
-        if url.scheme() != "http" {
+        if !matches!(url.scheme(), "http" | "https") {
             return Err(UrlError::Scheme(url.scheme().into()));
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -72,6 +72,11 @@ impl Url {
         }
         url.set_fragment(None);
         Ok(Self(url))
+    }
+
+    /// Whether the server is spoken to through TLS.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
     }
 
     /// What goes into the request line.
@@ -89,6 +94,7 @@ impl Url {
         self.0.host_str().unwrap_or_default()
     }
 
+    /// 80 and 443 by default.
     pub fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or(80)
     }
@@ -136,10 +142,25 @@ mod tests {
             ("http://[0:0::1]:8000/x", "[::1]:8000", "/x"),
             ("http://127.0.0.1/a/./b/../c", "127.0.0.1", "/a/c"),
             (" http://a/b%20c \n", "a", "/b%20c"),
+            ("HTTPS://example.com:443/a", "example.com", "/a"),
+            ("https://example.com:80", "example.com:80", "/"),
         ] {
             let url = Url::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(url.authority(), authority, "{text}");
             assert_eq!(url.target(), target, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_scheme_chooses_the_port_that_is_not_given() {
+        for (text, port, is_https) in [
+            ("http://a/", 80, false),
+            ("https://a/", 443, true),
+            ("http://a:443/", 443, false),
+            ("https://a:80/", 80, true),
+        ] {
+            let url = Url::parse(text.as_bytes()).expect("a URL");
+            assert_eq!((url.port(), url.is_https()), (port, is_https), "{text}");
         }
     }
 
@@ -161,7 +182,7 @@ mod tests {
     fn what_is_no_http_url_is_refused_with_the_reason() {
         use UrlError::{Malformed, NoScheme, Scheme, User};
         for (text, error) in [
-            ("https://example.com/", Scheme("https".into())),
+            ("httpss://example.com/", Scheme("httpss".into())),
             ("FTP://example.com/", Scheme("ftp".into())),
             ("example.com/", NoScheme),
             ("localhost:8000", NoScheme),
@@ -175,8 +196,8 @@ mod tests {
         ] {
             assert_eq!(parse(text.as_bytes()), Err(error), "{text}");
         }
-        let https = Scheme("https".into()).to_string();
-        assert!(https.contains("only supports http"), "{https}");
+        let ftp = Scheme("ftp".into()).to_string();
+        assert!(ftp.contains("only supports http and https"), "{ftp}");
     }
 
     #[test]
@@ -188,7 +209,7 @@ mod tests {
             ("https://me@a/", "https://\u{2026}@a/"),
             ("http:\\\\me:secret@a/", "\u{2026}@a/"),
             ("me:secret@a", "\u{2026}@a"),
-            ("https://a/", "https://a/"),
+            ("ftps://a/", "ftps://a/"),
         ] {
             assert!(Url::parse(text.as_bytes()).is_err(), "{text}");
             assert_eq!(without_user(text), shown);
@@ -201,10 +222,11 @@ mod tests {
         for (location, expected) in [
             ("http://other/x", "http://other/x"),
             ("//other/x", "http://other/x"),
+            ("https://other/x", "https://other/x"),
             ("/x/y?z", "http://a:8000/x/y?z"),
             ("g", "http://a:8000/b/c/g"),
-            ("tel:123", "only supports http, not tel"),
-            ("other:8000", "only supports http, not other"),
+            ("tel:123", "only supports http and https, not tel"),
+            ("other:8000", "only supports http and https, not other"),
             ("?y", "http://a:8000/b/c/d;p?y"),
             ("", "http://a:8000/b/c/d;p?q"),
             ("#s", "http://a:8000/b/c/d;p?q"),

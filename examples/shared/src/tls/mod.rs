@@ -1,3 +1,4 @@
 //! TLS as the programs use it, by rustls.
 
+pub mod client;
 pub mod server;
