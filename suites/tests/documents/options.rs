@@ -9,7 +9,7 @@ use crate::{
 use suites::program::run;
 
 /// Kept so small that they have no `--help`, as the page says.
-pub const WITHOUT_HELP: [&str; 2] = ["echo", "porting"];
+pub const WITHOUT_HELP: [&str; 3] = ["echo", "tls_echo", "porting"];
 
 /// Programs of the page's table with the default port, if they have one.
 pub fn table() -> Vec<(String, Option<u16>)> {
