@@ -6,68 +6,32 @@ use asynchat::{
 };
 
 mod start_tls {
-    use std::io::Read;
+    use asynchat_rustls::{ChannelTls, TlsAcceptor};
 
     use super::*;
 
-    /// Stands in for `rustls::ServerConnection`, whose methods have these names.
-    struct ServerConnection;
-    struct IoState;
-
-    impl ServerConnection {
-        fn read_tls(&mut self, _: &mut dyn std::io::Read) -> std::io::Result<usize> {
-            Ok(0)
-        }
-        fn process_new_packets(&mut self) -> Result<IoState> {
-            Ok(IoState)
-        }
-        fn reader(&mut self) -> std::io::Empty {
-            std::io::empty()
-        }
-        fn wants_write(&self) -> bool {
-            false
-        }
-        fn write_tls(&mut self, _: &mut dyn std::io::Write) -> std::io::Result<usize> {
-            Ok(0)
-        }
+    struct Session {
+        acceptor: TlsAcceptor,
     }
 
-    impl IoState {
-        fn plaintext_bytes_to_read(&self) -> usize {
-            0
+    impl Session {
+        fn secured(_: &TlsAcceptor) -> ChatDispatcher<Secured> {
+            ChatDispatcher::collecting(Secured, "\r\n", 1024)
         }
-    }
 
-    struct Tls {
-        tls: ServerConnection,
-    }
-
-    impl Dispatcher for Tls {
         // region 46
-        fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-            self.tls.read_tls(channel)?; // a channel is an io::Read
-            let state = self.tls.process_new_packets()?;
-            let mut plain = vec![0; state.plaintext_bytes_to_read()];
-            self.tls.reader().read_exact(&mut plain)?;
-            self.got(&plain); // may write to self.tls.writer()
-            while self.tls.wants_write() {
-                self.tls.write_tls(channel)?; // and an io::Write
-            }
+        fn cmd_starttls(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+            chat.push("220 ready\r\n"); // leaves in clear, as all that was pushed before
+            chat.replace(Self::secured(&self.acceptor)); // knows nothing of what was said in clear
+            chat.start_tls(&self.acceptor)?; // all that follows is TLS, also what is read already
             Ok(())
         }
         // end
     }
 
-    fn start_tls(chat: &mut ChatChannel<'_>, tls: ServerConnection) {
-        // region 46
-        chat.discard_input(); // nothing sent in clear text may count as encrypted
-        chat.replace(Tls { tls }); // in force when this callback returns
-        // end
-    }
+    struct Secured;
 
-    impl Tls {
-        fn got(&mut self, _plain: &[u8]) {}
-    }
+    impl AsyncChat for Secured {}
 }
 
 mod between_reactors {
