@@ -197,7 +197,8 @@
 //!
 //! # Logging
 //! A failed handshake is a debug line of `asynchat::channel`: scanners fail theirs all the time. rustls has targets of its
-//! own, `rustls::…`; a peer can make it log a few warnings a connection.
+//! own, `rustls::…`, and logs only if the program turns on its feature `logging`; a peer can then make it log a few warnings
+//! a connection.
 #![forbid(unsafe_code)]
 // Examples of the documentation show items that nothing in them calls.
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
