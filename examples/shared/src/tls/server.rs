@@ -67,6 +67,8 @@ impl Identity {
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
         // A session in a ticket costs no memory here, and all threads can resume it.
         config.ticketer = ring::Ticketer::new().map_err(unusable)?;
+        // With TLS 1.2 too the best suite that both ends know, whatever order the client sent.
+        config.ignore_client_order = true;
         config.alpn_protocols = self.alpn.iter().map(|name| name.to_vec()).collect();
         Ok(Arc::new(config))
     }
