@@ -14,6 +14,8 @@ mod build;
 pub mod certificates;
 pub mod program;
 pub mod tls;
+#[cfg(target_os = "linux")]
+pub mod victim;
 pub mod web_server;
 
 /// The top of the repository.

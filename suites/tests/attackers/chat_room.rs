@@ -17,8 +17,8 @@ use crate::{
     honest::{alone, serves_on},
     members::{FAST, Honest, Member, SPEAKERS},
     resets::{Bounds, connect, longer, narrow, reset, withstands},
-    victim::{DEADLINE, Repeated, Victim, within},
 };
+use suites::victim::{DEADLINE, Repeated, Victim, within};
 
 fn room(args: &[&str]) -> Victim {
     Victim::start("chat_room", &[&["--port", "0"], args].concat())

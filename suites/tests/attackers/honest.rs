@@ -37,7 +37,7 @@ impl Figures {
 /// Asserts that an attack does not slow down an honest client.
 ///
 /// `exchange` does one round trip and panics if the answer is wrong. `attack` begins the attack and gives what ends it
-/// when dropped (sockets, [`Repeated`](crate::victim::Repeated), any tuple of such); it may be begun several times. Each
+/// when dropped (sockets, [`Repeated`](suites::victim::Repeated), any tuple of such); it may be begun several times. Each
 /// round measures first without and then with it.
 ///
 /// ```ignore

@@ -10,7 +10,7 @@ use std::{
 use socket2::{Domain, SockRef, Socket, Type};
 use tempfile::TempDir;
 
-use crate::victim::{Cost, DEADLINE, Mark, Victim};
+use suites::victim::{Cost, DEADLINE, Mark, Victim};
 
 /// What the honest client asks for, and gets.
 pub const GET: &[u8] = b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -3,10 +3,8 @@
 
 use std::{collections::HashMap, io::Write, net::Shutdown};
 
-use crate::{
-    http::{Answer, HELLO, Site, answers, rest},
-    victim::Mark,
-};
+use crate::http::{Answer, HELLO, Site, answers, rest};
+use suites::victim::Mark;
 
 const DESYNC_GUARDIAN: &str = include_str!("../../data/http_corpus/desync_guardian.txt");
 const GUNICORN: &str = include_str!("../../data/http_corpus/gunicorn.txt");

@@ -15,8 +15,8 @@ use crate::{
     honest::alone,
     http::{Honest, Site, connect, reset},
     http_siege::{Bounds, Cpu, Work, besiege},
-    victim::Repeated,
 };
+use suites::victim::Repeated;
 
 /// Connections of one attack.
 const FLOODERS: usize = 20;

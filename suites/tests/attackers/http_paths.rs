@@ -8,10 +8,8 @@ use std::{
     path::Path,
 };
 
-use crate::{
-    http::{Answer, answers, connect, rest},
-    victim::Victim,
-};
+use crate::http::{Answer, answers, connect, rest};
+use suites::victim::Victim;
 
 const SECRET: &[u8] = b"nobody is to see this";
 

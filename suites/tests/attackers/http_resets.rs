@@ -10,8 +10,8 @@ use std::{
 use crate::{
     http::{GET, HELLO, Site, connect, narrow, reset},
     http_siege::{Bounds, Cpu, besiege},
-    victim::{DEADLINE, Repeated, within},
 };
+use suites::victim::{DEADLINE, Repeated, within};
 
 fn read_until(stream: &mut TcpStream, end: &[u8]) {
     let mut got = Vec::new();

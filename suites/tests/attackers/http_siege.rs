@@ -12,8 +12,8 @@ use std::{
 use crate::{
     honest::{alone, serves_on},
     http::{Honest, Site},
-    victim::{DEADLINE, Victim, within},
 };
+use suites::victim::{DEADLINE, Victim, within};
 
 /// What one attack may cost the server.
 pub struct Bounds {

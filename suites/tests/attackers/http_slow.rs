@@ -10,8 +10,8 @@ use std::{
 use crate::{
     http::{connect, narrow},
     http_siege::{Bounds, Cpu, besiege, thorough},
-    victim::{DEADLINE, Repeated, within},
 };
+use suites::victim::{DEADLINE, Repeated, within};
 
 /// Connections of one attack.
 fn many() -> usize {

@@ -29,4 +29,3 @@ mod members;
 mod proxy_tools;
 mod resets;
 mod tcp_proxy;
-mod victim;

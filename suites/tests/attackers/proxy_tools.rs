@@ -8,8 +8,8 @@ use crate::{
     members::Member,
     resets::{Bounds, connect, withstands},
     tcp_proxy::proxy_to,
-    victim::Victim,
 };
+use suites::victim::Victim;
 
 /// The tool, unless it is not installed.
 fn tool(name: &str) -> Option<Command> {

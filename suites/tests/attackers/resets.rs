@@ -14,8 +14,8 @@ use socket2::{Domain, SockRef, Socket, Type};
 use crate::{
     honest::serves_on,
     members::{Member, SPEAKERS},
-    victim::{DEADLINE, Victim, within},
 };
+use suites::victim::{DEADLINE, Victim, within};
 
 /// Whether there is time for more of everything.
 pub fn longer() -> bool {

@@ -15,8 +15,8 @@ use crate::{
     backend::{Honest, Keeping, backend},
     honest::alone,
     resets::{Bounds, connect, longer, narrow, patient, reset, withstands},
-    victim::{DEADLINE, Repeated, Victim, within},
 };
+use suites::victim::{DEADLINE, Repeated, Victim, within};
 
 pub fn proxy_to(to: SocketAddr, args: &[&str]) -> Victim {
     let to = to.to_string();

@@ -15,7 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use suites::program;
+use crate::program;
+
 /// Long enough for a loaded machine; a passing test never waits for it.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -46,7 +47,7 @@ type Lines = Arc<Mutex<Vec<String>>>;
 #[derive(Clone, Debug)]
 pub struct Mark {
     pub descriptors: usize,
-    resident: u64,
+    pub resident: u64,
     cpu: Duration,
     log: usize,
     at: Instant,
@@ -68,9 +69,13 @@ impl Victim {
     /// Starts the example with `RUST_LOG=info` and waits for its first line, which names its address as a word or a URL.
     #[track_caller]
     pub fn start(example: &str, args: &[&str]) -> Self {
-        let mut child = program::example(example)
-            .args(args)
-            .env("RUST_LOG", "info")
+        Self::run(program::example(example).args(args).env("RUST_LOG", "info"))
+    }
+
+    /// The same with any program that begins in this way.
+    #[track_caller]
+    pub fn run(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -82,7 +87,7 @@ impl Victim {
         let out = Lines::default();
         collect(child.stdout.take().unwrap(), Arc::clone(&out), Some(told));
         let first = first.recv_timeout(DEADLINE);
-        let first = first.unwrap_or_else(|_| panic!("{example} says nothing: {:?}", log.lock()));
+        let first = first.unwrap_or_else(|_| panic!("{command:?} says nothing: {:?}", log.lock()));
         let words = first.split([' ', ',', '/']);
         let address = words.filter_map(|word| word.parse().ok()).next();
         let address = address.unwrap_or_else(|| panic!("no address in {first:?}"));
@@ -180,12 +185,16 @@ impl Victim {
         assert!(back, "{now} descriptors, {before} before");
     }
 
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Terminates it: it ends by itself, with exit code 0.
     #[track_caller]
     pub fn ends_well(mut self) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-s", "TERM", &pid]).status();
-        assert!(sent.unwrap().success());
+        self.signal("TERM");
         let mut status = None;
         within(DEADLINE, || {
             status = self.child.try_wait().unwrap();
