@@ -1,0 +1,216 @@
+//! Programs of others: found in PATH, or skipped with a line; run with a deadline; started as servers.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use suites::victim::{DEADLINE, within};
+
+/// `None`, and a line that says so, where it is not installed.
+pub fn tool(name: &str) -> Option<Command> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    // A user's PATH may lack the folders of the servers.
+    let folders =
+        std::env::split_paths(&paths).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    let found = folders
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        suites::skip(format_args!("no {name}"));
+    }
+    Some(Command::new(found?))
+}
+
+/// Python with the package tlslite-ng, which `.ci/setup` puts into the target directory.
+pub fn python_with_tlslite() -> Option<Command> {
+    let mut python = tool("python3")?;
+    python
+        .env("PYTHONPATH", packages())
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    let mut probe = Command::new(python.get_program());
+    probe
+        .env("PYTHONPATH", packages())
+        .args(["-c", "import tlslite"]);
+    let probe = probe.stderr(Stdio::null()).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        suites::skip("no tlslite-ng for python3");
+        return None;
+    }
+    Some(python)
+}
+
+/// Where `.ci/setup` installs packages of Python: `TARGET/python`.
+fn packages() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folders = test.ancestors().map(|above| above.join("python"));
+    folders
+        .into_iter()
+        .find(|folder| folder.is_dir())
+        .unwrap_or_default()
+}
+
+/// A script beside this file.
+pub fn script(name: &str) -> PathBuf {
+    suites::root().join("suites/tests/tls").join(name)
+}
+
+/// What a program said on both its streams, in the order in which it came, and its exit code; `None`: it was ended after
+/// the deadline, or by a signal.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub all: String,
+}
+
+/// Runs a program with this input, and then the end of it.
+#[track_caller]
+pub fn run(command: &mut Command, input: &[u8]) -> Said {
+    run_within(DEADLINE, command, input)
+}
+
+/// The same with another deadline.
+#[track_caller]
+pub fn run_within(deadline: Duration, command: &mut Command, input: &[u8]) -> Said {
+    let mut talk = Talk::start(command);
+    talk.say(input);
+    talk.end_within(deadline)
+}
+
+/// A program that a test talks with.
+pub struct Talk {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    said: Arc<Mutex<Vec<u8>>>,
+    readers: Vec<thread::JoinHandle<()>>,
+    what: String,
+}
+
+impl Talk {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Arc::default();
+        let readers = vec![
+            collect(child.stdout.take().unwrap(), Arc::clone(&said)),
+            collect(child.stderr.take().unwrap(), Arc::clone(&said)),
+        ];
+        Self {
+            stdin: child.stdin.take(),
+            child,
+            said,
+            readers,
+            what: format!("{command:?}"),
+        }
+    }
+
+    pub fn say(&mut self, input: &[u8]) {
+        // The program may have ended.
+        let _ = self.stdin.as_mut().unwrap().write_all(input);
+    }
+
+    pub fn all(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until it has said this.
+    #[track_caller]
+    pub fn hears(&self, text: &str) {
+        let came = || memchr::memmem::find(&self.said.lock().unwrap(), text.as_bytes()).is_some();
+        let came = within(DEADLINE, came);
+        assert!(came, "{}: no {text:?} in {}", self.what, self.all());
+    }
+
+    /// Ends its input, and waits for it.
+    pub fn end(self) -> Said {
+        self.end_within(DEADLINE)
+    }
+
+    fn end_within(mut self, deadline: Duration) -> Said {
+        self.stdin = None;
+        let mut status = None;
+        within(deadline, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        if status.is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        Said {
+            code: status.and_then(|status| status.code()),
+            all: self.all(),
+        }
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(
+    mut from: impl Read + Send + 'static,
+    into: Arc<Mutex<Vec<u8>>>,
+) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let mut part = [0; 16_384];
+        while let Ok(n @ 1..) = from.read(&mut part) {
+            into.lock().unwrap().extend_from_slice(&part[..n]);
+        }
+    })
+}
+
+/// A server of others, killed when dropped.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Starts it and waits until the address takes connections.
+    #[track_caller]
+    pub fn start(command: &mut Command, address: SocketAddr) -> Self {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self { child, address };
+        let listens = within(DEADLINE, || {
+            let ended = server.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{command:?} ends: {ended:?}");
+            TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+        });
+        assert!(listens, "{command:?} does not listen on {address}");
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that is free now, for programs that cannot choose one themselves.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
