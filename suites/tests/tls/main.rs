@@ -19,6 +19,7 @@ mod drips;
 mod ends;
 mod floods;
 mod garbage;
+mod hostile;
 mod peers;
 mod pieces;
 mod site;
