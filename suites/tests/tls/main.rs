@@ -15,6 +15,7 @@
 
 mod certificate;
 mod client;
+mod clients;
 mod drips;
 mod ends;
 mod floods;
@@ -22,6 +23,7 @@ mod garbage;
 mod hostile;
 mod peers;
 mod pieces;
+mod reload;
 mod site;
 
 /// More of everything, where somebody wants to wait for it.
