@@ -24,6 +24,7 @@ mod hostile;
 mod peers;
 mod pieces;
 mod reload;
+mod servers;
 mod site;
 
 /// More of everything, where somebody wants to wait for it.
