@@ -26,6 +26,7 @@ mod pieces;
 mod reload;
 mod servers;
 mod site;
+mod starttls;
 
 /// More of everything, where somebody wants to wait for it.
 fn thorough() -> bool {
