@@ -24,6 +24,7 @@ mod hostile;
 mod peers;
 mod pieces;
 mod reload;
+mod scanner;
 mod servers;
 mod site;
 mod starttls;
