@@ -28,6 +28,11 @@ fn find(names: &[&str]) -> Option<std::path::PathBuf> {
 
 /// A new browser with an empty profile; `None`, with the reason, where there is none.
 pub fn start() -> Option<Browser> {
+    start_with("--no-proxy-server")
+}
+
+/// The same with one more flag.
+pub fn start_with(flag: &str) -> Option<Browser> {
     let chromium = find(&["chromium", "chromium-browser", "google-chrome", "chrome"]);
     let driver = find(&["chromedriver"]);
     let (Some(chromium), Some(driver)) = (&chromium, &driver) else {
@@ -68,6 +73,7 @@ pub fn start() -> Option<Browser> {
         "--disable-sync",
         "--no-proxy-server",
         "--window-size=1000,800",
+        flag,
     ];
     let flags: String = flags.iter().map(|flag| format!("\"{flag}\",")).collect();
     let profile = browser._profile.path().display().to_string();

@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 
 mod driver;
 
-use suites::web_server::{DEADLINE, serve};
+use suites::{
+    certificates::{Authority, text},
+    web_server::{DEADLINE, serve},
+};
 
 #[test]
 fn a_listing_is_opened_sorted_and_a_file_clicked() {
@@ -88,6 +91,31 @@ fn the_status_page_follows_the_server_without_being_loaded_again() {
     let points = "return document.querySelector('svg polyline').getAttribute('points')";
     browser.wait_for(points, |points| points.split_whitespace().count() >= 3);
     assert_eq!(browser.script("return window.marker"), "still here");
+}
+
+#[test]
+fn the_status_page_over_tls_follows_the_server_too() {
+    let Some(browser) = driver::start_with("--ignore-certificate-errors") else {
+        return;
+    };
+    let mut authority = Authority::new();
+    let certificate = authority.issue(&["localhost"]);
+    let (cert, key) = (text(&certificate.cert), text(&certificate.key));
+    let server = serve(&["--status", "--tls-cert", cert, "--tls-key", key], |_| ());
+    browser.open(&format!("https://{}/-/status", server.address));
+    let protocol = "return performance.getEntriesByType('navigation')[0].nextHopProtocol";
+    assert_eq!(browser.script(protocol), "http/1.1");
+    assert_eq!(browser.script("return location.protocol"), "https:");
+    browser.script("window.marker = 'still here'; return ''");
+    let points = "return document.querySelector('svg polyline').getAttribute('points')";
+    browser.wait_for(points, |points| points.split_whitespace().count() >= 3);
+    assert_eq!(browser.script("return window.marker"), "still here");
+    browser.open(&format!("https://{}/", server.address));
+    browser.click("a[href='./hello.txt']");
+    assert_eq!(
+        browser.script("return document.body.innerText"),
+        "hello, world"
+    );
 }
 
 #[test]
