@@ -1,8 +1,13 @@
 //! The servers of a run, and what they serve.
 
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, sync::Arc};
 
+use rustls::ClientConfig;
 use socket2::SockAddr;
+use suites::{
+    certificates::{Authority, text},
+    tls,
+};
 use tempfile::TempDir;
 
 use crate::{programs::Server, talk, wire::pattern};
@@ -24,6 +29,8 @@ pub const BOARD: &str = "sharing shared";
 pub const RPC: &str = "unix_rpc";
 pub const PROXY: &str = "tcp_proxy to http_server";
 pub const PROXY_SINK: &str = "tcp_proxy to bench sink";
+pub const TLS: &str = "http_server, TLS";
+pub const PROXY_TLS: &str = "tcp_proxy to http_server, TLS";
 pub const ECHO: &str = "echo";
 pub const TIME: &str = "time_server";
 pub const SELECT: &str = "select_loop";
@@ -77,6 +84,9 @@ impl Files {
 pub struct Fleet {
     pub servers: Vec<Server>,
     pub files: Files,
+    /// Trusts the server of TLS.
+    pub trusting: Arc<ClientConfig>,
+    _authority: Authority,
 }
 
 impl Fleet {
@@ -101,6 +111,13 @@ impl Fleet {
             ];
             servers.push(Server::start(name, "http_server", &args, inet));
         }
+        let mut authority = Authority::new();
+        let certificate = authority.issue(&["localhost", "127.0.0.1"]);
+        let limits = ["--idle-timeout", IDLE, "--request-timeout", REQUEST];
+        let (cert, key) = (text(&certificate.cert), text(&certificate.key));
+        let pair = ["--tls-cert", cert, "--tls-key", key];
+        let args = [&["--port", "0", "--root", root][..], &limits, &pair].concat();
+        servers.push(Server::start(TLS, "http_server", &args, inet));
         let modes = [
             (BENCH_ECHO, "echo"),
             (BENCH_LINES, "lines"),
@@ -114,17 +131,18 @@ impl Fleet {
             let args = [mode, "0", root, "--count-allocations"];
             servers.push(Server::start(name, "bench_server", &args, inet));
         }
-        for (name, behind) in [(PROXY, HTTP), (PROXY_SINK, BENCH_SINK)] {
+        let issuers = authority.file();
+        // Clients of its in plain are clients of TLS to the server.
+        let to_tls = ["--to-tls", "--cacert", text(&issuers)];
+        for (name, behind, tls) in [
+            (PROXY, HTTP, &[][..]),
+            (PROXY_SINK, BENCH_SINK, &[]),
+            (PROXY_TLS, TLS, &to_tls),
+        ] {
             let behind = servers.iter().find(|server| server.name == behind).unwrap();
             let to = behind.address.as_socket().unwrap().to_string();
-            let args = [
-                "--listen",
-                "127.0.0.1:0",
-                "--to",
-                &to,
-                "--idle-timeout",
-                PROXY_IDLE,
-            ];
+            let addresses = ["--listen", "127.0.0.1:0", "--to", &to];
+            let args = [&addresses[..], &["--idle-timeout", PROXY_IDLE], tls].concat();
             servers.push(Server::start(name, "tcp_proxy", &args, inet));
         }
         for (name, program, args) in [
@@ -170,7 +188,13 @@ impl Fleet {
         let address = format!("unix:{}", path.display());
         let unix = |_: &str| SockAddr::unix(&path).ok();
         servers.push(Server::start(ECHO, "echo", &[&address], unix));
-        Self { servers, files }
+        let trusting = tls::trusting(&issuers, &tls::VERSIONS);
+        Self {
+            servers,
+            files,
+            trusting,
+            _authority: authority,
+        }
     }
 
     pub fn server(&self, name: &str) -> &Server {

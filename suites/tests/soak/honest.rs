@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    io::{Read, Write},
+    io::{BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::Mutex,
     thread,
@@ -11,6 +11,7 @@ use std::{
 };
 
 use socket2::{SockAddr, Socket};
+use suites::tls;
 
 use crate::{
     board, chat, fleet,
@@ -21,7 +22,7 @@ use crate::{
     times,
     traffic::Book,
     web,
-    wire::{Step, connect, expect, expect_end, half_close, line, reader, send},
+    wire::{Step, at, connect, expect, expect_end, half_close, line, reader, send},
 };
 
 const EVERY: Duration = Duration::from_millis(50);
@@ -76,7 +77,7 @@ pub fn clients(fleet: &Fleet) -> Vec<Honest<'_>> {
         web::expect_file(&mut reader(socket), b"Hello, world!")
     };
     let kind = |name: &str| match name {
-        fleet::HTTP | fleet::HTTP_2 | fleet::PROXY | fleet::BENCH_FILES => {
+        fleet::HTTP | fleet::HTTP_2 | fleet::PROXY | fleet::PROXY_TLS | fleet::BENCH_FILES => {
             Kind::Stays(false, Box::new(get))
         }
         fleet::BENCH_HTTP => Kind::Stays(false, Box::new(hello)),
@@ -97,6 +98,16 @@ pub fn clients(fleet: &Fleet) -> Vec<Honest<'_>> {
             let mut answer = reader(&socket);
             web::head(&mut answer)?;
             expect_end(answer)
+        })),
+        // A handshake each time.
+        fleet::TLS => Kind::Goes(Box::new(|to| {
+            let mut stream = tls::client(connect(to)?.into(), &fleet.trusting);
+            stream
+                .write_all(&web::request("small"))
+                .map_err(at("sending"))?;
+            web::expect_file(&mut BufReader::new(&mut stream), small)?;
+            tls::end(&mut stream);
+            expect_end(stream)
         })),
         _ => panic!("nobody measures {name}"),
     };

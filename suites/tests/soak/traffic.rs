@@ -256,7 +256,7 @@ pub fn rows<'a>(fleet: &'a Fleet, gate: &'a Gate) -> Vec<Row<'a>> {
         rows: Vec::new(),
     };
     let small = &fleet.files.small[..];
-    for server in [fleet::HTTP, fleet::HTTP_2, fleet::PROXY] {
+    for server in [fleet::HTTP, fleet::HTTP_2, fleet::PROXY, fleet::PROXY_TLS] {
         rows.all_of_http(server);
     }
     rows.browsers(fleet::BENCH_FILES);
