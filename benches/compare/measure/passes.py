@@ -33,9 +33,11 @@ class Bench:
         self.tls = None  # the certificate and its key, once there are any
         self.timers = {}
         self.root = tempfile.TemporaryDirectory(prefix="compare-root-")
+        self.secrets = tempfile.TemporaryDirectory(prefix="compare-tls-")
 
     def close(self):
         self.root.cleanup()
+        self.secrets.cleanup()
 
     def make_files(self):
         for size in FILE_SIZES:
@@ -44,8 +46,8 @@ class Bench:
                 raise Failed(f"`load mkfile {path} {size}` failed")
 
     def make_certificate(self):
-        """A certificate for `localhost` on P-256, in the folder of the files."""
-        certificate, key = (Path(self.root.name) / name for name in ("certificate.pem", "key.pem"))
+        """A certificate for `localhost` on P-256, and its key. Without one there are no scenarios over TLS."""
+        certificate, key = (Path(self.secrets.name) / name for name in ("certificate.pem", "key.pem"))
         made = output_of("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                          "-days", "30", "-subj", "/CN=localhost", "-addext", "basicConstraints=critical,CA:FALSE",
                          "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate))
