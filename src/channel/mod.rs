@@ -375,7 +375,8 @@ impl Channel<'_> {
     }
 
     /// The descriptor, for socket options that the crate has no call for. Not for input or output, which need
-    /// [`try_io`](Self::try_io): the reactor's record of the socket's readiness would be wrong.
+    /// [`try_io`](Self::try_io): the reactor's record of the socket's readiness would be wrong. It bypasses a
+    /// [filter](Channel#filters), TLS for instance.
     ///
     /// A duplicate of it may outlive the channel, so closing the channel costs one more system call.
     ///
@@ -411,6 +412,7 @@ impl Channel<'_> {
     /// - A look ahead that waits for more has to answer `WouldBlock` itself: else the callback comes in every turn, and no
     ///   warning says so. On a poller that is neither epoll nor kqueue it does in any case.
     /// - If `call` meets the end of file, call [`recv`](Self::recv): it finds the same and has `handle_close` called.
+    /// - It bypasses a [filter](Channel#filters): what `call` writes leaves in clear, and what it reads is sealed.
     /// - Bytes that the channel holds come first in the stream: those of [`unread`](Self::unread), and in a chat the rest of
     ///   what was read.
     ///

@@ -50,7 +50,8 @@ impl Channel<'_> {
     /// [`ChatChannel::upgrade`](crate::ChatChannel::upgrade) is the one for a chat.
     ///
     /// # Errors
-    /// `InvalidInput` for a channel that is no stream socket, that has a filter, or that has ended its output or was reset;
+    /// `InvalidInput` for a channel that is no stream socket, that has a filter, whose peer has ended the stream, or
+    /// that has ended its output or was reset;
     /// `NotConnected` for one that is closed.
     pub fn upgrade(&mut self, filter: impl Filter) -> io::Result<()> {
         let slot = self
@@ -122,6 +123,8 @@ fn refusal(slot: &Slot) -> Option<&'static str> {
         Some("only a stream takes a filter")
     } else if slot.layer().is_some() {
         Some("the channel has a filter")
+    } else if slot.flags.is_finished() {
+        Some("the peer has ended the stream")
     } else if slot.flags.is_output_ended() || slot.is_lingering() {
         Some("the channel has ended its output, or was reset")
     } else {

@@ -21,6 +21,10 @@ impl Registry {
         if !reset && !slot.must_report_eof() {
             return;
         }
+        // A handshake that fails so has a callback of its own.
+        if slot.is_shaking() && slot.filtered().is_some_and(|filtered| !filtered.greeted) {
+            return;
+        }
         // What arrived before the reset comes first.
         if reset && slot.may_read() && self.ask(id, Dispatcher::readable) {
             return;

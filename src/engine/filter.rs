@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     engine::{io::Filled, wire::Wire},
-    error::{Payload, closed},
+    error::{Meaning, Payload, closed, meaning_of_call},
     filter::FilterPhase,
     id::ChannelId,
     outgoing::{Flushed, Outgoing, Sink, Spare},
@@ -182,6 +182,17 @@ impl Registry {
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) if slot.is_shaking() => {
+                if let Some(filtered) = slot.filtered_mut() {
+                    filtered.layer.drop_wire();
+                }
+                if meaning_of_call(&error) == Meaning::Reset {
+                    slot.broken_while_sending();
+                } else {
+                    self.filter_failed(id, error.into());
+                }
+                false
+            }
             Err(error) => {
                 self.sending_failed(id, error);
                 false

@@ -188,7 +188,7 @@ impl Registry {
     /// The filter can do nothing more: the last of what it sealed, an alert perhaps, is sent, the object is told, and the
     /// channel ends. It lingers, so that no reset destroys the alert.
     #[cold]
-    fn filter_failed(&mut self, id: ChannelId, error: BoxError) {
+    pub(crate) fn filter_failed(&mut self, id: ChannelId, error: BoxError) {
         self.flush_wire(id);
         self.drop_queue(id, false);
         let Some(filtered) = self.filtered(id) else {

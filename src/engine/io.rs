@@ -43,7 +43,10 @@ impl Registry {
     #[inline(always)]
     pub(crate) fn fill(&mut self, id: ChannelId) -> io::Result<Filled> {
         let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
-        if let Some(unread) = slot.unread.take() {
+        if slot.unread.is_some()
+            && !slot.is_shaking()
+            && let Some(unread) = slot.unread.take()
+        {
             self.progress += 1;
             self.touch_later(id);
             return Ok(Filled::Unread(unread));
@@ -298,8 +301,12 @@ impl Slot {
         }
     }
 
-    /// Reads what was given back, if anything was.
+    /// Reads what was given back, if anything was. While a handshake is on, it is the filter's, or waits for the end of the
+    /// handshake.
     pub(crate) fn read_unread(&mut self, buf: &mut [u8]) -> Option<usize> {
+        if self.is_shaking() {
+            return None;
+        }
         let unread = self.unread.as_mut()?;
         let n = unread.bytes().len().min(buf.len());
         buf[..n].copy_from_slice(&unread.bytes()[..n]);

@@ -99,6 +99,11 @@ impl Layer {
             return;
         }
         self.fed += 1;
+        // A peer that always leaves something unsent must not keep what it has taken.
+        if self.sent >= WIRE_FULL && 2 * self.sent >= self.wire.len() {
+            self.wire.drain(..self.sent);
+            self.sent = 0;
+        }
         let fed = self.ask(propagate, |filter, wire| {
             let outcome = filter.feed(input, plain, wire);
             (outcome, filter.phase())
@@ -122,9 +127,14 @@ impl Layer {
         call: impl FnOnce(&mut dyn Filter, &mut Vec<u8>) -> R,
     ) -> Result<R, Panicked> {
         self.broken = true;
+        let before = self.wire.len();
         let (filter, wire) = (&mut **self.filter, &mut self.wire);
         let result = guard(propagate, || call(filter, wire)).map_err(Panicked::new)?;
         self.broken = false;
+        if self.wire.len() < before {
+            self.drop_wire();
+            self.fail("the filter took back what it had appended".into());
+        }
         Ok(result)
     }
 

@@ -326,7 +326,7 @@ impl Slot {
     pub(crate) fn has_input(&self) -> bool {
         self.unread.is_some()
             || self.flags.is_read_requested()
-            || (self.readiness.can_read() && !self.flags.is_finished())
+            || (self.readiness.can_read() && !self.flags.is_finished() && !self.is_flooded())
     }
 
     /// Whether `handle_read` may be called, the user's own wish aside.

@@ -78,6 +78,12 @@ impl Slot {
                 .is_some_and(|filtered| filtered.is_open() && filtered.layer.has_failed())
     }
 
+    /// Whether its filter has so much to send that nothing is read.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.filtered()
+            .is_some_and(|filtered| filtered.layer.is_flooded())
+    }
+
     /// Whether it lingers without the filter that it had.
     pub(crate) fn has_lost_filter(&self) -> bool {
         matches!(
