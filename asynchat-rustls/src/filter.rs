@@ -48,6 +48,7 @@ use crate::{
 /// The session storage and the tickets in a configuration have limits of their own.
 pub struct TlsFilter {
     state: State,
+    has_failed: bool,
     has_ended: bool,
     peer_ended: bool,
 }
@@ -88,6 +89,7 @@ impl TlsFilter {
     fn new(state: State) -> Self {
         Self {
             state,
+            has_failed: false,
             has_ended: false,
             peer_ended: false,
         }
@@ -254,6 +256,7 @@ impl Filter for TlsFilter {
         if let State::Running(connection) = &mut self.state {
             hand_on(connection, wire);
         }
+        self.has_failed |= outcome.is_err();
         outcome
     }
 
@@ -261,10 +264,15 @@ impl Filter for TlsFilter {
         let State::Running(connection) = &mut self.state else {
             return Err(Error::HandshakeNotComplete.into());
         };
+        // Before 0.23.46 rustls seals behind its own fatal alert.
+        if self.has_failed {
+            return Err(Error::General("the connection has failed".into()).into());
+        }
         let before = wire.len();
         let taken = connection.writer().write_vectored(plain).map_err(inner)?;
         hand_on(connection, wire);
         if taken > 0 && !is_sealed(&wire[before..], taken) {
+            self.has_failed = true;
             self.has_ended = true;
             return Err(Error::EncryptError.into());
         }
