@@ -57,7 +57,7 @@
 //! #     }
 //! # }
 //! # fn main() -> Result {
-//! # let authority = util::certificates::Authority::new("example");
+//! # let authority = certificates::Authority::new("example");
 //! # let identity = authority.issue(&["localhost"]);
 //! # let mut reactor = Reactor::new()?;
 //! # let key = PrivateKeyDer::Pkcs8(identity.key.into());
@@ -112,7 +112,7 @@
 //!     Ok(())
 //! }
 //! # fn main() -> Result {
-//! # let authority = util::certificates::Authority::new("example");
+//! # let authority = certificates::Authority::new("example");
 //! # let mut roots = RootCertStore::empty();
 //! # roots.add(authority.certificate().into())?;
 //! # let mut reactor = Reactor::new()?;
@@ -162,7 +162,7 @@
 //! }
 //! # fn main() -> Result {
 //! # use {std::{io::{Read, Write}, net::{TcpListener, TcpStream}, sync::Arc, thread}, rustls::*};
-//! # let authority = util::certificates::Authority::new("example");
+//! # let authority = certificates::Authority::new("example");
 //! # let identity = authority.issue(&["localhost"]);
 //! # let provider = Arc::new(crypto::ring::default_provider());
 //! # let key = pki_types::PrivateKeyDer::Pkcs8(identity.key.into());

@@ -18,7 +18,7 @@ use asynchat_rustls::{
         version::{TLS12, TLS13},
     },
 };
-use util::certificates::{Authority, Identity};
+use certificates::{Authority, Identity};
 
 pub(crate) static AUTHORITY: LazyLock<Authority> =
     LazyLock::new(|| Authority::new("asynchat's tests"));

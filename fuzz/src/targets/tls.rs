@@ -9,13 +9,13 @@ use std::{
 
 use asynchat::{Filter, FilterPhase};
 use asynchat_rustls::{TlsAcceptor, TlsFilter};
+use certificates::Authority;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::ring,
     pki_types::PrivateKeyDer,
     version::{TLS12, TLS13},
 };
-use util::certificates::Authority;
 
 use super::Input;
 

@@ -1,9 +1,8 @@
 //! What the library's tests share: waiting on a condition with a deadline, a dispatcher that writes down its callbacks,
-//! a logger whose lines a test can read, peers that are plain sockets, certificates, and counts of memory and descriptors.
+//! a logger whose lines a test can read, peers that are plain sockets, and counts of memory and descriptors.
 
 #![allow(clippy::unwrap_used, reason = "a failing helper is a failing test")]
 
-pub mod certificates;
 pub mod files;
 pub mod heap;
 #[cfg(unix)]
