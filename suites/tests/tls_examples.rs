@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     process::{Command, Stdio},
     sync::Arc,
@@ -17,6 +17,7 @@ use rustls::{
 use suites::{
     certificates::{Authority, text},
     program::{self, DEADLINE, Ended, Program, run},
+    web_server::QUIET,
 };
 
 /// The files of a certificate and of its key.
@@ -310,6 +311,37 @@ print(smtp.quit()[1].decode())
         send(&mut stream, &"x".repeat(600));
         assert_eq!(rest(&mut stream), b"500 5.5.2 line too long\r\n");
         program::ends_well_when_terminated(server.program);
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_not_read_from() {
+        let server = serve();
+        let stream = greeted(&server).into_inner();
+        stream.set_write_timeout(Some(QUIET)).unwrap();
+        let commands = "NOOP\r\n".repeat(100_000);
+        let mut sent = 0;
+        let end = loop {
+            match (&stream).write(&commands.as_bytes()[sent % 6..]) {
+                Ok(n) => sent += n,
+                Err(error) => break error.kind(),
+            }
+            assert!(sent < 100_000_000);
+        };
+        assert_eq!(end, ErrorKind::WouldBlock);
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        let writer = stream.try_clone().unwrap();
+        let finish = thread::spawn(move || {
+            let rest = &b"NOOP\r\n"[sent % 6..];
+            (&writer).write_all(&[if sent % 6 > 0 { rest } else { b"" }, b"QUIT\r\n"].concat())
+        });
+        let answers = rest(stream);
+        finish.join().unwrap().unwrap();
+        assert!(answers.ends_with(b"221 2.0.0 bye, stranger\r\n"));
+        let answered = answers.len() / "250 2.0.0 ok\r\n".len();
+        assert!(
+            answered.abs_diff(sent / 6) <= 2,
+            "{answered} of {sent} bytes"
+        );
     }
 
     #[test]

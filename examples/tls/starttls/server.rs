@@ -54,7 +54,16 @@ impl AsyncChat for Session {
         Ok(())
     }
 
+    /// A client that does not read is not read from.
+    fn handle_drain(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        chat.resume_reading();
+        Ok(())
+    }
+
     fn found_frame(&mut self, chat: &mut ChatChannel<'_>, line: Frame<'_>) -> Result {
+        if chat.is_congested() {
+            chat.pause_reading(Duration::MAX);
+        }
         let line = String::from_utf8_lossy(&line);
         let (command, rest) = line.split_once(' ').unwrap_or((&line, ""));
         match command.to_ascii_uppercase().as_str() {
