@@ -299,13 +299,23 @@ fn a_reset_after_both_ends_of_file_takes_nothing_from_the_other() {
 /// Bytes as they are, and one behind them that ends the stream.
 #[derive(Default)]
 struct Marked {
+    /// A byte of the peer's, answered with one, is still to come.
+    is_shaking: bool,
     ended: bool,
 }
 
 const END: u8 = 4;
+const SHAKE: u8 = 5;
 
 impl Filter for Marked {
-    fn feed(&mut self, input: &[u8], plain: &mut Vec<u8>, _: &mut Vec<u8>) -> Result {
+    fn feed(&mut self, mut input: &[u8], plain: &mut Vec<u8>, wire: &mut Vec<u8>) -> Result {
+        if self.is_shaking
+            && let Some((&SHAKE, rest)) = input.split_first()
+        {
+            self.is_shaking = false;
+            wire.push(SHAKE);
+            input = rest;
+        }
         let end = input.iter().position(|&byte| byte == END);
         plain.extend_from_slice(&input[..end.unwrap_or(input.len())]);
         self.ended |= end.is_some();
@@ -320,9 +330,10 @@ impl Filter for Marked {
         wire.push(END);
     }
     fn phase(&self) -> FilterPhase {
-        match self.ended {
-            true => FilterPhase::PeerEnded,
-            false => FilterPhase::Open,
+        match (self.is_shaking, self.ended) {
+            (true, _) => FilterPhase::Handshaking,
+            (_, true) => FilterPhase::PeerEnded,
+            _ => FilterPhase::Open,
         }
     }
 }
@@ -367,6 +378,34 @@ fn the_end_of_a_filter_is_passed_on_as_an_end() {
         let ended = "near EndOfFile, far EndOfFile, 8 up, 6 down";
         assert_eq!(line.ends.only(), ended, "{on:?}");
     }
+}
+
+/// The socket has room all the time, so no further event says so.
+#[test]
+fn what_comes_in_the_handshake_of_the_other_leaves_behind_it() {
+    let mut reactor = reactor();
+    let (a, mut client) = tcp_pair();
+    let (b, mut server) = tcp_pair();
+    let a = reactor.register(a, Unserved).unwrap();
+    let b = reactor.register(b, Unserved).unwrap();
+    let filter = Marked {
+        is_shaking: true,
+        ..Marked::default()
+    };
+    reactor.channel(b).unwrap().upgrade(filter).unwrap();
+    reactor.couple(a, b, CoupleOptions::new()).unwrap();
+    settle(&mut reactor);
+    // One turn finds both, in this order.
+    client.write_all(b"early").unwrap();
+    server.write_all(&[SHAKE]).unwrap();
+    server.set_nonblocking(true).unwrap();
+    let mut received = Vec::new();
+    turn_until(&mut reactor, |_| {
+        // `WouldBlock` keeps what was read before.
+        let _ = server.read_to_end(&mut received);
+        received.len() == 6
+    });
+    assert_eq!(received, [&[SHAKE][..], b"early"].concat());
 }
 
 #[test]

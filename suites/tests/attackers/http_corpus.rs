@@ -65,7 +65,6 @@ const STRICTER: &[(&str, Fate, &str)] = {
     const CODING: &str =
         "no coding but chunked is known, and identity is none any more (RFC 9112, 7)";
     const PARAMETER: &str = "chunked has no parameters";
-    const TLS: &str = "https is not spoken here";
     const LONG: &str = "its body is not here";
     const NEARLY: &str = "others may take Content_Length for Content-Length";
     const EMPTY: &str = "there is no target";
@@ -105,7 +104,6 @@ const STRICTER: &[(&str, Fate, &str)] = {
         ),
         ("rfc-compliant: Empty URI", Refused, EMPTY),
         ("025.http", Refused, CODING),
-        ("rfc9112_target_absolute_https_01.http", Refused, TLS),
         ("025_line.http", Refused, CODING),
         ("040.http", Refused, NEARLY),
         ("rfc9112_smuggle_gzip_chunked_01.http", Refused, CODING),

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Not run, by the beginning of the command.
-const NOT_RUN: [(&str, &str); 10] = [
+const NOT_RUN: [(&str, &str); 11] = [
     (
         "cargo test",
         "it would run itself; its targets, features and names are checked",
@@ -36,6 +36,10 @@ const NOT_RUN: [(&str, &str); 10] = [
     (
         "benches/compare/",
         "minutes, and other people's servers; its options are checked",
+    ),
+    (
+        "benches/profile",
+        "it reads what the command before it leaves, which is not run",
     ),
     (
         "cargo run --example NAME",
