@@ -206,7 +206,10 @@ impl Channel<'_> {
         match slot.io.role() {
             Role::Listener | Role::Datagram => self.registry.close(id, cause),
             Role::Stream | Role::Fd => {
-                slot.unread = None;
+                // While a handshake is on it is the filter's.
+                if !slot.is_shaking() {
+                    slot.unread = None;
+                }
                 self.registry.drop_pause(id);
                 self.registry.progress += 1;
                 self.registry.ownership_changes += 1;

@@ -305,16 +305,20 @@ impl Channel<'_> {
     /// What a filter has sealed leaves all the same: without it nothing after it could be opened.
     pub(crate) fn discard_output(&mut self) {
         let registry = &mut *self.registry;
-        let queues = [registry.take_before(self.id), registry.take_queue(self.id)];
-        for mut queue in queues.into_iter().flatten() {
-            registry.progress += 1;
-            registry.touch_later(self.id);
-            let Registry {
-                slots, departures, ..
-            } = registry;
-            if let Some(slot) = find(slots, self.id) {
-                note_cut_off(departures, slot, Some(&mut queue));
-            }
+        let mut queues = [registry.take_before(self.id), registry.take_queue(self.id)];
+        if queues.iter().all(Option::is_none) {
+            return;
+        }
+        registry.progress += 1;
+        registry.touch_later(self.id);
+        let Registry {
+            slots, departures, ..
+        } = registry;
+        if let Some(slot) = find(slots, self.id) {
+            let queues = queues.each_mut().map(Option::as_deref_mut);
+            note_cut_off(departures, slot, queues, false);
+        }
+        for queue in queues.into_iter().flatten() {
             registry.discard_queue(queue);
         }
     }

@@ -135,6 +135,11 @@ impl Dispatcher for Half {
         Ok(())
     }
 
+    fn handle_secured(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.limit_idleness(channel);
+        Ok(())
+    }
+
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
         if self.others().gone {
             channel.close_when_done();

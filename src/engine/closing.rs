@@ -93,9 +93,9 @@ impl Registry {
             return;
         };
         let filtered = slot.take_filtered();
-        slot.phase = Phase::Lingering {
-            discarded: 0,
-            had_filter: filtered.is_some(),
+        slot.phase = match filtered {
+            None => Phase::Lingering { discarded: 0 },
+            Some(_) => Phase::LingeringSealed { discarded: 0 },
         };
         if let Some(idle) = slot.timer.replace(timer) {
             self.cancel_timer(idle);
@@ -131,13 +131,19 @@ impl Registry {
         if !slot.has_input() {
             return;
         }
-        let n = self.discard_input(id);
+        let n = if slot.has_lost_filter() {
+            self.discard_sealed(id)
+        } else {
+            self.discard_input(id)
+        };
         let Some(slot) = find(&mut self.slots, id) else {
             return;
         };
         let gone = slot.flags.peer() != Peer::There;
         let limit = slot.limits(&self.policy).linger_bytes;
-        let Phase::Lingering { discarded, .. } = &mut slot.phase else {
+        let (Phase::Lingering { discarded } | Phase::LingeringSealed { discarded }) =
+            &mut slot.phase
+        else {
             return;
         };
         *discarded += n;

@@ -60,6 +60,10 @@ impl Registry {
                     layer.lend_buffer(self.pool.tails.take(0));
                 }
                 layer.feed(&buffer[..n], opened.end(), propagate);
+                // Behind its end there is nothing that it could answer.
+                if layer.has_ended() && slot.flags.sending() == Sending::Shut {
+                    layer.drop_wire();
+                }
                 if layer.phase() == FilterPhase::PeerEnded {
                     // No event need come for the end, which the next read finds.
                     slot.readiness.read_again();
@@ -156,6 +160,36 @@ impl Registry {
             slot.keep_unread(opened);
         }
         Ok(n)
+    }
+
+    /// [`discard_input`](Registry::discard_input) for a stream that had a filter.
+    pub(crate) fn discard_sealed(&mut self, id: ChannelId) -> usize {
+        let Some(slot) = find(&mut self.slots, id) else {
+            return 0;
+        };
+        let mut buffer = self.pool.take_buffer();
+        let n = match slot.io.read(&mut buffer) {
+            Ok(0) => {
+                slot.readiness.read_blocked();
+                slot.flags.note_finished();
+                0
+            }
+            Ok(n) => {
+                if slot.io.is_tcp_stream() {
+                    slot.readiness.after_stream_read(n, buffer.len());
+                }
+                n
+            }
+            Err(error) => {
+                slot.note_read_error(&error, self.poll.registry(), id);
+                if meaning_of_call(&error) == Meaning::Failure {
+                    slot.flags.note_reset();
+                }
+                0
+            }
+        };
+        self.pool.give_buffer(buffer);
+        n
     }
 
     /// Sends what is sealed. True if nothing is left of it.

@@ -13,13 +13,11 @@ use crate::{
     outgoing::{Flushed, Outgoing},
     state::{
         dispatcher::Dispatcher,
+        filtered::Filtered,
         flags::Peer,
         phase::Phase,
         registry::Registry,
-        slot::{
-            Slot,
-            queue::{note_cut_off, note_sealed_cut_off},
-        },
+        slot::{Slot, queue::note_cut_off},
         table::find,
     },
 };
@@ -35,7 +33,7 @@ impl Registry {
         if calls && slot.flags.take_push_refused() {
             let error = OutgoingFull {
                 channel: id,
-                queued: slot.outgoing_weight(),
+                queued: slot.outgoing_weight() + slot.filtered().map_or(0, Filtered::pending),
                 limit: slot.limits(&self.policy).max,
             };
             self.fail_with(id, error.into());
@@ -258,19 +256,19 @@ impl Registry {
     /// Drops what is queued. After a reset nobody waits for it to drain.
     pub(crate) fn drop_queue(&mut self, id: ChannelId, reset: bool) {
         let mut dropped = 0_u64;
+        let mut queues = [self.take_before(id), self.take_queue(id)];
         if let Some(slot) = find(&mut self.slots, id) {
-            note_sealed_cut_off(&mut self.departures, slot);
+            let [before, queue] = queues.each_mut().map(Option::as_deref_mut);
+            for queue in [&before, &queue].into_iter().flatten() {
+                dropped = dropped.saturating_add(queue.unsent());
+            }
+            note_cut_off(&mut self.departures, slot, [before, queue], true);
             if let Some(filtered) = slot.filtered_mut() {
-                dropped = filtered.layer.sealed() as u64;
+                dropped = dropped.saturating_add(filtered.layer.sealed() as u64);
                 filtered.layer.drop_wire();
             }
         }
-        let queues = [self.take_before(id), self.take_queue(id)];
-        for mut queue in queues.into_iter().flatten() {
-            dropped = dropped.saturating_add(queue.unsent());
-            if let Some(slot) = find(&mut self.slots, id) {
-                note_cut_off(&mut self.departures, slot, Some(&mut queue));
-            }
+        for queue in queues.into_iter().flatten() {
             self.discard_queue(queue);
         }
         if dropped > 0

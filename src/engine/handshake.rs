@@ -85,7 +85,9 @@ impl Registry {
         let Some(filtered) = slot.filtered().filter(|filtered| !filtered.is_open()) else {
             return;
         };
-        if filtered.can_step(slot.readiness.can_read()) {
+        // That of a socket that was detached is done already.
+        let is_done = filtered.started && filtered.layer.phase() != FilterPhase::Handshaking;
+        if !is_done && filtered.can_step(slot.readiness.can_read()) {
             // A first step without input costs little for a server, and a client's program asked for it.
             let costly = filtered.started || slot.unread.is_some();
             if costly && filtered.layer.phase() == FilterPhase::Handshaking && !self.may_step(id) {
@@ -156,6 +158,9 @@ impl Registry {
         };
         slot.active_at = now;
         let closing = slot.flags.is_closing();
+        if closing {
+            slot.unread = None;
+        }
         let Some(filtered) = slot.filtered_mut() else {
             return;
         };
@@ -246,7 +251,8 @@ impl Registry {
         let Some(slot) = self.slot_mut(id).filter(|slot| slot.has_failed_filter()) else {
             return self.discard(error);
         };
-        if slot.flags.begin_closing() {
+        let begins = slot.flags.begin_closing();
+        if begins || matches!(slot.ending(), Some(Cause::Done | Cause::EndOfFile)) {
             slot.note_ending(cause);
         }
         slot.note_ending_error(error);

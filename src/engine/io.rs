@@ -324,10 +324,17 @@ impl Slot {
         }
     }
 
+    /// Whether what was read and not used is nobody's.
+    fn drops_input(&self) -> bool {
+        self.flags.is_closing() && !self.is_shaking()
+    }
+
     /// Keeps what was read and not used, behind what was given back meanwhile.
     pub(crate) fn keep_rest(&mut self, rest: &[u8]) {
+        if rest.is_empty() || self.drops_input() {
+            return;
+        }
         match &mut self.unread {
-            _ if rest.is_empty() || self.flags.is_closing() => {}
             Some(unread) => unread.append(rest),
             None => self.unread = Some(Box::new(Unread::new(rest))),
         }
@@ -335,7 +342,7 @@ impl Slot {
 
     /// The same with what [`Registry::fill`] took out: it goes back whole.
     pub(crate) fn keep_unread(&mut self, mut rest: Box<Unread>) {
-        if rest.is_empty() || self.flags.is_closing() {
+        if rest.is_empty() || self.drops_input() {
             return;
         }
         if let Some(first) = self.unread.take() {
@@ -361,7 +368,10 @@ impl Slot {
     /// Whether reads and writes do not go straight to the socket.
     #[inline]
     fn is_not_plain(&self) -> bool {
-        matches!(self.phase, Phase::Connecting(_) | Phase::Filtered(_))
+        matches!(
+            self.phase,
+            Phase::Connecting(_) | Phase::Filtered(_) | Phase::LingeringSealed { .. }
+        )
     }
 
     #[cold]

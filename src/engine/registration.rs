@@ -20,10 +20,7 @@ use crate::{
         flags::Peer,
         phase::{Pause, Phase},
         registry::Registry,
-        slot::{
-            Slot,
-            queue::{note_cut_off, note_sealed_cut_off},
-        },
+        slot::{Slot, queue::note_cut_off},
     },
 };
 
@@ -74,8 +71,8 @@ impl Registry {
             .map_or(0, |queue| queue.unsent())
             .saturating_add(sealed);
         let why = why(queued.saturating_add(slot.dropped()));
-        note_sealed_cut_off(&mut self.departures, &mut slot);
-        note_cut_off(&mut self.departures, &mut slot, queue.as_deref_mut());
+        let queues = [None, queue.as_deref_mut()];
+        note_cut_off(&mut self.departures, &mut slot, queues, true);
         // Before anything is logged: a logger may panic, and the count has to fit the table.
         if slot.io.role() == Role::Listener {
             self.listeners -= 1;
@@ -110,7 +107,11 @@ impl Registry {
                 Pause::No | Pause::Full => None,
             },
             Phase::Filtered(filtered) => filtered.timer.take(),
-            Phase::Resolving(_) | Phase::Greeting | Phase::Open | Phase::Lingering { .. } => None,
+            Phase::Resolving(_)
+            | Phase::Greeting
+            | Phase::Open
+            | Phase::Lingering { .. }
+            | Phase::LingeringSealed { .. } => None,
         };
         let refusals = match &slot.phase {
             Phase::Listening(accepting) => end_of_refusals(id, &accepting.refusals),

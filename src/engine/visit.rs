@@ -51,7 +51,9 @@ impl Registry {
         match self.slot(id).map(|slot| &slot.phase) {
             None | Some(Phase::Resolving(_)) => return,
             Some(Phase::Listening(_)) => return self.accept_ready(id), // handle_accept
-            Some(Phase::Lingering { .. }) => return self.linger(id),
+            Some(Phase::Lingering { .. } | Phase::LingeringSealed { .. }) => {
+                return self.linger(id);
+            }
             Some(Phase::Connecting(_)) => self.finish_connect(id), // handle_expt(ConnectFailed)
             Some(Phase::Greeting | Phase::Open | Phase::Filtered(_)) => {}
         }
@@ -317,7 +319,9 @@ impl Registry {
             Phase::Filtered(_) => self.is_filtered_due(id),
             Phase::Resolving(_) => false,
             Phase::Connecting(_) => slot.readiness.can_write(),
-            Phase::Lingering { .. } => slot.has_input() || slot.flags.peer() != Peer::There,
+            Phase::Lingering { .. } | Phase::LingeringSealed { .. } => {
+                slot.has_input() || slot.flags.peer() != Peer::There
+            }
             Phase::Listening(_) => self.may_accept(id),
             Phase::Open => self.is_due(id),
         };

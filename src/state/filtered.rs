@@ -41,8 +41,8 @@ pub(crate) struct Filtered {
     pub(crate) truncated: bool,
     /// What was queued before the upgrade.
     pub(crate) before: Option<Box<Outgoing>>,
-    /// Parts that are sealed and have not left, or not all of them.
-    pub(crate) departing: VecDeque<(SentHook, Sent)>,
+    /// Parts that are sealed and have not left, or not all of them; each with where it ends among the sealed bytes.
+    pub(crate) departing: VecDeque<(u64, SentHook, Sent)>,
     /// The end of the handshake's time.
     pub(crate) timer: Option<TimerId>,
 }

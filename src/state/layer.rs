@@ -31,7 +31,9 @@ pub(crate) struct Layer {
     /// Sealed bytes; those before `sent` have left.
     wire: Vec<u8>,
     sent: usize,
-    /// Plaintext in `wire`, until all of it has left.
+    /// Sealed bytes that have left, in all.
+    sent_in_all: u64,
+    /// Plaintext in `wire` that has not left; more than that while a part of a record has.
     sealed: usize,
     /// Whether the filter was told that no plaintext follows, or cannot be told any more.
     ended: bool,
@@ -52,6 +54,7 @@ impl Layer {
             phase: FilterPhase::Handshaking,
             wire: Vec::new(),
             sent: 0,
+            sent_in_all: 0,
             sealed: 0,
             ended: false,
             tolerant: false,
@@ -196,12 +199,25 @@ impl Layer {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.wire.len() - self.sent >= WIRE_FULL
+        self.unsent() >= WIRE_FULL
     }
 
     /// Whether reading has to wait for the peer to take what is there for it.
     pub(crate) fn is_flooded(&self) -> bool {
-        self.wire.len() - self.sent >= WIRE_FLOODED
+        self.unsent() >= WIRE_FLOODED
+    }
+
+    fn unsent(&self) -> usize {
+        self.wire.len() - self.sent
+    }
+
+    pub(crate) fn sent_in_all(&self) -> u64 {
+        self.sent_in_all
+    }
+
+    /// [`sent_in_all`](Self::sent_in_all) once all that is sealed now has left.
+    pub(crate) fn end_of_wire(&self) -> u64 {
+        self.sent_in_all + self.unsent() as u64
     }
 
     /// Plaintext that is sealed and has not left, or not all of it.
@@ -218,7 +234,11 @@ impl Layer {
         while self.has_wire() {
             match write(&self.wire[self.sent..]) {
                 Ok(0) => return Err(io::ErrorKind::WouldBlock.into()),
-                Ok(n) => self.sent += n,
+                Ok(n) => {
+                    self.sent += n;
+                    self.sent_in_all += n as u64;
+                    self.sealed = self.sealed.min(self.unsent());
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -271,7 +291,7 @@ impl fmt::Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Layer")
             .field("phase", &self.phase)
-            .field("wire", &(self.wire.len() - self.sent))
+            .field("wire", &self.unsent())
             .finish_non_exhaustive()
     }
 }

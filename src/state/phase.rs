@@ -21,13 +21,17 @@ use crate::{
     time::timer::TimerId,
 };
 
-/// What a channel is doing. `Connecting` and `Filtered` are first: every read and write asks whether it is one of them, and
-/// that is one comparison.
+/// What a channel is doing. The first three are so because every read and write asks whether it is one of them, and that is
+/// one comparison.
 #[derive(Debug)]
 pub(crate) enum Phase {
     Connecting(Box<Attempt>),
     /// A stream with a filter, from the start of its handshake.
     Filtered(Box<Filtered>),
+    /// As `Lingering`, of a stream that had a filter: what arrives is nothing that anybody could read.
+    LingeringSealed {
+        discarded: usize,
+    },
     Listening(Box<Accepting>),
     /// A stream whose `handle_connect` is still to come.
     Greeting,
@@ -35,8 +39,6 @@ pub(crate) enum Phase {
     /// Everything is sent and the peer knows; input is thrown away until its end of file (R10).
     Lingering {
         discarded: usize,
-        /// Had a filter, so what arrives is nothing that anybody could read.
-        had_filter: bool,
     },
     /// Its host name is being looked up; it has no socket.
     Resolving(Box<Resolving>),

@@ -133,7 +133,7 @@ impl Slot {
             Phase::Resolving(_) => State::Resolving,
             Phase::Connecting(_) => State::Connecting,
             Phase::Listening(_) => State::Listening,
-            Phase::Lingering { .. } => State::Closing,
+            Phase::Lingering { .. } | Phase::LingeringSealed { .. } => State::Closing,
             Phase::Greeting | Phase::Open | Phase::Filtered(_) if self.flags.is_closing() => {
                 State::Closing
             }
@@ -238,7 +238,10 @@ impl Slot {
     }
 
     pub(crate) fn is_lingering(&self) -> bool {
-        matches!(self.phase, Phase::Lingering { .. })
+        matches!(
+            self.phase,
+            Phase::Lingering { .. } | Phase::LingeringSealed { .. }
+        )
     }
 
     pub(crate) fn add_call(&mut self, timer: TimerId) {

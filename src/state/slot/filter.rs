@@ -86,13 +86,7 @@ impl Slot {
 
     /// Whether it lingers without the filter that it had.
     pub(crate) fn has_lost_filter(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Lingering {
-                had_filter: true,
-                ..
-            }
-        )
+        matches!(self.phase, Phase::LingeringSealed { .. })
     }
 
     pub(crate) fn is_truncated(&self) -> bool {

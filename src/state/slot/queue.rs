@@ -106,23 +106,31 @@ impl Registry {
         while let Some(left) = queue.next_left()
             && let Some(hook) = slot.next_hook()
         {
-            let departure = (hook, Sent::new(id, left));
+            let sent = Sent::new(id, left);
             match slot.filtered_mut() {
                 // Sealed, and on its way.
                 Some(filtered) if filtered.layer.has_wire() => {
-                    filtered.departing.push_back(departure);
+                    let end = filtered.layer.end_of_wire();
+                    filtered.departing.push_back((end, hook, sent));
                 }
-                _ => self.departures.push_back(departure),
+                _ => self.departures.push_back((hook, sent)),
             }
         }
     }
 
-    /// Notes the parts that were sealed, if all that is sealed has left.
+    /// Notes the parts that were sealed and have left since.
     pub(crate) fn release_departures(&mut self, id: ChannelId) {
-        if let Some(filtered) = find(&mut self.slots, id).and_then(Slot::filtered_mut)
-            && !filtered.layer.has_wire()
+        let Some(filtered) = find(&mut self.slots, id).and_then(Slot::filtered_mut) else {
+            return;
+        };
+        let sent = filtered.layer.sent_in_all();
+        while filtered
+            .departing
+            .front()
+            .is_some_and(|(end, ..)| *end <= sent)
+            && let Some((_, hook, part)) = filtered.departing.pop_front()
         {
-            self.departures.append(&mut filtered.departing);
+            self.departures.push_back((hook, part));
         }
     }
 
@@ -233,30 +241,44 @@ impl Registry {
     }
 }
 
-/// Notes the parts that were sealed for a socket that takes no more. They may have left but for what is sealed.
-pub(crate) fn note_sealed_cut_off(departures: &mut VecDeque<(SentHook, Sent)>, slot: &mut Slot) {
-    let Some(filtered) = slot.filtered_mut() else {
-        return;
-    };
-    let sealed = filtered.layer.sealed() as u64;
-    for (hook, mut sent) in filtered.departing.drain(..) {
-        sent.bytes = sent.bytes.saturating_sub(sealed);
-        sent.complete = false;
-        departures.push_back((hook, sent));
-    }
-}
-
-/// Notes all parts of a queue that is about to be dropped.
+/// Notes all parts of queues that are about to be dropped, in order. If the socket takes no more, what a filter has sealed
+/// of them does not leave either.
 pub(crate) fn note_cut_off(
     departures: &mut VecDeque<(SentHook, Sent)>,
     slot: &mut Slot,
-    mut queue: Option<&mut Outgoing>,
+    queues: [Option<&mut Outgoing>; 2],
+    takes_no_more: bool,
 ) {
-    while let Some(hook) = slot.next_hook() {
-        let left = queue.as_deref_mut().and_then(Outgoing::next_cut_off);
-        let sent = left.map_or(Sent::nothing(slot.id), |left| Sent::new(slot.id, left));
-        departures.push_back((hook, sent));
+    let mut parts: Vec<(SentHook, Sent)> = Vec::new();
+    let mut sealed = 0;
+    if takes_no_more && let Some(filtered) = slot.filtered_mut() {
+        sealed = filtered.layer.sealed() as u64;
+        parts.extend(
+            filtered
+                .departing
+                .drain(..)
+                .map(|(_, hook, sent)| (hook, sent)),
+        );
     }
+    for queue in queues.into_iter().flatten() {
+        while let Some(left) = queue.next_cut_off()
+            && let Some(hook) = slot.next_hook()
+        {
+            parts.push((hook, Sent::new(slot.id, left)));
+        }
+    }
+    // Those of a queue that is lost.
+    while let Some(hook) = slot.next_hook() {
+        parts.push((hook, Sent::nothing(slot.id)));
+    }
+    // The last bytes that were sealed are those that have not left.
+    for (_, sent) in parts.iter_mut().rev() {
+        let unsent = sealed.min(sent.bytes);
+        sent.bytes -= unsent;
+        sent.complete &= unsent == 0;
+        sealed -= unsent;
+    }
+    departures.extend(parts);
 }
 
 /// Questions about the queue of a channel none of whose callbacks is running, so that it is not corked.
