@@ -85,6 +85,8 @@ pub(crate) struct Pipe {
     /// The answer of the next call, once.
     error: Option<io::Error>,
     outbox: Vec<u8>,
+    /// Writes of the channel that were taken.
+    pub(crate) writes: usize,
     window: usize,
     /// The channel has ended its output.
     pub(crate) shut: bool,
@@ -112,6 +114,7 @@ impl Pipe {
             error: None,
             failure: None,
             outbox: Vec::new(),
+            writes: 0,
             window: usize::MAX,
             shut: false,
             closed: false,
@@ -203,6 +206,7 @@ impl Pipe {
         if room == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        self.writes += 1;
         let before = self.outbox.len();
         for slice in slices {
             let left = room - (self.outbox.len() - before);

@@ -46,6 +46,11 @@
 //! these open themselves are in memory too ([`Harness::dialled`], [`Harness::connect_to`]). Host names are those of
 //! [`Names`].
 //!
+//! # Filters
+//! Where a handler [upgrades](crate::Channel::upgrade) its channel, [`feed`](Harness::feed) and
+//! [`output`](Harness::output) carry what is on the wire. [`Harness::upgrade`] puts the other side's filter on the peer:
+//! then they carry plaintext, and a dialogue reads as without a filter.
+//!
 //! # Limits
 //! - Datagram sockets and descriptors that a handler opens itself are real.
 //! - An in-memory stream has no descriptor: [`Channel::as_fd`](crate::Channel::as_fd) and
@@ -55,6 +60,7 @@
 
 mod listener;
 mod names;
+mod peer_filter;
 mod script;
 pub(crate) mod world;
 
@@ -68,6 +74,7 @@ use std::{
 
 pub use listener::Listener;
 pub use names::Names;
+use peer_filter::PeerFilter;
 pub use script::Mismatch;
 use world::World;
 
@@ -77,6 +84,7 @@ use crate::{
     chat::{AsyncChat, ChatDispatcher, Terminator},
     closed::Cause,
     error::BoxError,
+    filter::Filter,
     id::ChannelId,
     net::{
         io::Io,
@@ -112,6 +120,7 @@ use crate::{
 pub struct Harness {
     world: Rc<RefCell<World>>,
     pipe: Shared<Pipe>,
+    filter: Option<PeerFilter>,
     line_end: Vec<u8>,
 }
 
@@ -207,6 +216,7 @@ impl Harness {
         Self {
             world,
             pipe,
+            filter: None,
             line_end: b"\r\n".to_vec(),
         }
     }
@@ -230,7 +240,13 @@ impl Harness {
     /// Sends `bytes` in one piece: `handle_read` is called once for each read buffer full. Bytes for a closed channel,
     /// and bytes after [`eof`](Self::eof), are lost.
     pub fn feed(&mut self, bytes: impl AsRef<[u8]>) {
-        self.act(|pipe| pipe.feed(bytes.as_ref()));
+        match &mut self.filter {
+            None => self.act(|pipe| pipe.feed(bytes.as_ref())),
+            Some(filter) => {
+                filter.send(bytes.as_ref());
+                self.pass_on();
+            }
+        }
     }
 
     /// Sends `bytes` one at a time, and lets the handler read each before the next.
@@ -240,9 +256,101 @@ impl Harness {
         }
     }
 
-    /// Sends the end of file. The channel can still send.
+    /// Sends the end of file, after the end of this peer's [filter](Self::upgrade). The channel can still send.
     pub fn eof(&mut self) {
+        if let Some(filter) = &mut self.filter {
+            filter.end();
+            self.pass_on();
+        }
+        self.truncate();
+    }
+
+    /// Sends the end of file without the end of this peer's [filter](Self::upgrade), which the channel calls
+    /// [truncated](crate::Channel::is_truncated).
+    pub fn truncate(&mut self) {
         self.act(Pipe::end);
+    }
+
+    /// Puts a filter on this peer: the other side of the one that [`Channel::upgrade`](crate::Channel::upgrade) puts on
+    /// the channel. From here on [`feed`](Self::feed), [`output`](Self::output) and [`play`](Self::play) carry plaintext.
+    ///
+    /// If the channel has its filter, the handshake is done when this returns. Otherwise the handshake goes on with each
+    /// `feed` and `output`, and what is fed meanwhile waits. A filter that fails sends its alert, and nothing else passes.
+    ///
+    /// ```
+    /// use asynchat::{testing::Harness, *};
+    /// use std::io::IoSlice;
+    ///
+    /// /// Turns all bits.
+    /// struct Turn;
+    /// impl Filter for Turn {
+    ///     fn feed(&mut self, input: &[u8], plain: &mut Vec<u8>, _: &mut Vec<u8>) -> Result {
+    ///         plain.extend(input.iter().map(|byte| !byte));
+    ///         Ok(())
+    ///     }
+    ///     fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> Result<usize> {
+    ///         wire.extend(plain[0].iter().map(|byte| !byte));
+    ///         Ok(plain[0].len())
+    ///     }
+    ///     fn end(&mut self, _: &mut Vec<u8>) {}
+    ///     fn phase(&self) -> FilterPhase {
+    ///         FilterPhase::Open
+    ///     }
+    /// }
+    ///
+    /// struct Session;
+    /// impl AsyncChat for Session {
+    ///     fn found_frame(&mut self, chat: &mut ChatChannel<'_>, frame: Frame<'_>) -> Result {
+    ///         if &*frame == b"STARTTLS" {
+    ///             chat.push("220 ready\r\n");
+    ///             chat.upgrade(Turn)?;
+    ///         } else {
+    ///             chat.push("250 done\r\n");
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut peer = Harness::new(ChatDispatcher::collecting(Session, "\r\n", 1024));
+    /// peer.play(
+    ///     "C: STARTTLS
+    ///      S: 220 ready",
+    /// );
+    /// peer.upgrade(Turn);
+    /// peer.play(
+    ///     "C: NOOP
+    ///      S: 250 done",
+    /// );
+    /// ```
+    pub fn upgrade(&mut self, filter: impl Filter) {
+        self.filter = Some(PeerFilter::new(filter));
+        self.pass_on();
+    }
+
+    /// Sends what the peer's filter gives. In a handshake it also gets what the channel has sent.
+    fn pass_on(&mut self) {
+        loop {
+            let Some(filter) = &mut self.filter else {
+                return;
+            };
+            let handshaking = filter.is_handshaking();
+            let wire = filter.wire();
+            self.act(|pipe| pipe.feed(&wire));
+            if !handshaking || !self.take_in() && wire.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// The peer's filter takes what the channel has sent. False if that is nothing.
+    fn take_in(&mut self) -> bool {
+        let wire = self.wire();
+        if let Some(filter) = &mut self.filter
+            && !wire.is_empty()
+        {
+            filter.take(&wire);
+        }
+        !wire.is_empty()
     }
 
     /// Resets the connection. Bytes that were fed and not read can still be read.
@@ -281,6 +389,17 @@ impl Harness {
 
     /// The bytes sent to this peer since the last call.
     pub fn output(&mut self) -> Vec<u8> {
+        if self.filter.is_none() {
+            return self.wire();
+        }
+        while self.take_in() {
+            self.pass_on();
+        }
+        let filter = self.filter.as_mut();
+        filter.map_or_else(Vec::new, PeerFilter::plain)
+    }
+
+    fn wire(&mut self) -> Vec<u8> {
         self.world.borrow_mut().settle();
         let output = self.pipe.lock().take_output();
         // A handler that waited for room has it now.
@@ -293,6 +412,25 @@ impl Harness {
     /// example.
     pub fn set_window(&mut self, bytes: usize) {
         self.act(|pipe| pipe.set_window(bytes));
+    }
+
+    /// How many writes the channel's socket has taken so far. What is joined takes one.
+    ///
+    /// ```
+    /// # use asynchat::{testing::Harness, *};
+    /// struct Greeter;
+    /// impl Dispatcher for Greeter {
+    ///     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
+    ///         channel.push("hello ");
+    ///         channel.push("there");
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let mut peer = Harness::new(Greeter);
+    /// assert_eq!(peer.writes(), 1);
+    /// ```
+    pub fn writes(&mut self) -> usize {
+        self.act(|pipe| pipe.writes)
     }
 
     /// Whether the channel's socket is closed. A channel that lingers after `close_when_done` is not closed until
