@@ -133,7 +133,7 @@ fn greeting_comes_after_the_handshake_and_knows_what_was_agreed_on() {
         let at = |word| trace.lines().iter().position(|line| line == word);
         assert!(at(words[0]) < at(words[1]), "{}", trace.joined());
     }
-    assert!(!trace.joined().contains("cut"), "{}", trace.joined());
+    assert!(!trace.joined().contains("truncated"), "{}", trace.joined());
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn end_without_close_notify_is_a_truncation_and_answered_with_one() {
             assert_eq!(client.join().unwrap(), Ok(0));
             let expected = format!(
                 "connect read:3 {}",
-                if is_cut { "eof cut" } else { "eof close" }
+                if is_cut { "eof truncated" } else { "eof close" }
             );
             assert_eq!(without_idle_reads(&trace), expected, "{version:?}");
         }

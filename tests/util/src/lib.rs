@@ -1,5 +1,5 @@
 //! What the library's tests share: waiting on a condition with a deadline, a dispatcher that writes down its callbacks,
-//! a logger whose lines a test can read, peers that are plain sockets, and counts of memory and descriptors.
+//! a logger whose lines a test can read, peers that are plain sockets, a filter, and counts of memory and descriptors.
 
 #![allow(clippy::unwrap_used, reason = "a failing helper is a failing test")]
 
@@ -9,6 +9,7 @@ pub mod heap;
 pub mod peer;
 pub mod process;
 pub mod properties;
+pub mod toy;
 
 use std::{
     cell::RefCell,
@@ -142,8 +143,9 @@ type Hook = Box<dyn FnMut(&mut Channel<'_>) -> Result>;
 
 pub type LastHook = Box<dyn FnMut(&mut Registry, Closed)>;
 
-/// Writes down every callback as a word (`connect`, `secured`, `read:5`, `eof`, `write`, `close`, `cut`, `drain`, `timeout`,
-/// `refused`…, `handshake:TEXT`, `reset`, `ended`, `priority`, `error:TEXT`), prefixed with `name` and a dot if that is not empty. Reads everything
+/// Writes down every callback as a word (`connect`, `secured`, `read:5`, `eof`, `write`, `close`, `truncated` for the
+/// `close` of a stream that was cut, `drain`, `timeout`, `refused`…, `handshake:TEXT`, `reset`, `ended`, `priority`,
+/// `error:TEXT`), prefixed with `name` and a dot if that is not empty. Reads everything
 /// into `received`. A hook runs after the word is written down and may do anything. `handle_closed` has a hook and no word.
 pub struct Recorder {
     pub name: &'static str,
@@ -279,11 +281,8 @@ impl Dispatcher for Recorder {
     }
 
     fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
-        self.note(if channel.is_truncated() {
-            "cut"
-        } else {
-            "close"
-        });
+        let cut = channel.is_truncated();
+        self.note(if cut { "truncated" } else { "close" });
         if self.on_close.is_none() {
             channel.close_when_done();
         }
