@@ -7,9 +7,10 @@ use std::{cell::RefCell, io, io::Write, net::SocketAddr, rc::Rc, time::Duration}
 use asynchat::{
     Address, Answer, AsyncChat, BoxError, Cause, Channel, ChannelId, ChatChannel, ChatDispatcher,
     ConnectOptions, Dispatcher, Exceptional, Frame, Question, Reactor, Registry, Resolver, Result,
-    SimpleProducer, State, Stream,
+    SimpleProducer, State, Stream, accept_fn,
     testing::{Harness, Listener, Names},
 };
+use util::toy::{Call, Far, Toy, Watch};
 
 /// Writes down its callbacks.
 #[derive(Clone, Default)]
@@ -952,4 +953,88 @@ fn the_deadline_of_a_look_up_counts_from_its_start() {
     assert_eq!(stuck.take(), [""; 0]);
     peer.advance(Duration::from_nanos(1));
     failed(&stuck, "has not begun within 60s");
+}
+
+/// A polite chat behind a filter from the first byte on, its peer without one, and the filter's watch.
+fn filtered() -> (Harness, Watch) {
+    let toy = Toy::server();
+    let watch = toy.watch();
+    let mut once = Some(toy);
+    let mut server = Listener::new(accept_fn(move |registry, stream, _| {
+        let chat = ChatDispatcher::new(Polite::default(), "\r\n");
+        let id = registry.register(stream, chat)?;
+        let mut channel = registry.channel(id).ok_or("closed")?;
+        Ok(channel.upgrade(once.take().ok_or("another stream")?)?)
+    }));
+    (server.connect(), watch)
+}
+
+#[test]
+fn a_peer_with_a_filter_plays_a_dialogue_as_one_without() {
+    let script = "S: 220 ready\nC: HELO\nC: LIST\nS: 250 HELO to you, too\nS: 250-one\nS: 250-…\nS: 250 three\n\
+                  C: QUIT\nS: 221 bye\nS ends\nC ends\nS closes";
+    for bytewise in [false, true] {
+        let (mut peer, watch) = filtered();
+        peer.upgrade(Toy::client());
+        if bytewise {
+            peer.play_bytewise(script);
+        } else {
+            peer.play(script);
+        }
+        watch.check_gone();
+    }
+}
+
+#[test]
+fn without_a_filter_of_its_own_a_peer_sees_what_is_on_the_wire() {
+    let (mut peer, _) = filtered();
+    let mut far = Far::client();
+    peer.feed(far.wire());
+    far.take(&peer.output());
+    assert_eq!(far.plain(), b"220 ready\r\n");
+}
+
+#[test]
+fn what_is_fed_before_the_channel_has_its_filter_waits_for_the_handshake() {
+    let mut peer = polite();
+    assert_eq!(peer.output(), b"220 ready\r\n");
+    peer.upgrade(Toy::server());
+    peer.feed("HELO\r\n");
+    assert_eq!(peer.output(), b"");
+    let id = peer.id();
+    let upgraded = peer.registry().channel(id).unwrap().upgrade(Toy::client());
+    upgraded.unwrap();
+    assert_eq!(peer.output(), b"250 HELO to you, too\r\n");
+    peer.eof();
+    assert!(peer.is_closed());
+    assert_eq!(peer.closed(), Some(Cause::EndOfFile));
+}
+
+#[test]
+fn a_peer_can_cut_its_stream_and_fail_its_handshake() {
+    let (mut peer, _) = filtered();
+    peer.upgrade(Toy::client());
+    peer.truncate();
+    assert_eq!(peer.closed(), Some(Cause::Truncated));
+
+    let (mut peer, _) = filtered();
+    peer.upgrade(Toy::client().fails(Call::Feed, 2));
+    // Its alert has ended the channel, which was open before.
+    peer.feed("HELO\r\n");
+    assert_eq!(peer.output(), b"220 ready\r\n");
+    peer.eof();
+    assert!(peer.is_closed());
+}
+
+#[test]
+fn writes_are_counted_by_the_piece_that_the_socket_takes() {
+    let mut peer = polite();
+    assert_eq!(peer.writes(), 1);
+    peer.feed("LIST\r\nLIST\r\n");
+    assert_eq!(peer.writes(), 2);
+    let _ = peer.output();
+    peer.set_window(3);
+    peer.feed("x\r\n");
+    assert_eq!(peer.output(), b"250");
+    assert_eq!(peer.writes(), 4, "the next three bytes have left, too");
 }
