@@ -16,6 +16,7 @@ mod endings;
 mod errors;
 mod fast_paths;
 mod files;
+mod filters;
 mod handover;
 mod log_lines;
 mod names;
