@@ -6,6 +6,7 @@
 mod chat;
 mod ends;
 mod files;
+mod filters;
 mod posts;
 mod producers;
 mod timers;
