@@ -92,6 +92,11 @@ fn a_chat_makes_the_calls_that_the_stream_as_a_whole_asks_for() {
 }
 
 #[test]
+fn a_channel_with_a_filter_keeps_its_rules_whatever_is_called() {
+    run("filter", targets::filter::fuzz);
+}
+
+#[test]
 fn requests_are_read_as_a_strict_reader_reads_them_however_they_are_cut() {
     run("request_head", targets::request_head::fuzz);
 }

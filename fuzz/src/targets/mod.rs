@@ -1,5 +1,6 @@
 //! One module for each target: `fuzz` takes any bytes and panics where a promise is broken.
 
+pub mod filter;
 pub mod framer;
 pub mod paths;
 pub mod request_head;
