@@ -119,6 +119,8 @@ pub struct Link {
     this_turn: Vec<On>,
 
     pub greeted: bool,
+    /// Upgraded, and `handle_secured` has not come.
+    pub shaking: bool,
     pub closing: bool,
     /// Why: what may be said if it ends as begun.
     begun: Vec<Cause>,
@@ -196,6 +198,7 @@ impl Link {
             counts: BTreeMap::new(),
             this_turn: Vec::new(),
             greeted: spec.kind == Kind::Fd,
+            shaking: false,
             closing: false,
             begun: Vec::new(),
             causes: Vec::new(),
@@ -236,6 +239,11 @@ impl Link {
 
     pub fn is_listener(&self) -> bool {
         self.spec.kind == Kind::Listener
+    }
+
+    /// Behind a filter, and `handle_connect` has not come.
+    pub fn is_shaking_first(&self) -> bool {
+        self.spec.filter.is_some() && !self.greeted
     }
 
     /// Made by `connect`.
@@ -361,6 +369,11 @@ impl Link {
                 self.begun.push(Cause::EndOfFile);
             }
         }
+    }
+
+    /// That may be said of its end, too.
+    pub fn may_end_by(&mut self, cause: Cause) {
+        self.begun.push(cause);
     }
 
     /// Somebody closes it, and says why.
@@ -590,6 +603,10 @@ impl Model {
                 // It had ended before a `close_all`.
                 || (cause == Cause::AcceptFailed && l.accept_failed)
         };
+        // A peer that resets does not end its filter, and that is no reason that gives way to another one.
+        let cut = why.cause == Cause::Truncated && l.spec.filter.is_some() && l.may_be_reset();
+        let ended = [&l.begun, &l.causes].map(|causes| causes.contains(&Cause::EndOfFile));
+        let right = right || (cut && ended.contains(&true));
         let (begun, causes) = (&l.begun, &l.causes);
         no(
             !right,
@@ -710,12 +727,19 @@ impl Model {
             !before_greeting && !timed && !l.greeted && !failed_attempt,
             "before handle_connect",
         );
+        let waits = !matches!(on, On::Secured | On::Error | On::Timer | On::Closed);
+        no(waits && l.shaking && !view.reset, "in the handshake");
         let again = earlier.contains(&on);
         match on {
             On::Connect => {
                 no(l.greeted, "twice");
                 no(l.spec.kind == Kind::Refused, "of a refused connection");
                 l.greeted = true;
+            }
+            On::Secured => {
+                no(!l.shaking, "although nothing was upgraded");
+                no(l.closing, "after close_when_done");
+                l.shaking = false;
             }
             On::Failed => {
                 no(l.greeted, "after handle_connect");
@@ -937,6 +961,30 @@ impl Model {
             .iter()
             .find(|rule| !self.finishing && rule.link == link && rule.on == on && rule.nth == nth)
             .cloned()
+    }
+
+    // ---- filters
+
+    /// Whether a channel may be upgraded so that its handshake does not fail.
+    pub fn may_upgrade(&self, link: usize, view: View) -> bool {
+        let l = &self.links[link];
+        let open = l.greeted && !l.closing && !l.shut && !l.closed && !l.dying && !view.reset;
+        let stream = l.spec.kind != Kind::Fd && !l.is_listener() && l.spec.filter.is_none();
+        let ended = l.told || l.found_eof || l.heard_of_end || l.may_be_reset();
+        let peer = l.peer.as_ref().is_some_and(Peer::can_upgrade);
+        // What was read in clear is not to be read again through the filter.
+        let unread = l.delivered != l.peer_sent() || l.unread > 0;
+        open && stream && !ended && peer && !unread && !self.finishing
+    }
+
+    pub fn upgraded(&mut self, link: usize, trips: usize) {
+        let l = &mut self.links[link];
+        l.spec.filter = Some(trips);
+        l.shaking = true;
+        let clear = l.expected - l.peer_received();
+        if let Some(peer) = &mut l.peer {
+            peer.upgrade(trips, clear);
+        }
     }
 
     // ---- bytes
@@ -1333,6 +1381,7 @@ impl Model {
                     Kind::Listener => State::Listening,
                     _ if l.closing => State::Closing,
                     _ if l.is_attempt() && !l.greeted => State::Connecting,
+                    _ if l.spec.filter.is_some() && !l.greeted => State::Connecting,
                     _ => State::Open,
                 };
                 // A connection attempt says so even when it is to close.
@@ -1341,6 +1390,7 @@ impl Model {
                     faults.push(format!("its state is {:?}, not {expected:?}", view.state));
                 }
                 let due = l.born < turns
+                    && l.spec.filter.is_none_or(|trips| trips == 0 && !l.closing)
                     && matches!(l.spec.kind, Kind::Unix | Kind::Tcp | Kind::Accepted);
                 if due && !l.greeted {
                     faults.push("handle_connect did not come".to_string());
@@ -1359,8 +1409,11 @@ impl Model {
                     ));
                 }
                 let left = l.base_out + view.written;
-                let is_late =
-                    |part: &&Part| part.queued && !part.told && part.begin + part.len <= left;
+                // What is sealed counts as sent, and a part of it is told when all of it has left.
+                let sealed = l.spec.filter.is_some() && view.outgoing > 0;
+                let is_late = |part: &&Part| {
+                    part.queued && !part.told && part.begin + part.len <= left && !sealed
+                };
                 if let Some(late) = l.parts.iter().find(is_late) {
                     faults.push(format!("not told that it has left: {late:?}"));
                 }
@@ -1425,19 +1478,31 @@ impl Model {
                 owes("the refused connection is not told".into());
                 continue;
             }
-            if !l.greeted {
+            // A handshake is not made for a channel that has nothing to send.
+            let may_end = l.closing && l.spec.filter.is_some();
+            if !l.greeted && !may_end {
                 owes("handle_connect has not come".into());
+                continue;
+            }
+            if l.shaking && !l.closing && !l.parked {
+                owes("handle_secured has not come".into());
+            }
+            if l.shaking && !l.closing {
                 continue;
             }
             if view.reset {
                 owes("reset, and still there".into());
                 continue;
             }
-            if l.overflown {
+            if l.overflown && l.greeted {
                 owes("OutgoingFull was not told".into());
             }
             if l.congested && !l.closing && l.weight(view) <= self.setup.low {
                 owes("handle_drain has not come".into());
+            }
+            let ends = |peer: &Peer| peer.ends && !peer.shut && !peer.dead && peer.socket.is_some();
+            if !l.parked && l.peer.as_ref().is_some_and(ends) {
+                owes("the peer has not sent its end".into());
             }
             if l.parked && self.finishing {
                 owes("a producer still says that it has nothing".into());

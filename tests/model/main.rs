@@ -68,7 +68,7 @@ fn no_program_makes_the_reactor_break_a_rule() {
     match outcome {
         // Programs that do not get there prove nothing about it.
         Ok(()) => assert!(
-            cases < 1_000 || reached.borrow().len() == 13,
+            cases < 1_000 || reached.borrow().len() == 14,
             "only these callbacks ran at all: {reached:?}"
         ),
         Err(TestError::Fail(why, program)) => {

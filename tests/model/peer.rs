@@ -7,6 +7,7 @@ use std::{
 };
 
 use socket2::Socket;
+use util::toy::{Far, Toy};
 
 use crate::expectation::{Direction, Model, bytes};
 
@@ -26,6 +27,15 @@ pub struct Peer {
     mute: bool,
     /// It found the connection broken.
     pub dead: bool,
+    /// The other side of the channel's filter, and what it has sealed that is not sent.
+    pub far: Option<Far>,
+    /// Bytes that come before those of the filter.
+    clear: usize,
+    wire: Vec<u8>,
+    /// To shut down as soon as the filter's end is sent.
+    pub ends: bool,
+    /// The filter has sealed its end.
+    ended: bool,
 }
 
 impl Peer {
@@ -46,6 +56,73 @@ impl Peer {
             reset: false,
             mute: false,
             dead: false,
+            far: None,
+            clear: 0,
+            wire: Vec::new(),
+            ends: false,
+            ended: false,
+        }
+    }
+
+    /// The same, if the channel has a filter.
+    pub fn behind(mut self, filter: Option<usize>) -> Self {
+        self.far = filter.map(|trips| Far::new(Toy::client().round_trips(trips)));
+        self
+    }
+
+    /// Whether it may be put behind a filter now.
+    pub fn can_upgrade(&self) -> bool {
+        self.far.is_none() && self.socket.is_some() && !(self.ends || self.mute || self.dead)
+    }
+
+    /// Behind so many bytes in clear.
+    pub fn upgrade(&mut self, trips: usize, clear: usize) {
+        self.far = Some(Far::new(Toy::client().round_trips(trips)));
+        self.clear = clear;
+    }
+
+    fn is_open(&self) -> bool {
+        self.far.as_ref().is_none_or(Far::is_open)
+    }
+
+    /// Sends what is sealed, as far as the socket takes it. False if nobody takes it any more.
+    fn pump(&mut self) -> bool {
+        let (Some(far), Some(socket)) = (&mut self.far, &self.socket) else {
+            return true;
+        };
+        self.wire.extend(far.wire());
+        while !self.wire.is_empty() {
+            match (&*socket).write(&self.wire) {
+                Ok(n) => drop(self.wire.drain(..n)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
+                Err(_) => {
+                    self.wire.clear();
+                    self.mute = true;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Ends the filter, then the stream, as far as that is possible.
+    fn end(&mut self) {
+        let over = self.saw_eof || self.mute;
+        if !self.ends || self.shut || !(self.is_open() || over) {
+            return;
+        }
+        if let Some(far) = self.far.as_mut().filter(|far| far.is_open())
+            && !self.ended
+        {
+            self.ended = true;
+            far.end();
+        }
+        self.pump();
+        if self.wire.is_empty()
+            && let Some(socket) = &self.socket
+        {
+            self.shut = true;
+            let _ = socket.shutdown(Shutdown::Write);
         }
     }
 }
@@ -53,6 +130,9 @@ impl Peer {
 impl Model {
     pub fn peer_sends(&mut self, link: usize, n: usize) {
         let Some(peer) = self.peer(link) else { return };
+        if peer.far.is_some() {
+            return self.peer_says(link, n);
+        }
         let Some(socket) = peer.socket.as_ref().filter(|_| !peer.shut && !peer.mute) else {
             return;
         };
@@ -64,6 +144,21 @@ impl Model {
                 peer.mute = true;
                 self.peer_is_refused(link);
             }
+        }
+    }
+
+    fn peer_says(&mut self, link: usize, n: usize) {
+        let Some(peer) = self.peer(link) else { return };
+        peer.pump();
+        let says = peer.socket.is_some() && !peer.ends && !peer.mute && peer.wire.is_empty();
+        let from = peer.sent;
+        let Some(far) = peer.far.as_mut().filter(|far| says && far.is_open()) else {
+            return;
+        };
+        far.say(bytes(link, Direction::In, from, n));
+        peer.sent += n;
+        if !peer.pump() {
+            self.peer_is_refused(link);
         }
     }
 
@@ -83,7 +178,22 @@ impl Model {
                 false
             }
             Ok(n) => {
-                self.peer_read(link, &buf[..n]);
+                let Some(far) = &mut peer.far else {
+                    self.peer_read(link, &buf[..n]);
+                    return true;
+                };
+                let (clear, sealed) = buf[..n].split_at(n.min(peer.clear));
+                peer.clear -= clear.len();
+                if !sealed.is_empty() {
+                    far.take(sealed);
+                }
+                let plain = [clear, &far.plain()].concat();
+                let failed = far.failed().map(str::to_owned);
+                peer.pump();
+                if let Some(why) = failed {
+                    self.fault(format!("#{link}: at the peer: {why}"));
+                }
+                self.peer_read(link, &plain);
                 true
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
@@ -99,11 +209,10 @@ impl Model {
 
     pub fn peer_shuts(&mut self, link: usize) {
         if let Some(peer) = self.peer(link)
-            && let Some(socket) = &peer.socket
-            && !peer.shut
+            && peer.socket.is_some()
         {
-            peer.shut = true;
-            let _ = socket.shutdown(Shutdown::Write);
+            peer.ends = true;
+            peer.end();
         }
     }
 
@@ -113,10 +222,25 @@ impl Model {
         };
         let delivered = l.delivered;
         let sends = !l.shut && !l.closing;
+        let shaking = (!l.greeted || l.shaking) && !l.closed;
         let Some(peer) = &mut l.peer else { return };
+        if peer.far.is_some() && peer.socket.is_some() {
+            // A handshake that fails is the subject of others, and so is a stream that is cut.
+            if shaking {
+                return;
+            }
+            if !reset {
+                peer.ends = true;
+                peer.end();
+                if !peer.shut {
+                    return;
+                }
+            }
+        }
         let Some(socket) = peer.socket.take() else {
             return;
         };
+        l.exact &= peer.wire.is_empty();
         if reset && peer.tcp {
             socket.set_linger(Some(Duration::ZERO)).unwrap();
             // Once both ends have finished there is nothing left to reset.
@@ -132,7 +256,7 @@ impl Model {
             if let Some(listener) = &link.waiting
                 && let Ok((theirs, _)) = listener.accept()
             {
-                link.peer = Some(Peer::new(theirs, true));
+                link.peer = Some(Peer::new(theirs, true).behind(link.spec.filter));
                 link.waiting = None;
             }
         }
@@ -141,6 +265,10 @@ impl Model {
     /// All peers, and detached sockets, read what there is.
     pub fn everybody_reads(&mut self) {
         for link in 0..self.links.len() {
+            if let Some(peer) = self.peer(link) {
+                peer.pump();
+                peer.end();
+            }
             while self.peer_reads(link, 65_536) {}
             while self.detached_reads(link) {}
         }

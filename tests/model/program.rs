@@ -29,6 +29,8 @@ pub struct Setup {
 #[derive(Clone, Debug)]
 pub struct Spec {
     pub kind: Kind,
+    /// A filter from the first byte on, with so many round trips of its handshake.
+    pub filter: Option<usize>,
     pub reads: Reads,
     pub readable: bool,
     pub writable: bool,
@@ -91,6 +93,7 @@ pub enum On {
     Reset,
     Ended,
     Accepted,
+    Secured,
     /// A timer of the channel. No callback, but served as one.
     Timer,
     /// `handle_closed`, with no channel of its own.
@@ -166,6 +169,8 @@ pub enum What {
     Close,
     CloseWhenDone,
     ShutdownWrite,
+    /// A filter with so many round trips, if nothing that was sent in clear is unread.
+    Upgrade(usize),
     Producer(Plan),
     Wish(bool, bool),
     Unread(usize),
@@ -277,6 +282,11 @@ fn spec(listeners: bool) -> BoxedStrategy<Spec> {
         2 => Just(Reads::ToTheEnd),
         1 => Just(Reads::Deaf),
     ];
+    let filter = prop_oneof![
+        4 => Just(None),
+        1 => Just(Some(0)),
+        1 => Just(Some(1)),
+    ];
     let at_end = || {
         prop_oneof![
             2 => Just(AtEnd::Default),
@@ -286,6 +296,7 @@ fn spec(listeners: bool) -> BoxedStrategy<Spec> {
     };
     (
         kind,
+        filter,
         reads,
         prop::bool::weighted(0.9),
         prop::bool::weighted(0.15),
@@ -293,8 +304,10 @@ fn spec(listeners: bool) -> BoxedStrategy<Spec> {
         at_end(),
     )
         .prop_map(
-            |(kind, reads, readable, writable, at_close, at_error)| Spec {
+            |(kind, filter, reads, readable, writable, at_close, at_error)| Spec {
                 kind,
+                // A bare descriptor is no stream.
+                filter: filter.filter(|_| kind != Kind::Fd),
                 reads,
                 readable,
                 writable,
@@ -345,6 +358,7 @@ fn on_channel() -> BoxedStrategy<What> {
         2 => Just(What::Close),
         3 => Just(What::CloseWhenDone),
         2 => Just(What::ShutdownWrite),
+        3 => (0..2_usize).prop_map(What::Upgrade),
         5 => plan().prop_map(What::Producer),
         3 => any::<(bool, bool)>().prop_map(|(r, w)| What::Wish(r, w)),
         3 => (1..50_usize).prop_map(What::Unread),
@@ -428,6 +442,7 @@ fn rule() -> BoxedStrategy<Rule> {
         3 => Just(On::Error),
         1 => Just(On::Timeout),
         2 => Just(On::Timer),
+        2 => Just(On::Secured),
         1 => Just(On::Failed),
         1 => Just(On::Reset),
         2 => Just(On::Ended),
@@ -566,6 +581,9 @@ impl fmt::Debug for Program {
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", format!("{:?}", self.kind).to_lowercase())?;
+        if let Some(trips) = self.filter {
+            write!(f, ", filter of {trips} round trips")?;
+        }
         match self.reads {
             Reads::Lent => write!(f, ", recv_with")?,
             Reads::Once(n) => write!(f, ", recv of {n}")?,
@@ -638,6 +656,7 @@ impl fmt::Display for What {
             Self::Close => write!(f, "close"),
             Self::CloseWhenDone => write!(f, "close_when_done"),
             Self::ShutdownWrite => write!(f, "shutdown_write"),
+            Self::Upgrade(trips) => write!(f, "upgrade with {trips} round trips"),
             Self::Producer(plan) => {
                 write!(
                     f,

@@ -14,7 +14,7 @@ use asynchat::{
     Produced, Producer, Reactor, Registry, Result, Socket, State, Stream, Unsent, VisitError,
 };
 use socket2::SockRef;
-use util::{SCRIPTED, peer::refusing};
+use util::{SCRIPTED, peer::refusing, toy::Toy};
 
 use crate::{
     expectation::{Direction, Link, Model, Told, View, bytes, install, model, take},
@@ -260,7 +260,21 @@ fn is_deaf(link: usize) -> bool {
     model(|m| m.links[link].is_deaf())
 }
 
+/// Registers a new socket, with its filter if it is to have one.
 fn register(registry: &mut Registry, link: usize, socket: Socket) -> ChannelId {
+    let id = register_again(registry, link, socket);
+    upgrade(registry, link, id);
+    id
+}
+
+fn upgrade(registry: &mut Registry, link: usize, id: ChannelId) {
+    if let Some(trips) = model(|m| m.links[link].spec.filter) {
+        let toy = Toy::server().round_trips(trips);
+        registry.channel(id).unwrap().upgrade(toy).unwrap();
+    }
+}
+
+fn register_again(registry: &mut Registry, link: usize, socket: Socket) -> ChannelId {
     let object = make(link);
     if is_deaf(link) {
         registry.register(socket, Deaf(object)).unwrap()
@@ -287,7 +301,7 @@ fn open(registry: &mut Registry, spec: &Spec) {
         Kind::Unix => {
             let (ours, theirs) = UnixStream::pair().unwrap();
             SockRef::from(&ours).set_send_buffer_size(4096).unwrap();
-            link = add_link(spec, Some(Peer::new(theirs, false)));
+            link = add_link(spec, Some(Peer::new(theirs, false).behind(spec.filter)));
             register(registry, link, ours.into())
         }
         Kind::Tcp | Kind::Accepted => {
@@ -295,7 +309,7 @@ fn open(registry: &mut Registry, spec: &Spec) {
                 let theirs = TcpStream::connect(fixture.address()).unwrap();
                 (fixture.listener.accept().unwrap().0, theirs)
             });
-            link = add_link(spec, Some(Peer::new(theirs, true)));
+            link = add_link(spec, Some(Peer::new(theirs, true).behind(spec.filter)));
             register(registry, link, ours.into())
         }
         Kind::Connecting => {
@@ -303,7 +317,8 @@ fn open(registry: &mut Registry, spec: &Spec) {
             let address = FIXTURE.with(Fixture::address);
             let id = connect(registry, link, &[address]);
             let theirs = FIXTURE.with(|fixture| fixture.listener.accept().unwrap().0);
-            model(|m| m.links[link].peer = Some(Peer::new(theirs, true)));
+            let peer = Peer::new(theirs, true).behind(spec.filter);
+            model(|m| m.links[link].peer = Some(peer));
             id
         }
         Kind::SecondTry => {
@@ -339,11 +354,13 @@ fn open(registry: &mut Registry, spec: &Spec) {
 
 fn connect(registry: &mut Registry, link: usize, addresses: &[SocketAddr]) -> ChannelId {
     let object = make(link);
-    if is_deaf(link) {
+    let id = if is_deaf(link) {
         registry.connect_any(addresses, Deaf(object)).unwrap()
     } else {
         registry.connect_any(addresses, object).unwrap()
-    }
+    };
+    upgrade(registry, link, id);
+    id
 }
 
 fn dial(registry: &mut Registry, link: usize) {
@@ -364,7 +381,10 @@ fn dial(registry: &mut Registry, link: usize) {
     let address = channel.local_addr().unwrap().inet().unwrap();
     let theirs = TcpStream::connect(address).unwrap();
     let port = theirs.local_addr().unwrap().port();
-    model(|m| m.dialled.push((link, port, Peer::new(theirs, true))));
+    model(|m| {
+        let peer = Peer::new(theirs, true).behind(m.links[link].spec.filter);
+        m.dialled.push((link, port, peer));
+    });
 }
 
 // ---- operations
@@ -489,15 +509,22 @@ fn shutdown(registry: &mut Registry, grace: Delay) {
             if link.id.is_none() || link.closed {
                 continue;
             }
-            if link.is_listener() || (link.is_attempt() && !link.greeted) {
+            if link.is_listener() || !link.greeted || link.shaking {
                 m.note_late(number);
             }
             let link = &mut m.links[number];
-            if link.is_listener() || (link.is_attempt() && !link.greeted) {
+            let filtered = link.spec.filter.is_some()
+                && !matches!(link.spec.kind, Kind::Listener | Kind::Refused);
+            let shaking = filtered && (!link.greeted || link.shaking);
+            if (link.is_listener() || (link.is_attempt() && !link.greeted)) && !shaking {
                 link.close_for(Cause::Shutdown);
             } else {
                 link.begin(Cause::Shutdown);
-                link.whole &= !doomed;
+                // A handshake is closed at once if nothing is queued.
+                if shaking {
+                    link.may_end_by(Cause::Shutdown);
+                }
+                link.whole &= !doomed && !shaking;
             }
         }
     });
@@ -719,7 +746,8 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
         }
         What::Unread(n) => {
             let n = model(|m| m.links[link].delivered.min(*n));
-            if n == 0 || closed || closing || deaf || !greeted || view.reset {
+            let shaking = model(|m| m.links[link].shaking);
+            if n == 0 || closed || closing || deaf || !greeted || shaking || view.reset {
                 return;
             }
             let from = model(|m| {
@@ -780,6 +808,13 @@ fn on_channel(channel: &mut Channel<'_>, link: usize, what: &What, asked: bool) 
                 let l = &mut m.links[link];
                 // A bare descriptor has no such half.
                 l.shut |= !l.closed && l.spec.kind != Kind::Fd;
+            });
+        }
+        What::Upgrade(trips) if model(|m| m.may_upgrade(link, view)) => {
+            let upgraded = channel.upgrade(Toy::server().round_trips(*trips));
+            model(|m| match upgraded {
+                Ok(()) => m.upgraded(link, *trips),
+                Err(error) => m.fault(format!("#{link}: upgrade answers {error}")),
             });
         }
         What::Idle(on) => {
@@ -878,6 +913,19 @@ fn replace(channel: &mut Channel<'_>, link: usize, view: View) {
 
 fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
     let written = bytes_out(channel);
+    let filtered = model(|m| m.links[link].spec.filter.is_some());
+    if filtered {
+        // Nobody but a channel can go on with such a socket.
+        let goes_on = model(|m| {
+            let l = &m.links[link];
+            !l.may_be_reset() && !l.closing && !l.shut && !l.shaking && !m.finishing
+        });
+        let fits = view.outgoing <= model(|m| m.setup.max_outgoing);
+        if !goes_on || view.reset || !fits {
+            return;
+        }
+    }
+    let again = again || filtered;
     model(|m| m.links[link].moves = true);
     let detached = channel.detach();
     model(|m| m.links[link].moves = false);
@@ -906,7 +954,13 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
         (sound, sound && !l.closing, m.finishing)
     });
     let (delivered, unread) = model(|m| (m.links[link].delivered, m.links[link].unread));
-    if whole_input && detached.unread != bytes(link, Direction::In, delivered, unread) {
+    // The rest of a record that was too large for one read is there too.
+    let known = if filtered {
+        unread.max(detached.unread.len())
+    } else {
+        unread
+    };
+    if whole_input && detached.unread != bytes(link, Direction::In, delivered, known) {
         let got = detached.unread.len();
         model(|m| {
             m.fault(format!(
@@ -926,7 +980,7 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
     if again && whole_input && !shut && !finishing && queued <= max {
         let registry = channel.registry();
         let number = model(|m| m.links[link].objects);
-        let id = register(registry, link, detached.socket);
+        let id = register_again(registry, link, detached.socket);
         model(|m| {
             let turns = m.turns;
             m.links[link].start_again(id, turns, left);
@@ -1149,7 +1203,11 @@ impl Object {
             m.enter(link, self.object, on, view)
         });
         let rule = model(|m| m.rule(link, on, nth));
-        let outcome = rule.as_ref().map_or(Outcome::Fine, |rule| rule.outcome);
+        let outcome = match rule.as_ref().map_or(Outcome::Fine, |rule| rule.outcome) {
+            // It would be the failure of the handshake.
+            Outcome::Broken if model(|m| m.links[link].is_shaking_first()) => Outcome::Fine,
+            outcome => outcome,
+        };
         let inside = rule.as_ref().is_some_and(|rule| rule.inside);
         let acts = rule.map_or_else(Vec::new, |rule| rule.acts);
         let (inside, after) = if inside {
@@ -1246,6 +1304,10 @@ impl Dispatcher for Object {
 
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
         self.callback(channel, On::Connect, |_, _| Ok(()))
+    }
+
+    fn handle_secured(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.callback(channel, On::Secured, |_, _| Ok(()))
     }
 
     fn handle_accepted(
@@ -1351,6 +1413,10 @@ impl Dispatcher for Deaf {
 
     fn handle_connect(&mut self, channel: &mut Channel<'_>) -> Result {
         self.0.handle_connect(channel)
+    }
+
+    fn handle_secured(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.0.handle_secured(channel)
     }
 
     fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {
