@@ -13,6 +13,7 @@ use std::{
 };
 
 use Outcome::{Cut, Wrong};
+use util::toy::Far;
 
 /// How many work at a time.
 pub const CLIENTS: usize = 4;
@@ -51,6 +52,7 @@ pub enum Work {
     HttpParts,
     TimeTcp,
     TimeUdp,
+    Filtered,
 }
 
 /// Has all of them work at once. With `to_the_end` each waits for the server to end its connection too.
@@ -67,6 +69,10 @@ pub fn work(work: Work, server: SocketAddr, seed: u64, to_the_end: bool) -> Vec<
                 scope.spawn(move || {
                     if work == Work::TimeUdp {
                         return time_udp(server);
+                    }
+                    if work == Work::Filtered {
+                        let seed = seed + i as u64;
+                        return on_stream(server, |stream| filtered(stream, seed, to_the_end));
                     }
                     if work == Work::Chat {
                         return chat(server, room, i, to_the_end);
@@ -182,6 +188,56 @@ fn echo(stream: &TcpStream, seed: u64) -> Step {
         let data = pattern(seed + round as u64, length);
         send(stream, &data, &at)?;
         expect(stream, &data, &at)?;
+    }
+    Ok(())
+}
+
+/// The same through a filter, from its handshake to its end.
+fn filtered(mut stream: &TcpStream, seed: u64, to_the_end: bool) -> Step {
+    let mut far = Far::client();
+    let mut wire = vec![0; 64 * 1024];
+    for (round, length) in [0, 1, 700, 30_000, 2, 4096].into_iter().enumerate() {
+        let at = format!("round {round}");
+        let data = pattern(seed + round as u64, length);
+        if round > 0 {
+            far.say(&data);
+        }
+        send(stream, &far.wire(), &at)?;
+        let mut got = Vec::new();
+        while !far.is_open() || got.len() < length {
+            match stream.read(&mut wire) {
+                Ok(0) => return Err(Cut(format!("{at}: end after {} of {length}", got.len()))),
+                Ok(n) => far.take(&wire[..n]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(outcome(&error, &at)),
+            }
+            got.extend(far.plain());
+            match far.failed() {
+                Some(why) if why.starts_with("alert: ") => return Err(Cut(why.into())),
+                Some(why) => return Err(Wrong(format!("{at}: {why}"))),
+                None => {}
+            }
+        }
+        if got != data {
+            return Err(Wrong(format!("{at}: {} other bytes", got.len())));
+        }
+    }
+    far.end();
+    send(stream, &far.wire(), "the end")?;
+    let ended = stream.shutdown(Shutdown::Write);
+    if !to_the_end {
+        return Ok(());
+    }
+    ended.map_err(|error| outcome(&error, "the end"))?;
+    let mut last = Vec::new();
+    let read = stream.read_to_end(&mut last);
+    read.map_err(|error| outcome(&error, "the end"))?;
+    far.take(&last);
+    if far.plain_len() > 0 {
+        return Err(Wrong(format!("{} bytes too many", far.plain_len())));
+    }
+    if !far.has_end() {
+        return Err(Cut("the end: none of the filter".into()));
     }
     Ok(())
 }

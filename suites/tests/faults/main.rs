@@ -53,9 +53,11 @@ enum Server {
     TimeUdp,
     /// With an echo server behind it that nobody disturbs.
     Proxy,
+    /// Echo behind a filter: its handshake and both its ends, too.
+    Filtered,
 }
 
-const SERVERS: [Server; 7] = [
+const SERVERS: [Server; 8] = [
     Server::Echo,
     Server::Chat,
     Server::Http,
@@ -63,12 +65,14 @@ const SERVERS: [Server; 7] = [
     Server::TimeTcp,
     Server::TimeUdp,
     Server::Proxy,
+    Server::Filtered,
 ];
 
 impl Server {
     fn work(self) -> Work {
         match self {
             Self::Echo | Self::Proxy => Work::Echo,
+            Self::Filtered => Work::Filtered,
             Self::Chat => Work::Chat,
             Self::Http => Work::HttpParts,
             Self::Files => Work::Http,
@@ -126,6 +130,7 @@ fn command(server: Server, root: &Path) -> (Command, Option<Program>) {
             let proxy = start("tcp_proxy", &["--listen", "127.0.0.1:0", "--to", &to]);
             (proxy, Some(echo))
         }
+        Server::Filtered => (Command::new(env!("CARGO_BIN_EXE_filtered_echo")), None),
     }
 }
 
@@ -752,6 +757,8 @@ fn one_byte_a_call_loses_nothing() {
         (Server::Echo, "1", "3"),
         (Server::Chat, "1", "3"),
         (Server::Proxy, "1", "3"),
+        (Server::Filtered, "1", "0"),
+        (Server::Filtered, "1", "3"),
         // 180,000 bytes one by one are only slow: as many calls as for one by one elsewhere.
         (Server::Http, "13", "3"),
         (Server::Files, "13", "3"),
