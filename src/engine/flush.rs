@@ -52,7 +52,8 @@ impl Registry {
         let Some(slot) = find(&mut self.slots, id) else {
             return;
         };
-        if calls && slot.has_drained(&slot.limits(&self.policy)) {
+        // A closure of a part may have upgraded the channel.
+        if !slot.is_shaking() && slot.has_drained(&slot.limits(&self.policy)) {
             slot.flags.drain();
             if !slot.flags.is_closing() {
                 self.call(id, Dispatcher::handle_drain);
