@@ -47,7 +47,9 @@ impl Channel<'_> {
     /// [`HandshakeFailed`](crate::HandshakeFailed), and the channel is closed. [`replace`](Self::replace) before
     /// `upgrade` gives the secured stream to a fresh object.
     ///
-    /// [`ChatChannel::upgrade`](crate::ChatChannel::upgrade) is the one for a chat.
+    /// [`ChatChannel::upgrade`](crate::ChatChannel::upgrade) is the one for a chat, which
+    /// [`with_chat`](crate::Registry::with_chat) reaches from outside: bytes that the chat holds go to the filter with it
+    /// alone, and are lost with this one.
     ///
     /// # Errors
     /// `InvalidInput` for a channel that is no stream socket, that has a filter, whose peer has ended the stream, or

@@ -137,7 +137,7 @@ pub trait AsyncChat: Any {
     }
 
     /// See [`Dispatcher::handle_secured`](crate::Dispatcher::handle_secured). Half a frame that was received before the
-    /// upgrade is forgotten.
+    /// upgrade is forgotten; a [`Terminator::Count`] that was begun is not set back.
     ///
     /// # Errors
     /// See [`Dispatcher`](crate::Dispatcher#errors).

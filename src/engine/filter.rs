@@ -250,6 +250,10 @@ impl Registry {
         let Some((filtered, mut wire)) = slot.filtered_and_wire(&mut written) else {
             return false;
         };
+        if !filtered.can_seal() {
+            self.return_queue(id, queue);
+            return false;
+        }
         if filtered.layer.wants_buffer() {
             filtered.layer.lend_buffer(spare.take(0));
         }

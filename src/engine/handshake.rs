@@ -23,13 +23,16 @@ impl Registry {
     /// A stream gets its filter; the handshake begins with its next visit.
     pub(crate) fn begin_handshake(&mut self, id: ChannelId, filtered: Box<Filtered>) {
         let deadline = self.after(self.policy.handshake_timeout);
+        let is_done = filtered.stage == Stage::Open;
         let Some(slot) = self.slot_mut(id) else {
             return;
         };
         slot.phase = Phase::Filtered(filtered);
-        let timer = self.timers.insert(deadline, Task::Handshake(id));
-        if let Some(filtered) = self.filtered(id) {
-            filtered.timer = Some(timer);
+        if !is_done {
+            let timer = self.timers.insert(deadline, Task::Handshake(id));
+            if let Some(filtered) = self.filtered(id) {
+                filtered.timer = Some(timer);
+            }
         }
         self.enqueue(id);
     }
@@ -85,9 +88,7 @@ impl Registry {
         let Some(filtered) = slot.filtered().filter(|filtered| !filtered.is_open()) else {
             return;
         };
-        // That of a socket that was detached is done already.
-        let is_done = filtered.started && filtered.layer.phase() != FilterPhase::Handshaking;
-        if !is_done && filtered.can_step(slot.readiness.can_read()) {
+        if filtered.can_step(slot.readiness.can_read()) {
             // A first step without input costs little for a server, and a client's program asked for it.
             let costly = filtered.started || slot.unread.is_some();
             if costly && filtered.layer.phase() == FilterPhase::Handshaking && !self.may_step(id) {
@@ -169,6 +170,11 @@ impl Registry {
         let timer = filtered.timer.take();
         if let Some(timer) = timer {
             self.cancel_timer(timer);
+        }
+        // Empty parts behind what left in clear.
+        if let Some(mut queue) = self.take_queue(id) {
+            self.note_departures(id, &mut queue);
+            self.return_queue(id, queue);
         }
         if !greeted {
             self.call(id, Dispatcher::handle_connect);

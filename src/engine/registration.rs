@@ -226,10 +226,17 @@ impl Registry {
     pub(crate) fn disown_all(&mut self) {
         let ids: Vec<_> = self.slots.iter().map(|(_, slot)| slot.id).collect();
         for id in ids {
-            if let Some(queue) = self.take_queue(id) {
+            for queue in [self.take_before(id), self.take_queue(id)]
+                .into_iter()
+                .flatten()
+            {
                 self.discard_queue(queue);
             }
             if let Some(slot) = self.slot_mut(id) {
+                if let Some(filtered) = slot.filtered_mut() {
+                    filtered.layer.drop_wire();
+                    filtered.layer.give_up();
+                }
                 slot.lent.set(false);
             }
         }

@@ -65,6 +65,7 @@ impl Filtered {
     /// Of a socket that had a filter before: its handshake is not made again.
     pub(crate) fn resumed(layer: Box<Layer>) -> Self {
         Self {
+            stage: Stage::Open,
             started: true,
             ..Self::new(layer)
         }
@@ -82,7 +83,10 @@ impl Filtered {
 
     /// Whether the filter takes plaintext.
     pub(crate) fn can_seal(&self) -> bool {
-        self.is_open() && !self.layer.is_broken() && !self.layer.has_ended()
+        self.is_open()
+            && !self.layer.is_broken()
+            && !self.layer.has_ended()
+            && self.layer.phase() != FilterPhase::Handshaking
     }
 
     /// Whether something is to be sent that is not in the channel's own queue.

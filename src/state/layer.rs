@@ -130,10 +130,17 @@ impl Layer {
         call: impl FnOnce(&mut dyn Filter, &mut Vec<u8>) -> R,
     ) -> Result<R, Panicked> {
         self.broken = true;
+        if propagate {
+            // For a panic that leaves the loop, and this function with it.
+            self.failure = Some("the filter panicked".into());
+        }
         let before = self.wire.len();
         let (filter, wire) = (&mut **self.filter, &mut self.wire);
         let result = guard(propagate, || call(filter, wire)).map_err(Panicked::new)?;
         self.broken = false;
+        if propagate {
+            self.failure = None;
+        }
         if self.wire.len() < before {
             self.drop_wire();
             self.fail("the filter took back what it had appended".into());
@@ -172,7 +179,7 @@ impl Layer {
 
     /// Seals the end, once. What was sealed before has to be all that will be.
     pub(crate) fn end(&mut self, propagate: bool) {
-        if mem::replace(&mut self.ended, true) {
+        if mem::replace(&mut self.ended, true) || self.broken {
             return;
         }
         if let Err(panic) = self.ask(propagate, Filter::end) {

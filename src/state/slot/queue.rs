@@ -91,6 +91,7 @@ impl Registry {
             Some(slot) if is_queued => slot.add_hook(hook),
             _ => self.departures.push_back((hook, Sent::nothing(id))),
         }
+        let has_left = has_left && !self.slot(id).is_some_and(Slot::holds_before);
         if has_left && let Some(mut queue) = self.take_queue(id) {
             self.note_departures(id, &mut queue);
             self.return_queue(id, queue);
@@ -302,10 +303,14 @@ impl Slot {
             .outgoing
             .as_ref()
             .is_some_and(|queue| !queue.is_empty());
-        queued
-            || self
-                .filtered()
-                .is_some_and(|filtered| filtered.before.is_some())
+        let sealed = self.filtered().is_some_and(|filtered| filtered.len() > 0);
+        queued || sealed || self.holds_before()
+    }
+
+    /// Whether something that was queued before an upgrade has not left.
+    fn holds_before(&self) -> bool {
+        self.filtered()
+            .is_some_and(|filtered| filtered.before.is_some())
     }
 
     /// Takes the queue out, unless it is empty.
