@@ -1,6 +1,10 @@
 //! The authority and the certificates of all tests here.
 
-use std::{path::Path, sync::LazyLock};
+use std::{
+    path::Path,
+    sync::LazyLock,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use rcgen::{CrlDistributionPoint, ExtendedKeyUsagePurpose, KeyUsagePurpose};
 use rustls::{
@@ -8,6 +12,8 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 use suites::certificates::{Authority, Certificate, text};
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 pub struct Certificates {
     authority: Authority,
@@ -21,6 +27,11 @@ pub static CERTIFICATES: LazyLock<Certificates> = LazyLock::new(|| {
     let mut authority = Authority::new();
     let mut issue = || {
         authority.issue_with(&["localhost", "127.0.0.1"], |params| {
+            // By itself it would be good for ever, which no authority signs.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            let now = rcgen::date_time_ymd(1970, 1, 1) + now;
+            params.not_before = now - DAY;
+            params.not_after = now + 90 * DAY;
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
             // Scanners ask for a place of revocations; nobody looks there.

@@ -200,12 +200,17 @@ impl Hostile {
     /// Reads the answer to [`GET`].
     #[track_caller]
     pub fn is_answered(&mut self) {
+        if let Err(end) = self.answer() {
+            panic!("{end:?} in the place of an answer");
+        }
+    }
+
+    /// Reads the answer to [`GET`], or the end that comes in its place.
+    #[track_caller]
+    pub fn answer(&mut self) -> Result<(), End> {
         let mut answer = Vec::new();
         while !answer.ends_with(HELLO) {
-            let there = self.take();
-            let Ok(there) = there else {
-                panic!("{there:?} after {}", answer.escape_ascii())
-            };
+            let there = self.take()?;
             let begin = answer.len();
             answer.resize(begin + there, 0);
             self.tls.reader().read_exact(&mut answer[begin..]).unwrap();
@@ -215,6 +220,7 @@ impl Hostile {
             "{}",
             answer.escape_ascii()
         );
+        Ok(())
     }
 
     /// Reads once, and forgets what has come.

@@ -80,7 +80,9 @@ fn openssl_with_each_version_suite_and_group() {
 
 #[test]
 fn openssl_is_refused_where_it_has_to_be() {
-    let Some(site) = Site::start(&[]) else { return };
+    let Some(site) = Site::start_ours() else {
+        return;
+    };
     let mark = site.victim.mark();
     let weak = "ALL:@SECLEVEL=0";
     let cases: [(&[&str], &str); 5] = [
@@ -108,7 +110,9 @@ fn openssl_is_refused_where_it_has_to_be() {
 
 #[test]
 fn openssl_agrees_on_http_by_alpn() {
-    let Some(site) = Site::start(&[]) else { return };
+    let Some(site) = Site::start_ours() else {
+        return;
+    };
     let Some(mut command) = s_client(&site, &["-alpn", "h2,http/1.1"]) else {
         return;
     };
@@ -266,7 +270,9 @@ for version in ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3:
         stream.unwrap().close()
 print("all is well")
 "#;
-    let Some(site) = Site::start(&[]) else { return };
+    let Some(site) = Site::start_ours() else {
+        return;
+    };
     let mark = site.victim.mark();
     let Some(mut python) = tool("python3") else {
         return;
@@ -283,7 +289,9 @@ print("all is well")
 
 #[test]
 fn curl_checks_names_and_keeps_its_connection() {
-    let Some(site) = Site::start(&[]) else { return };
+    let Some(site) = Site::start_ours() else {
+        return;
+    };
     let url = site.url("/hello.txt");
     let authority = CERTIFICATES.authority();
     let curl = |options: &[&str]| {

@@ -1,7 +1,12 @@
 //! Connections that end at every stage of TLS, with a FIN, with a reset, with an alert: places and memory come back, and
 //! only a close_notify is a clean end.
 
-use std::{io::Write, net::Shutdown, sync::Arc};
+use std::{
+    io::Write,
+    net::Shutdown,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rustls::ClientConfig;
 
@@ -204,4 +209,25 @@ fn an_end_of_the_answer_by_close_is_a_close_notify() {
         assert!(end.is_clean(), "TLS {name}: {end:?}");
     }
     site.victim.ends_well();
+}
+
+#[test]
+fn a_signal_ends_the_server_with_handshakes_under_way() {
+    let Some(site) = Site::start(&[]) else { return };
+    let mut clients = Vec::new();
+    for (_, version) in VERSIONS {
+        let config = client::config(&[version]);
+        let stages = STAGES.into_iter();
+        // A download would go on to its end.
+        let stages = stages.filter(|stage| *stage != Stage::InTheMiddleOfADownload);
+        clients.extend(stages.map(|stage| go_to(stage, &site, &config)));
+    }
+    let began = Instant::now();
+    site.victim.ends_well();
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(clients);
 }

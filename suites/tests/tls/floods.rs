@@ -144,11 +144,7 @@ fn finish(client: &mut Hostile) -> bool {
         }
     }
     let request = client.seal(GET);
-    if client.stream.write_all(&request).is_err() {
-        return false;
-    }
-    client.is_answered();
-    true
+    client.stream.write_all(&request).is_ok() && client.answer().is_ok()
 }
 
 #[test]
