@@ -42,10 +42,38 @@ impl Channel<'_> {
     /// [`HandshakeFailed`](crate::Exceptional::HandshakeFailed), and the channel is closed.
     ///
     /// On an open channel (STARTTLS) what was pushed before leaves as it is, and what is pushed from now on waits for the
-    /// handshake. What has arrived and was not handed out goes to the filter, never to the object. Nothing is read until
+    /// handshake. What has arrived and was not handed out goes to the filter, never to the object; so does what is given back
+    /// with [`unread`](Self::unread) in the same callback. Nothing is read until
     /// [`handle_secured`](crate::Dispatcher::handle_secured) has been called. If the handshake fails, `handle_error` gets
-    /// [`HandshakeFailed`](crate::HandshakeFailed), and the channel is closed. [`replace`](Self::replace) before
-    /// `upgrade` gives the secured stream to a fresh object.
+    /// [`HandshakeFailed`](crate::HandshakeFailed), and the channel is closed; a reset is `handle_close`, as ever.
+    /// [`replace`](Self::replace) beside `upgrade` gives the secured stream to a fresh object.
+    ///
+    /// ```
+    /// use asynchat::{AsyncChat, ChatChannel, ChatDispatcher, Filter, Frame, Result};
+    ///
+    /// /// Says who it is only to a stream that is secured.
+    /// struct Session {
+    ///     is_secured: bool,
+    /// }
+    ///
+    /// fn answer(chat: &mut ChatChannel<'_>, line: &[u8], filter: impl Filter) -> Result {
+    ///     if line == b"STARTTLS" {
+    ///         chat.push("220 ready\r\n"); // in clear
+    ///         chat.replace(ChatDispatcher::collecting(Session { is_secured: true }, "\r\n", 1000));
+    ///         chat.upgrade(filter)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// impl AsyncChat for Session {
+    ///     fn handle_secured(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+    ///         assert!(self.is_secured);
+    ///         chat.push("250 it is me\r\n"); // sealed
+    ///         Ok(())
+    ///     }
+    /// #   fn found_frame(&mut self, _: &mut ChatChannel<'_>, _: Frame<'_>) -> Result { Ok(()) }
+    /// }
+    /// ```
     ///
     /// [`ChatChannel::upgrade`](crate::ChatChannel::upgrade) is the one for a chat, which
     /// [`with_chat`](crate::Registry::with_chat) reaches from outside: bytes that the chat holds go to the filter with it

@@ -119,7 +119,10 @@ impl Registry {
         if opened.is_empty() {
             self.pool.give_opened(opened);
         } else if let Some(slot) = find(&mut self.slots, id) {
-            slot.keep_unread(opened);
+            // Appended: what came before stays where it is.
+            slot.keep_rest(opened.bytes());
+            opened.clear();
+            self.pool.give_opened(opened);
         }
         let filtered = self.filtered(id)?;
         // A handshake that is done is a stream that broke: reported after what was received before.

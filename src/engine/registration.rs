@@ -174,9 +174,10 @@ impl Registry {
 
     pub(crate) fn close_with(&mut self, id: ChannelId, cause: Cause, error: Option<BoxError>) {
         // For its alert to arrive it lingers, as long as there is somebody to read it.
-        if self
-            .slot(id)
-            .is_some_and(|slot| slot.has_failed_filter() && slot.flags.peer() == Peer::There)
+        if !matches!(cause, Cause::CloseAll | Cause::Shutdown)
+            && self
+                .slot(id)
+                .is_some_and(|slot| slot.has_failed_filter() && slot.flags.peer() == Peer::There)
         {
             return self.end_after_failure(id, cause, error);
         }

@@ -50,6 +50,11 @@ impl Unread {
         self.buffer.extend_from_slice(bytes);
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.buffer.clear();
+        self.start = 0;
+    }
+
     /// Where bytes are appended.
     pub(crate) fn end(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
@@ -64,8 +69,7 @@ impl Unread {
     pub(crate) fn consume(&mut self, n: usize) {
         self.start += n;
         if self.is_empty() {
-            self.buffer.clear();
-            self.start = 0;
+            self.clear();
         } else {
             self.shrink();
         }

@@ -371,11 +371,6 @@ impl Link {
         }
     }
 
-    /// That may be said of its end, too.
-    pub fn may_end_by(&mut self, cause: Cause) {
-        self.begun.push(cause);
-    }
-
     /// Somebody closes it, and says why.
     pub fn close_for(&mut self, cause: Cause) {
         if self.closed {

@@ -501,6 +501,10 @@ fn shutdown(registry: &mut Registry, grace: Delay) {
         return;
     }
     registry.shutdown(duration(grace));
+    let ids = model(|m| m.links.iter().map(|link| link.id).collect::<Vec<_>>());
+    let gone: BTreeSet<usize> = (0..ids.len())
+        .filter(|&number| ids[number].is_some_and(|id| registry.channel(id).is_none()))
+        .collect();
     model(|m| {
         m.doomed |= grace != Delay::Far;
         let doomed = m.doomed;
@@ -513,18 +517,19 @@ fn shutdown(registry: &mut Registry, grace: Delay) {
                 m.note_late(number);
             }
             let link = &mut m.links[number];
-            let filtered = link.spec.filter.is_some()
-                && !matches!(link.spec.kind, Kind::Listener | Kind::Refused);
-            let shaking = filtered && (!link.greeted || link.shaking);
-            if (link.is_listener() || (link.is_attempt() && !link.greeted)) && !shaking {
+            let attempt = link.is_attempt() && !link.greeted;
+            let shaking = link.spec.filter.is_some() && (!link.greeted || link.shaking);
+            // A handshake for which nothing waits is ended at once.
+            let at_once = if shaking {
+                gone.contains(&number)
+            } else {
+                attempt
+            };
+            if link.is_listener() || at_once {
                 link.close_for(Cause::Shutdown);
             } else {
                 link.begin(Cause::Shutdown);
-                // A handshake is closed at once if nothing is queued.
-                if shaking {
-                    link.may_end_by(Cause::Shutdown);
-                }
-                link.whole &= !doomed && !shaking;
+                link.whole &= !doomed;
             }
         }
     });

@@ -168,6 +168,24 @@ fn the_clear_part_counts_in_outgoing_len_and_for_the_watermarks() {
 }
 
 #[test]
+fn a_closure_of_a_part_that_upgrades_has_handle_drain_wait_for_the_handshake() {
+    let trace = Trace::new();
+    let mut peer = Harness::new(recorder(&trace));
+    let id = peer.id();
+    Line::channel(&mut peer, |channel| {
+        channel.set_watermarks(0, 1);
+        channel.push_then("clear", move |registry, _| {
+            let mut channel = registry.channel(id).ok_or("closed")?;
+            Ok(channel.upgrade(Toy::server())?)
+        });
+    });
+    assert_eq!(peer.output(), b"clear");
+    assert_eq!(words(&trace), "connect");
+    peer.upgrade(Toy::client());
+    assert_eq!(words(&trace), "connect secured drain");
+}
+
+#[test]
 fn a_producer_in_the_clear_part_counts_no_bytes() {
     let trace = Trace::new();
     let mut peer = Harness::new(recorder(&trace));
