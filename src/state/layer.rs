@@ -45,6 +45,8 @@ pub(crate) struct Layer {
     failure: Option<BoxError>,
     /// It failed, and is not called again.
     broken: bool,
+    /// Its panic has left the loop.
+    panicked: bool,
 }
 
 impl Layer {
@@ -61,6 +63,7 @@ impl Layer {
             fed: 0,
             failure: None,
             broken: false,
+            panicked: false,
         }
     }
 
@@ -77,11 +80,13 @@ impl Layer {
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.failure.is_some()
+        self.failure.is_some() || self.panicked
     }
 
     pub(crate) fn take_failure(&mut self) -> Option<BoxError> {
-        self.failure.take()
+        let panicked = mem::take(&mut self.panicked);
+        let failure = self.failure.take();
+        failure.or_else(|| panicked.then(|| "the filter panicked".into()))
     }
 
     /// Whether nothing can be sealed or opened any more.
@@ -130,17 +135,14 @@ impl Layer {
         call: impl FnOnce(&mut dyn Filter, &mut Vec<u8>) -> R,
     ) -> Result<R, Panicked> {
         self.broken = true;
-        if propagate {
-            // For a panic that leaves the loop, and this function with it.
-            self.failure = Some("the filter panicked".into());
-        }
+        // For a panic that leaves the loop, and this function with it.
+        self.panicked = true;
         let before = self.wire.len();
         let (filter, wire) = (&mut **self.filter, &mut self.wire);
-        let result = guard(propagate, || call(filter, wire)).map_err(Panicked::new)?;
+        let result = guard(propagate, || call(filter, wire)).map_err(Panicked::new);
+        self.panicked = false;
+        let result = result?;
         self.broken = false;
-        if propagate {
-            self.failure = None;
-        }
         if self.wire.len() < before {
             self.drop_wire();
             self.fail("the filter took back what it had appended".into());
