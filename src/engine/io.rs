@@ -43,6 +43,7 @@ impl Registry {
     #[inline(always)]
     pub(crate) fn fill(&mut self, id: ChannelId) -> io::Result<Filled> {
         let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
+        // While a handshake is on, what was given back is the filter's.
         if slot.unread.is_some()
             && !slot.is_shaking()
             && let Some(unread) = slot.unread.take()

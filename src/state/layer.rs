@@ -45,8 +45,8 @@ pub(crate) struct Layer {
     failure: Option<BoxError>,
     /// It failed, and is not called again.
     broken: bool,
-    /// Its panic has left the loop.
-    panicked: bool,
+    /// That is known. Not yet while a call of it runs, which may panic.
+    given_up: bool,
 }
 
 impl Layer {
@@ -63,7 +63,7 @@ impl Layer {
             fed: 0,
             failure: None,
             broken: false,
-            panicked: false,
+            given_up: false,
         }
     }
 
@@ -80,11 +80,13 @@ impl Layer {
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.failure.is_some() || self.panicked
+        self.failure.is_some() || (self.broken && !self.given_up)
     }
 
     pub(crate) fn take_failure(&mut self) -> Option<BoxError> {
-        let panicked = mem::take(&mut self.panicked);
+        // A panic has left the loop, and the call of the filter with it.
+        let panicked = self.broken && !self.given_up;
+        self.given_up |= panicked;
         let failure = self.failure.take();
         failure.or_else(|| panicked.then(|| "the filter panicked".into()))
     }
@@ -97,6 +99,7 @@ impl Layer {
     /// Nothing more is asked of the filter.
     pub(crate) fn give_up(&mut self) {
         self.broken = true;
+        self.given_up = true;
         self.ended = true;
     }
 
@@ -135,13 +138,9 @@ impl Layer {
         call: impl FnOnce(&mut dyn Filter, &mut Vec<u8>) -> R,
     ) -> Result<R, Panicked> {
         self.broken = true;
-        // For a panic that leaves the loop, and this function with it.
-        self.panicked = true;
         let before = self.wire.len();
         let (filter, wire) = (&mut **self.filter, &mut self.wire);
-        let result = guard(propagate, || call(filter, wire)).map_err(Panicked::new);
-        self.panicked = false;
-        let result = result?;
+        let result = guard(propagate, || call(filter, wire)).map_err(Panicked::new)?;
         self.broken = false;
         if self.wire.len() < before {
             self.drop_wire();
@@ -246,10 +245,12 @@ impl Layer {
                 Ok(n) => {
                     self.sent += n;
                     self.sent_in_all += n as u64;
-                    self.sealed = self.sealed.min(self.unsent());
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.sealed = self.sealed.min(self.unsent());
+                    return Err(error);
+                }
             }
         }
         self.drop_wire();
