@@ -9,7 +9,8 @@ use std::{
 
 use asynchat::{BoxError, Filter, FilterPhase, Result};
 use rustls::{
-    AlertDescription, ClientConfig, ClientConnection, Connection, Error, IoState, ServerConnection,
+    AlertDescription, ClientConfig, ClientConnection, Connection, ConnectionCommon, Error, IoState,
+    ServerConnection, SideData,
     server::{Accepted, Acceptor},
 };
 
@@ -206,6 +207,48 @@ fn process(
     outcome.map(|state| state.peer_has_closed())
 }
 
+/// By the role's own type, as on the hot way, the compiler inlines what it does not through `Connection`.
+fn seal_open<D: SideData>(
+    connection: &mut ConnectionCommon<D>,
+    plain: &[IoSlice<'_>],
+    wire: &mut Vec<u8>,
+) -> io::Result<usize> {
+    let taken = connection.writer().write_vectored(plain)?;
+    hand_on(connection, wire);
+    Ok(taken)
+}
+
+/// `take_in` after the handshake and before either side's end.
+fn take_in_open<D: SideData>(
+    connection: &mut ConnectionCommon<D>,
+    mut input: &[u8],
+    peer_ended: &mut bool,
+    plain: &mut Vec<u8>,
+) -> Result {
+    while !input.is_empty() && !*peer_ended {
+        if connection.read_tls(&mut input).map_err(inner)? == 0 {
+            break;
+        }
+        let outcome = connection.process_new_packets();
+        // Also after an error: what came before the bad record counts.
+        let mut left = match &outcome {
+            Ok(state) => state.plaintext_bytes_to_read(),
+            Err(_) => usize::MAX,
+        };
+        let mut reader = connection.reader();
+        while left > 0
+            && let Ok(chunk @ [_, ..]) = reader.fill_buf()
+        {
+            plain.extend_from_slice(chunk);
+            let n = chunk.len();
+            reader.consume(n);
+            left = left.saturating_sub(n);
+        }
+        *peer_ended = outcome?.peer_has_closed();
+    }
+    Ok(())
+}
+
 /// rustls asserts, where debug assertions are on, that no alert follows its close_notify. A bad record asks for one.
 fn process_behind_end(connection: &mut Connection) -> Result<IoState, Error> {
     catch_unwind(AssertUnwindSafe(|| connection.process_new_packets()))
@@ -222,7 +265,7 @@ fn drain_early_data(connection: &mut Connection, plain: &mut Vec<u8>) {
     }
 }
 
-fn hand_on(connection: &mut Connection, wire: &mut Vec<u8>) {
+fn hand_on<D: SideData>(connection: &mut ConnectionCommon<D>, wire: &mut Vec<u8>) {
     while connection.wants_write() {
         // A vector takes all.
         let _ = connection.write_tls(wire);
@@ -252,25 +295,37 @@ impl Filter for TlsFilter {
             self.choose(&mut input, wire)?;
             has_held = true;
         }
-        let outcome = self.take_in(input, has_held, plain);
-        if let State::Running(connection) = &mut self.state {
-            hand_on(connection, wire);
+        let is_plain = !has_held && !self.has_ended && !self.peer_ended;
+        let outcome = match &mut self.state {
+            State::Running(Connection::Server(server)) if is_plain && !server.is_handshaking() => {
+                take_in_open(server, input, &mut self.peer_ended, plain)
+            }
+            State::Running(Connection::Client(client)) if is_plain && !client.is_handshaking() => {
+                take_in_open(client, input, &mut self.peer_ended, plain)
+            }
+            _ => self.take_in(input, has_held, plain),
+        };
+        match &mut self.state {
+            State::Running(Connection::Server(server)) => hand_on(server, wire),
+            State::Running(Connection::Client(client)) => hand_on(client, wire),
+            _ => {}
         }
         self.has_failed |= outcome.is_err();
         outcome
     }
 
     fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> Result<usize> {
-        let State::Running(connection) = &mut self.state else {
-            return Err(Error::HandshakeNotComplete.into());
-        };
         // Before 0.23.46 rustls seals behind its own fatal alert.
         if self.has_failed {
             return Err(Error::General("the connection has failed".into()).into());
         }
         let before = wire.len();
-        let taken = connection.writer().write_vectored(plain).map_err(inner)?;
-        hand_on(connection, wire);
+        let taken = match &mut self.state {
+            State::Running(Connection::Server(server)) => seal_open(server, plain, wire),
+            State::Running(Connection::Client(client)) => seal_open(client, plain, wire),
+            _ => return Err(Error::HandshakeNotComplete.into()),
+        }
+        .map_err(inner)?;
         if taken > 0 && !is_sealed(&wire[before..], taken) {
             self.has_failed = true;
             self.has_ended = true;
@@ -283,7 +338,10 @@ impl Filter for TlsFilter {
         self.has_ended = true;
         if let State::Running(connection) = &mut self.state {
             connection.send_close_notify();
-            hand_on(connection, wire);
+            match connection {
+                Connection::Server(server) => hand_on(server, wire),
+                Connection::Client(client) => hand_on(client, wire),
+            }
         }
     }
 
