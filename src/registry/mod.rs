@@ -137,6 +137,9 @@ impl Registry {
         slot.set_place(socket.place);
         slot.give_back(&socket.unread);
         let layer = socket.layer;
+        if layer.as_ref().is_some_and(|layer| layer.has_ended()) {
+            slot.flags.begin_ending();
+        }
         slot.readiness = match role {
             Role::Stream if !connecting => Readiness::ASSUMED,
             // So that a first datagram can be sent at once.
