@@ -6,6 +6,7 @@ use crate::{
     closed::Cause,
     state::{
         channel::Channel,
+        filtered::Stage,
         phase::Phase,
         registry::{Life, Registry, Task},
     },
@@ -55,7 +56,9 @@ impl Registry {
                     self.close(id, Cause::Shutdown);
                 }
                 // A handshake for which nothing waits.
-                Phase::Filtered(_) if slot.is_shaking() && !slot.has_program_output() => {
+                Phase::Filtered(filtered)
+                    if filtered.stage != Stage::Open && !slot.has_program_output() =>
+                {
                     self.close(id, Cause::Shutdown);
                 }
                 _ => Channel::new(self, id).end_when_done(Cause::Shutdown),
