@@ -591,4 +591,83 @@ mod tests {
             assert_eq!(turn.events, usize::from(forked));
         }
     }
+    /// As after a fork: what is queued and sealed is the parent's to send.
+    #[cfg(all(unix, not(miri)))]
+    #[test]
+    fn a_reactor_dropped_in_a_forked_child_sends_nothing_to_its_parents_peers() {
+        use std::{
+            io::{IoSlice, Read},
+            os::unix::net::UnixStream,
+        };
+
+        use crate::{
+            error::Result,
+            filter::{Filter, FilterPhase},
+            state::dispatcher::Dispatcher,
+        };
+
+        struct Idle;
+        impl Dispatcher for Idle {}
+
+        /// Says a word at its start, and changes nothing.
+        struct Greeting;
+        impl Filter for Greeting {
+            fn feed(&mut self, _: &[u8], _: &mut Vec<u8>, wire: &mut Vec<u8>) -> Result {
+                wire.extend(b"hello");
+                Ok(())
+            }
+            fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> Result<usize> {
+                wire.extend_from_slice(&plain[0]);
+                Ok(plain[0].len())
+            }
+            fn end(&mut self, wire: &mut Vec<u8>) {
+                wire.extend(b"end");
+            }
+            fn phase(&self) -> FilterPhase {
+                FilterPhase::Open
+            }
+        }
+
+        for filtered in [false, true] {
+            for forked in [true, false] {
+                let case = format!("filtered {filtered}, forked {forked}");
+                let mut child = Reactor::new().unwrap();
+                let (ours, mut theirs) = UnixStream::pair().unwrap();
+                let id = child.register(ours, Idle).unwrap();
+                child.turn(Some(Duration::ZERO)).unwrap();
+                let mut channel = child.channel(id).unwrap();
+                channel.push("clear");
+                if filtered {
+                    channel.upgrade(Greeting).unwrap();
+                    channel.push("sealed");
+                }
+                child.process += u32::from(forked);
+                drop(child);
+                let mut received = String::new();
+                theirs.read_to_string(&mut received).unwrap();
+                assert_eq!(received, if forked { "" } else { "clear" }, "{case}");
+            }
+        }
+        for forked in [true, false] {
+            let mut child = Reactor::new().unwrap();
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            theirs.set_nonblocking(true).unwrap();
+            let id = child.register(ours, Idle).unwrap();
+            child.channel(id).unwrap().upgrade(Greeting).unwrap();
+            child.turn(Some(Duration::ZERO)).unwrap();
+            child.channel(id).unwrap().push(vec![b's'; 4 << 20]);
+            child.turn(Some(Duration::ZERO)).unwrap();
+            let mut received = Vec::new();
+            let _ = theirs.read_to_end(&mut received);
+            // The socket has room again, and the fork comes before the visit.
+            let slot = child.registry.slot_mut(id).unwrap();
+            assert!(slot.filtered().unwrap().layer.has_wire());
+            slot.readiness.write_again();
+            child.process += u32::from(forked);
+            drop(child);
+            received.clear();
+            theirs.read_to_end(&mut received).unwrap();
+            assert_eq!(received.is_empty(), forked);
+        }
+    }
 }

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{Channel, ChannelId, Dispatcher, Filter, FilterPhase, Reactor, Result};
+use asynchat::{
+    Channel, ChannelId, Dispatcher, Filter, FilterPhase, Reactor, Result, testing::Harness,
+};
 use util::toy::{Far, Toy};
 
 /// Turns all bits, and keeps nothing.
@@ -167,4 +169,80 @@ fn what_is_sealed_and_unsent_is_bounded_for_a_peer_that_only_asks() {
     }
     assert!(reactor.channel(id).is_some());
     assert!(most <= 8 << 20, "{most} bytes for one peer");
+}
+
+/// Answers each byte with that many of its own.
+struct Answers(usize);
+
+impl Filter for Answers {
+    fn feed(&mut self, input: &[u8], _: &mut Vec<u8>, wire: &mut Vec<u8>) -> Result {
+        wire.resize(wire.len() + input.len() * self.0, b'a');
+        Ok(())
+    }
+    fn seal(&mut self, plain: &[IoSlice<'_>], _: &mut Vec<u8>) -> Result<usize> {
+        Ok(plain[0].len())
+    }
+    fn end(&mut self, _: &mut Vec<u8>) {}
+    fn phase(&self) -> FilterPhase {
+        FilterPhase::Open
+    }
+}
+
+#[test]
+fn what_a_peer_has_taken_is_not_kept_although_it_always_leaves_something() {
+    let mut peer = Harness::new(Echo);
+    let id = peer.id();
+    peer.registry()
+        .channel(id)
+        .unwrap()
+        .upgrade(Answers(100))
+        .unwrap();
+    peer.set_window(50_000);
+    // 50,000 bytes in the socket, and as many behind them.
+    peer.feed([b'?'; 1000]);
+    let before = util::heap::live();
+    let mut most = 0;
+    for _ in 0..400 {
+        peer.feed([b'?'; 500]);
+        assert_eq!(peer.output().len(), 50_000);
+        most = most.max(util::heap::live() - before);
+    }
+    assert!(most <= 1 << 20, "{most} bytes for 20,000,000 answered");
+}
+
+/// Opens plaintext in a handshake without an end.
+struct Early;
+
+impl Filter for Early {
+    fn feed(&mut self, input: &[u8], plain: &mut Vec<u8>, _: &mut Vec<u8>) -> Result {
+        plain.extend(input);
+        Ok(())
+    }
+    fn seal(&mut self, _: &[IoSlice<'_>], _: &mut Vec<u8>) -> Result<usize> {
+        Err("in the handshake".into())
+    }
+    fn end(&mut self, _: &mut Vec<u8>) {}
+    fn phase(&self) -> FilterPhase {
+        FilterPhase::Handshaking
+    }
+}
+
+#[test]
+fn plaintext_that_is_opened_in_the_handshake_costs_in_proportion_to_its_length() {
+    let cost = |pieces: usize| {
+        let mut reactor = Reactor::builder().propagate_panics(true).build().unwrap();
+        let (_, mut there) = open(&mut reactor, Early);
+        reactor.turn(Some(Duration::ZERO)).unwrap();
+        let before = util::heap::total();
+        for _ in 0..pieces {
+            there.write_all(&[b'e'; 100]).unwrap();
+            reactor.turn(Some(Duration::ZERO)).unwrap();
+        }
+        util::heap::total() - before
+    };
+    let (some, more) = (cost(200), cost(1600));
+    assert!(
+        more <= 16 * some,
+        "{some} bytes, and {more} for 8 times as many"
+    );
 }

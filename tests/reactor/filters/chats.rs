@@ -1,8 +1,8 @@
 //! Chats over filters: an upgrade in the middle of what was read, and frames that are cut.
 
 use asynchat::{
-    AsyncChat, BoxError, ChatChannel, ChatDispatcher, Frame, HandshakeFailed, Result, Terminator,
-    Truncated, testing::Harness,
+    AsyncChat, BoxError, Channel, ChatChannel, ChatDispatcher, Frame, HandshakeFailed, Result,
+    Terminator, Truncated, testing::Harness,
 };
 use util::{
     Trace,
@@ -236,6 +236,37 @@ fn half_a_frame_and_half_a_terminator_from_before_are_no_part_of_the_first_frame
                 "{way:?}, {before:?}"
             );
         }
+    }
+}
+
+#[test]
+fn a_chat_that_ends_behind_its_upgrade_keeps_the_first_flight() {
+    // The method of a chat gives back what is read; the reactor does it behind the other.
+    let upgrades: [fn(&mut ChatChannel<'_>); 2] = [
+        |chat| {
+            chat.upgrade(Toy::server()).unwrap();
+            chat.push("sealed");
+            chat.close_when_done();
+        },
+        |chat| {
+            Channel::upgrade(chat, Toy::server()).unwrap();
+            chat.push("sealed");
+            chat.close_when_done();
+        },
+    ];
+    for (way, upgrade) in Way::ALL
+        .into_iter()
+        .flat_map(|way| upgrades.map(|upgrade| (way, upgrade)))
+    {
+        let mut object = chat(way, Toy::server(), &Trace::new());
+        object.on_frame = Some(upgrade);
+        let mut peer = Harness::new(dispatcher(way, object, "\r\n"));
+        let mut far = Far::client();
+        peer.feed([b"UP\r\n", &*far.wire()].concat());
+        let sent = peer.output();
+        far.take(sent.strip_prefix(b"250 UP\r\n").expect("in clear"));
+        assert_eq!(far.plain(), b"sealed", "{way:?}");
+        assert!(far.has_end() && peer.has_ended(), "{way:?}");
     }
 }
 

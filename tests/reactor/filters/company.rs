@@ -1,6 +1,6 @@
 //! Filters beside the reactor's other parts: names and races, PROXY headers, coupled channels, and memory in bounds.
 
-use std::{cell::RefCell, net::SocketAddr, rc::Rc};
+use std::{cell::RefCell, io::Write, net::SocketAddr, os::unix::net::UnixStream, rc::Rc};
 
 use asynchat::{
     Address, Channel, ChannelId, ConnectOptions, CoupleOptions, Dispatcher, ListenOptions, Network,
@@ -10,10 +10,12 @@ use asynchat::{
 use util::{
     Recorder, Trace,
     files::content,
+    peer::read_while,
+    settle,
     toy::{Call, Far, Toy, Watch},
 };
 
-use super::{Gate, Line, SECOND, builder, recorder, words};
+use super::{Gate, Kind, Line, SECOND, builder, recorder, words};
 
 /// A kit in which an object connects to `host` over a filter. Gives the kit, the watch, and the trace.
 fn dialling(names: Names) -> (Harness, ChannelId, Watch, Trace) {
@@ -284,6 +286,35 @@ fn a_failed_handshake_ends_both_halves_of_a_pair() {
             "{:?}",
             ends.borrow()
         );
+    }
+}
+
+#[test]
+fn both_halves_of_a_pair_made_in_a_handshake_get_their_idle_timeout() {
+    for kind in Kind::BOTH {
+        let mut reactor = builder().build().unwrap();
+        let trace = Trace::new();
+        let [(near, mut client), (far, _server)] = [(); 2].map(|()| {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            (
+                reactor.register(ours, Recorder::new(&trace)).unwrap(),
+                theirs,
+            )
+        });
+        if kind == Kind::Upgraded {
+            settle(&mut reactor);
+        }
+        let toy = Toy::server();
+        reactor.channel(near).unwrap().upgrade(toy).unwrap();
+        let options = CoupleOptions::new().idle_timeout(60 * SECOND);
+        reactor.couple(near, far, options).unwrap();
+        let mut peer = Far::client();
+        client.write_all(&peer.wire()).unwrap();
+        peer.take(&read_while(&mut reactor, &mut client, |got| got.len() >= 7));
+        assert!(peer.is_open());
+        settle(&mut reactor);
+        // The handshake's own is over.
+        assert_eq!(reactor.stats().timers, 2, "{kind:?}");
     }
 }
 

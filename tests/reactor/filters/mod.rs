@@ -4,7 +4,9 @@
     reason = "a method of one `Channel<'_>` is none of all"
 )]
 
+mod attacks;
 mod chats;
+mod closing;
 mod company;
 mod endings;
 mod failures;

@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{Cause, Reactor};
+use asynchat::{Cause, Channel, Reactor};
 use util::{
     Recorder, Trace, run, settle,
     toy::{Call, Far, Toy},
+    turn_until,
 };
 
-use super::{Kind, SECOND, recorder};
+use super::{Kind, SECOND, builder, recorder};
 
 /// One channel whose filter panics at that call, one that is served beside it, and the whole conversation of the first.
 /// Turns as long as `turn` says.
@@ -133,6 +134,43 @@ fn a_panic_of_a_filter_that_is_propagated_leaves_the_reactor_whole() {
                     "{kind:?}, {call:?} {nth}: {escaped} times, {told}"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn a_panic_that_leaves_the_end_of_a_channel_ends_it_nevertheless() {
+    type Ends = fn(&mut Channel<'_>);
+    // `close` sends what it can, and no end.
+    let ends: [(&str, &[Call], Ends); 3] = [
+        ("close", &[Call::Seal], |channel| channel.close()),
+        ("close_when_done", &[Call::Seal, Call::End], |channel| {
+            channel.close_when_done();
+        }),
+        ("shutdown_write", &[Call::Seal, Call::End], |channel| {
+            channel.shutdown_write();
+        }),
+    ];
+    for (name, calls, end) in ends {
+        for &call in calls {
+            let mut reactor = builder().build().unwrap();
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let id = reactor.register(ours, recorder(&Trace::new())).unwrap();
+            let toy = Toy::server().round_trips(0).panics(call, 1);
+            let watch = toy.watch();
+            reactor.channel(id).unwrap().upgrade(toy).unwrap();
+            settle(&mut reactor);
+            reactor.channel(id).unwrap().push("hello");
+            // It leaves the call or the turn behind it.
+            let escaped = catch_unwind(AssertUnwindSafe(|| {
+                end(&mut reactor.channel(id).unwrap());
+                settle(&mut reactor);
+            }));
+            assert!(escaped.is_err(), "{name}, {call:?}");
+            settle(&mut reactor);
+            drop(theirs);
+            turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
+            watch.check_gone();
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use asynchat::Cause;
+use asynchat::{Cause, Channel, testing::Harness};
 use util::{
     Recorder, Trace,
     peer::read_while,
@@ -129,6 +129,61 @@ fn a_part_is_told_when_its_record_has_left_and_not_when_it_is_sealed() {
     line.peer.set_window(usize::MAX);
     assert_eq!(line.hear(), b"hello");
     assert!(told.get());
+}
+
+#[test]
+fn each_part_is_told_what_of_it_has_left_and_not_before() {
+    const PARTS: [u64; 3] = [100, 100_000, 10_000_000];
+    const WINDOW: u32 = 300_000;
+    let mut line = Line::open(|_| ());
+    line.peer.set_window(WINDOW as usize);
+    let told: Rc<RefCell<Vec<(u64, bool)>>> = Rc::default();
+    let tell = told.clone();
+    line.on(move |channel| {
+        for len in PARTS {
+            let tell = tell.clone();
+            channel.push_then(vec![b'x'; len as usize], move |_, sent| {
+                tell.borrow_mut().push((sent.bytes, sent.complete));
+                Ok(())
+            });
+        }
+    });
+    let whole = [(PARTS[0], true), (PARTS[1], true)];
+    assert!(whole.starts_with(&told.borrow()), "the third has not left");
+    line.on(|channel| channel.close());
+    assert_eq!(told.borrow()[..2], whole);
+    let [_, _, (bytes, false)] = told.borrow()[..] else {
+        panic!("{:?}", told.borrow());
+    };
+    let left = u64::from(WINDOW) - PARTS[0] - PARTS[1];
+    // The heads of records, and a record that has not left to its end.
+    let doubt = 17 * 1024;
+    assert!((left - doubt..=left).contains(&bytes), "{bytes} of {left}");
+}
+
+#[test]
+fn an_empty_part_behind_an_upgrade_is_told_behind_the_clear_ones() {
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let mut peer = Harness::with_builder(builder(), Recorder::new(&Trace::new()));
+    peer.set_window(0);
+    let push = |channel: &mut Channel<'_>, text: &'static str| {
+        let told = told.clone();
+        channel.push_then(text, move |_, sent| {
+            told.borrow_mut().push((text, sent.bytes, sent.complete));
+            Ok(())
+        });
+    };
+    Line::channel(&mut peer, |channel| {
+        push(channel, "clear");
+        channel.upgrade(Toy::server()).unwrap();
+        push(channel, "");
+    });
+    peer.advance(SECOND);
+    assert!(told.borrow().is_empty(), "{:?}", told.borrow());
+    peer.set_window(usize::MAX);
+    assert_eq!(peer.output(), b"clear");
+    peer.upgrade(Toy::client());
+    assert_eq!(*told.borrow(), [("clear", 5, true), ("", 0, true)]);
 }
 
 #[test]
@@ -285,9 +340,10 @@ fn a_push_onto_what_is_sealed_congests() {
         channel.set_max_outgoing(1500);
         channel.push(vec![b'z'; 500]);
     });
+    let news = line.news();
     assert!(
-        line.news().starts_with("error:"),
-        "1,600 bytes of at most 1,500"
+        news.starts_with("error:") && news.contains("1100 bytes wait"),
+        "1,600 bytes of at most 1,500: {news}"
     );
     line.peer.set_window(usize::MAX);
     line.exchange();
