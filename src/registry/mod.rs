@@ -137,8 +137,14 @@ impl Registry {
         slot.set_place(socket.place);
         slot.give_back(&socket.unread);
         let layer = socket.layer;
-        if layer.as_ref().is_some_and(|layer| layer.has_ended()) {
-            slot.flags.begin_ending();
+        if let Some(layer) = layer.as_ref().filter(|layer| layer.has_ended()) {
+            if layer.has_wire() {
+                slot.flags.begin_ending();
+            } else {
+                // Most likely it is shut down already, and the peer may be gone: no error counts.
+                let _ = slot.io.shutdown_write();
+                slot.flags.shut_down();
+            }
         }
         slot.readiness = match role {
             Role::Stream if !connecting => Readiness::ASSUMED,
