@@ -1,7 +1,7 @@
 //! `--tls-cert` and `--tls-key`: the configuration of a server from two PEM files, and again at SIGHUP.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -73,6 +73,18 @@ impl Identity {
         Ok(Arc::new(config))
     }
 
+    /// Reads both files while a loop runs. Opening a FIFO would hold it up until there is a writer, and a pipe
+    /// (`--tls-key <(…)`) can be read once.
+    #[cfg(unix)]
+    fn config_again(&self) -> Result<Arc<ServerConfig>, String> {
+        for path in [&self.chain, &self.key] {
+            if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+                return Err(format!("{} is no regular file", path.display()));
+            }
+        }
+        self.config()
+    }
+
     /// The chain and its key, which fit each other.
     fn certified(&self, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
         let chain = chain(&self.chain)?;
@@ -111,7 +123,7 @@ impl Identity {
         acceptor: TlsAcceptor,
     ) -> io::Result<()> {
         registry.on_signal(asynchat::signal::SIGHUP, move |_| {
-            match self.config() {
+            match self.config_again() {
                 Ok(config) => {
                     acceptor.set_config(config);
                     log::info!(
