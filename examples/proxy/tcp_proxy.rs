@@ -81,9 +81,17 @@ impl Proxy {
             .on_end(move |_, coupled| {
                 let (up, down) = (coupled.from_near, coupled.from_far);
                 log::debug!("connection over: {up} bytes up, {down} down");
-                let complaint = target.and_then(|target| target.complaint(coupled.far.as_ref()?));
-                if let Some(complaint) = complaint {
-                    log::warn!("{complaint}");
+                let far = coupled.far.as_ref();
+                match target.and_then(|target| target.complaint(far?)) {
+                    Some(complaint) => log::warn!("{complaint}"),
+                    None => {
+                        if let Some(failure) = far.and_then(tls::failure) {
+                            log::info!("the connection to the target failed: {failure}");
+                        }
+                    }
+                }
+                if let Some(failure) = coupled.near.as_ref().and_then(tls::failure) {
+                    log::info!("the connection from a client failed: {failure}");
                 }
             })
     }

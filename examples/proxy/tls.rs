@@ -94,6 +94,13 @@ impl Target {
     }
 }
 
+/// Why a connection did not end by itself, if it did not: anybody can break TLS.
+pub(crate) fn failure(end: &Closed) -> Option<String> {
+    let error = end.error.as_ref()?;
+    matches!(end.cause, Cause::HandshakeFailed | Cause::Error)
+        .then(|| error.to_string().replace(is_unprintable, "\u{fffd}"))
+}
+
 /// For the line that says where the proxy listens, and to what it passes on.
 pub(crate) fn mark(is_tls: bool) -> &'static str {
     if is_tls { " (TLS)" } else { "" }

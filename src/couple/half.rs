@@ -9,10 +9,15 @@ use std::{
 use crate::{
     closed::{Cause, Closed},
     couple::pair::{Index, Pair, Side},
-    error::{Meaning, Result, meaning_of_call},
+    error::{BoxError, Meaning, Panicked, Result, meaning_of_call},
     handle::Handle,
     id::ChannelId,
-    state::{channel::Channel, dispatcher::Dispatcher, registry::Registry, slot::Slot},
+    state::{
+        channel::Channel,
+        dispatcher::{Dispatcher, defaults},
+        registry::Registry,
+        slot::Slot,
+    },
 };
 
 pub(super) struct Half {
@@ -164,6 +169,15 @@ impl Dispatcher for Half {
             self.pass_end_on(channel);
         }
         Ok(())
+    }
+
+    /// A peer can break the filter of its side as often as it likes, and `on_end` gets the error. A panic is a mistake in the
+    /// program.
+    fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+        match error.is::<Panicked>() {
+            true => defaults::error(channel, error),
+            false => defaults::quiet_error(channel, error),
+        }
     }
 
     fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {

@@ -34,7 +34,8 @@ impl Registry {
     /// - *Any other end* (no connection, a failed handshake, idle for too long, closed by the program): the other side is
     ///   closed gracefully.
     ///
-    /// [`CoupleOptions::on_end`] tells when both are gone, and why.
+    /// [`CoupleOptions::on_end`] tells when both are gone, and why, with the error of each side. The log has these errors at
+    /// debug level.
     ///
     /// ```
     /// use asynchat::{Address, Channel, CoupleOptions, Dispatcher, Result, Stream};

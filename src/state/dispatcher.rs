@@ -518,6 +518,15 @@ pub(crate) mod defaults {
         } else {
             log::Level::Error
         };
+        end_with(channel, level, error);
+    }
+
+    /// For an error that is the peer's doing.
+    pub(crate) fn quiet_error(channel: &mut Channel<'_>, error: BoxError) {
+        end_with(channel, log::Level::Debug, error);
+    }
+
+    fn end_with(channel: &mut Channel<'_>, level: log::Level, error: BoxError) {
         log::log!(target: "asynchat::channel", level, "{}: {}", channel.describe(), Shown(&error));
         if channel.slot().is_ok_and(|slot| !slot.outlives_errors()) {
             channel.registry.close_for(channel.id, error);

@@ -439,6 +439,58 @@ fn a_handshake_that_fails_or_does_not_end_ends_both_connections() {
     }
 }
 
+/// Anybody can do it, as often as they like: no line, unless lines about connections are asked for.
+#[test]
+fn a_client_that_breaks_tls_is_a_line_of_the_level_info() {
+    let mut authority = Authority::new();
+    let pair = authority.issue(&["localhost"]);
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = upstream.local_addr().unwrap().to_string();
+    let own = ["--tls-cert", text(&pair.cert), "--tls-key", text(&pair.key)];
+    for level in [None, Some("info")] {
+        let mut command = program::example("tcp_proxy");
+        command
+            .args(["--listen", "127.0.0.1:0", "--to", &to])
+            .args(own);
+        command.envs(level.map(|level| ("RUST_LOG", level)));
+        let program = Program::start(&mut command);
+        let line = program.line();
+        let mut words = line.split([' ', ',']);
+        let address = words.find_map(|word| word.parse().ok()).unwrap();
+        let config = tls::trusting(&authority.file(), &VERSIONS);
+        let mut client = tls::client(connect(address), &config);
+        client.conn.complete_io(&mut client.sock).unwrap();
+        let server = patient(upstream.accept().unwrap().0);
+        // A record that is not sealed.
+        client.sock.write_all(&[23, 3, 3, 0, 32]).unwrap();
+        client.sock.write_all(&[0; 32]).unwrap();
+        assert_ends(&server);
+        assert_ends(&client.sock);
+        // And one that never speaks TLS.
+        let mut scanner = connect(address);
+        scanner.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        assert_ends(&upstream.accept().unwrap().0);
+        assert_ends(&scanner);
+        program.signal("TERM");
+        let ended = program.ended();
+        assert_eq!(ended.code, Some(0));
+        let lines: Vec<_> = ended.err.lines().collect();
+        if level.is_none() {
+            assert!(lines.is_empty(), "{lines:?}");
+        }
+        let failures = lines.iter().filter(|line| line.contains(" failed: "));
+        assert_eq!(
+            failures.count(),
+            if level.is_some() { 2 } else { 0 },
+            "{lines:?}"
+        );
+        assert!(
+            lines.iter().all(|line| line.contains(" INFO ")),
+            "{lines:?}"
+        );
+    }
+}
+
 #[test]
 fn a_hangup_gives_new_clients_the_new_certificate() {
     let mut setup = proxy([true, false]);
