@@ -355,16 +355,23 @@ print(smtp.quit()[1].decode())
                 &["serve", "--port", "0", "--tls-cert", cert, "--tls-key", key],
             )
         };
+        let swapped = format!("there is no certificate in {key}");
+        let fits_not = format!("the key in {} is not that of ", other.key);
         for (ended, why) in [
-            (tried("missing.pem", &key), "starttls: missing.pem: "),
-            (tried(&cert, "missing.key"), "starttls: missing.key: "),
             (
-                tried(&cert, &other.key),
-                &format!("starttls: {cert} and {}: ", other.key),
+                tried("missing.pem", &key),
+                "cannot read the certificate from missing.pem: ",
             ),
+            (
+                tried(&cert, "missing.key"),
+                "cannot read the key from missing.key: ",
+            ),
+            (tried(&key, &cert), &swapped),
+            (tried(&cert, &other.key), &fits_not),
         ] {
             assert_eq!(ended.code, Some(1), "{}", ended.err);
-            assert!(ended.err.starts_with(why), "{}", ended.err);
+            let err = ended.err.strip_prefix("starttls: ").unwrap();
+            assert!(err.starts_with(why), "{err}");
         }
     }
 

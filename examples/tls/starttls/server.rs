@@ -1,16 +1,12 @@
 //! The server: EHLO, STARTTLS, NOOP and QUIT.
 
-use std::{io::Write, path::Path, sync::Arc, time::Duration};
+use std::{io::Write, path::Path, time::Duration};
 
 use asynchat::{
     AsyncChat, BoxError, ChatChannel, ChatDispatcher, Frame, FrameTooLong, Reactor, Result,
 };
 use asynchat_rustls::{ChannelTls, TlsAcceptor};
-use rustls::{
-    ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
-use shared::{cli, signals, text::is_unprintable};
+use shared::{cli, signals, text::is_unprintable, tls::server::Identity};
 
 use crate::MAX_LINE;
 
@@ -97,21 +93,8 @@ impl AsyncChat for Session {
     }
 }
 
-fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
-    let chain = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| format!("{}: {error}", cert.display()))?;
-    let secret =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, secret)
-        .map_err(|error| format!("{} and {}: {error}", cert.display(), key.display()))?;
-    Ok(TlsAcceptor::new(Arc::new(config)))
-}
-
 pub(crate) fn serve(listen: cli::Listen<2525>, cert: &Path, key: &Path) -> Result {
-    let acceptor = acceptor(cert, key)?;
+    let acceptor = TlsAcceptor::new(Identity::new(cert, key, &[]).config()?);
     let mut reactor = Reactor::builder().max_channels(MAX_CLIENTS).build()?;
     let id = reactor.listen_fn(listen.address(), move |registry, stream, _peer| {
         registry.register(stream, Session::start(Some(acceptor.clone())))?;

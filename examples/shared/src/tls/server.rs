@@ -38,11 +38,8 @@ pub struct CertificateFiles {
 impl CertificateFiles {
     /// The files, if there are to be any; `alpn` are the protocols spoken over TLS, the best first.
     pub fn identity(&self, alpn: &'static [&'static [u8]]) -> Option<Identity> {
-        Some(Identity {
-            chain: self.tls_cert.clone()?,
-            key: self.tls_key.clone()?,
-            alpn,
-        })
+        let (chain, key) = (self.tls_cert.as_ref()?, self.tls_key.as_ref()?);
+        Some(Identity::new(chain, key, alpn))
     }
 }
 
@@ -55,6 +52,15 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// `alpn` are the protocols spoken over TLS, the best first.
+    pub fn new(chain: &Path, key: &Path, alpn: &'static [&'static [u8]]) -> Self {
+        Self {
+            chain: chain.into(),
+            key: key.into(),
+            alpn,
+        }
+    }
+
     /// Reads both files. An error names the file and the cause.
     pub fn config(&self) -> Result<Arc<ServerConfig>, String> {
         let provider = Arc::new(ring::default_provider());
