@@ -3,17 +3,17 @@
 //! The terminator follows the answer: a line end ends each line of the header and the size of a chunk, a number of
 //! bytes the body or a chunk; a body without a length has no terminator at all.
 
-use std::{io::Write, time::Duration};
+use std::io::Write;
 
 use asynchat::{
     AsyncChat, BoxError, ChannelId, ChatChannel, ChatDispatcher, ConnectOptions, Exceptional,
     Registry, Result, State, Terminator, Truncated,
 };
 
-use asynchat_rustls::{ChannelTls, RegistryTls};
+use asynchat_rustls::RegistryTls;
 
 use super::{
-    consumer::{Consumer, Deadline, Order, Request},
+    consumer::{Consumer, Deadline, Order, Request, hang_up},
     response::{BadAnswer, Body, Head, check_trailer, chunk_size, may_be_http},
 };
 use crate::tls::client;
@@ -140,7 +140,7 @@ impl AsyncHttp {
         if let Some(consumer) = &mut self.consumer {
             consumer.http_header(&mut request).map_err(of_consumer)?;
         }
-        if chat.state() == State::Closed {
+        if matches!(chat.state(), State::Closing | State::Closed) {
             self.consumer = None;
             return Ok(());
         }
@@ -238,12 +238,9 @@ impl AsyncHttp {
         if let Some(mut consumer) = self.consumer.take() {
             consumer.close(outcome);
         }
-        if complete && chat.tls().is_some() {
-            // With close_notify, and without a wait for the server's (RFC 9112, 9.8).
-            chat.set_linger(Duration::ZERO, 0);
-            chat.close_when_done();
-        } else {
-            chat.close();
+        match complete {
+            true => hang_up(chat),
+            false => chat.close(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use asynchat::{BoxError, Channel, Registry, Result};
+use asynchat_rustls::ChannelTls;
 
 use super::{response::Head, url::Url};
 use crate::tls::client;
@@ -85,13 +86,23 @@ pub struct Request<'a, 'r> {
 }
 
 impl Request<'_, '_> {
-    /// Drops the connection. Nothing of the body is fed, and no `close` comes.
+    /// Ends the connection without reading on. Nothing of the body is fed, and no `close` comes.
     pub fn close(&mut self) {
-        self.channel.close();
+        hang_up(self.channel);
     }
 
     /// For further requests.
     pub fn registry(&mut self) -> &mut Registry {
         self.channel.registry()
+    }
+}
+
+/// Over TLS with close_notify, and without a wait for the server's (RFC 9112, 9.8).
+pub(super) fn hang_up(channel: &mut Channel<'_>) {
+    if channel.tls().is_some() {
+        channel.set_linger(Duration::ZERO, 0);
+        channel.close_when_done();
+    } else {
+        channel.close();
     }
 }

@@ -32,8 +32,12 @@ fn redirects_to_https_are_followed_and_those_back_are_not() {
         );
     };
     done(&trusted.fetch(&[&plain.url("/up")]));
-    // From https to https too.
+    assert!(trusted.is_ended_properly());
+    // From https to https too. Both connections are ended as TLS has it, whichever ends first.
     done(&trusted.fetch(&[&trusted.server.url("/%2Fend")]));
+    for _ in 0..2 {
+        assert!(trusted.is_ended_properly());
+    }
 
     let below = plain.url("/end");
     let down = trusted
