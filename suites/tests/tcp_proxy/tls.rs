@@ -511,7 +511,7 @@ fn a_hangup_gives_new_clients_the_new_certificate() {
 }
 
 #[test]
-fn curl_gets_a_file_of_a_plain_server_and_of_one_behind_tls_over_tls() {
+fn http_client_and_curl_get_a_file_of_a_plain_server_and_of_one_behind_tls_over_tls() {
     let mut authority = Authority::new();
     let Certificate { cert, key } = authority.issue(&["localhost"]);
     let file = authority.file();
@@ -529,6 +529,12 @@ fn curl_gets_a_file_of_a_plain_server_and_of_one_behind_tls_over_tls() {
         }
         let (program, address) = serve("tcp_proxy", &args);
         let url = format!("https://localhost:{}/large", address.port());
+        let folder = tempfile::tempdir().unwrap();
+        let saved = folder.path().join("saved");
+        let to_file = ["--cacert", text(&file), "-o", text(&saved), &url];
+        let ended = program::run("http_client", &to_file);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        assert!(fs::read(&saved).unwrap() == large);
         let mut curl = Command::new("curl");
         curl.args([
             "-sS",
