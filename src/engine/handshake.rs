@@ -283,6 +283,7 @@ impl Registry {
         self.visiting = id;
         self.filter_failed(id, io::Error::new(io::ErrorKind::TimedOut, what).into());
         self.visiting = ChannelId::NONE;
-        self.revisit(id);
+        // The filter has not failed, so there is no alert to linger for.
+        self.close(id, Cause::HandshakeFailed);
     }
 }
