@@ -1,7 +1,7 @@
 //! `--tls-cert` and `--tls-key`: the configuration of a server from two PEM files, and again at SIGHUP.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -84,7 +84,7 @@ impl Identity {
     #[cfg(unix)]
     fn config_again(&self) -> Result<Arc<ServerConfig>, String> {
         for path in [&self.chain, &self.key] {
-            if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+            if std::fs::metadata(path).is_ok_and(|about| !about.is_file()) {
                 return Err(format!("{} is no regular file", path.display()));
             }
         }
