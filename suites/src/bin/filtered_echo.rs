@@ -1,8 +1,6 @@
 //! An echo server behind a filter without cryptography, on a free port of loopback. SIGTERM ends it.
 
-use asynchat::{
-    Address, Channel, Dispatcher, Reactor, Registry, Result, Stream, accept_fn, signal::SIGTERM,
-};
+use asynchat::{Address, Channel, Dispatcher, Reactor, Registry, Result, Stream, accept_fn};
 use util::toy::Toy;
 
 struct Echo;
@@ -24,7 +22,8 @@ fn main() -> Result {
     let mut reactor = Reactor::new()?;
     let id = reactor.listen("127.0.0.1:0", accept_fn(accept))?;
     let address = reactor.channel(id).ok_or("closed")?.local_addr()?;
-    reactor.on_signal(SIGTERM, |registry| {
+    #[cfg(unix)]
+    reactor.on_signal(asynchat::signal::SIGTERM, |registry| {
         registry.stop();
         Ok(())
     })?;

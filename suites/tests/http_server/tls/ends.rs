@@ -1,13 +1,16 @@
 //! Ends: of clients, of idle connections, of the server.
 
+#[cfg(target_os = "linux")]
+use std::io::Read;
 use std::{
-    io::{Read, Write},
+    io::Write,
     net::{Shutdown, TcpStream},
     time::Instant,
 };
 
+#[cfg(target_os = "linux")]
+use suites::program;
 use suites::{
-    program,
     tls::{self, VERSIONS},
     web_server::{DEADLINE, connect},
 };

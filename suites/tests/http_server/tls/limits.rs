@@ -7,7 +7,9 @@ use std::{
 
 use suites::web_server::connect;
 
-use super::{GET, LARGE, https};
+#[cfg(target_os = "linux")]
+use super::LARGE;
+use super::{GET, https};
 
 #[test]
 fn a_handshake_that_does_not_end_is_ended_and_keeps_nobody_waiting() {
