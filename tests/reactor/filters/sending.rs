@@ -305,24 +305,32 @@ fn send_in_a_handshake_leaves_it_alone() {
         (id, theirs)
     });
     settle(&mut reactor);
-    // When the first one is connected, the second has its first flight in the same turn.
-    let second = channels[1].0;
-    let mut object = Recorder::named(&trace, "first");
-    object.on_connect = Some(Box::new(move |channel| {
-        let mut second = channel.registry().channel(second).unwrap();
-        let sent = second.send(b"x");
-        assert_eq!(sent.unwrap_err().kind(), ErrorKind::WouldBlock);
-        Ok(())
-    }));
-    reactor.channel(channels[0].0).unwrap().replace(object);
-    let mut far = Far::client();
+    // When one is connected, the other has its first flight in the same turn. Pollers give them in either order.
+    let ids = [channels[0].0, channels[1].0];
+    for (at, name) in ["first", "second"].into_iter().enumerate() {
+        let (other, seen) = (1 - at, trace.clone());
+        let mut object = Recorder::named(&trace, name);
+        object.on_connect = Some(Box::new(move |channel| {
+            if !seen.has(["first.connect", "second.connect"][other]) {
+                let mut other = channel.registry().channel(ids[other]).unwrap();
+                let sent = other.send(b"x");
+                assert_eq!(sent.unwrap_err().kind(), ErrorKind::WouldBlock);
+            }
+            Ok(())
+        }));
+        reactor.channel(ids[at]).unwrap().replace(object);
+    }
     for (_, theirs) in &mut channels {
         theirs.write_all(&Far::client().wire()).unwrap();
     }
-    turn_until(&mut reactor, |_| trace.has("second.connect"));
-    let theirs = &mut channels[1].1;
-    far.take(&read_while(&mut reactor, theirs, |got| !got.is_empty()));
-    assert!(far.is_open());
+    turn_until(&mut reactor, |_| {
+        trace.has("first.connect") && trace.has("second.connect")
+    });
+    for (_, theirs) in &mut channels {
+        let mut far = Far::client();
+        far.take(&read_while(&mut reactor, theirs, |got| !got.is_empty()));
+        assert!(far.is_open());
+    }
 }
 
 #[test]
