@@ -513,7 +513,8 @@ impl Line {
     }
 
     fn upgrade(&mut self) {
-        if self.near.is_none() || !self.sends() {
+        // Behind the end of the stream an upgrade is refused once that is read.
+        if self.near.is_none() || self.ended || !self.sends() {
             return;
         }
         let waits = self.told.borrow().received[0] < self.said[0];
@@ -523,7 +524,7 @@ impl Line {
         told.clear = false;
         drop(told);
         // Input in clear that waits is no handshake.
-        self.explained |= waits || self.ended;
+        self.explained |= waits;
         self.clear = Some(self.pushed);
         self.far = self.far_toy.take().map(Far::new);
         self.collect();
