@@ -10,7 +10,7 @@ use std::{
 use asynchat::{BoxError, Filter, FilterPhase, Result};
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, Connection, ConnectionCommon, Error, IoState,
-    ServerConnection, SideData,
+    Reader, ServerConnection, SideData,
     server::{Accepted, Acceptor},
 };
 
@@ -190,12 +190,17 @@ fn process(
     if was_handshaking {
         drain_early_data(connection, plain);
     }
-    // Also after an error: what came before the bad record counts.
-    let mut left = match &outcome {
+    drain(connection.reader(), &outcome, plain);
+    outcome.map(|state| state.peer_has_closed())
+}
+
+/// Takes the plaintext out, also after an error: what came before the bad record counts.
+#[inline(always)]
+fn drain(mut reader: Reader<'_>, outcome: &Result<IoState, Error>, plain: &mut Vec<u8>) {
+    let mut left = match outcome {
         Ok(state) => state.plaintext_bytes_to_read(),
         Err(_) => usize::MAX,
     };
-    let mut reader = connection.reader();
     while left > 0
         && let Ok(chunk @ [_, ..]) = reader.fill_buf()
     {
@@ -204,7 +209,6 @@ fn process(
         reader.consume(n);
         left = left.saturating_sub(n);
     }
-    outcome.map(|state| state.peer_has_closed())
 }
 
 /// By the role's own type, as on the hot way, the compiler inlines what it does not through `Connection`.
@@ -230,20 +234,7 @@ fn take_in_open<D: SideData>(
             break;
         }
         let outcome = connection.process_new_packets();
-        // Also after an error: what came before the bad record counts.
-        let mut left = match &outcome {
-            Ok(state) => state.plaintext_bytes_to_read(),
-            Err(_) => usize::MAX,
-        };
-        let mut reader = connection.reader();
-        while left > 0
-            && let Ok(chunk @ [_, ..]) = reader.fill_buf()
-        {
-            plain.extend_from_slice(chunk);
-            let n = chunk.len();
-            reader.consume(n);
-            left = left.saturating_sub(n);
-        }
+        drain(connection.reader(), &outcome, plain);
         *peer_ended = outcome?.peer_has_closed();
     }
     Ok(())
