@@ -591,6 +591,7 @@ mod tests {
             assert_eq!(turn.events, usize::from(forked));
         }
     }
+
     /// As after a fork: what is queued and sealed is the parent's to send.
     #[cfg(all(unix, not(miri)))]
     #[test]

@@ -75,7 +75,7 @@ impl Peer {
         self.far.is_none() && self.socket.is_some() && !(self.ends || self.mute || self.dead)
     }
 
-    /// Behind so many bytes in clear.
+    /// The far end of a filter, behind `clear` bytes without it.
     pub fn upgrade(&mut self, trips: usize, clear: usize) {
         self.far = Some(Far::new(Toy::client().round_trips(trips)));
         self.clear = clear;

@@ -154,7 +154,7 @@ fn flood_of_key_updates_ends_the_connection_and_makes_no_flood_of_answers() {
     assert!(matches!(server.rustls_error(), Error::PeerMisbehaved(_)));
 }
 
-/// The suite with keys that are good for so many records.
+/// The suite with keys that are good for `records` records.
 fn short_lived(suite: SupportedCipherSuite, records: u64) -> SupportedCipherSuite {
     let common = |common: &CipherSuiteCommon| CipherSuiteCommon {
         confidentiality_limit: records,

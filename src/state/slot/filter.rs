@@ -78,7 +78,7 @@ impl Slot {
                 .is_some_and(|filtered| filtered.is_open() && filtered.layer.has_failed())
     }
 
-    /// Whether its filter has so much to send that nothing is read.
+    /// Whether nothing is read because too much of its filter is unsent.
     pub(crate) fn is_flooded(&self) -> bool {
         self.filtered()
             .is_some_and(|filtered| filtered.layer.is_flooded())

@@ -102,7 +102,7 @@ fn a_request_in_the_segment_of_the_last_flight_of_the_handshake() {
     site.victim.ends_well();
 }
 
-/// Each record has at most so many bytes: handshake messages go over many of them.
+/// Records are short, so handshake messages go over many of them.
 #[test]
 fn many_small_records() {
     let Some(site) = Site::start(&[]) else { return };
