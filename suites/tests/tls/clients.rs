@@ -6,10 +6,11 @@ use std::{
     process::Command,
 };
 
+use suites::others::{Server, Talk, free_address, run, tool};
+
 use crate::{
     certificate::CERTIFICATES,
     client::{HELLO, connect},
-    peers::{Server, Talk, free_address, run, tool},
     site::Site,
 };
 

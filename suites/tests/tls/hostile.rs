@@ -1,7 +1,9 @@
 //! The attackers of `hostile_client.py`, by tlslite-ng: alerts, records and messages where they have no place.
 
+use suites::others::{python_with_tlslite, run};
+
 use crate::{
-    peers::{python_with_tlslite, run, script},
+    script,
     site::{Site, is_nginx},
     thorough,
 };

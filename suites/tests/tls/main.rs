@@ -21,13 +21,19 @@ mod ends;
 mod floods;
 mod garbage;
 mod hostile;
-mod peers;
 mod pieces;
 mod reload;
 mod scanner;
 mod servers;
 mod site;
 mod starttls;
+
+use std::path::PathBuf;
+
+/// A script beside this file.
+fn script(name: &str) -> PathBuf {
+    suites::root().join("suites/tests/tls").join(name)
+}
 
 /// More of everything, where somebody wants to wait for it.
 fn thorough() -> bool {

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{
-    certificate::CERTIFICATES,
-    peers::{run_within, tool},
-    site::Site,
-    thorough,
-};
+use suites::others::{run_within, tool};
+
+use crate::{certificate::CERTIFICATES, site::Site, thorough};
 
 #[test]
 fn a_scanner_has_nothing_to_say() {

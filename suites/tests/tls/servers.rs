@@ -10,17 +10,13 @@ use std::{
 
 use suites::{
     certificates::{Certificate, text},
+    others::{Said, Server, free_address, python_with_tlslite, run, tool},
     program,
     victim::Victim,
     web_server,
 };
 
-use crate::{
-    certificate::CERTIFICATES,
-    client::rest,
-    peers::{Said, Server, free_address, python_with_tlslite, run, script, tool},
-    thorough,
-};
+use crate::{certificate::CERTIFICATES, client::rest, script, thorough};
 
 /// The limit on what it maps, in KiB: more than it needs, and less than a flood brings.
 const MEMORY: &str = "400000";

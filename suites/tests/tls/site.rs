@@ -10,6 +10,7 @@ use std::{
 use rustls::{ClientConfig, version};
 use suites::{
     certificates::{Certificate, text},
+    others::{free_address, tool},
     victim::{DEADLINE, Mark, Victim, within},
 };
 use tempfile::TempDir;
@@ -17,7 +18,6 @@ use tempfile::TempDir;
 use crate::{
     certificate::CERTIFICATES,
     client::{HELLO, Honest, config},
-    peers,
 };
 
 /// Bytes of `/big`.
@@ -163,8 +163,8 @@ impl Site {
 
 /// One process, as ours is.
 fn nginx(root: &TempDir) -> Option<Victim> {
-    let nginx = peers::tool("nginx")?;
-    let address = peers::free_address();
+    let nginx = tool("nginx")?;
+    let address = free_address();
     let place = root.path().display();
     let text = format!(
         "daemon off; master_process off; pid {place}/pid; error_log /dev/null;

@@ -9,13 +9,13 @@ use std::{
 use rustls::version;
 use suites::{
     certificates::{Certificate, text},
+    others::{Talk, run, tool},
     victim::Victim,
 };
 
 use crate::{
     certificate::CERTIFICATES,
     client::{self, Hostile, connect, rest},
-    peers::{Talk, run, tool},
 };
 
 fn start() -> Victim {

@@ -2,15 +2,19 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    net::{SocketAddr, TcpListener},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
-use suites::victim::{DEADLINE, within};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+
+use crate::victim::{DEADLINE, within};
 
 /// `None`, and a line that says so, where it is not installed.
 pub fn tool(name: &str) -> Option<Command> {
@@ -22,7 +26,7 @@ pub fn tool(name: &str) -> Option<Command> {
         .map(|folder| folder.join(name))
         .find(|file| file.is_file());
     if found.is_none() {
-        suites::skip(format_args!("no {name}"));
+        crate::skip(format_args!("no {name}"));
     }
     Some(Command::new(found?))
 }
@@ -39,7 +43,7 @@ pub fn python_with_tlslite() -> Option<Command> {
         .args(["-c", "import tlslite"]);
     let probe = probe.stderr(Stdio::null()).status();
     if !probe.is_ok_and(|status| status.success()) {
-        suites::skip("no tlslite-ng for python3");
+        crate::skip("no tlslite-ng for python3");
         return None;
     }
     Some(python)
@@ -47,17 +51,38 @@ pub fn python_with_tlslite() -> Option<Command> {
 
 /// Where `.ci/setup` installs packages of Python: `TARGET/python`.
 fn packages() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folders = test.ancestors().map(|above| above.join("python"));
-    folders
-        .into_iter()
-        .find(|folder| folder.is_dir())
-        .unwrap_or_default()
+    beside_target("python").unwrap_or_default()
 }
 
-/// A script beside this file.
-pub fn script(name: &str) -> PathBuf {
-    suites::root().join("suites/tests/tls").join(name)
+/// A folder of the target directory that `.ci/setup` fills.
+fn beside_target(name: &str) -> Option<PathBuf> {
+    let test = std::env::current_exe().unwrap();
+    let mut folders = test.ancestors().map(|above| above.join(name));
+    folders.find(|folder| folder.is_dir())
+}
+
+/// A package of Debian's that `.ci/setup` has unpacked to `TARGET/peers/NAME`, because servers of one protocol exclude each
+/// other as installed packages. `None`, and a line that says so, where it is not.
+pub fn unpacked(package: &str) -> Option<Unpacked> {
+    let root = beside_target("peers").map(|peers| peers.join(package));
+    let root = root.filter(|root| root.is_dir());
+    if root.is_none() {
+        crate::skip(format_args!("no {package}"));
+    }
+    root.map(Unpacked)
+}
+
+/// Its top folder stands for `/`.
+pub struct Unpacked(PathBuf);
+
+impl Unpacked {
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.0.join(inside)
+    }
+
+    pub fn command(&self, inside: &str) -> Command {
+        Command::new(self.path(inside))
+    }
 }
 
 /// What a program said on both its streams, in the order in which it came, and its exit code; `None`: it was ended after
@@ -175,38 +200,87 @@ fn collect(
     })
 }
 
-/// A server of others, killed when dropped.
+/// A server of others and all that it started, killed when dropped.
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
+    log: PathBuf,
+    /// Its files: configuration, log, and what it keeps.
+    folder: TempDir,
 }
 
 impl Server {
     /// Starts it and waits until the address takes connections.
     #[track_caller]
     pub fn start(command: &mut Command, address: SocketAddr) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), command, address)
+    }
+
+    /// The same, with a folder that the command uses.
+    #[track_caller]
+    pub fn start_in(folder: TempDir, command: &mut Command, address: SocketAddr) -> Self {
+        let log = folder.path().join("output");
+        let output = std::fs::File::create(&log).unwrap();
         let child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .process_group(0)
             .spawn()
             .unwrap();
-        let mut server = Self { child, address };
+        let mut server = Self {
+            child,
+            address,
+            log,
+            folder,
+        };
         let listens = within(DEADLINE, || {
             let ended = server.child.try_wait().unwrap();
-            assert!(ended.is_none(), "{command:?} ends: {ended:?}");
-            TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+            let said = server.log();
+            assert!(ended.is_none(), "{command:?} ends: {ended:?}, {said}");
+            is_listened_on(address.port())
         });
-        assert!(listens, "{command:?} does not listen on {address}");
+        let said = server.log();
+        assert!(listens, "{command:?} does not listen on {address}: {said}");
         server
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What it has written to its standard output and error.
+    pub fn log(&self) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         let _ = self.child.wait();
     }
+}
+
+/// Whether a TCP socket of this machine listens on the port. No connection is made: a server that takes one client, or that
+/// logs each, would have met one more.
+pub fn is_listened_on(port: u16) -> bool {
+    let listens = |table: &str| {
+        let text = std::fs::read_to_string(table).unwrap_or_default();
+        // "  0: 0100007F:1F90 00000000:0000 0A": the state 0A is LISTEN.
+        text.lines().any(|line| {
+            let fields: Vec<_> = line.split_whitespace().take(4).collect();
+            matches!(fields.as_slice(), [_, local, _, "0A"] if local.ends_with(&format!(":{port:04X}")))
+        })
+    };
+    listens("/proc/net/tcp") || listens("/proc/net/tcp6")
 }
 
 /// A port that is free now, for programs that cannot choose one themselves.
