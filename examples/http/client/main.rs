@@ -18,7 +18,7 @@ use output::Output;
 use progress::Progress;
 use redirecting::{RedirectingConsumer, Redirects};
 use report::{Failures, Report};
-use saving::{Saving, Target};
+use saving::Saving;
 use shared::{
     cli,
     http::{
@@ -27,7 +27,9 @@ use shared::{
         consumer::{Consumer, Deadline, Order},
         url::{Url, without_user},
     },
+    saving::Target,
     signals,
+    text::printable,
     tls::client::{Lazy, Trust},
 };
 
@@ -86,7 +88,7 @@ fn check(args: &Args) -> Result<(), String> {
 /// shown.
 fn stack(url: &str, args: &Args, failures: &Failures) -> impl Consumer + 'static {
     let output = Output {
-        label: (args.urls.len() > 1).then(|| output::printable(url)),
+        label: (args.urls.len() > 1).then(|| printable(url)),
         to_stderr: matches!(args.target, Some(Target::Stdout)),
     };
     let report = Report::new(url, output.clone(), failures.clone());

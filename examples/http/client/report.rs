@@ -3,9 +3,12 @@
 use std::{cell::RefCell, rc::Rc};
 
 use asynchat::{BoxError, Result};
-use shared::http::consumer::{Consumer, Request};
+use shared::{
+    http::consumer::{Consumer, Request},
+    text::printable,
+};
 
-use crate::output::{Output, printable};
+use crate::output::Output;
 
 /// What went wrong in any of the requests, a line each.
 pub(crate) type Failures = Rc<RefCell<Vec<String>>>;

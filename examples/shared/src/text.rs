@@ -1,5 +1,11 @@
 //! Text of strangers on its way to a terminal.
 
+/// Without control characters and invisible ones: a header must not be able to rewrite the terminal it is shown on, nor
+/// to turn round what stands beside it.
+pub fn printable(text: &str) -> String {
+    text.replace(is_unprintable, "\u{fffd}")
+}
+
 /// Whether the character does something to a terminal or to the text around it instead of being seen.
 pub fn is_unprintable(c: char) -> bool {
     c.is_control() || is_invisible(c)
