@@ -7,10 +7,16 @@
 )]
 
 pub mod cli;
+pub mod client;
 pub mod digest;
+pub mod dots;
 pub mod gettime;
 pub mod http;
+pub mod progress;
+pub mod reply;
 pub mod rfc868;
+pub mod saving;
+pub mod screen;
 pub mod signals;
 pub mod text;
 pub mod tls;

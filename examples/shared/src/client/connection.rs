@@ -1,0 +1,237 @@
+//! The object of the reactor: from what happens to a socket to what happens to a protocol.
+
+use asynchat::{
+    AsyncChat, BoxError, Cause, ChannelId, ChatChannel, ChatDispatcher, Closed, Exceptional, Frame,
+    HandshakeFailed, Registry, Result, Truncated,
+};
+use asynchat_rustls::RegistryTls;
+
+use super::{
+    Protocol,
+    contact::Contact,
+    talk::{LINE_END, State, Talk},
+};
+use crate::{text::printable, tls::client};
+
+/// Bytes of a line: a server that sends a longer one is not understood. Bodies have no such limit.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// Anybody on the way can have done it.
+const CUT: &str = "the connection was cut: TLS was not ended (close_notify)";
+
+/// A connection to a server, with the protocol that is spoken on it.
+pub struct Connection<P> {
+    protocol: P,
+    state: State,
+    /// The line begun.
+    line: Vec<u8>,
+}
+
+impl<P: Protocol> Connection<P> {
+    /// Connects to the first address of the host that answers, with TLS from the start if `tls` says so.
+    /// [`Protocol::finished`] gets the outcome, whatever it is.
+    ///
+    /// # Errors
+    /// The protocol is dropped without another call: `--cacert` cannot be read, the reactor has no room.
+    pub fn start(
+        registry: &mut Registry,
+        contact: &Contact,
+        (host, port): (&str, u16),
+        tls: bool,
+        protocol: P,
+    ) -> Result<ChannelId> {
+        let connection = Self::new(protocol, contact, host);
+        let options = contact.connect_options();
+        let chat = ChatDispatcher::new(connection, LINE_END);
+        let id = match tls {
+            true => registry.connect_tls_with(host, port, &options, contact.tls()?, chat)?,
+            false => registry.connect_host_with(host, port, &options, chat)?,
+        };
+        if let Some(limit) = contact.max_time {
+            registry.with_chat(id, |_: &mut Self, chat| {
+                chat.call_later(limit, move |connection: &mut Self, chat| {
+                    let error = format!("the whole takes longer than {limit:?}");
+                    connection.fail(chat, error);
+                    Ok(())
+                });
+            })?;
+        }
+        Ok(id)
+    }
+
+    /// For a channel that exists: tests, and connections that the server makes.
+    pub fn new(protocol: P, contact: &Contact, host: &str) -> Self {
+        Self {
+            protocol,
+            state: State {
+                contact: contact.clone(),
+                host: host.into(),
+                streaming: false,
+                outcome: None,
+            },
+            line: Vec::new(),
+        }
+    }
+
+    /// In a dispatcher, for [`Registry::register`] and the testing kit.
+    pub fn dispatcher(protocol: P, contact: &Contact, host: &str) -> ChatDispatcher<Self> {
+        ChatDispatcher::new(Self::new(protocol, contact, host), LINE_END)
+    }
+
+    /// The protocol and its channel, from outside: what a callback of it would have.
+    pub fn with<R>(
+        &mut self,
+        chat: &mut ChatChannel<'_>,
+        call: impl FnOnce(&mut P, &mut Talk<'_, '_>) -> R,
+    ) -> R {
+        let state = &mut self.state;
+        call(&mut self.protocol, &mut Talk { chat, state })
+    }
+
+    fn call(
+        &mut self,
+        chat: &mut ChatChannel<'_>,
+        call: impl FnOnce(&mut P, &mut Talk<'_, '_>) -> Result,
+    ) -> Result {
+        match self.state.outcome {
+            // What comes behind the end is not the protocol's any more.
+            Some(_) => Ok(()),
+            None => self.with(chat, call),
+        }
+    }
+
+    fn fail(&mut self, chat: &mut ChatChannel<'_>, error: impl Into<BoxError>) {
+        self.with(chat, |_, talk| talk.fail(error));
+    }
+
+    fn take_part_of_line(&mut self, data: &[u8]) -> Result {
+        if data.len() > MAX_LINE - self.line.len() {
+            return Err(format!("the server sent a line of more than {MAX_LINE} bytes").into());
+        }
+        self.line.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn give_line(&mut self, chat: &mut ChatChannel<'_>, line: &[u8]) -> Result {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        self.call(chat, |protocol, talk| protocol.line(talk, line))
+    }
+
+    fn failed_handshake(&self, why: &str) -> String {
+        let line = format!("TLS handshake with {} failed: {why}", self.state.host);
+        printable(&line)
+    }
+
+    /// In one line, fit for a terminal.
+    fn reason(&self, error: BoxError) -> BoxError {
+        let host = &self.state.host;
+        let line = match error.downcast::<HandshakeFailed>() {
+            Ok(failed) => self.failed_handshake(&client::reason(host, &failed.error)),
+            Err(error) if error.is::<Truncated>() => CUT.into(),
+            Err(error) => match client::of_rustls(&error) {
+                Some(error) => format!("TLS: {}", client::reason_of_rustls(host, error)),
+                None => error.to_string(),
+            },
+        };
+        printable(&line).into()
+    }
+}
+
+impl<P: Protocol> AsyncChat for Connection<P> {
+    fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        chat.set_idle_timeout(Some(self.state.contact.timeout));
+        self.call(chat, Protocol::connected)
+    }
+
+    fn handle_secured(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.line.clear();
+        self.call(chat, Protocol::secured)
+    }
+
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, frame: Frame<'_>) -> Result {
+        if self.state.streaming {
+            if !frame.is_empty() {
+                self.call(chat, |protocol, talk| protocol.data(talk, &frame))?;
+            }
+            self.call(chat, Protocol::data_end)
+        } else if self.line.is_empty() {
+            self.give_line(chat, frame.data())
+        } else {
+            self.take_part_of_line(frame.data())?;
+            self.found_terminator(chat)
+        }
+    }
+
+    fn collect_incoming_data(&mut self, chat: &mut ChatChannel<'_>, data: &[u8]) -> Result {
+        match self.state.streaming {
+            true => self.call(chat, |protocol, talk| protocol.data(talk, data)),
+            false => self.take_part_of_line(data),
+        }
+    }
+
+    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        if self.state.streaming {
+            return self.call(chat, Protocol::data_end);
+        }
+        let line = std::mem::take(&mut self.line);
+        self.give_line(chat, &line)
+    }
+
+    fn readable(&self) -> bool {
+        self.protocol.readable()
+    }
+
+    fn handle_drain(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.call(chat, Protocol::drained)
+    }
+
+    fn handle_timeout(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        let silence = self.state.contact.timeout;
+        let error = format!("nothing moved for {silence:?}");
+        self.fail(chat, error);
+        Ok(())
+    }
+
+    fn handle_expt(&mut self, chat: &mut ChatChannel<'_>, what: Exceptional) -> Result {
+        match what {
+            Exceptional::ConnectFailed(error) => {
+                let error = self.reason(format!("connection failed: {error}").into());
+                self.fail(chat, error);
+            }
+            Exceptional::HandshakeFailed(error) => {
+                let why = client::reason(&self.state.host, &error);
+                let error = self.failed_handshake(&why);
+                self.fail(chat, error);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        if chat.is_truncated() {
+            return Err(CUT.into());
+        }
+        if chat.is_reset() {
+            return Err("the server broke the connection".into());
+        }
+        self.call(chat, Protocol::end_of_file)?;
+        chat.close_when_done();
+        Ok(())
+    }
+
+    fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        let error = self.reason(error);
+        self.fail(chat, error);
+    }
+
+    fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
+        let outcome = self.state.outcome.take().unwrap_or_else(|| {
+            Err(match why.cause {
+                Cause::Shutdown | Cause::CloseAll => "interrupted".into(),
+                _ => self.reason(format!("the connection ended: {why}").into()),
+            })
+        });
+        self.protocol.finished(registry, outcome);
+    }
+}
