@@ -101,7 +101,9 @@ fn stack(url: &str, args: &Args, failures: &Failures) -> impl Consumer + 'static
         None => report,
         Some(target) => {
             let saving = Saving::new(target.clone(), report);
-            if io::stderr().is_terminal() {
+            // A bar would stand in the middle of a body that is shown.
+            let shown = matches!(target, Target::Stdout) && io::stdout().is_terminal();
+            if io::stderr().is_terminal() && !shown {
                 Box::new(Progress::new(saving))
             } else {
                 Box::new(saving)
