@@ -29,6 +29,11 @@ impl Protocol for Account {
             "stream" => talk.read_data(Terminator::None),
             "done" => talk.succeed(),
             "fail" => talk.fail("as told"),
+            "give up" => {
+                talk.push("bye\r\n");
+                talk.give_up("as told");
+            }
+            "patience" => talk.set_timeout(Duration::from_secs(600)),
             "error" => return Err("it went \x1b[2J wrong".into()),
             "panic" => panic!("as told"),
             _ => {}
@@ -70,7 +75,7 @@ fn told(options: &ContactOptions, server: impl FnOnce(&mut Harness)) -> Vec<Stri
 #[test]
 fn each_end_is_one_outcome() {
     type Server = fn(&mut Harness);
-    let cases: [(&str, Server, &[&str]); 14] = [
+    let cases: [(&str, Server, &[&str]); 16] = [
         (
             "no connection",
             |h| h.connect_failed(std::io::ErrorKind::ConnectionRefused),
@@ -169,6 +174,31 @@ fn each_end_is_one_outcome() {
                 h.feed("fail\r\ndone\r\n");
             },
             &["connected", "line fail", "finished: as told"],
+        ),
+        (
+            "the protocol gives up",
+            |h| {
+                h.connected();
+                h.feed("give up\r\ndone\r\n");
+                assert_eq!(h.output(), b"hello\r\nbye\r\n");
+                assert!(h.has_ended());
+            },
+            &["connected", "line give up", "finished: as told"],
+        ),
+        (
+            "more patience",
+            |h| {
+                h.connected();
+                h.feed("patience\r\n");
+                h.advance(Duration::from_secs(599));
+                assert!(!h.has_ended());
+                h.advance(Duration::from_secs(2));
+            },
+            &[
+                "connected",
+                "line patience",
+                "finished: nothing moved for 600s",
+            ],
         ),
         (
             "an error",

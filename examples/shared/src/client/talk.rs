@@ -1,6 +1,9 @@
 //! The channel as a protocol sees it.
 
-use std::ops::{Deref, DerefMut};
+use std::{
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
 
 use asynchat::{BoxError, ChatChannel, Result, Terminator};
 use asynchat_rustls::ChannelTls;
@@ -47,6 +50,12 @@ impl Talk<'_, '_> {
         Ok(self.chat.start_tls_client(&self.state.host, config)?)
     }
 
+    /// How long nothing may move from now on.
+    pub fn set_timeout(&mut self, silence: Duration) {
+        self.state.contact.timeout = silence;
+        self.chat.set_idle_timeout(Some(silence));
+    }
+
     /// Whether nobody on the way can read along.
     pub fn is_secure(&self) -> bool {
         self.chat.tls().is_some()
@@ -60,6 +69,12 @@ impl Talk<'_, '_> {
     /// The work is done: sends what is queued, and closes. Nothing more is read.
     pub fn succeed(&mut self) {
         self.state.outcome.get_or_insert(Ok(()));
+        self.chat.close_when_done();
+    }
+
+    /// Sends what is queued, a word of parting, and closes, with this outcome. Nothing more is read.
+    pub fn give_up(&mut self, error: impl Into<BoxError>) {
+        self.state.outcome.get_or_insert(Err(error.into()));
         self.chat.close_when_done();
     }
 
