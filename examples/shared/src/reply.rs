@@ -10,6 +10,8 @@ use crate::text::printable;
 const MAX_LINES: usize = 1000;
 /// Bytes of a reply.
 const MAX_BYTES: usize = 256 * 1024;
+/// Characters of a reply that an error shows.
+const MAX_SHOWN: usize = 500;
 
 /// A whole reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +39,15 @@ impl Reply {
     }
 }
 
-/// In one line, fit for a terminal.
+/// In one line, fit for a terminal, and cut off behind 500 characters.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.lines.join(" / ");
-        let text = printable(&text);
-        write!(f, "{} {}", self.code, text.trim())
+        let shown = match text.char_indices().nth(MAX_SHOWN) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        };
+        write!(f, "{} {}", self.code, printable(&shown).trim())
     }
 }
 
@@ -150,6 +155,15 @@ mod tests {
             );
             assert!(!replies.is_begun());
         }
+    }
+
+    #[test]
+    fn a_long_reply_is_shown_in_part() {
+        let line = format!("550 {}", "\u{e4}".repeat(501));
+        let reply = Replies::default().line(line.as_bytes());
+        let reply = reply.expect("a reply").expect("the whole of it");
+        let shown = reply.to_string();
+        assert_eq!(shown, format!("550 {}…", "\u{e4}".repeat(500)));
     }
 
     #[test]
