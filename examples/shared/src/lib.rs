@@ -18,5 +18,6 @@ pub mod rfc868;
 pub mod saving;
 pub mod screen;
 pub mod signals;
+pub mod stuffing;
 pub mod text;
 pub mod tls;
