@@ -18,6 +18,7 @@ pub mod rfc868;
 pub mod saving;
 pub mod screen;
 pub mod signals;
+pub mod smtp;
 pub mod stuffing;
 pub mod text;
 pub mod tls;

@@ -1,0 +1,3 @@
+//! Mail on its way: SMTP (RFC 5321) and its extensions.
+
+pub mod client;
