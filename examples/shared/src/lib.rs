@@ -12,6 +12,7 @@ pub mod digest;
 pub mod dots;
 pub mod gettime;
 pub mod http;
+pub mod mail;
 pub mod progress;
 pub mod reply;
 pub mod rfc868;
