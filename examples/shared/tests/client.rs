@@ -292,5 +292,33 @@ fn the_whole_has_a_limit() {
     );
 }
 
+#[test]
+fn a_password_may_pass_on_this_machine_in_clear() {
+    for (host, expected) in [
+        ("127.0.0.1", true),
+        ("127.8.9.1", true),
+        ("::1", true),
+        ("::ffff:127.0.0.1", true),
+        ("192.0.2.1", false),
+        ("::ffff:192.0.2.1", false),
+    ] {
+        let mut harness = Harness::new(Idle);
+        let account = Account::default();
+        let contact = Contact::new(&ContactOptions::default());
+        let to = (host, 9);
+        let started = Connection::start(&mut harness.registry(), &contact, to, false, account);
+        let mut server = harness.dialled().expect("a connection");
+        server.connected();
+        let id = started.expect("a connection");
+        let confidential =
+            server
+                .registry()
+                .with_chat(id, |connection: &mut Connection<Account>, chat| {
+                    connection.with(chat, |_, talk| talk.is_confidential())
+                });
+        assert_eq!(confidential.ok(), Some(expected), "{host}");
+    }
+}
+
 struct Idle;
 impl asynchat::Dispatcher for Idle {}

@@ -61,6 +61,17 @@ impl Talk<'_, '_> {
         self.chat.tls().is_some()
     }
 
+    /// Whether a password may pass: the connection is secure, or does not leave this machine.
+    pub fn is_confidential(&self) -> bool {
+        self.is_secure()
+            || match self.chat.peer_addr() {
+                Ok(peer) => peer
+                    .inet()
+                    .is_none_or(|peer| peer.ip().to_canonical().is_loopback()),
+                Err(_) => false,
+            }
+    }
+
     /// The name or address that was connected to.
     pub fn host(&self) -> &str {
         &self.state.host
