@@ -28,6 +28,11 @@ impl Excerpt {
         self.size += data.len() as u64;
     }
 
+    /// As [`summary`](super::summary) does.
+    pub fn summary(&self) -> String {
+        super::summary(&self.kept)
+    }
+
     /// As [`show`](super::show) does, and a line that says how much is missing.
     ///
     /// # Errors

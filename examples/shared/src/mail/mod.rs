@@ -6,7 +6,9 @@
 
 mod entity;
 mod excerpt;
+mod maildir;
 mod show;
 
 pub use excerpt::Excerpt;
+pub use maildir::{Delivery, Maildir};
 pub use show::{MAX_DEPTH, MAX_PARTS, show, summary};
