@@ -13,6 +13,7 @@ pub mod dots;
 pub mod gettime;
 pub mod http;
 pub mod mail;
+pub mod pop3;
 pub mod progress;
 pub mod reply;
 pub mod rfc868;
