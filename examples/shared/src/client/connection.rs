@@ -2,22 +2,19 @@
 
 use asynchat::{
     AsyncChat, BoxError, Cause, ChannelId, ChatChannel, ChatDispatcher, Closed, Exceptional, Frame,
-    HandshakeFailed, Registry, Result, Truncated,
+    Registry, Result,
 };
 use asynchat_rustls::RegistryTls;
 
 use super::{
     Protocol,
     contact::Contact,
+    reason::{CUT, failed_handshake, reason},
     talk::{LINE_END, State, Talk},
 };
-use crate::{text::printable, tls::client};
 
 /// Bytes of a line: a server that sends a longer one is not understood. Bodies have no such limit.
 pub const MAX_LINE: usize = 64 * 1024;
-
-/// Anybody on the way can have done it.
-const CUT: &str = "the connection was cut: TLS was not ended (close_notify)";
 
 /// A connection to a server, with the protocol that is spoken on it.
 pub struct Connection<P> {
@@ -116,25 +113,6 @@ impl<P: Protocol> Connection<P> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         self.call(chat, |protocol, talk| protocol.line(talk, line))
     }
-
-    fn failed_handshake(&self, why: &str) -> String {
-        let line = format!("TLS handshake with {} failed: {why}", self.state.host);
-        printable(&line)
-    }
-
-    /// In one line, fit for a terminal.
-    fn reason(&self, error: BoxError) -> BoxError {
-        let host = &self.state.host;
-        let line = match error.downcast::<HandshakeFailed>() {
-            Ok(failed) => self.failed_handshake(&client::reason(host, &failed.error)),
-            Err(error) if error.is::<Truncated>() => CUT.into(),
-            Err(error) => match client::of_rustls(&error) {
-                Some(error) => format!("TLS: {}", client::reason_of_rustls(host, error)),
-                None => error.to_string(),
-            },
-        };
-        printable(&line).into()
-    }
 }
 
 impl<P: Protocol> AsyncChat for Connection<P> {
@@ -195,12 +173,14 @@ impl<P: Protocol> AsyncChat for Connection<P> {
     fn handle_expt(&mut self, chat: &mut ChatChannel<'_>, what: Exceptional) -> Result {
         match what {
             Exceptional::ConnectFailed(error) => {
-                let error = self.reason(format!("connection failed: {error}").into());
+                let error = reason(
+                    &self.state.host,
+                    format!("connection failed: {error}").into(),
+                );
                 self.fail(chat, error);
             }
             Exceptional::HandshakeFailed(error) => {
-                let why = client::reason(&self.state.host, &error);
-                let error = self.failed_handshake(&why);
+                let error = failed_handshake(&self.state.host, &error);
                 self.fail(chat, error);
             }
             _ => {}
@@ -221,7 +201,7 @@ impl<P: Protocol> AsyncChat for Connection<P> {
     }
 
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
-        let error = self.reason(error);
+        let error = reason(&self.state.host, error);
         self.fail(chat, error);
     }
 
@@ -229,7 +209,10 @@ impl<P: Protocol> AsyncChat for Connection<P> {
         let outcome = self.state.outcome.take().unwrap_or_else(|| {
             Err(match why.cause {
                 Cause::Shutdown | Cause::CloseAll => "interrupted".into(),
-                _ => self.reason(format!("the connection ended: {why}").into()),
+                _ => reason(
+                    &self.state.host,
+                    format!("the connection ended: {why}").into(),
+                ),
             })
         });
         self.protocol.finished(registry, outcome);

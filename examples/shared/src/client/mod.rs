@@ -9,6 +9,7 @@ mod connection;
 mod contact;
 mod login;
 mod outcome;
+pub(crate) mod reason;
 mod talk;
 
 pub use connection::{Connection, MAX_LINE};

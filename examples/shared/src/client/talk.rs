@@ -77,6 +77,11 @@ impl Talk<'_, '_> {
         &self.state.host
     }
 
+    /// Limits of time, and whom to trust: for further connections to the server.
+    pub fn contact(&self) -> &Contact {
+        &self.state.contact
+    }
+
     /// The work is done: sends what is queued, and closes. Nothing more is read.
     pub fn succeed(&mut self) {
         self.state.outcome.get_or_insert(Ok(()));
