@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod digest;
 pub mod dots;
+pub mod ftp;
 pub mod gettime;
 pub mod http;
 pub mod mail;
