@@ -21,6 +21,8 @@ pub trait Client {
 
 /// A command, and who gets its result. A command that is refused does not end the session.
 pub enum Command {
+    /// TYPE I, unless that is the type already: the sizes of files are those of their bytes then.
+    Binary,
     Ask(Ask),
     Fetch(Fetch),
     Store(Store),

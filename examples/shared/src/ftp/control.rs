@@ -27,6 +27,8 @@ pub struct Session {
 
 enum Stage {
     Login(Step),
+    /// TYPE I without a transfer.
+    Binary,
     Ask(Box<dyn FnOnce(Result<Reply>) -> Result>),
     Transfer(Box<Transfer>),
     Quit,
@@ -67,6 +69,11 @@ impl Session {
         self.preliminary = 0;
         match std::mem::replace(&mut self.stage, Stage::None) {
             Stage::Login(step) => self.log_in(talk, step.reply(&self.habits.options, &reply)?),
+            Stage::Binary => {
+                // A server that refuses is asked again by the next transfer.
+                self.habits.text = (reply.class() == 2).then_some(false);
+                self.go_on(talk)
+            }
             Stage::Ask(then) => {
                 then(Ok(reply))?;
                 self.go_on(talk)
@@ -104,6 +111,11 @@ impl Session {
                 None => {
                     self.stage = Stage::Quit;
                     send(talk, "QUIT", b"")?;
+                }
+                Some(Command::Binary) if self.habits.text == Some(false) => {}
+                Some(Command::Binary) => {
+                    self.stage = Stage::Binary;
+                    send(talk, "TYPE", b"I")?;
                 }
                 Some(Command::Ask(ask)) => match send(talk, ask.verb, &ask.argument) {
                     Ok(()) => self.stage = Stage::Ask(ask.then),
@@ -258,7 +270,7 @@ impl Protocol for Session {
                 let _ = then(Err(error_of(&outcome).into()));
                 outcome
             }
-            Stage::Login(_) | Stage::None => outcome,
+            Stage::Login(_) | Stage::Binary | Stage::None => outcome,
         };
         self.client.finished(registry, outcome);
     }

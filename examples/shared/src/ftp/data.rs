@@ -373,9 +373,10 @@ impl Dispatcher for Data {
                 why.cause,
                 Cause::Done | Cause::LingerLimit | Cause::EndOfFile
             );
-        let outcome = self.outcome.take().unwrap_or_else(|| match all_sent {
-            true => Ok(()),
-            false => Err(format!("the data connection ended: {why}").into()),
+        let outcome = self.outcome.take().unwrap_or_else(|| match why.cause {
+            _ if all_sent => Ok(()),
+            Cause::Shutdown | Cause::CloseAll => Err("interrupted".into()),
+            _ => Err(format!("the data connection ended: {why}").into()),
         });
         tell(registry, self.control, |session, talk| {
             session.data_ended(talk, why.channel, outcome)

@@ -122,7 +122,7 @@ pub fn fetch(
         what: Some(place.what),
         text: place.text,
         length: Rc::default(),
-        asked: false,
+        before: vec![Before::Size, Before::Type],
         consumer: Some(consumer),
     };
     let session = Session::new(options, client);
@@ -137,8 +137,15 @@ struct One {
     what: Option<What>,
     text: bool,
     length: Rc<Cell<Option<u64>>>,
-    asked: bool,
+    before: Vec<Before>,
     consumer: Option<Box<dyn Consumer>>,
+}
+
+/// What comes before RETR of bytes, the last first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Size,
+    Type,
 }
 
 impl Client for One {
@@ -148,9 +155,12 @@ impl Client for One {
         }
         if let Some(What::File(name)) = &self.what
             && !self.text
-            && !self.asked
+            && let Some(step) = self.before.pop()
         {
-            self.asked = true;
+            // Servers give the size of a file as the current type would send it (RFC 3659, 4).
+            if step == Before::Type {
+                return Ok(Some(Command::Binary));
+            }
             let length = Rc::clone(&self.length);
             return Ok(Some(Command::Ask(Ask::size(name.clone(), length))));
         }

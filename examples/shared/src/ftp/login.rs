@@ -1,6 +1,7 @@
 //! From the greeting to a session that can do something: AUTH TLS, USER, PASS, ACCT.
 
 use asynchat::Result;
+use clap::ValueEnum;
 
 use super::data::Ports;
 use crate::reply::Reply;
@@ -26,7 +27,7 @@ impl Default for Account {
 }
 
 /// Who makes the data connection, and by which command it is agreed on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// The client does: EPSV, or PASV if the server does not know it.
     #[default]

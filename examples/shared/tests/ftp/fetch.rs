@@ -14,23 +14,23 @@ fn a_url_is_a_session() {
         (
             "/a/b/c",
             format!(
-                "C CWD a\nS 250 \nC CWD b\nS 250 \nC SIZE c\nS 550 \nC TYPE I\nS 200 \n{file}{QUIT}"
+                "C CWD a\nS 250 \nC CWD b\nS 250 \nC TYPE I\nS 200 \nC SIZE c\nS 550 \n{file}{QUIT}"
             ),
             &["\"abc\" whole"],
         ),
         (
             "/c",
-            format!("C SIZE c\nS 213 3\nC TYPE I\nS 200 \n{file}{QUIT}"),
+            format!("C TYPE I\nS 200 \nC SIZE c\nS 213 3\n{file}{QUIT}"),
             &["3 bytes", "\"abc\" whole"],
         ),
         (
             "/c",
-            format!("C SIZE c\nS 213 4\nC TYPE I\nS 200 \n{file}{QUIT}"),
+            format!("C TYPE I\nS 200 \nC SIZE c\nS 213 4\n{file}{QUIT}"),
             &["4 bytes", "\"abc\" 3 bytes came, and the server told of 4"],
         ),
         (
             "/c",
-            format!("C SIZE c\nS 213 many\nC TYPE I\nS 200 \n{file}{QUIT}"),
+            format!("C TYPE I\nS 200 \nC SIZE c\nS 213 many\n{file}{QUIT}"),
             &["\"abc\" whole"],
         ),
         (
@@ -52,7 +52,7 @@ fn a_url_is_a_session() {
         ),
         (
             "/a",
-            "C SIZE a\nS ends\n".into(),
+            "C TYPE I\nS 200 \nC SIZE a\nS ends\n".into(),
             &["\"\" the server closed the control connection"],
         ),
         (
