@@ -163,6 +163,7 @@ impl Connection {
             Found::Body {
                 terminator,
                 awaited,
+                ..
             } => {
                 if awaited {
                     self.outlet.send_continue(chat);

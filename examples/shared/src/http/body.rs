@@ -62,6 +62,11 @@ impl Body {
         }
     }
 
+    /// Whether the current frame is content.
+    pub fn is_in_content(&self) -> bool {
+        matches!(self.part, Part::Content | Part::Chunk)
+    }
+
     /// Takes bytes of the current frame. Content is forgotten.
     pub fn collect(&mut self, data: &[u8]) -> Result<(), BadBody> {
         let limit = match self.part {

@@ -1,4 +1,5 @@
-//! HTTP/1.1 without a program around it: heads and framing, dates, escapes, paths of files, and the client.
+//! HTTP/1.1 without a program around it: heads and framing, dates, escapes, paths of files, the client, and the server's
+//! side of a connection.
 
 pub mod async_http;
 pub mod auth;
@@ -10,6 +11,8 @@ pub mod paths;
 pub mod reader;
 pub mod request;
 pub mod response;
+pub mod service;
+pub mod status;
 pub mod url;
 
 pub use httparse::Header;

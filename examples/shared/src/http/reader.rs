@@ -1,7 +1,8 @@
 //! Reads requests off a connection, head and body, and again. Pure: it is given the frames of a chat, and answers with
 //! the terminator of the next one, a request, or the reason why nothing more can be read.
 //!
-//! A request is handed out when all of it has arrived; its body is thrown away.
+//! A head with a body to come is handed out at once, and the request again when all of it has arrived. Content is not
+//! kept: who wants it takes the frames for which [`Reader::is_in_content`].
 
 use std::ops::ControlFlow;
 
@@ -55,6 +56,9 @@ pub enum Found<'a> {
     Nothing,
     /// The head of a request with a body, which begins with the frame up to this terminator.
     Body {
+        request: &'a Request<'a>,
+        /// `None` in chunks.
+        length: Option<u64>,
         terminator: Terminator,
         /// The client waits for a word (`100 Continue`) before it sends the body.
         awaited: bool,
@@ -113,6 +117,11 @@ impl Reader {
 
     pub fn is_in_body(&self) -> bool {
         matches!(self.state, State::Body(_))
+    }
+
+    /// Whether the current frame is content of a body.
+    pub fn is_in_content(&self) -> bool {
+        matches!(&self.state, State::Body(body) if body.is_in_content())
     }
 
     pub fn has_ended(&self) -> bool {
@@ -286,6 +295,11 @@ impl Reader {
             _ => Body::chunked(self.max_body),
         };
         let found = Found::Body {
+            request,
+            length: match framing {
+                Framing::Length(length) => Some(length),
+                _ => None,
+            },
             terminator,
             awaited,
         };
@@ -384,6 +398,7 @@ mod tests {
                     Found::Body {
                         terminator: next,
                         awaited,
+                        ..
                     } => {
                         seen.push(format!("body {awaited}"));
                         terminator = next;
