@@ -38,7 +38,6 @@ mod site;
 mod status;
 mod threads;
 mod tls;
-mod waiting;
 
 /// Serve the files below a directory over HTTP/1.1
 #[derive(Debug, Parser)]

@@ -7,10 +7,15 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{Address, Channel, ChatDispatcher, Dispatcher, Registry, Result, Stream};
+use asynchat::{
+    Address, Channel, ChatChannel, ChatDispatcher, Dispatcher, Registry, Result, Stream,
+};
 use asynchat_rustls::{RegistryTls, TlsAcceptor};
 
-use shared::http::{auth::Users, paths::Root, reader::HEAD_END};
+use shared::{
+    http::{auth::Users, paths::Root, reader::HEAD_END},
+    waiting::Waiting,
+};
 
 use crate::{
     access_log::AccessLog,
@@ -27,7 +32,6 @@ use crate::{
         board::{Board, Counts},
     },
     tls::Handshakes,
-    waiting::Waiting,
 };
 
 /// Files, limits and counters.
@@ -105,7 +109,11 @@ impl Server {
         self.connections.set(self.connections.get() + 1);
         let mut waiting = self.waiting.borrow_mut();
         let limit = self.limits.connections;
-        while self.open(registry) >= limit && waiting.make_room(registry) {}
+        let now = registry.now();
+        let since = |http: &HttpChannel, chat: &ChatChannel<'_>| http.waiting_since(chat, now);
+        while self.open(registry) >= limit
+            && waiting.make_room(registry, since, HttpChannel::give_way)
+        {}
         let surplus = (self.open(registry) + 1).saturating_sub(limit);
         if surplus > limits::REFUSALS {
             log::info!("{peer}: there are too many connections");

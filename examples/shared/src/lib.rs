@@ -25,3 +25,4 @@ pub mod smtp;
 pub mod stuffing;
 pub mod text;
 pub mod tls;
+pub mod waiting;

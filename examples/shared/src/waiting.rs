@@ -3,9 +3,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use asynchat::{ChannelId, Registry};
-
-use crate::request::channel::HttpChannel;
+use asynchat::{AsyncChat, ChannelId, ChatChannel, Registry, VisitError};
 
 /// So many connections are looked at to make room for one.
 const LOOKS: usize = 64;
@@ -13,14 +11,14 @@ const LOOKS: usize = 64;
 /// The connections, by the time since which they wait as far as known here: it may be too early, never too late, so
 /// that a request costs nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
+pub struct Waiting {
     by_age: BTreeMap<(Instant, u64), ChannelId>,
     serial: u64,
 }
 
 impl Waiting {
     /// Takes note of a new connection.
-    pub(crate) fn add(&mut self, registry: &mut Registry, id: ChannelId) {
+    pub fn add(&mut self, registry: &mut Registry, id: ChannelId) {
         // Connections leave without a word.
         if self.by_age.len() > 2 * registry.stats().channels + LOOKS {
             self.by_age.retain(|_, id| registry.channel(*id).is_some());
@@ -33,9 +31,14 @@ impl Waiting {
         self.by_age.insert((since, self.serial), id);
     }
 
-    /// Closes a connection that has its last answer, or else the one that has waited longest. False if none was found
-    /// that is not being answered and takes its answer.
-    pub(crate) fn make_room(&mut self, registry: &mut Registry) -> bool {
+    /// Closes a connection that has its last answer, or else the one that has waited longest, which `give_way` has to close.
+    /// `since` says since when one waits, `None` if it does not. False if none was found that does.
+    pub fn make_room<C: AsyncChat>(
+        &mut self,
+        registry: &mut Registry,
+        mut since: impl FnMut(&C, &ChatChannel<'_>) -> Option<Instant>,
+        mut give_way: impl FnMut(&mut C, &mut ChatChannel<'_>),
+    ) -> bool {
         let now = registry.now();
         let mut busy = Vec::new();
         let mut found = false;
@@ -43,10 +46,10 @@ impl Waiting {
             && busy.len() < LOOKS
             && let Some(((known, _), id)) = self.by_age.pop_first()
         {
-            let looked = registry.with_chat(id, |http: &mut HttpChannel, chat| {
-                let since = http.waiting_since(chat, now);
+            let looked = registry.with_chat(id, |connection: &mut C, chat| {
+                let since = since(connection, chat);
                 if since.is_some_and(|since| since <= known) {
-                    http.give_way(chat);
+                    give_way(connection, chat);
                 }
                 since
             });
@@ -55,12 +58,14 @@ impl Waiting {
                 Ok(Some(_)) => found = true,
                 Ok(None) => busy.push(id),
                 // All is sent and only the socket is left, or not even that.
-                Err(_) => {
+                Err(VisitError::Closed(_)) => {
                     if let Some(mut channel) = registry.channel(id) {
                         channel.close();
                         found = true;
                     }
                 }
+                // Another object serves it now.
+                Err(_) => {}
             }
         }
         for id in busy {
