@@ -121,6 +121,7 @@ impl AsyncChat for Watcher {
                 Found::Body {
                     terminator,
                     awaited,
+                    ..
                 } => {
                     self.continued = awaited;
                     chat.set_terminator(terminator);
