@@ -1,6 +1,10 @@
 //! The object of the reactor: from frames to the callbacks of a handler.
 
-use std::{ops::ControlFlow, rc::Rc, time::Duration};
+use std::{
+    ops::ControlFlow,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use asynchat::{
     Address, AsyncChat, BoxError, ChatChannel, ChatDispatcher, Closed, Exceptional, Panicked,
@@ -17,7 +21,7 @@ use super::{
     Answered, Handler, Ticket,
     exchange::Exchange,
     options::{ANSWERS, CHUNK_PARTS, UPLOAD_LINGER_BYTES, UPLOAD_LINGER_TIME},
-    state::{Clock, Incoming, Outgoing, Shared, State},
+    state::{Clock, Incoming, Outgoing, Place, Shared, State},
 };
 
 /// One connection with its handler.
@@ -27,17 +31,6 @@ pub struct Connection<H> {
     state: State,
     /// There are too many connections: it is told so and closed.
     unwanted: bool,
-    /// Counts among the open ones.
-    _place: Place,
-}
-
-/// A connection's place among the open ones.
-struct Place(Rc<Shared>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
-    }
 }
 
 impl<H: Handler> Connection<H> {
@@ -47,20 +40,30 @@ impl<H: Handler> Connection<H> {
         unwanted: bool,
         handler: H,
     ) -> ChatDispatcher<Self> {
-        shared.open.set(shared.open.get() + 1);
+        let place = Place::new(&shared);
         let connection = Self {
             reader: Reader::new(shared.options.limits.body, |_| true),
             handler,
-            state: State::new(Rc::clone(&shared), peer),
+            state: State::new(shared, peer, place),
             unwanted,
-            _place: Place(shared),
         };
         ChatDispatcher::new(connection, HEAD_END)
     }
 
-    /// The handler, for a test.
-    pub fn handler(&self) -> &H {
-        &self.handler
+    /// Since when the client is waited for.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        match (self.state.incoming, self.state.clock) {
+            (Incoming::Head, _) => self.state.since,
+            (_, Clock::Body(since, _)) => Some(since),
+            _ => None,
+        }
+    }
+
+    /// Closes the connection in favour of another, which has its place from now on.
+    pub(super) fn give_way(&mut self, chat: &mut ChatChannel<'_>) {
+        log::debug!("{}: makes room for another", chat.describe());
+        self.cut(chat);
+        self.state.place = None;
     }
 
     /// A call from outside, if the exchange that it means is under way.
@@ -104,7 +107,7 @@ impl<H: Handler> Connection<H> {
     fn settle(&mut self, chat: &mut ChatChannel<'_>) {
         if self.state.incoming != Incoming::Ended {
             match self.state.outgoing {
-                Outgoing::Ended if self.state.switched => self.leave(chat),
+                Outgoing::Ended if self.state.place.is_none() => self.leave(chat),
                 Outgoing::Ended => self.finish(chat),
                 Outgoing::Cut => {
                     self.note_answered(false);
@@ -124,6 +127,7 @@ impl<H: Handler> Connection<H> {
                 self.note_answered(true);
                 self.state.incoming = Incoming::Head;
                 self.state.outgoing = Outgoing::Nothing;
+                self.state.since = Some(chat.registry().now());
                 self.state.answers += 1;
                 if self.state.answers >= ANSWERS {
                     self.give_turn(chat);
@@ -152,6 +156,10 @@ impl<H: Handler> Connection<H> {
 
     /// Nothing more can be made of the connection.
     fn cut(&mut self, chat: &mut ChatChannel<'_>) {
+        if self.state.lasts_until_close {
+            // An end of file would be the end of the answer.
+            reset_on_close(chat);
+        }
         self.end(chat);
         chat.close();
     }
@@ -379,6 +387,17 @@ fn take_whole<H: Handler>(
     });
 }
 
+/// A connection of the testing kit has no descriptor, and a Unix socket no reset: there is nothing to be done.
+fn reset_on_close(chat: &ChatChannel<'_>) {
+    #[cfg(unix)]
+    let socket = chat.as_fd();
+    #[cfg(windows)]
+    let socket = chat.as_socket();
+    if let Ok(socket) = socket {
+        let _ = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+    }
+}
+
 fn explain(line: &[u8], refusal: Refusal) -> (u16, String) {
     match refusal {
         // A method longer than any that is known (RFC 9112, 3).
@@ -425,6 +444,7 @@ impl<H: Handler> AsyncChat for Connection<H> {
 
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         let limits = &self.state.shared.options.limits;
+        self.state.since = Some(chat.registry().now());
         chat.set_idle_timeout(Some(limits.idle));
         chat.set_watermarks(limits.marks.0, limits.marks.1);
         chat.set_max_outgoing(limits.outgoing);

@@ -3,11 +3,13 @@
 use std::{io, rc::Rc, time::Duration};
 
 use asynchat::{
-    Address, Channel, ChannelId, ChatDispatcher, Dispatcher, Registry, Result, State, Stream,
+    Address, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, Registry, Result, State,
+    Stream,
 };
 use asynchat_rustls::{RegistryTls, TlsAcceptor};
 
 use super::{Connection, Handler, Options, options::REFUSALS, state::Shared};
+use crate::waiting::Waiting;
 
 /// Connections with the same options. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,6 +39,7 @@ impl Service {
             service: self.clone(),
             tls,
             make,
+            waiting: Waiting::default(),
         };
         registry.listen(address.into(), listener)
     }
@@ -95,6 +98,7 @@ struct Listener<F> {
     service: Service,
     tls: Option<TlsAcceptor>,
     make: F,
+    waiting: Waiting,
 }
 
 impl<H: Handler, F: FnMut(&mut Registry, &Address) -> H + 'static> Dispatcher for Listener<F> {
@@ -105,18 +109,26 @@ impl<H: Handler, F: FnMut(&mut Registry, &Address) -> H + 'static> Dispatcher fo
         peer: Address,
     ) -> Result {
         let shared = &self.service.shared;
-        let surplus = (shared.open.get() + 1).saturating_sub(shared.options.limits.connections);
+        let registry = channel.registry();
+        let limit = shared.options.limits.connections;
+        let since = |connection: &Connection<H>, _: &ChatChannel<'_>| connection.waiting_since();
+        while shared.open.get() >= limit
+            && self
+                .waiting
+                .make_room(registry, since, Connection::give_way)
+        {}
+        let surplus = (shared.open.get() + 1).saturating_sub(limit);
         if surplus > REFUSALS {
             log::info!("{peer}: there are too many connections");
             return Ok(());
         }
-        let registry = channel.registry();
         let handler = (self.make)(registry, &peer);
         let chat = Connection::dispatcher(Rc::clone(shared), Some(peer), surplus > 0, handler);
-        match &self.tls {
+        let id = match &self.tls {
             Some(acceptor) => registry.register_tls(stream, acceptor, chat)?,
             None => registry.register(stream, chat)?,
         };
+        self.waiting.add(registry, id);
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ pub use self::{
     exchange::Exchange,
     listener::Service,
     options::{ErrorPage, Limits, Options},
+    state::Place,
 };
 use super::request::Request;
 

@@ -39,6 +39,23 @@ impl Shared {
     }
 }
 
+/// A place among the connections of a service, for as long as it is kept.
+#[derive(Debug)]
+pub struct Place(Rc<Shared>);
+
+impl Place {
+    pub(super) fn new(shared: &Rc<Shared>) -> Self {
+        shared.open.set(shared.open.get() + 1);
+        Self(Rc::clone(shared))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+    }
+}
+
 /// The side that the client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
@@ -83,6 +100,8 @@ pub(super) enum Framing {
 pub(super) struct State {
     pub(super) shared: Rc<Shared>,
     pub(super) peer: Option<Address>,
+    /// `None` once the connection belongs to somebody else.
+    pub(super) place: Option<Place>,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
     /// The number of the request, from 1.
@@ -105,14 +124,16 @@ pub(super) struct State {
     /// Since when the client or the handler is waited for.
     pub(super) clock: Clock,
     pub(super) timer: Option<(TimerId, Instant)>,
+    /// The end of the answer is the end of the connection.
+    pub(super) lasts_until_close: bool,
+    /// When the connection began, or was free for its next request; `None` before.
+    pub(super) since: Option<Instant>,
     /// Answers, and parts of chunks, since the others had their turn.
     pub(super) answers: u8,
     pub(super) chunk_parts: u16,
     pub(super) is_protected: bool,
     /// Too much of the last answers waits for the client.
     pub(super) congested: bool,
-    /// The connection belongs to somebody else.
-    pub(super) switched: bool,
 }
 
 /// What is waited for.
@@ -129,10 +150,11 @@ pub(super) enum Clock {
 }
 
 impl State {
-    pub(super) fn new(shared: Rc<Shared>, peer: Option<Address>) -> Self {
+    pub(super) fn new(shared: Rc<Shared>, peer: Option<Address>, place: Place) -> Self {
         Self {
             shared,
             peer,
+            place: Some(place),
             incoming: Incoming::Head,
             outgoing: Outgoing::Nothing,
             request: 0,
@@ -148,11 +170,12 @@ impl State {
             sent: 0,
             clock: Clock::Stopped,
             timer: None,
+            lasts_until_close: false,
+            since: None,
             answers: 0,
             chunk_parts: 0,
             is_protected: false,
             congested: false,
-            switched: false,
         }
     }
 
@@ -245,6 +268,7 @@ impl State {
         // Queueing does not fail; a queue that is too long is an error of its own.
         let _ = chat.write_all(&out);
         self.status = status;
+        self.lasts_until_close = framing == Framing::UntilClose;
         self.outgoing = Outgoing::Body(framing);
     }
 

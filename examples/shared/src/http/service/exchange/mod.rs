@@ -2,7 +2,7 @@
 
 mod exact;
 
-use std::{cell::Cell, fmt, io, io::Write, rc::Rc};
+use std::{cell::Cell, fmt, io::Write, rc::Rc};
 
 use asynchat::{
     Address, Bytes, ChannelId, ChatChannel, ChunkedProducer, FilePart, Part, Producer, Registry,
@@ -15,7 +15,7 @@ use super::{
     Ticket,
     answer::Answer,
     options::ErrorPage,
-    state::{Framing, Incoming, Outgoing, State},
+    state::{Framing, Incoming, Outgoing, Place, State},
 };
 
 /// The argument of every callback of a [`Handler`](super::Handler).
@@ -308,17 +308,19 @@ impl Exchange<'_, '_> {
 
     /// Ends HTTP on this connection: writes the head of an answer without a body, `200` to CONNECT or `101`. Nothing more is
     /// read until another object serves the channel: [`couple`](Registry::couple), or `replace` and `detach` of
-    /// [`chat`](Self::chat). The handler goes with it.
+    /// [`chat`](Self::chat). The handler goes with it. The connection counts as one of the service while the [`Place`] is
+    /// kept.
     ///
     /// # Errors
     /// If the answer has begun, if the body of the request is not complete, or for another status than 101 and, to CONNECT,
     /// those of success.
-    pub fn switch(&mut self, answer: &Answer) -> Result {
+    pub fn switch(&mut self, answer: &Answer) -> Result<Place> {
         let status = answer.status();
         let is_tunnel = self.state.is_connect && (200..300).contains(&status);
-        if self.state.has_begun() || self.has_body() || !(is_tunnel || status == 101) {
-            return Err(io::Error::other("this exchange cannot switch protocols").into());
-        }
+        let fits = !self.state.has_begun() && !self.has_body() && (is_tunnel || status == 101);
+        let Some(place) = self.state.place.take_if(|_| fits) else {
+            return Err("this exchange cannot switch protocols".into());
+        };
         let more = match is_tunnel {
             true => "",
             false => "Connection: Upgrade\r\n",
@@ -326,9 +328,7 @@ impl Exchange<'_, '_> {
         self.state.write_bare_head(self.chat, answer, more);
         self.state.status = status;
         self.state.outgoing = Outgoing::Ended;
-        self.state.switched = true;
-        self.chat.set_idle_timeout(None);
-        Ok(())
+        Ok(place)
     }
 }
 
