@@ -2,54 +2,14 @@
 
 use std::io::Write;
 
+use shared::http::smuggling::{self, CHUNKED};
 use suites::web_server::plain;
 
 #[test]
 fn what_could_be_smuggled_is_400_and_close() {
     let server = plain();
-    let post = "POST / HTTP/1.1\r\nHost: a\r\n";
     let next = "GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";
-    for request in [
-        format!("{post}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
-        format!("{post}Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"),
-        format!("{post}Content-Length: 3, 3\r\n\r\nabc"),
-        format!("{post}Content-Length: -1\r\n\r\n"),
-        format!("{post}Content-Length: +3\r\n\r\nabc"),
-        format!("{post}Content-Length: 0x3\r\n\r\nabc"),
-        format!("{post}Content-Length: 3 3\r\n\r\nabc"),
-        format!("{post}Content-Length:\r\n\r\nabc"),
-        format!("{post}Content-Length: 18446744073709551616\r\n\r\nabc"),
-        format!("{post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        format!("{post}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
-        format!("{post}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"),
-        format!("{post}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
-        format!("{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n"),
-        format!("{post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
-        format!("{post}Transfer-Encoding: \u{b}chunked\r\n\r\n0\r\n\r\n"),
-        format!("{post}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
-        format!("{post}Transfer-Encoding\r\n : chunked\r\n\r\n0\r\n\r\n"),
-        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_string(),
-        "GET / HTTP/1.1\r\nHost : a\r\n\r\n".to_string(),
-        "GET / HTTP/1.1\r\n Host: a\r\n\r\n".to_string(),
-        "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n".to_string(),
-        "GET / HTTP/1.1\r\nHost: a\r\n\tfolded\r\n\r\n".to_string(),
-        "GET / HTTP/1.1\r\nHost: a\rX: y\r\n\r\n".to_string(),
-        "GET / HTTP/1.1\nHost: a\r\n\r\n".to_string(),
-        "GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n".to_string(),
-        "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\r\n\r\n".to_string(),
-        "GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n".to_string(),
-        "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n".to_string(),
-        "GET  / HTTP/1.1\r\nHost: a\r\n\r\n".to_string(),
-        "GET / HTTP/1.1 \r\nHost: a\r\n\r\n".to_string(),
-        "GET /\r\n\r\n".to_string(),
-        "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n".to_string(),
-        "GET\t/\tHTTP/1.1\r\nHost: a\r\n\r\n".to_string(),
-        "GET / http/1.1\r\nHost: a\r\n\r\n".to_string(),
-        "GET / HTTP/1\r\nHost: a\r\n\r\n".to_string(),
-        "GET / HTTP/ 1.1\r\nHost: a\r\n\r\n".to_string(),
-        "GET / HTTP/01.01\r\nHost: a\r\n\r\n".to_string(),
-        "\u{1}\u{2}\r\n\r\n".to_string(),
-    ] {
+    for request in smuggling::requests() {
         let reply = server.ask_both(&request);
         assert_eq!(reply.status, 400, "{request:?}");
         assert!(reply.closes(), "{request:?}");
@@ -64,29 +24,8 @@ fn what_could_be_smuggled_is_400_and_close() {
 #[test]
 fn malformed_chunks_are_400_and_close() {
     let server = plain();
-    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for chunks in [
-        "5\r\nhelloX\r\n0\r\n\r\n",
-        "5\r\nhello\r\n\r\n0\r\n\r\n",
-        "0x5\r\nhello\r\n0\r\n\r\n",
-        "-5\r\nhello\r\n0\r\n\r\n",
-        "5 \r\nhello\r\n0\r\n\r\n",
-        "5\nhello\r\n0\r\n\r\n",
-        "ffffffffffffffffff\r\n",
-        "\r\n\r\n",
-        "0\r\nGET / HTTP/1.1\r\n\r\n",
-        "0\r\nX : y\r\n\r\n",
-        "0\r\n\n",
-        "0\r\nX: y\n\r\n",
-        "5\r\nhello\n0\r\n\r\n",
-        "5;\r\nhello\r\n0\r\n\r\n",
-        "5;a b\r\nhello\r\n0\r\n\r\n",
-        "5;a=\r\nhello\r\n0\r\n\r\n",
-        "5;a=\"b\r\nhello\r\n0\r\n\r\n",
-        "5;a\nhello\r\n0\r\n\r\n",
-        "5;a\0\r\nhello\r\n0\r\n\r\n",
-    ] {
-        let reply = server.ask_both(&format!("{head}{chunks}"));
+    for chunks in smuggling::CHUNKS {
+        let reply = server.ask_both(&format!("{CHUNKED}{chunks}"));
         assert_eq!(reply.status, 400, "{chunks:?}");
         assert!(reply.closes(), "{chunks:?}");
     }

@@ -12,6 +12,7 @@ pub mod reader;
 pub mod request;
 pub mod response;
 pub mod service;
+pub mod smuggling;
 pub mod status;
 pub mod url;
 
