@@ -35,13 +35,21 @@ impl Service {
         tls: Option<TlsAcceptor>,
         make: impl FnMut(&mut Registry, &Address) -> H + 'static,
     ) -> io::Result<ChannelId> {
-        let listener = Listener {
+        registry.listen(address.into(), self.listener(tls, make))
+    }
+
+    /// A listener for [`Registry::listen_with`] and the testing kit.
+    pub fn listener<H: Handler>(
+        &self,
+        tls: Option<TlsAcceptor>,
+        make: impl FnMut(&mut Registry, &Address) -> H + 'static,
+    ) -> impl Dispatcher {
+        Listener {
             service: self.clone(),
             tls,
             make,
             waiting: Waiting::default(),
-        };
-        registry.listen(address.into(), listener)
+        }
     }
 
     /// A connection for [`Registry::register`] and the testing kit.
