@@ -1038,3 +1038,52 @@ fn writes_are_counted_by_the_piece_that_the_socket_takes() {
     assert_eq!(peer.output(), b"250");
     assert_eq!(peer.writes(), 4, "the next three bytes have left, too");
 }
+
+/// Counts bytes, and reads while it is let.
+struct Turnstile {
+    read: usize,
+    is_open: Rc<RefCell<bool>>,
+}
+
+impl Dispatcher for Turnstile {
+    fn readable(&self) -> bool {
+        *self.is_open.borrow()
+    }
+
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        self.read += channel.recv_with(|_, data| data.len())?;
+        self.is_open.replace(false);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_fed_while_nobody_reads_is_not_forgotten() {
+    let is_open = Rc::new(RefCell::new(false));
+    let turnstile = Turnstile {
+        read: 0,
+        is_open: Rc::clone(&is_open),
+    };
+    let builder = Reactor::builder().read_buffer(700);
+    let mut peer = Harness::with_builder(builder, turnstile);
+    let id = peer.id();
+    let mut fed = 0;
+    let mut let_read = |peer: &mut Harness| {
+        is_open.replace(true);
+        peer.registry().channel(id).unwrap().touch();
+        peer.advance(Duration::ZERO);
+    };
+    // The queue never runs empty, and goes round in its memory.
+    for len in [900, 1000, 600, 600, 600, 600, 600, 600] {
+        peer.feed(vec![b'x'; len]);
+        fed += len;
+        let_read(&mut peer);
+    }
+    for _ in 0..3 {
+        let_read(&mut peer);
+    }
+    let read = peer
+        .registry()
+        .with(id, |counter: &mut Turnstile, _| counter.read);
+    assert_eq!(read, Ok(fed));
+}

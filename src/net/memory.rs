@@ -192,7 +192,12 @@ impl Pipe {
                 None => Err(io::ErrorKind::WouldBlock.into()),
             };
         }
-        io::Read::read(&mut self.inbox, buf)
+        let mut read = 0;
+        // The queue may lie in two parts, and a short read means that the socket is drained.
+        while read < buf.len() && !self.inbox.is_empty() {
+            read += io::Read::read(&mut self.inbox, &mut buf[read..])?;
+        }
+        Ok(read)
     }
 
     fn write<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
