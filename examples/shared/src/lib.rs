@@ -15,6 +15,7 @@ pub mod gettime;
 pub mod http;
 pub mod mail;
 pub mod pop3;
+pub mod maildir;
 pub mod progress;
 pub mod reply;
 pub mod rfc868;
