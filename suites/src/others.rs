@@ -33,6 +33,11 @@ pub fn tool(name: &str) -> Option<Command> {
 
 /// Python with the package tlslite-ng, which `.ci/setup` puts into the target directory.
 pub fn python_with_tlslite() -> Option<Command> {
+    python_with("tlslite")
+}
+
+/// Python with a module that `.ci/setup` puts into the target directory. `None`, and a line that says so, where it is not.
+pub fn python_with(module: &str) -> Option<Command> {
     let mut python = tool("python3")?;
     python
         .env("PYTHONPATH", packages())
@@ -40,10 +45,10 @@ pub fn python_with_tlslite() -> Option<Command> {
     let mut probe = Command::new(python.get_program());
     probe
         .env("PYTHONPATH", packages())
-        .args(["-c", "import tlslite"]);
+        .args(["-W", "ignore", "-c", &format!("import {module}")]);
     let probe = probe.stderr(Stdio::null()).status();
     if !probe.is_ok_and(|status| status.success()) {
-        crate::skip("no tlslite-ng for python3");
+        crate::skip(format_args!("no {module} for python3"));
         return None;
     }
     Some(python)

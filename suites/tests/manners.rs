@@ -6,6 +6,8 @@ use suites::program::run;
 
 const TO: [&str; 2] = ["--to", "127.0.0.1:1"];
 
+const SMTP_TO: &str = "--to=b@x.example";
+
 /// The programs that take arguments, and calls of each that are wrong.
 const PROGRAMS: &[(&str, &[&[&str]])] = &[
     (
@@ -100,6 +102,21 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
     (
         "sharing",
         &[&[], &["none"], &["ids", "x"], &["ids", "--no"]],
+    ),
+    (
+        "smtp_client",
+        &[
+            &[],
+            &["localhost"],
+            &["localhost", "--from", "a@x.example"],
+            &["localhost", "--from", "a b@x.example", SMTP_TO],
+            &["localhost", "--from", "", SMTP_TO, "--subject", "x"],
+            &["localhost", "--from", "", SMTP_TO, "-", "-"],
+            &["localhost", "--from", "", SMTP_TO, "--tls", "--starttls"],
+            &["localhost", "--from", "", SMTP_TO, "--header", "x"],
+            &["localhost", "--from", "", SMTP_TO, "--port", "65536"],
+            &["localhost", "--from", "", SMTP_TO, "--answer-timeout", "0"],
+        ],
     ),
     (
         "tcp_proxy",

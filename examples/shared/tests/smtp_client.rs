@@ -7,7 +7,7 @@ use clap::Parser;
 use shared::{
     client::{Connection, Contact, ContactOptions, Encryption},
     reply::Reply,
-    smtp::client::{Address, MAX_LINE, Mail, Mailer, Measure, Session, Settings},
+    smtp::client::{self, Address, MAX_LINE, Mail, Mailer, Measure, Session, Settings},
     tls::client::Trust,
 };
 
@@ -407,17 +407,51 @@ fn logins_send_what_the_mechanism_has_and_no_more() {
             "{script}"
         );
     }
-    let careful = Settings {
-        allow_cleartext: false,
-        ..login()
-    };
-    let mut dialogue = Dialogue::new(careful, short(ONE));
-    dialogue
-        .server
-        .play(&format!("{hello}C: 250 AUTH PLAIN\nS: QUIT\nS ends"));
-    let told = dialogue.account();
-    assert!(told[0].starts_with("finished: the password would pass in clear"));
 }
+
+#[test]
+fn a_password_passes_in_clear_only_if_that_is_allowed() {
+    let refused = "finished: the password would pass in clear: --tls or --starttls encrypts it, --allow-cleartext sends it as it is";
+    for (host, allow_cleartext, passes) in [
+        ("192.0.2.1", false, false),
+        ("192.0.2.1", true, true),
+        ("127.0.0.1", false, true),
+    ] {
+        let account = Rc::default();
+        let mailer = Account {
+            lines: Rc::clone(&account),
+            mails: short(ONE).into(),
+        };
+        let settings = Settings {
+            allow_cleartext,
+            ..login()
+        };
+        let mut harness = Harness::new(Idle);
+        let contact = Contact::new(&ContactOptions::default());
+        client::connect(
+            &mut harness.registry(),
+            &contact,
+            (host, 25),
+            settings,
+            mailer,
+        )
+        .expect("a connection");
+        let mut server = harness.dialled().expect("a connection");
+        server.connected();
+        let next = match passes {
+            true => "S: AUTH PLAIN AHUAcA==",
+            false => "S: QUIT\nS ends\nC ends",
+        };
+        server.play(&format!(
+            "C: 220 ready\nS: EHLO me.example\nC: 250-hello\nC: 250 AUTH PLAIN\n{next}"
+        ));
+        let told: &[&str] = if passes { &[] } else { &[refused] };
+        assert_eq!(account.take(), told, "{host}");
+    }
+}
+
+struct Idle;
+impl asynchat::Dispatcher for Idle {}
 
 #[test]
 fn without_starttls_nothing_is_sent_in_clear() {

@@ -60,7 +60,7 @@ pub struct Settings {
     pub encryption: Encryption,
     /// Name and password.
     pub login: Option<(String, String)>,
-    /// Whether the password may be sent over a connection that others can read.
+    /// Whether the password may be sent in clear to another machine.
     pub allow_cleartext: bool,
     /// The name that EHLO gives; by default the address of this end.
     pub helo: Option<String>,

@@ -150,7 +150,7 @@ impl<M: Mailer> Session<M> {
         let Some((user, password)) = self.settings.login.take() else {
             return self.next_mail(talk);
         };
-        if !talk.is_secure() && !self.settings.allow_cleartext {
+        if !talk.is_confidential() && !self.settings.allow_cleartext {
             let error = "the password would pass in clear: --tls or --starttls encrypts it, --allow-cleartext sends it as it is";
             return self.give_up(talk, error.into());
         }
