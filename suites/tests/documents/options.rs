@@ -138,6 +138,15 @@ fn commands_of_help(help: &str) -> Vec<&str> {
         .collect()
 }
 
+/// Whether the help of a program has the options of a command.
+pub fn are_known(name: &str, words: &[String]) -> Result<(), String> {
+    let known = options_of_help(&help(name));
+    let args = words.iter().skip_while(|word| *word != "--").skip(1);
+    let mut options = args.filter(|word| word.starts_with('-'));
+    let unknown = options.find(|option| !known.contains(*option));
+    unknown.map_or(Ok(()), |option| Err(format!("{name} has no {option}")))
+}
+
 /// The help of a program and of all its commands.
 fn help(name: &str) -> String {
     let help = run(name, &["--help"]);
