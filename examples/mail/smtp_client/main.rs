@@ -15,6 +15,7 @@ use shared::{
     cli,
     client::{Contact, ContactOptions, Encryption, Login},
     smtp::client::{self, Address, MAX_LINE, Settings},
+    source,
     text::is_unprintable,
 };
 
@@ -122,7 +123,7 @@ fn run(args: Args) -> Result {
     let header = args.header();
     let messages = args.messages.iter().map(|name| {
         Message::read(name, header.as_ref(), args.max_line)
-            .map_err(|error| format!("{}: {error}", message::label(name)))
+            .map_err(|error| format!("{}: {error}", source::label(name)))
     });
     let messages = messages.collect::<Result<_, _>>()?;
     let mut reactor = args.contact.reactor("smtp_client")?;

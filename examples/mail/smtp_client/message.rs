@@ -2,27 +2,20 @@
 
 use std::{
     ffi::OsStr,
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    io::{self, Read},
 };
 
 use asynchat::{ChainProducer, ReaderProducer};
 
-use shared::{smtp::client::Measure, text::printable};
+use shared::{
+    smtp::client::Measure,
+    source::{Source, label},
+};
 
 use crate::header::Header;
 
 /// Bytes of a message that show whether it begins with a header.
 const BEGINNING: u64 = 1000;
-
-/// A name as it may be shown.
-pub(crate) fn label(name: &OsStr) -> String {
-    match name.to_str() {
-        Some("-") => "standard input".into(),
-        _ => printable(&name.to_string_lossy()),
-    }
-}
 
 pub(crate) struct Message {
     pub(crate) label: String,
@@ -30,45 +23,6 @@ pub(crate) struct Message {
     /// Made for it; empty if it has one.
     header: Vec<u8>,
     source: Source,
-}
-
-enum Source {
-    File(PathBuf),
-    /// A copy of what can be read only once, without a name.
-    Copy(File),
-}
-
-impl Source {
-    fn new(name: &OsStr) -> io::Result<Self> {
-        if name == "-" {
-            return Self::copy(io::stdin().lock());
-        }
-        let path = Path::new(name);
-        match path.metadata()? {
-            metadata if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-            metadata if metadata.is_file() => Ok(Self::File(path.into())),
-            _ => Self::copy(File::open(path)?),
-        }
-    }
-
-    /// Also because a slow one would block the loop, and a server does not wait long.
-    fn copy(mut from: impl Read) -> io::Result<Self> {
-        let mut copy = tempfile::tempfile()?;
-        io::copy(&mut from, &mut copy)?;
-        Ok(Self::Copy(copy))
-    }
-
-    /// From its beginning.
-    fn open(&self) -> io::Result<File> {
-        match self {
-            Self::File(path) => File::open(path),
-            Self::Copy(file) => {
-                let mut file = file.try_clone()?;
-                file.seek(SeekFrom::Start(0))?;
-                Ok(file)
-            }
-        }
-    }
 }
 
 impl Message {
