@@ -13,6 +13,8 @@ use std::{fmt, io::Write, path::Path};
 mod build;
 pub mod certificates;
 #[cfg(target_os = "linux")]
+pub mod dovecot;
+#[cfg(target_os = "linux")]
 pub mod others;
 pub mod program;
 pub mod tls;

@@ -10,6 +10,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(unix)]
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+
 use asynchat::BoxError;
 
 /// A folder with `tmp`, `new` and `cur`.
@@ -29,7 +32,7 @@ impl Maildir {
     pub fn open(root: &Path) -> Result<Self, BoxError> {
         for name in ["tmp", "new", "cur"] {
             let folder = root.join(name);
-            fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
+            make_folder(&folder).map_err(|error| failed(&folder, &error))?;
         }
         sync_folder(root).map_err(|error| failed(root, &error))?;
         Ok(Self {
@@ -51,7 +54,7 @@ impl Maildir {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         self.delivered += 1;
         let name = format!(
-            "{}.M{}P{}Q{}R{:016x}.asynchat",
+            "{}.M{:06}P{}Q{}R{:016x}.asynchat",
             now.as_secs(),
             now.subsec_micros(),
             process::id(),
@@ -59,7 +62,7 @@ impl Maildir {
             self.run
         );
         let part = self.root.join("tmp").join(&name);
-        let file = File::create_new(&part).map_err(|error| failed(&part, &error))?;
+        let file = make_file(&part).map_err(|error| failed(&part, &error))?;
         Ok(Delivery {
             file: BufWriter::new(file),
             held: false,
@@ -152,6 +155,21 @@ fn failed(path: &Path, error: &io::Error) -> BoxError {
     format!("{}: {error}", path.display()).into()
 }
 
+/// Mail is nobody else's business.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    builder.mode(0o700);
+    builder.recursive(true).create(path)
+}
+
+fn make_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    options.mode(0o600);
+    options.write(true).create_new(true).open(path)
+}
+
 /// So that a new name outlives a crash.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -189,6 +207,12 @@ mod tests {
             assert_eq!(fs::read(&path).expect("a file"), b"a\n\nb\rc\r\nd\ne\r");
             assert!(names(&root, "new").contains(&path));
             assert!(names(&root, "tmp").is_empty());
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                let mode = fs::metadata(&path).expect("a file").permissions().mode();
+                assert_eq!(mode & 0o77, 0, "{mode:o}");
+            }
         }
     }
 
