@@ -90,6 +90,21 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "pop3_client",
+        &[
+            &[],
+            &["x"],
+            &["x", "list"],
+            &["--user", "u", "x", "sing"],
+            &["--user", "u", "x", "show"],
+            &["--user", "u", "x", "show", "0"],
+            &["--user", "u", "x", "fetch"],
+            &["--user", "u", "--tls", "--starttls", "x", "list"],
+            &["--user", "u", "--port", "65536", "x", "list"],
+            &["--user", "u", "--auth", "none", "x", "list"],
+        ],
+    ),
+    (
         "run_many",
         &[
             &["--jobs", "0"],
