@@ -12,6 +12,7 @@ pub mod digest;
 pub mod dots;
 pub mod ftp;
 pub mod gettime;
+pub mod handlers;
 pub mod http;
 pub mod mail;
 pub mod pop3;
