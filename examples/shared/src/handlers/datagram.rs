@@ -1,13 +1,10 @@
 //! Blocking handlers behind datagrams.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use asynchat::{Address, BoxError, Channel, Dispatcher, Registry, Result};
 
-use super::{
-    BlockingHandler, BlockingRequest, Times,
-    pool::{JobId, Pool, Progress},
-};
+use super::{BlockingHandler, BlockingRequest, Times, pool::Pool, watch::Watch};
 
 /// The longest datagram of UDP over IPv4 (RFC 768, and RFC 791 for the length of 16 bits), a little more than its data.
 pub(super) const DATAGRAM: usize = 64 * 1024;
@@ -19,6 +16,9 @@ pub struct DatagramServer {
     handler: Arc<dyn BlockingHandler>,
     times: Times,
     has_room: bool,
+    /// The number of the last datagram, and those that are being served.
+    last: u64,
+    watches: HashMap<u64, Watch>,
 }
 
 impl DatagramServer {
@@ -28,31 +28,38 @@ impl DatagramServer {
             handler,
             times,
             has_room: true,
+            last: 0,
+            watches: HashMap::new(),
         }
     }
 
     fn serve(&mut self, channel: &mut Channel<'_>, data: Vec<u8>, from: Address) {
         let (handle, id) = (channel.registry().handle(), channel.id());
         let handler = Arc::clone(&self.handler);
+        self.last += 1;
+        let number = self.last;
         let job = self.pool.submit(move || {
             let served = run(&*handler, &data, &from);
             // The reactor may be gone.
             let _ = handle.call_soon(move |registry| {
-                if let Some(mut channel) = registry.channel(id) {
-                    answer(&mut channel, &from, served);
-                }
+                // The socket may be closed.
+                let _ = registry.with(id, |server: &mut Self, channel| {
+                    answer(channel, &from, served);
+                    if let Some(watch) = server.watches.remove(&number) {
+                        watch.end(channel.registry());
+                    }
+                });
                 Ok(())
             });
         });
-        match job {
-            Ok(job) => watch(
-                channel.registry(),
-                self.pool.clone(),
-                job,
-                self.times.handler,
-            ),
-            Err(_) => log::info!("a datagram finds no room"),
-        }
+        let Ok(job) = job else {
+            log::info!("a datagram finds no room");
+            return;
+        };
+        let limit = self.times.handler;
+        let nothing = |_: &mut Registry| Ok(());
+        let watch = Watch::start(channel.registry(), &self.pool, job, limit, nothing);
+        self.watches.insert(number, watch);
     }
 
     fn wait_for_room(&mut self, channel: &mut Channel<'_>) {
@@ -72,26 +79,6 @@ impl DatagramServer {
             });
         });
     }
-}
-
-/// Replaces the thread of a job that takes longer than `limit`.
-fn watch(registry: &mut Registry, pool: Pool, job: JobId, limit: Duration) {
-    let left = match pool.progress(job) {
-        Progress::Ended => return,
-        Progress::Waiting => limit,
-        Progress::Running(time) => limit.saturating_sub(time),
-    };
-    if left.is_zero() {
-        log::error!("the handler of a datagram takes longer than {limit:?}");
-        if !pool.replace(job) {
-            log::error!("too many handlers take too long: their threads are not replaced");
-        }
-        return;
-    }
-    registry.call_later(left, move |registry| {
-        watch(registry, pool, job, limit);
-        Ok(())
-    });
 }
 
 fn run(handler: &dyn BlockingHandler, data: &[u8], from: &Address) -> Result<Vec<u8>> {

@@ -14,6 +14,7 @@ mod on_loop;
 pub mod pipe;
 pub mod pool;
 mod stream;
+pub(crate) mod watch;
 
 use std::{
     io::{BufRead, Write},

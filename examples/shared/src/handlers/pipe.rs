@@ -179,11 +179,9 @@ impl<H: Send> Pipe<H> {
         (rfile, wfile)
     }
 
-    /// Puts the head before what is written.
+    /// Puts the head before what is written; it leaves with the first of it, in one packet.
     pub fn set_head(&self, head: H) {
-        let mut state = self.lock();
-        state.head = Some(head);
-        self.wake(state);
+        self.lock().head = Some(head);
     }
 
     /// The handler has ended.
@@ -277,7 +275,11 @@ impl<H: Send> Wfile<H> {
             state = self.pipe.lock();
         }
         Pipe::check(&state)?;
-        drop(state);
+        match state.head.is_some() {
+            // Nothing but that.
+            true => self.pipe.wake(state),
+            false => drop(state),
+        }
         self.buffer.clear();
         Ok(())
     }

@@ -10,6 +10,7 @@ pub mod escape;
 pub mod paths;
 pub mod reader;
 pub mod request;
+pub mod request_handler;
 pub mod response;
 pub mod service;
 pub mod smuggling;

@@ -3,8 +3,8 @@
 use std::{io, rc::Rc, time::Duration};
 
 use asynchat::{
-    Address, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, Registry, Result, State,
-    Stream,
+    Address, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, ListenOptions, Registry,
+    Result, State, Stream,
 };
 use asynchat_rustls::{RegistryTls, TlsAcceptor};
 
@@ -35,7 +35,9 @@ impl Service {
         tls: Option<TlsAcceptor>,
         make: impl FnMut(&mut Registry, &Address) -> H + 'static,
     ) -> io::Result<ChannelId> {
-        registry.listen(address.into(), self.listener(tls, make))
+        // Pieces of an answer that come slowly leave as they come.
+        let options = ListenOptions::new().nodelay(true);
+        registry.listen_with(address.into(), &options, self.listener(tls, make))
     }
 
     /// A listener for [`Registry::listen_with`] and the testing kit.

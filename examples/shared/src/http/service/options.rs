@@ -1,6 +1,6 @@
 //! What all connections of a service are made with.
 
-use std::time::Duration;
+use std::{fmt, rc::Rc, time::Duration};
 
 use super::super::{escape::html, status};
 
@@ -63,13 +63,13 @@ pub(super) const REFUSALS: usize = 16;
 pub(super) const LOGGED_LINE: usize = 1024;
 
 /// Limits, and how answers look that the service makes itself.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     pub limits: Limits,
     /// The `Server` header; a proxy has none.
     pub server: Option<&'static str>,
     /// The page of an error, in HTML.
-    pub error_page: fn(&ErrorPage<'_>) -> String,
+    pub error_page: Rc<dyn Fn(&ErrorPage<'_>) -> String>,
 }
 
 impl Default for Options {
@@ -77,8 +77,17 @@ impl Default for Options {
         Self {
             limits: Limits::default(),
             server: None,
-            error_page,
+            error_page: Rc::new(error_page),
         }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("limits", &self.limits)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
     }
 }
 
