@@ -16,7 +16,6 @@ use clap::Parser;
 use failing::Failing;
 use output::Output;
 use progress::Progress;
-use redirecting::{RedirectingConsumer, Redirects};
 use report::{Failures, Report};
 use saving::Saving;
 use shared::{
@@ -24,7 +23,8 @@ use shared::{
     http::{
         ALPN,
         async_http::AsyncHttp,
-        consumer::{Consumer, Deadline, Order},
+        consumer::{Agent, Consumer, Deadline, Method, Order},
+        redirecting::{RedirectingConsumer, Redirects},
         url::{Url, without_user},
     },
     saving::Target,
@@ -36,7 +36,6 @@ use shared::{
 mod failing;
 mod output;
 mod progress;
-mod redirecting;
 mod report;
 mod saving;
 
@@ -110,7 +109,9 @@ fn stack(url: &str, args: &Args, failures: &Failures) -> impl Consumer + 'static
             }
         }
     };
-    RedirectingConsumer::new(consumer, args.redirects, output)
+    RedirectingConsumer::new(consumer, args.redirects, move |url| {
+        Ok(output.line(&format!("redirecting to {url} ..."))?)
+    })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
@@ -122,18 +123,23 @@ fn run(args: Args) -> Result {
     let mut reactor = Reactor::builder().handshake_timeout(args.timeout).build()?;
     signals::shut_down_on_signal(&mut reactor, Duration::ZERO)?;
     let failures = Failures::default();
-    let tls = Rc::new(Lazy::new(args.trust.clone(), &[ALPN]));
+    let agent = Rc::new(Agent {
+        tls: Rc::new(Lazy::new(args.trust.clone(), &[ALPN])),
+        timeout: args.timeout,
+        ..Agent::default()
+    });
     let now = reactor.now();
     for text in &args.urls {
         match Url::parse(text.as_bytes()) {
             Ok(url) => {
                 let order = Order {
-                    url,
-                    head_only: args.head_only,
-                    tls: Rc::clone(&tls),
-                    timeout: args.timeout,
+                    method: match args.head_only {
+                        true => Method::HEAD,
+                        false => Method::GET,
+                    },
                     deadline: args.max_time.and_then(|limit| Deadline::after(now, limit)),
                     max_size: args.max_size,
+                    ..Order::get(url, &agent)
                 };
                 AsyncHttp::start(&mut reactor, order, stack(text, &args, &failures));
             }

@@ -12,7 +12,7 @@ use std::{
 use asynchat::{BoxError, Reactor, Result};
 use shared::http::{
     async_http::AsyncHttp,
-    consumer::{Consumer, Order, Request},
+    consumer::{Consumer, Method, Order, Request},
     url::Url,
 };
 
@@ -108,14 +108,10 @@ fn ask(place: &mut Place, head_only: bool, pieces: &[&[u8]]) -> Seen {
         heads: 0,
         body: Vec::new(),
     };
-    let order = Order {
-        url: url.clone(),
-        head_only,
-        tls: Rc::default(),
-        timeout: Duration::from_secs(60),
-        deadline: None,
-        max_size: None,
-    };
+    let mut order = Order::get(url.clone(), &Rc::default());
+    if head_only {
+        order.method = Method::HEAD;
+    }
     AsyncHttp::start(reactor, order, watcher);
     let (mut server, _) = listener.accept().expect("a connection");
     server.set_nodelay(true).expect("a socket");

@@ -1,6 +1,6 @@
 //! The request object in a reactor of the test's own, with consumers of the test's own.
 
-use std::{cell::RefCell, net::TcpListener, rc::Rc, time::Duration};
+use std::{cell::RefCell, net::TcpListener, rc::Rc};
 
 use asynchat::{BoxError, Reactor, Result};
 use shared::http::{
@@ -62,14 +62,7 @@ impl Consumer for Bare {
 }
 
 fn order(url: &str) -> Order {
-    Order {
-        url: Url::parse(url.as_bytes()).unwrap(),
-        head_only: false,
-        tls: Rc::default(),
-        timeout: Duration::from_secs(30),
-        deadline: None,
-        max_size: None,
-    }
+    Order::get(Url::parse(url.as_bytes()).unwrap(), &Rc::default())
 }
 
 #[track_caller]

@@ -3,67 +3,75 @@
 //! The terminator follows the answer: a line end ends each line of the header and the size of a chunk, a number of
 //! bytes the body or a chunk; a body without a length has no terminator at all.
 
-use std::io::Write;
+use std::time::Duration;
 
 use asynchat::{
-    AsyncChat, BoxError, ChannelId, ChatChannel, ChatDispatcher, ConnectOptions, Exceptional,
-    Registry, Result, State, Terminator, Truncated,
+    AsyncChat, BoxError, Bytes, ChannelId, ChatChannel, ChatDispatcher, ConnectOptions,
+    Exceptional, HandshakeFailed, Registry, Result, Truncated,
 };
-
-use asynchat_rustls::RegistryTls;
+use asynchat_rustls::{ChannelTls, RegistryTls};
 
 use super::{
-    consumer::{Consumer, Deadline, Order, Request, hang_up},
-    response::{BadAnswer, Body, Head, check_trailer, chunk_size, may_be_http},
+    challenge::{Asker, Tries},
+    consumer::{Consumer, Deadline, Next, Order, Request, hang_up},
+    incoming::{Expecting, Incoming, LINE_END},
+    response::{Body, Head, check_trailer},
+    sending::{self, Sent, Way},
 };
 use crate::tls::client;
 
-/// The longest header, and the longest trailer behind a chunked body.
-const MAX_HEADER: usize = 64 * 1024;
-/// The longest line that gives the size of a chunk.
-const MAX_LINE: usize = 4 * 1024;
 /// A server that has more to say before it comes to the point is not going to.
 const MAX_INTERIM: usize = 16;
-
-/// What ends a line. A header may do without the CR before it.
-const LINE_END: &str = "\n";
-
-/// What the bytes up to the next terminator are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expecting {
-    Head,
-    Body(Body),
-    ChunkSize,
-    Chunk,
-    ChunkEnd,
-    Trailer,
-}
+/// A server may not know `Expect`: after this time the body goes without its consent (RFC 9110, 10.1.1).
+const CONSENT: Duration = Duration::from_secs(1);
 
 /// One request.
 pub struct AsyncHttp {
     order: Order,
+    way: Way,
     /// `None` before the channel exists, and once it knows the outcome.
     consumer: Option<Box<dyn Consumer>>,
-    expecting: Expecting,
-    /// The header, trailer or line begun.
-    collected: Vec<u8>,
-    received: u64,
+    incoming: Incoming,
     interim: usize,
+    sent: Sent,
+    /// Of the proxy.
+    tries: Tries,
 }
 
 impl AsyncHttp {
-    /// Connects to the first address of the host that answers. The consumer learns the outcome.
+    /// Connects to the first address of the host that answers, or to the proxy. The consumer learns the outcome.
     ///
     /// The handshake of TLS has the time that the reactor gives it
     /// ([`Builder::handshake_timeout`](asynchat::Builder::handshake_timeout)).
     pub fn start(registry: &mut Registry, order: Order, consumer: impl Consumer + 'static) {
+        Self::start_boxed(registry, order, Box::new(consumer), Tries::default());
+    }
+
+    fn start_boxed(
+        registry: &mut Registry,
+        mut order: Order,
+        mut consumer: Box<dyn Consumer>,
+        tries: Tries,
+    ) {
+        order.added.clear();
+        if let Err(error) = consumer.http_request(&mut order) {
+            return consumer.close(Err(error));
+        }
         let request = Self {
-            order,
+            way: Way::of(&order),
             consumer: None,
-            expecting: Expecting::Head,
-            collected: Vec::new(),
-            received: 0,
+            incoming: Incoming::new(order.max_size),
             interim: 0,
+            sent: match order.body {
+                Some(_) => Sent::Partly,
+                None => Sent::Wholly,
+            },
+            tries,
+            order,
+        };
+        let whom = match request.way.proxy() {
+            Some(_) => "connection to the proxy",
+            None => "connection",
         };
         // A chat that finds no descriptor is dropped unseen. The consumer stays here until that is past, to be told
         // the reason.
@@ -71,31 +79,34 @@ impl AsyncHttp {
         let started = match request.connect(registry) {
             Ok(id) => registry
                 .with_chat(id, |request: &mut Self, chat| {
-                    if let Some(consumer) = consumer.take() {
-                        request.consumer = Some(Box::new(consumer));
-                        request.start_timer(chat);
-                    }
+                    request.consumer = consumer.take();
+                    request.start_timer(chat);
                 })
                 .map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         if let (Err(error), Some(mut consumer)) = (started, consumer) {
-            consumer.close(Err(format!("connection failed: {error}").into()));
+            consumer.close(Err(format!("{whom} failed: {error}").into()));
         }
     }
 
     fn connect(self, registry: &mut Registry) -> Result<ChannelId> {
+        let timeout = self.order.agent.timeout;
         let options = ConnectOptions::new()
-            .resolve_timeout(self.order.timeout)
-            .timeout(self.order.timeout)
-            .deadline(self.order.timeout);
+            .resolve_timeout(timeout)
+            .timeout(timeout)
+            .deadline(timeout);
         let url = self.order.url.clone();
-        let tls = match url.is_https() {
-            true => Some(self.order.tls.config()?),
+        let way = self.way.clone();
+        let tls = match url.is_https() && way.proxy().is_none() {
+            true => Some(self.order.agent.tls.config()?),
             false => None,
         };
+        let (host, port) = match way.proxy() {
+            Some(proxy) => (proxy.host.as_str(), proxy.port),
+            None => (url.host(), url.port()),
+        };
         let chat = ChatDispatcher::new(self, LINE_END);
-        let (host, port) = (url.host(), url.port());
         Ok(match tls {
             Some(config) => registry.connect_tls_with(host, port, &options, config, chat)?,
             None => registry.connect_host_with(host, port, &options, chat)?,
@@ -108,11 +119,49 @@ impl AsyncHttp {
         };
         let left = at.saturating_duration_since(chat.registry().now());
         chat.call_later(left, move |request: &mut Self, chat| {
-            let where_it_stood = request.cut_short("timed out");
+            let where_it_stood = request.incoming.cut_short("timed out");
             let why = format!("the whole transfer took longer than {limit:?}");
             request.end(chat, Err(format!("{where_it_stood}: {why}").into()));
             Ok(())
         });
+    }
+
+    fn send(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        chat.push(sending::head(&self.order, &self.way)?);
+        if self.order.body.is_none() {
+            return Ok(());
+        }
+        self.sent = Sent::Asked;
+        if self.order.expects_continue() {
+            chat.call_later(CONSENT, |request: &mut Self, chat| {
+                match request.incoming.expecting {
+                    Expecting::Head => request.send_body(chat),
+                    _ => Ok(()),
+                }
+            });
+            return Ok(());
+        }
+        self.send_body(chat)
+    }
+
+    /// Once: at the server's consent, or without it.
+    fn send_body(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        if self.sent != Sent::Asked {
+            return Ok(());
+        }
+        if let Some(body) = &self.order.body {
+            body.send(chat)?;
+        }
+        self.sent = Sent::Partly;
+        chat.push_then(Bytes::new(), |registry, sent| {
+            if sent.complete {
+                registry.with_chat(sent.channel, |request: &mut Self, _| {
+                    request.sent = Sent::Wholly;
+                })?;
+            }
+            Ok(())
+        });
+        Ok(())
     }
 
     fn take_head(&mut self, chat: &mut ChatChannel<'_>, bytes: &[u8]) -> Result {
@@ -120,6 +169,7 @@ impl AsyncHttp {
         if head.is_interim() {
             self.interim += 1;
             return match head.status {
+                100 => self.send_body(chat),
                 101 => Err("the server switched protocols without being asked to".into()),
                 _ if self.interim > MAX_INTERIM => {
                     Err(format!("more than {MAX_INTERIM} interim answers").into())
@@ -127,7 +177,20 @@ impl AsyncHttp {
                 _ => Ok(()),
             };
         }
-        let body = head.body(self.order.head_only)?;
+        if self.incoming.expecting == Expecting::Tunnel {
+            return self.take_tunnel(chat, &head);
+        }
+        if head.status == 417 && self.order.expects_continue() {
+            let mut order = self.order.clone();
+            order.unannounced = true;
+            self.again(chat, order, self.tries);
+            return Ok(());
+        }
+        if matches!(self.way, Way::Forward(_)) && self.answers_proxy(chat, &head) {
+            return Ok(());
+        }
+        let body = head.body(self.order.is_head())?;
+        let mut next = Next::Body;
         let mut request = Request {
             order: &self.order,
             head: &head,
@@ -135,105 +198,101 @@ impl AsyncHttp {
                 Body::Length(length) => Some(length),
                 _ => None,
             },
+            next: &mut next,
             channel: chat,
         };
         if let Some(consumer) = &mut self.consumer {
             consumer.http_header(&mut request).map_err(of_consumer)?;
         }
-        if matches!(chat.state(), State::Closing | State::Closed) {
-            self.consumer = None;
+        match next {
+            Next::Body => {}
+            Next::Nothing => {
+                self.consumer = None;
+                chat.discard_output();
+                hang_up(chat);
+                return Ok(());
+            }
+            Next::Again(order) => {
+                self.again(chat, *order, Tries::default());
+                return Ok(());
+            }
+        }
+        // A server that has refused the request need not read it (RFC 9112, 9.5).
+        if self.sent != Sent::Wholly && head.status >= 300 {
+            chat.discard_output();
+            self.sent = Sent::Wholly;
+        }
+        let terminator = self.incoming.begin_body(body)?;
+        chat.set_terminator(terminator);
+        Ok(())
+    }
+
+    fn take_tunnel(&mut self, chat: &mut ChatChannel<'_>, head: &Head) -> Result {
+        if (200..300).contains(&head.status) {
+            self.incoming.expecting = Expecting::Head;
+            let config = self.order.agent.tls.config()?;
+            chat.start_tls_client(self.order.url.host(), config)?;
             return Ok(());
         }
-        if let Body::Length(length) = body {
-            self.check_size(length)?;
+        if self.answers_proxy(chat, head) {
+            return Ok(());
         }
-        self.expecting = Expecting::Body(body);
-        match body {
-            Body::Absent => chat.set_terminator(0),
-            Body::Length(length) => chat.set_terminator(length),
-            Body::UntilClose => chat.set_terminator(Terminator::None),
-            Body::Chunked => self.expecting = Expecting::ChunkSize,
-        }
-        Ok(())
+        let (status, reason) = (head.status, &head.reason);
+        Err(format!("the proxy refused the tunnel with status {status} {reason}").into())
     }
 
-    fn take_chunk_size(&mut self, chat: &mut ChatChannel<'_>, line: &[u8]) -> Result {
-        match chunk_size(without_cr(line)?)? {
-            0 => self.expecting = Expecting::Trailer,
-            size => {
-                self.check_size(size)?;
-                self.expecting = Expecting::Chunk;
-                chat.set_terminator(size);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether this number of further bytes of the body is within the bound.
-    fn check_size(&self, more: u64) -> Result {
-        match self.order.max_size {
-            Some(max) if more > max.saturating_sub(self.received) => {
-                Err(format!("the body is larger than {max} bytes").into())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Keeps part of a line. What is said of it early depends on the bytes alone, not on where they were cut: another
-    /// protocol may never send a line end.
-    fn take_part_of_line(&mut self, data: &[u8]) -> Result {
-        self.collected.extend_from_slice(data);
-        let limit = |bytes: usize, error: &str| match self.collected.len() > bytes {
-            true => Err(format!("{error} longer than {bytes} bytes").into()),
-            false => Ok(()),
+    /// Makes the request again if the proxy has asked for credentials, and there are some.
+    fn answers_proxy(&mut self, chat: &mut ChatChannel<'_>, head: &Head) -> bool {
+        let Some(credentials) = self.way.proxy().and_then(|proxy| proxy.credentials.clone()) else {
+            return false;
         };
-        match self.expecting {
-            Expecting::Head if !may_be_http(&self.collected) => Err(BadAnswer::NotHttp.into()),
-            Expecting::Head => limit(MAX_HEADER, "header"),
-            Expecting::Trailer => limit(MAX_HEADER, "trailer"),
-            Expecting::ChunkEnd if self.collected != b"\r" => {
-                Err("malformed chunk: it is longer than announced".into())
-            }
-            _ => limit(MAX_LINE, "malformed chunk: a line"),
+        let proved = self.tries.is_second();
+        let taken = head.status == Asker::Proxy.status()
+            && self.tries.next()
+            && credentials.take(head, Asker::Proxy, proved);
+        if taken {
+            self.again(chat, self.order.clone(), self.tries);
         }
+        taken
     }
 
-    /// Header or trailer, if this line ends it: an empty one.
-    fn lines_complete(&mut self) -> Option<Vec<u8>> {
-        let begun = memchr::memrchr(b'\n', &self.collected).map_or(0, |at| at + 1);
-        if let [] | b"\r" = &self.collected[begun..] {
-            self.collected.truncate(begun);
-            return Some(std::mem::take(&mut self.collected));
-        }
-        self.collected.push(b'\n');
-        None
-    }
-
-    fn cut_short(&self, how: &str) -> String {
-        let received = self.received;
-        match self.expecting {
-            Expecting::Head if self.collected.is_empty() => format!("{how} without an answer"),
-            Expecting::Head => format!("{how} within the header"),
-            Expecting::Body(Body::Length(length)) => {
-                format!("{how} after {received} of {length} bytes of the body")
-            }
-            _ => format!("{how} before the end of the body, after {received} bytes"),
+    fn again(&mut self, chat: &mut ChatChannel<'_>, order: Order, tries: Tries) {
+        let consumer = self.consumer.take();
+        chat.discard_output();
+        hang_up(chat);
+        if let Some(consumer) = consumer {
+            Self::start_boxed(chat.registry(), order, consumer, tries);
         }
     }
 
     /// Why the stream of TLS broke.
     fn broken(&self, error: &rustls::Error) -> String {
         let why = client::reason_of_rustls(self.order.url.host(), error);
-        format!("{}: TLS: {why}", self.cut_short("connection broken"))
+        format!(
+            "{}: TLS: {why}",
+            self.incoming.cut_short("connection broken")
+        )
+    }
+
+    fn failed_handshake(&self, error: &BoxError) -> BoxError {
+        let host = self.order.url.host();
+        let why = client::reason(host, error);
+        format!("TLS handshake with {host} failed: {why}").into()
     }
 
     /// A stream without its own end may have been cut by anybody on the way (RFC 9112, 9.8).
     fn truncated(&self) -> String {
-        let where_it_stood = self.cut_short("connection cut");
+        let where_it_stood = self.incoming.cut_short("connection cut");
         format!("{where_it_stood}: TLS was not ended (close_notify)")
     }
 
     fn end(&mut self, chat: &mut ChatChannel<'_>, outcome: Result<(), BoxError>) {
+        let outcome = match self.sent {
+            Sent::Asked | Sent::Partly if outcome.is_ok() => {
+                Err("the server answered before it had the whole body of the request".into())
+            }
+            _ => outcome,
+        };
         let complete = outcome.is_ok();
         if let Some(mut consumer) = self.consumer.take() {
             consumer.close(outcome);
@@ -252,41 +311,34 @@ fn of_consumer(error: BoxError) -> BoxError {
     error.to_string().into()
 }
 
-/// A line of the chunked coding: its ends are CRLF and nothing else, unlike those of a header.
-fn without_cr(line: &[u8]) -> Result<&[u8]> {
-    line.strip_suffix(b"\r")
-        .ok_or_else(|| "malformed chunk: a line ends in LF alone".into())
-}
-
 impl AsyncChat for AsyncHttp {
     fn handle_connect(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        chat.set_idle_timeout(Some(self.order.timeout));
-        let method = if self.order.head_only { "HEAD" } else { "GET" };
-        let url = &self.order.url;
-        write!(
-            chat,
-            "{method} {} HTTP/1.1\r\n\
-             Host: {}\r\n\
-             User-Agent: asynchat-http-client\r\n\
-             Accept: */*\r\n\
-             Accept-Encoding: identity\r\n\
-             Connection: close\r\n\r\n",
-            url.target(),
-            url.authority(),
-        )?;
-        Ok(())
+        chat.set_idle_timeout(Some(self.order.agent.timeout));
+        if let Way::Tunnel(proxy) = &self.way {
+            chat.push(sending::tunnel(&self.order, proxy)?);
+            self.incoming.expecting = Expecting::Tunnel;
+            return Ok(());
+        }
+        self.send(chat)
+    }
+
+    /// The tunnel's other end is the server.
+    fn handle_secured(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.send(chat)
     }
 
     fn handle_expt(&mut self, chat: &mut ChatChannel<'_>, what: Exceptional) -> Result {
         match what {
             Exceptional::ConnectFailed(error) => {
-                self.end(chat, Err(format!("connection failed: {error}").into()));
+                let whom = match self.way.proxy() {
+                    Some(_) => "connection to the proxy",
+                    None => "connection",
+                };
+                self.end(chat, Err(format!("{whom} failed: {error}").into()));
             }
             Exceptional::HandshakeFailed(error) => {
-                let host = self.order.url.host();
-                let why = client::reason(host, &error);
-                let error = format!("TLS handshake with {host} failed: {why}");
-                self.end(chat, Err(error.into()));
+                let error = self.failed_handshake(&error);
+                self.end(chat, Err(error));
             }
             _ => {}
         }
@@ -294,12 +346,10 @@ impl AsyncChat for AsyncHttp {
     }
 
     fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-        if !matches!(self.expecting, Expecting::Body(_) | Expecting::Chunk) {
-            return self.take_part_of_line(data);
+        if !self.incoming.is_body() {
+            return self.incoming.take_part_of_line(data);
         }
-        let more = data.len() as u64;
-        self.check_size(more)?;
-        self.received += more;
+        self.incoming.take(data.len())?;
         match &mut self.consumer {
             Some(consumer) => consumer.feed(data).map_err(of_consumer),
             None => Ok(()),
@@ -307,8 +357,8 @@ impl AsyncChat for AsyncHttp {
     }
 
     fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        match self.expecting {
-            Expecting::Head => match self.lines_complete() {
+        match self.incoming.expecting {
+            Expecting::Head | Expecting::Tunnel => match self.incoming.lines_complete() {
                 Some(header) => self.take_head(chat, &header),
                 None => Ok(()),
             },
@@ -317,20 +367,18 @@ impl AsyncChat for AsyncHttp {
                 Ok(())
             }
             Expecting::ChunkSize => {
-                let line = std::mem::take(&mut self.collected);
-                self.take_chunk_size(chat, &line)
+                let terminator = self.incoming.begin_chunk()?;
+                chat.set_terminator(terminator);
+                Ok(())
             }
             Expecting::Chunk => {
-                self.expecting = Expecting::ChunkEnd;
+                self.incoming.expecting = Expecting::ChunkEnd;
                 chat.set_terminator(LINE_END);
                 Ok(())
             }
-            Expecting::ChunkEnd => {
-                self.expecting = Expecting::ChunkSize;
-                without_cr(&std::mem::take(&mut self.collected)).map(drop)
-            }
+            Expecting::ChunkEnd => self.incoming.end_chunk(),
             Expecting::Trailer => {
-                if let Some(trailer) = self.lines_complete() {
+                if let Some(trailer) = self.incoming.lines_complete() {
                     check_trailer(&trailer)?;
                     self.end(chat, Ok(()));
                 }
@@ -340,8 +388,8 @@ impl AsyncChat for AsyncHttp {
     }
 
     fn handle_timeout(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        let where_it_stood = self.cut_short("timed out");
-        let silence = self.order.timeout;
+        let where_it_stood = self.incoming.cut_short("timed out");
+        let silence = self.order.agent.timeout;
         let error = format!("{where_it_stood}: the server was silent for {silence:?}");
         self.end(chat, Err(error.into()));
         Ok(())
@@ -350,11 +398,11 @@ impl AsyncChat for AsyncHttp {
     fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         // A body that lasts until the end of file must not be ended by a reset, nor by the end of file without that of TLS.
         let reset = chat.is_reset();
-        let outcome = match self.expecting {
+        let outcome = match self.incoming.expecting {
             _ if chat.is_truncated() => Err(self.truncated().into()),
             Expecting::Body(Body::UntilClose) if !reset => Ok(()),
-            _ if reset => Err(self.cut_short("connection reset").into()),
-            _ => Err(self.cut_short("connection closed").into()),
+            _ if reset => Err(self.incoming.cut_short("connection reset").into()),
+            _ => Err(self.incoming.cut_short("connection closed").into()),
         };
         self.end(chat, outcome);
         Ok(())
@@ -362,6 +410,10 @@ impl AsyncChat for AsyncHttp {
 
     /// Where every other trouble ends: what the server sent, what the consumer made of it.
     fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        let error = match error.downcast::<HandshakeFailed>() {
+            Ok(failed) => return self.end(chat, Err(self.failed_handshake(&failed.error))),
+            Err(error) => error,
+        };
         let error = match client::of_rustls(&error) {
             Some(error) => self.broken(error).into(),
             None if error.is::<Truncated>() => self.truncated().into(),

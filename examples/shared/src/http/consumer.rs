@@ -1,20 +1,25 @@
 //! What takes the answer to a request. Consumers wrap consumers: one prints, one saves, one follows redirects.
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use asynchat::{BoxError, Channel, Registry, Result};
 use asynchat_rustls::ChannelTls;
 
-use super::{response::Head, url::Url};
-use crate::tls::client;
+pub use super::order::{Agent, Deadline, Method, Order};
+use super::response::Head;
 
 /// The target of a request: told of the header, fed with the body, told of the end.
 ///
 /// Exactly one `close` comes, and last, unless the consumer closes the request itself.
 pub trait Consumer {
+    /// A request is about to be made: the first, or one that a consumer asked for with [`Request::again`]. May be left out.
+    /// Fields for it are given with [`Order::add`].
+    ///
+    /// An error comes back to `close`, and no connection is made.
+    fn http_request(&mut self, _order: &mut Order) -> Result {
+        Ok(())
+    }
+
     /// The header is here. May be left out.
     ///
     /// An error ends the request and comes back to `close`.
@@ -32,6 +37,10 @@ pub trait Consumer {
 }
 
 impl<C: Consumer + ?Sized> Consumer for Box<C> {
+    fn http_request(&mut self, order: &mut Order) -> Result {
+        (**self).http_request(order)
+    }
+
     fn http_header(&mut self, request: &mut Request<'_, '_>) -> Result {
         (**self).http_header(request)
     }
@@ -45,50 +54,33 @@ impl<C: Consumer + ?Sized> Consumer for Box<C> {
     }
 }
 
-/// What is asked for, and how.
-#[derive(Clone, Debug)]
-pub struct Order {
-    pub url: Url,
-    /// HEAD instead of GET.
-    pub head_only: bool,
-    /// For `https`.
-    pub tls: Rc<client::Lazy>,
-    /// How long connecting may take, and how long the server may be silent.
-    pub timeout: Duration,
-    /// When everything has to be over, further requests that redirects lead to included.
-    pub deadline: Option<Deadline>,
-    /// A larger body is an error.
-    pub max_size: Option<u64>,
-}
-
-/// A moment, and how far away it was.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline {
-    pub at: Instant,
-    pub limit: Duration,
-}
-
-impl Deadline {
-    /// `None` past the end of time.
-    pub fn after(now: Instant, limit: Duration) -> Option<Self> {
-        let at = now.checked_add(limit)?;
-        Some(Self { at, limit })
-    }
-}
-
 /// A request whose header has come, as `http_header` sees it.
 pub struct Request<'a, 'r> {
     pub order: &'a Order,
     pub head: &'a Head,
     /// The size of the body, if it is known beforehand.
     pub length: Option<u64>,
+    pub(super) next: &'a mut Next,
     pub(crate) channel: &'a mut Channel<'r>,
+}
+
+/// What becomes of a request behind its header.
+#[derive(Debug)]
+pub(super) enum Next {
+    Body,
+    Nothing,
+    Again(Box<Order>),
 }
 
 impl Request<'_, '_> {
     /// Ends the connection without reading on. Nothing of the body is fed, and no `close` comes.
     pub fn close(&mut self) {
-        hang_up(self.channel);
+        *self.next = Next::Nothing;
+    }
+
+    /// Ends the connection without reading on, and makes another request for the same consumer.
+    pub fn again(&mut self, order: Order) {
+        *self.next = Next::Again(Box::new(order));
     }
 
     /// For further requests.

@@ -4,17 +4,25 @@
 pub mod async_http;
 pub mod auth;
 pub mod body;
+pub mod challenge;
 pub mod consumer;
 pub mod date;
 pub mod escape;
+pub mod fields;
+mod incoming;
+mod order;
 pub mod paths;
+pub mod proxy;
 pub mod reader;
+pub mod redirecting;
 pub mod request;
 pub mod request_handler;
 pub mod response;
+mod sending;
 pub mod service;
 pub mod smuggling;
 pub mod status;
+pub mod upload;
 pub mod url;
 
 pub use httparse::Header;

@@ -97,7 +97,7 @@ impl Head {
         self.all(name).next()
     }
 
-    fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.fields
             .iter()
             .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
@@ -217,13 +217,13 @@ fn trimmed(mut text: &[u8]) -> &[u8] {
     text
 }
 
-fn is_token(name: &[u8]) -> bool {
+pub(super) fn is_token(name: &[u8]) -> bool {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !name.is_empty() && name.iter().all(fits)
 }
 
 /// Whether there is no control character in it, and so no CR by itself.
-fn is_text(text: &[u8]) -> bool {
+pub(super) fn is_text(text: &[u8]) -> bool {
     !text
         .iter()
         .any(|&byte| byte != b'\t' && byte.is_ascii_control())

@@ -84,6 +84,21 @@ impl Url {
         &self.0[Position::BeforePath..Position::AfterQuery]
     }
 
+    /// What goes into the request line of a proxy.
+    pub fn absolute(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Whether both are of one server: scheme, host and port (RFC 6454, 5).
+    pub fn is_same_origin(&self, other: &Self) -> bool {
+        self.0.origin() == other.0.origin()
+    }
+
+    /// For crates that take it.
+    pub fn as_url(&self) -> &url::Url {
+        &self.0
+    }
+
     /// What goes into the `Host` header.
     pub fn authority(&self) -> &str {
         &self.0[Position::BeforeHost..Position::AfterPort]
