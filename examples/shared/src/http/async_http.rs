@@ -169,11 +169,11 @@ impl AsyncHttp {
         if head.is_interim() {
             self.interim += 1;
             return match head.status {
-                100 => self.send_body(chat),
                 101 => Err("the server switched protocols without being asked to".into()),
                 _ if self.interim > MAX_INTERIM => {
                     Err(format!("more than {MAX_INTERIM} interim answers").into())
                 }
+                100 => self.send_body(chat),
                 _ => Ok(()),
             };
         }

@@ -3,13 +3,18 @@
 
 pub mod async_http;
 pub mod auth;
+pub mod authenticating;
 pub mod body;
 pub mod challenge;
+pub mod coding;
 pub mod consumer;
+pub mod cookies;
 pub mod date;
 pub mod escape;
 pub mod fields;
+pub mod form;
 mod incoming;
+pub mod netscape;
 mod order;
 pub mod paths;
 pub mod proxy;

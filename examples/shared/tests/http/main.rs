@@ -10,6 +10,8 @@ use shared::http::{
 };
 
 mod answers;
+mod coding;
+mod credentials;
 mod proxies;
 mod uploads;
 
