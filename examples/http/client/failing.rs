@@ -1,11 +1,15 @@
 //! The consumer behind `--fail`: an answer that reports an error is an error.
 
 use asynchat::{BoxError, Result};
-use shared::http::consumer::{Consumer, Request};
+use shared::http::consumer::{Consumer, Order, Request};
 
 pub(crate) struct Failing<C>(pub(crate) C);
 
 impl<C: Consumer> Consumer for Failing<C> {
+    fn http_request(&mut self, order: &mut Order) -> Result {
+        self.0.http_request(order)
+    }
+
     fn http_header(&mut self, request: &mut Request<'_, '_>) -> Result {
         self.0.http_header(request)?;
         match request.head.is_error() {

@@ -2,7 +2,7 @@
 
 use asynchat::{BoxError, Result};
 use shared::{
-    http::consumer::{Consumer, Request},
+    http::consumer::{Consumer, Order, Request},
     progress::Bar,
 };
 
@@ -21,6 +21,10 @@ impl<C> Progress<C> {
 }
 
 impl<C: Consumer> Consumer for Progress<C> {
+    fn http_request(&mut self, order: &mut Order) -> Result {
+        self.consumer.http_request(order)
+    }
+
     fn http_header(&mut self, request: &mut Request<'_, '_>) -> Result {
         self.bar = Bar::new(request.length);
         self.consumer.http_header(request)

@@ -2,7 +2,7 @@
 
 use asynchat::{BoxError, Result};
 use shared::{
-    http::consumer::{Consumer, Request},
+    http::consumer::{Consumer, Order, Request},
     saving::{Sink, Target},
 };
 
@@ -24,6 +24,10 @@ impl<C> Saving<C> {
 }
 
 impl<C: Consumer> Consumer for Saving<C> {
+    fn http_request(&mut self, order: &mut Order) -> Result {
+        self.consumer.http_request(order)
+    }
+
     fn http_header(&mut self, request: &mut Request<'_, '_>) -> Result {
         self.consumer.http_header(request)?;
         self.sink = Some(self.target.open()?);

@@ -23,6 +23,8 @@ mod peers;
 mod redirects;
 mod saving;
 mod scripted;
+mod servers;
+mod spider;
 mod tls;
 
 /// A port that nobody serves.

@@ -4,7 +4,7 @@ use std::{
     env,
     fs::File,
     io::{self, BufRead, BufReader, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -32,29 +32,36 @@ impl Login {
     /// # Errors
     /// There is no password, or it has a line break or a NUL in it, or is longer than 1,024 bytes.
     pub fn credentials(&self) -> Result<Option<(String, String)>, String> {
-        let Some(user) = &self.user else {
-            return Ok(None);
-        };
-        if user.contains(['\r', '\n', '\0']) {
-            return Err("--user: a name is one line".into());
+        match &self.user {
+            None => Ok(None),
+            Some(user) => password_of(user, self.password_file.as_deref(), VARIABLE)
+                .map(|password| Some((user.clone(), password))),
         }
-        let password = match &self.password_file {
-            Some(path) if path.as_os_str() == "-" => first_line(io::stdin().lock()),
-            Some(path) => File::open(path).and_then(|file| first_line(BufReader::new(file))),
-            None => match env::var(VARIABLE) {
-                Ok(password) => Ok(password),
-                Err(env::VarError::NotPresent) => {
-                    return ask(user).map(|word| Some((user.clone(), word)));
-                }
-                Err(error) => return Err(format!("{VARIABLE}: {error}")),
-            },
-        };
-        let password = password.map_err(|error| format!("the password: {error}"))?;
-        if password.contains(['\r', '\n', '\0']) {
-            return Err("the password: it is more than one line".into());
-        }
-        Ok(Some((user.clone(), password)))
     }
+}
+
+/// The password of a user: from the file, or the environment variable, or the terminal.
+///
+/// # Errors
+/// Those of [`Login::credentials`].
+pub fn password_of(user: &str, file: Option<&Path>, variable: &str) -> Result<String, String> {
+    if user.contains(['\r', '\n', '\0']) {
+        return Err("the name of a user is one line".into());
+    }
+    let password = match file {
+        Some(path) if path.as_os_str() == "-" => first_line(io::stdin().lock()),
+        Some(path) => File::open(path).and_then(|file| first_line(BufReader::new(file))),
+        None => match env::var(variable) {
+            Ok(password) => Ok(password),
+            Err(env::VarError::NotPresent) => return ask(user, variable),
+            Err(error) => return Err(format!("{variable}: {error}")),
+        },
+    };
+    let password = password.map_err(|error| format!("the password: {error}"))?;
+    if password.contains(['\r', '\n', '\0']) {
+        return Err("the password: it is more than one line".into());
+    }
+    Ok(password)
 }
 
 fn first_line(from: impl BufRead) -> io::Result<String> {
@@ -68,10 +75,10 @@ fn first_line(from: impl BufRead) -> io::Result<String> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn ask(user: &str) -> Result<String, String> {
+fn ask(user: &str, variable: &str) -> Result<String, String> {
     if !io::stdin().is_terminal() {
         return Err(format!(
-            "no password for {user}: give --password-file, or {VARIABLE} in the environment"
+            "no password for {user}: give it in a file, or in {variable} of the environment"
         ));
     }
     rpassword::prompt_password(format!("Password of {user}: ")).map_err(|error| error.to_string())

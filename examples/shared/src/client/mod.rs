@@ -14,7 +14,7 @@ mod talk;
 
 pub use connection::{Connection, MAX_LINE};
 pub use contact::{Contact, ContactOptions, Encryption};
-pub use login::Login;
+pub use login::{Login, password_of};
 pub use outcome::Outcome;
 pub use talk::Talk;
 

@@ -55,7 +55,8 @@ impl AsyncHttp {
     ) {
         order.added.clear();
         if let Err(error) = consumer.http_request(&mut order) {
-            return consumer.close(Err(error));
+            consumer.close(Err(error));
+            return consumer.finished(registry);
         }
         let request = Self {
             way: Way::of(&order),
@@ -87,6 +88,7 @@ impl AsyncHttp {
         };
         if let (Err(error), Some(mut consumer)) = (started, consumer) {
             consumer.close(Err(format!("{whom} failed: {error}").into()));
+            consumer.finished(registry);
         }
     }
 
@@ -296,6 +298,7 @@ impl AsyncHttp {
         let complete = outcome.is_ok();
         if let Some(mut consumer) = self.consumer.take() {
             consumer.close(outcome);
+            consumer.finished(chat.registry());
         }
         match complete {
             true => hang_up(chat),

@@ -1,6 +1,6 @@
 //! The consumer that proves who asks: to the server of one URL, and to no other.
 
-use asynchat::{BoxError, Result};
+use asynchat::{BoxError, Registry, Result};
 
 use super::{
     challenge::{Asker, Credentials, Tries},
@@ -64,5 +64,9 @@ impl<C: Consumer> Consumer for Authenticating<C> {
 
     fn close(&mut self, outcome: Result<(), BoxError>) {
         self.consumer.close(outcome);
+    }
+
+    fn finished(&mut self, registry: &mut Registry) {
+        self.consumer.finished(registry);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use asynchat::{BoxError, Result};
+use asynchat::{BoxError, Registry, Result};
 use brotli_decompressor::DecompressorWriter;
 use flate2::{Decompress, FlushDecompress, Status, write::MultiGzDecoder};
 
@@ -127,6 +127,10 @@ impl<C: Consumer + 'static> Consumer for Decoding<C> {
             }
         };
         self.feed.borrow_mut().consumer.close(outcome);
+    }
+
+    fn finished(&mut self, registry: &mut Registry) {
+        self.feed.borrow_mut().consumer.finished(registry);
     }
 }
 

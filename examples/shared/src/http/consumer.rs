@@ -34,6 +34,9 @@ pub trait Consumer {
 
     /// The answer is complete, or why it never will be. Without an `http_header` before, there was no answer.
     fn close(&mut self, outcome: Result<(), BoxError>);
+
+    /// Behind `close`, for further requests. May be left out. A reactor that ends does not call it.
+    fn finished(&mut self, _registry: &mut Registry) {}
 }
 
 impl<C: Consumer + ?Sized> Consumer for Box<C> {
@@ -51,6 +54,10 @@ impl<C: Consumer + ?Sized> Consumer for Box<C> {
 
     fn close(&mut self, outcome: Result<(), BoxError>) {
         (**self).close(outcome);
+    }
+
+    fn finished(&mut self, registry: &mut Registry) {
+        (**self).finished(registry);
     }
 }
 

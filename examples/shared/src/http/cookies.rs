@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use asynchat::{BoxError, Result};
+use asynchat::{BoxError, Registry, Result};
 use cookie_store::{CookieDomain, CookieStore, RawCookie};
 
 use super::{
@@ -187,6 +187,10 @@ impl<C: Consumer> Consumer for Cookies<C> {
 
     fn close(&mut self, outcome: Result<(), BoxError>) {
         self.consumer.close(outcome);
+    }
+
+    fn finished(&mut self, registry: &mut Registry) {
+        self.consumer.finished(registry);
     }
 }
 

@@ -33,6 +33,7 @@ pub mod upload;
 pub mod url;
 
 pub use httparse::Header;
+pub use sending::USER_AGENT;
 
 /// The name of HTTP/1.1 among the protocols of TLS (RFC 7301, 6).
 pub const ALPN: &[u8] = b"http/1.1";

@@ -43,33 +43,29 @@ impl Jar {
     pub fn write_netscape(&self) -> String {
         let mut text = HEADER.to_owned();
         let store = self.store();
-        let mut lines: Vec<String> = store
-            .iter_unexpired()
-            .filter_map(|cookie| {
-                let host_only = is_host_only(&cookie.domain);
-                let domain = cookie.domain.as_cow()?;
-                let flag = |yes: bool| if yes { "TRUE" } else { "FALSE" };
-                let time = match &cookie.expires {
-                    CookieExpiration::AtUtc(time) => time.unix_timestamp().max(1),
-                    CookieExpiration::SessionEnd => 0,
-                };
-                Some(format!(
-                    "{}{}{domain}\t{}\t{}\t{}\t{time}\t{}\t{}\n",
-                    if cookie.http_only().unwrap_or(false) {
-                        HTTP_ONLY
-                    } else {
-                        ""
-                    },
-                    if host_only { "" } else { "." },
-                    flag(!host_only),
-                    &*cookie.path,
-                    flag(cookie.secure().unwrap_or(false)),
-                    cookie.name(),
-                    cookie.value(),
-                ))
-            })
-            .collect();
-        lines.sort();
+        let lines = store.iter_unexpired().filter_map(|cookie| {
+            let host_only = is_host_only(&cookie.domain);
+            let domain = cookie.domain.as_cow()?;
+            let flag = |yes: bool| if yes { "TRUE" } else { "FALSE" };
+            let time = match &cookie.expires {
+                CookieExpiration::AtUtc(time) => time.unix_timestamp().max(1),
+                CookieExpiration::SessionEnd => 0,
+            };
+            Some(format!(
+                "{}{}{domain}\t{}\t{}\t{}\t{time}\t{}\t{}\n",
+                if cookie.http_only().unwrap_or(false) {
+                    HTTP_ONLY
+                } else {
+                    ""
+                },
+                if host_only { "" } else { "." },
+                flag(!host_only),
+                &*cookie.path,
+                flag(cookie.secure().unwrap_or(false)),
+                cookie.name(),
+                cookie.value(),
+            ))
+        });
         text.extend(lines);
         text
     }

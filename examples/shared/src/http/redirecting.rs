@@ -1,6 +1,6 @@
 //! The consumer that follows redirects and hands everything else on to the consumer in it (RFC 9110, 15.4).
 
-use asynchat::{BoxError, Result};
+use asynchat::{BoxError, Registry, Result};
 use clap::Args;
 
 use super::{
@@ -17,6 +17,16 @@ pub struct Redirects {
     /// Follow redirects from https to http too
     #[arg(long)]
     allow_downgrade: bool,
+}
+
+impl Redirects {
+    /// This number, and none to `http`.
+    pub fn up_to(max_redirects: usize) -> Self {
+        Self {
+            max_redirects,
+            allow_downgrade: false,
+        }
+    }
 }
 
 pub struct RedirectingConsumer<C> {
@@ -116,6 +126,10 @@ impl<C: Consumer + 'static> Consumer for RedirectingConsumer<C> {
 
     fn close(&mut self, outcome: Result<(), BoxError>) {
         self.consumer.close(outcome);
+    }
+
+    fn finished(&mut self, registry: &mut Registry) {
+        self.consumer.finished(registry);
     }
 }
 

@@ -4,7 +4,8 @@ use std::{fmt::Write, rc::Rc};
 
 use super::{challenge::Asker, consumer::Order, proxy::Proxy};
 
-const USER_AGENT: &str = "asynchat-http-client";
+/// The name of the client, also to robots.txt.
+pub const USER_AGENT: &str = "asynchat-http-client";
 
 /// How a server is reached.
 #[derive(Clone, Debug)]

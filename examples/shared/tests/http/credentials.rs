@@ -1,6 +1,5 @@
 //! Credentials and cookies: sent when asked for, and to nobody else.
 
-use clap::Parser;
 use shared::http::{
     authenticating::Authenticating,
     challenge::Credentials,
@@ -14,18 +13,12 @@ use crate::{Client, Notes, order};
 const URL: &str = "http://192.0.2.1/secret";
 const DIGEST: &str = "WWW-Authenticate: Digest realm=\"r\", qop=\"auth\", nonce=";
 
-#[derive(Parser)]
-struct Args {
-    #[command(flatten)]
-    redirects: Redirects,
-}
-
 fn start(order: Order, basic: bool) -> (Client, Notes) {
     let told = Notes::default();
     let mut client = Client::new();
     let credentials = Credentials::new("me".into(), "secret".into(), basic);
     let consumer = Authenticating::new(told.clone(), credentials, order.url.clone());
-    let redirects = Args::parse_from(["test"]).redirects;
+    let redirects = Redirects::up_to(10);
     let consumer = RedirectingConsumer::new(consumer, redirects, |_| Ok(()));
     client.start(order, Cookies::new(consumer, Jar::default()));
     (client, told)
