@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    io::Write,
     path::Path,
 };
 
@@ -9,13 +10,16 @@ use asynchat::{BoxError, Registry, Result};
 use shared::{
     cli::say,
     client::Outcome,
-    mail::{Delivery, Maildir},
+    mail::LineEnds,
+    maildir::{Draft, Maildir},
     pop3::{Answer, Command, Session, User},
     progress::Bar,
 };
 
 use crate::seen::Seen;
 
+/// In the names of files, where a mail server has its own name.
+const HOST: &str = "pop3_client";
 /// Refused messages that are named in the error.
 const MAX_NAMED: usize = 5;
 
@@ -28,7 +32,7 @@ pub(crate) struct Fetching {
     /// Of the messages on the server.
     sizes: BTreeMap<u32, u64>,
     uids: HashMap<u32, String>,
-    delivery: Option<Delivery>,
+    draft: Option<LineEnds<Draft>>,
     /// Messages whose RETR has no whole answer yet.
     awaited: usize,
     saved: usize,
@@ -47,15 +51,16 @@ impl Fetching {
         delete: bool,
         outcome: Outcome,
     ) -> Result<Self> {
-        let maildir = Maildir::open(maildir)?;
+        let opened = Maildir::open(maildir, HOST)?;
+        let seen = Seen::open(maildir, account)?;
         Ok(Self {
             numbers: numbers.into_iter().collect(),
             delete,
-            seen: Seen::open(maildir.root(), account)?,
-            maildir,
+            maildir: opened,
+            seen,
             sizes: BTreeMap::new(),
             uids: HashMap::new(),
-            delivery: None,
+            draft: None,
             awaited: 0,
             saved: 0,
             saved_before: 0,
@@ -107,11 +112,12 @@ impl Fetching {
     }
 
     fn save(&mut self, session: &mut Session, number: u32) -> Result {
-        let delivery = match self.delivery.take() {
-            Some(delivery) => delivery,
-            None => self.maildir.deliver()?,
+        let draft = match self.draft.take() {
+            Some(draft) => draft.finish()?,
+            None => self.maildir.begin()?,
         };
-        delivery.commit()?;
+        self.maildir.deliver(draft)?;
+        self.maildir.commit()?;
         if let Some(uid) = self.uids.get(&number) {
             self.seen.add(uid)?;
         }
@@ -188,11 +194,11 @@ impl User for Fetching {
     }
 
     fn data(&mut self, _: Command, data: &[u8]) -> Result {
-        if self.delivery.is_none() {
-            self.delivery = Some(self.maildir.deliver()?);
+        if self.draft.is_none() {
+            self.draft = Some(LineEnds::new(self.maildir.begin()?));
         }
-        if let Some(delivery) = &mut self.delivery {
-            delivery.write(data)?;
+        if let Some(draft) = &mut self.draft {
+            draft.write_all(data)?;
         }
         self.bar.inc(data.len() as u64);
         Ok(())

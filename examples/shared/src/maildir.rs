@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, DirBuilder, File},
-    io::{self, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU64, Ordering},
@@ -28,8 +28,9 @@ pub struct Maildir {
 /// A message that is being written. Dropped, it was never there.
 #[derive(Debug)]
 pub struct Draft {
-    file: File,
-    path: PathBuf,
+    file: BufWriter<File>,
+    /// `None` once it has its place.
+    path: Option<PathBuf>,
     name: String,
 }
 
@@ -37,7 +38,7 @@ impl Maildir {
     /// Makes the folders that are missing, readable for the user alone.
     ///
     /// # Errors
-    /// What the system says, with the name of the folder; other systems than Unix cannot have a folder on the disk.
+    /// What the system says, with the name of the folder.
     pub fn open(folder: &Path, host: &str) -> io::Result<Self> {
         let inside = |name: &str| folder.join(name);
         for part in [folder.into(), inside("tmp"), inside("new"), inside("cur")] {
@@ -69,22 +70,26 @@ impl Maildir {
         #[cfg(unix)]
         options.mode(0o600);
         match options.open(&path) {
-            Ok(file) => Ok(Draft { file, path, name }),
+            Ok(file) => Ok(Draft {
+                file: BufWriter::new(file),
+                path: Some(path),
+                name,
+            }),
             Err(error) => Err(named(&path, &error)),
         }
     }
 
-    /// Waits until the message is on the disk, and gives it its place. It is there for certain after the next
+    /// Waits until the message is on the disk, and gives it its place. The message is there for certain after the next
     /// [`commit`](Self::commit).
     ///
     /// # Errors
     /// What the system says, with the name of the file.
-    pub fn deliver(&self, draft: Draft) -> io::Result<()> {
-        let delivered = || {
-            draft.file.sync_all()?;
-            fs::rename(&draft.path, self.new.join(&draft.name))
-        };
-        delivered().map_err(|error| named(&draft.path, &error))
+    pub fn deliver(&self, mut draft: Draft) -> io::Result<PathBuf> {
+        let place = self.new.join(&draft.name);
+        let moved = draft.move_to(&place);
+        moved.map_err(|error| named(&place, &error))?;
+        draft.path = None;
+        Ok(place)
     }
 
     /// Waits until all that was delivered before is on the disk with its name.
@@ -130,6 +135,15 @@ impl Draft {
         let end = dots.nth(1).unwrap_or(self.name.len());
         &self.name[..end]
     }
+
+    fn move_to(&mut self, place: &Path) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_all()?;
+        match &self.path {
+            Some(path) => fs::rename(path, place),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Write for Draft {
@@ -144,8 +158,10 @@ impl Write for Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // After a delivery there is no such file any more.
-        let _ = fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            // Readers of the folder remove what is left behind, too.
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -153,20 +169,19 @@ fn make(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     builder.mode(0o700);
-    match builder.create(folder) {
-        Err(error) if !folder.is_dir() => Err(error),
-        _ => Ok(()),
-    }
+    builder.recursive(true).create(folder)
 }
 
+/// So that a new name outlives a crash.
 #[cfg(unix)]
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Windows opens no folders, and its file systems keep names by themselves.
 #[cfg(not(unix))]
 fn sync(_: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+    Ok(())
 }
 
 /// The kind stays: a disk may be full.
@@ -231,7 +246,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("file");
         fs::write(&file, "").expect("a file");
-        for path in [&file, &file.join("x"), &folder.path().join("x/y")] {
+        for path in [&file, &file.join("x"), &file.join("x/y")] {
             let error = Maildir::open(path, "host").expect_err("no folder");
             assert!(
                 error.to_string().contains(&*path.to_string_lossy()),

@@ -6,9 +6,9 @@
 
 mod entity;
 mod excerpt;
-mod maildir;
+mod line_ends;
 mod show;
 
 pub use excerpt::Excerpt;
-pub use maildir::{Delivery, Maildir};
+pub use line_ends::LineEnds;
 pub use show::{MAX_DEPTH, MAX_PARTS, show, summary};
