@@ -105,7 +105,7 @@ impl Maildir {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.unwrap_or_default();
         format!(
-            "{}.M{}P{}Q{}.{}",
+            "{}.M{:06}P{}Q{}.{}",
             now.as_secs(),
             now.subsec_micros(),
             process::id(),
