@@ -1,27 +1,39 @@
-//! Builds the programs, once for each test process: cargo knows of no test that needs another package's examples.
+//! Builds programs when a test needs them: cargo knows of no test that needs another package's examples.
 
 use std::{
+    collections::BTreeMap,
     env::{self, consts},
     path::{Path, PathBuf},
     process::Command,
-    sync::LazyLock,
+    sync::{LazyLock, Mutex, PoisonError},
 };
 
-static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(build);
+static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| build(&["--examples"]));
 
-/// The folder of the programs, in the same target directory and profile as the running test.
-pub(crate) fn examples() -> &'static Path {
-    &EXAMPLES
+/// The programs that this process has built, and their folder.
+static BUILT_SO_FAR: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+
+/// The folder of the program, in the same target directory and profile as the running test.
+pub(crate) fn folder_of(program: &str) -> PathBuf {
+    let built = BUILT_SO_FAR.lock();
+    // A program that does not compile fails each test that needs it.
+    let mut built = built.unwrap_or_else(PoisonError::into_inner);
+    if let Some(folder) = built.get(program) {
+        return folder.clone();
+    }
+    let folder = build(&["--example", program]);
+    built.insert(program.to_owned(), folder.clone());
+    folder
 }
 
 /// Says to a test that runs itself again, maybe where there is no network, that the programs are there.
 const BUILT: &str = "ASYNCHAT_SUITES_BUILT";
 
 pub(crate) fn built() -> (&'static str, &'static Path) {
-    (BUILT, examples())
+    (BUILT, &EXAMPLES)
 }
 
-fn build() -> PathBuf {
+fn build(what: &[&str]) -> PathBuf {
     if let Some(folder) = env::var_os(BUILT) {
         return folder.into();
     }
@@ -37,7 +49,8 @@ fn build() -> PathBuf {
     };
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--quiet", "--package", "asynchat", "--examples"])
+        .args(["build", "--quiet", "--package", "asynchat"])
+        .args(what)
         .current_dir(crate::root())
         .arg("--target-dir")
         .arg(target_dir)

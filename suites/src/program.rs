@@ -18,7 +18,7 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The executable of a program.
 pub fn path(name: &str) -> PathBuf {
-    build::examples().join(format!("{name}{EXE_SUFFIX}"))
+    build::folder_of(name).join(format!("{name}{EXE_SUFFIX}"))
 }
 
 /// For the environment of a test that runs itself again: the programs are built.
