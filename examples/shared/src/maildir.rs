@@ -148,7 +148,11 @@ impl Draft {
 
 impl Write for Draft {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.file.write(data)
+        let written = self.file.write(data);
+        written.map_err(|error| match &self.path {
+            Some(path) => named(path, &error),
+            None => error,
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
