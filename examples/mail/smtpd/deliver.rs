@@ -35,10 +35,7 @@ impl Store for Delivery {
     }
 
     fn finish(&self, draft: Draft) -> io::Result<()> {
-        self.maildir.deliver(draft).map(drop)
-    }
-
-    fn commit(&self) -> io::Result<()> {
+        self.maildir.deliver(draft)?;
         self.maildir.commit()
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const LINGER_TIME: Duration = Duration::from_secs(2);
 pub(crate) const LINGER_BYTES: usize = 256 * 1024;
 /// The time that messages under way have after the first signal.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
-/// Threads that write into the Maildir. What they wait for at the same time the disk does at once.
+/// Threads that write into the Maildir. File systems write for all that wait at the same time at once.
 pub(crate) const WRITERS: usize = 16;
 
 #[derive(Args, Clone, Debug)]

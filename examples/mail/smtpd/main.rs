@@ -104,7 +104,10 @@ fn run(args: Args) -> Result {
     let (server, place) = start(&reactor, options, args.maildir)?;
     end_on_signal(&mut reactor, &server)?;
     let accepting = Rc::clone(&server);
-    let mut listening = ListenOptions::new().max_per_peer(limits.max_per_peer.get());
+    let mut listening = ListenOptions::new()
+        .max_per_peer(limits.max_per_peer.get())
+        // A reply is a packet: it must not wait for the acknowledgement of the one before.
+        .nodelay(true);
     if !args.proxy_protocol_from.is_empty() {
         listening = listening.proxy_protocol(args.proxy_protocol_from);
     }
@@ -125,15 +128,17 @@ fn start(
     maildir: Option<PathBuf>,
 ) -> Result<(Rc<Server>, String)> {
     let handle = reactor.handle();
+    // Each session has one message at a time.
+    let queue = options.max_sessions;
     let Some(folder) = maildir else {
-        let pool = Pool::start(Printer::default(), 1, handle)?;
+        let pool = Pool::start(Printer::default(), Printer::threads(), queue, handle)?;
         return Ok((Server::new(options, pool)?, "which is printed".into()));
     };
     let store = Delivery {
         maildir: Maildir::open(&folder, &options.hostname)?,
         hostname: options.hostname.clone(),
     };
-    let pool = Pool::start(store, limits::WRITERS, handle)?;
+    let pool = Pool::start(store, limits::WRITERS, queue, handle)?;
     let place = format!("delivered into {}", folder.display());
     Ok((Server::new(options, pool)?, place))
 }

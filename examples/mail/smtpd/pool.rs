@@ -12,8 +12,6 @@ use shared::smtp::server::{Answer, Envelope, Handler, Message, Status};
 
 /// Bytes of a message that wait for a thread. With more its client is not read from; one read comes on top.
 const WAITING: usize = 32 * 1024;
-/// Messages that a thread takes at a time: they are committed together.
-const BATCH: usize = 16;
 
 /// Where messages go. Its calls come from several threads, those for a message one after the other.
 pub(crate) trait Store: Send + Sync + 'static {
@@ -24,11 +22,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// A piece of the text.
     fn write(&self, draft: &mut Self::Draft, data: &[u8]) -> io::Result<()>;
 
-    /// The message is complete. Without this call the draft was none.
+    /// The message is complete, and is about to be answered for. Without this call the draft was none.
     fn finish(&self, draft: Self::Draft) -> io::Result<()>;
-
-    /// Messages that were finished are about to be answered for.
-    fn commit(&self) -> io::Result<()>;
 }
 
 /// The threads of a store.
@@ -36,6 +31,9 @@ pub(crate) struct Pool<S: Store>(Arc<Shared<S>>);
 
 struct Shared<S: Store> {
     store: S,
+    /// There are no threads: the calls of the store do not wait.
+    is_inline: bool,
+    max_queue: usize,
     handle: Handle,
     /// Messages with something to do.
     queue: Mutex<VecDeque<Arc<Mail<S::Draft>>>>,
@@ -65,13 +63,21 @@ enum End {
 }
 
 impl<S: Store> Pool<S> {
-    /// Starts the threads. They end with the process.
+    /// Starts the threads, which end with the process. Without any the loop calls the store. With `max_queue` messages that
+    /// wait for a thread no other is taken: where the store hangs, messages outlive their sessions.
     ///
     /// # Errors
     /// The system has no thread.
-    pub(crate) fn start(store: S, threads: usize, handle: Handle) -> io::Result<Self> {
+    pub(crate) fn start(
+        store: S,
+        threads: usize,
+        max_queue: usize,
+        handle: Handle,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             store,
+            is_inline: threads == 0,
+            max_queue,
             handle,
             queue: Mutex::default(),
             filled: Condvar::new(),
@@ -88,6 +94,12 @@ impl<S: Store> Pool<S> {
 
 impl<S: Store> Handler for Pool<S> {
     fn message(&self, envelope: &Envelope, answer: Answer) -> Result<Box<dyn Message>, Status> {
+        if lock(&self.0.queue).len() >= self.0.max_queue {
+            return Err(Status::new(
+                451,
+                "Error: too many messages wait to be stored",
+            ));
+        }
         let state = State {
             waiting: Vec::new(),
             is_queued: false,
@@ -106,8 +118,6 @@ impl<S: Store> Handler for Pool<S> {
     }
 }
 
-type Outcome = Result<(), Status>;
-
 /// A message, as the loop sees it.
 struct Arriving<S: Store> {
     shared: Arc<Shared<S>>,
@@ -115,12 +125,17 @@ struct Arriving<S: Store> {
 }
 
 impl<S: Store> Arriving<S> {
-    fn end(&self, end: End) {
+    fn end(&self, end: End) -> Option<Status> {
         let mut state = lock(&self.mail.state);
-        if state.end.is_none() {
-            state.end = Some(end);
-            self.shared.enqueue(&self.mail, state);
+        if state.end.is_some() {
+            return None;
         }
+        state.end = Some(end);
+        if end == End::Dropped && state.draft.is_none() {
+            // The thread that has the draft, if there is one, looks here afterwards.
+            return None;
+        }
+        self.shared.advance_or_enqueue(&self.mail, state)
     }
 }
 
@@ -132,7 +147,7 @@ impl<S: Store> Message for Arriving<S> {
         }
         state.waiting.extend_from_slice(data);
         if state.waiting.len() >= WAITING {
-            self.shared.enqueue(&self.mail, state);
+            self.shared.advance_or_enqueue(&self.mail, state);
         }
         Ok(())
     }
@@ -142,8 +157,7 @@ impl<S: Store> Message for Arriving<S> {
     }
 
     fn end(self: Box<Self>) -> Option<Status> {
-        Self::end(&self, End::Complete);
-        None
+        Self::end(&self, End::Complete)
     }
 }
 
@@ -154,6 +168,19 @@ impl<S: Store> Drop for Arriving<S> {
 }
 
 impl<S: Store> Shared<S> {
+    fn advance_or_enqueue(
+        &self,
+        mail: &Arc<Mail<S::Draft>>,
+        state: MutexGuard<'_, State<S::Draft>>,
+    ) -> Option<Status> {
+        if self.is_inline {
+            drop(state);
+            return self.advance(mail);
+        }
+        self.enqueue(mail, state);
+        None
+    }
+
     fn enqueue(&self, mail: &Arc<Mail<S::Draft>>, mut state: MutexGuard<'_, State<S::Draft>>) {
         if !mem::replace(&mut state.is_queued, true) {
             drop(state);
@@ -163,28 +190,27 @@ impl<S: Store> Shared<S> {
     }
 
     fn work(&self) {
-        let mut batch = Vec::new();
-        let mut answers = Vec::new();
         loop {
             let mut queue = lock(&self.queue);
-            while queue.is_empty() {
-                let woken = self.filled.wait(queue);
-                queue = woken.unwrap_or_else(PoisonError::into_inner);
-            }
-            let count = queue.len().min(BATCH);
-            batch.extend(queue.drain(..count));
-            drop(queue);
-            for mail in batch.drain(..) {
-                if let Some(outcome) = self.advance(&mail) {
-                    answers.push((mail.answer, outcome));
+            let mail = loop {
+                match queue.pop_front() {
+                    Some(mail) => break mail,
+                    None => {
+                        let woken = self.filled.wait(queue);
+                        queue = woken.unwrap_or_else(PoisonError::into_inner);
+                    }
                 }
+            };
+            drop(queue);
+            if let Some(status) = self.advance(&mail) {
+                let answer = mail.answer;
+                self.post(move |registry| answer.give(registry, &status));
             }
-            self.give(mem::take(&mut answers));
         }
     }
 
-    /// Writes what waits of a message. The outcome comes with its end.
-    fn advance(&self, mail: &Arc<Mail<S::Draft>>) -> Option<Outcome> {
+    /// Writes what waits of a message. The status comes with its end.
+    fn advance(&self, mail: &Arc<Mail<S::Draft>>) -> Option<Status> {
         let mut state = lock(&mail.state);
         let waiting = mem::take(&mut state.waiting);
         let (draft, end, failure) = (state.draft.take(), state.end, state.failure.clone());
@@ -192,7 +218,7 @@ impl<S: Store> Shared<S> {
         if end == Some(End::Dropped) {
             return None;
         }
-        if waiting.len() >= WAITING {
+        if waiting.len() >= WAITING && !self.is_inline {
             let answer = mail.answer;
             self.post(move |registry| answer.wake(registry));
         }
@@ -202,7 +228,8 @@ impl<S: Store> Shared<S> {
             None => self.write(&mail.envelope, draft, &waiting),
         };
         if end == Some(End::Complete) {
-            return Some(written.and_then(|draft| self.store.finish(draft).map_err(failed)));
+            let finished = written.and_then(|draft| self.store.finish(draft).map_err(failed));
+            return Some(finished.err().unwrap_or(Status::OK));
         }
         let mut state = lock(&mail.state);
         match written {
@@ -228,25 +255,6 @@ impl<S: Store> Shared<S> {
         };
         self.store.write(&mut draft, data).map_err(failed)?;
         Ok(draft)
-    }
-
-    fn give(&self, mut outcomes: Vec<(Answer, Outcome)>) {
-        if outcomes.is_empty() {
-            return;
-        }
-        if outcomes.iter().any(|(_, outcome)| outcome.is_ok())
-            && let Err(status) = self.store.commit().map_err(failed)
-        {
-            for (_, outcome) in &mut outcomes {
-                *outcome = Err(status.clone());
-            }
-        }
-        self.post(move |registry| {
-            for (answer, outcome) in &outcomes {
-                let status = outcome.as_ref().err().unwrap_or(&Status::OK);
-                answer.give(registry, status);
-            }
-        });
     }
 
     fn post(&self, call: impl FnOnce(&mut asynchat::Registry) + Send + 'static) {
@@ -329,6 +337,9 @@ mod tests {
         fn write(&self, draft: &mut Text, data: &[u8]) -> io::Result<()> {
             drop(lock(&self.gate));
             self.stage("write")?;
+            if data.len() >= WAITING {
+                self.stage("large write")?;
+            }
             draft.0.extend_from_slice(data);
             Ok(())
         }
@@ -338,10 +349,6 @@ mod tests {
             lock(&self.finished).push(mem::take(&mut draft.0));
             Ok(())
         }
-
-        fn commit(&self) -> io::Result<()> {
-            self.stage("commit")
-        }
     }
 
     struct Setup {
@@ -350,10 +357,14 @@ mod tests {
     }
 
     fn serve(store: Memory) -> Setup {
+        serve_with(store, 3)
+    }
+
+    fn serve_with(store: Memory, threads: usize) -> Setup {
         let mut started = None;
         let builder = Reactor::builder().propagate_panics(true);
         let listener = Listener::with_handle(builder, |handle| {
-            let pool = Pool::start(store, 3, handle).expect("threads");
+            let pool = Pool::start(store, threads, 2, handle).expect("threads");
             started = Some(Arc::clone(&pool.0));
             let server = Server::new(Options::default(), pool).expect("options");
             accept_fn(move |registry, stream, peer| server::accept(&server, registry, stream, peer))
@@ -399,7 +410,12 @@ mod tests {
 
     #[test]
     fn a_message_of_any_size_arrives_whole_and_in_order() {
-        let mut setup = serve(Memory::default());
+        for threads in [0, 3] {
+            arrives_whole(&mut serve_with(Memory::default(), threads));
+        }
+    }
+
+    fn arrives_whole(setup: &mut Setup) {
         let lines = |count: usize| (0..count).map(|n| format!("{n}\n")).collect::<String>();
         let mut client = setup.client();
         for (round, count) in [0, 1, 3_000, 200_000].into_iter().enumerate() {
@@ -441,12 +457,13 @@ mod tests {
 
     #[test]
     fn a_failure_at_any_stage_is_the_answer_and_leaves_nothing() {
-        for fails_at in ["begin", "write", "finish", "commit"] {
-            for lines in [1, 1_000, 100_000] {
-                let mut setup = serve(Memory {
+        for fails_at in ["begin", "write", "finish"] {
+            for (lines, threads) in [(1, 3), (1_000, 3), (100_000, 3), (1, 0), (100_000, 0)] {
+                let store = Memory {
                     fails_at,
                     ..Memory::default()
-                });
+                };
+                let mut setup = serve_with(store, threads);
                 let mut client = setup.client();
                 client.feed("0123456789\r\n".repeat(lines));
                 client.feed(".\r\n");
@@ -457,23 +474,71 @@ mod tests {
                 );
                 eventually(|| setup.drafts() == 0);
                 let finished = lock(&setup.shared.store.finished).len();
-                assert_eq!(finished, usize::from(fails_at == "commit"));
+                assert_eq!(finished, 0);
                 client.feed("NOOP\r\n");
                 assert_eq!(reply(&mut client), "250 OK");
             }
         }
     }
 
+    /// The end has come when the first piece fails, so that no further piece is refused.
+    #[test]
+    fn the_rest_of_a_message_is_no_message() {
+        let store = Memory {
+            fails_at: "large write",
+            ..Memory::default()
+        };
+        let gate = Arc::clone(&store.gate);
+        let mut setup = serve(store);
+        let closed = lock(&gate);
+        let mut client = setup.client();
+        client.feed("0123456789\r\n".repeat(4_000));
+        eventually(|| setup.drafts() == 1);
+        client.feed("rest\r\n.\r\n");
+        client.output();
+        drop(closed);
+        assert_eq!(reply(&mut client), "452 Error: insufficient storage");
+        assert_eq!(lock(&setup.shared.store.finished).len(), 0);
+    }
+
+    #[test]
+    fn a_store_that_hangs_is_not_given_more_and_more() {
+        let store = Memory::default();
+        let gate = Arc::clone(&store.gate);
+        let mut setup = serve_with(store, 1);
+        let closed = lock(&gate);
+        for _ in 0..3 {
+            setup.client().feed("text\r\n.\r\n");
+            // The first one is with the thread.
+            eventually(|| lock(&setup.shared.queue).len() < 2 || setup.drafts() == 1);
+        }
+        let mut client = setup.listener.connect();
+        client.feed("EHLO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\n");
+        client.output();
+        client.feed("DATA\r\n");
+        let refused = "451 Error: too many messages wait to be stored";
+        assert_eq!(reply(&mut client), refused);
+        drop(closed);
+        eventually(|| lock(&setup.shared.queue).is_empty());
+        client.feed("MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\ntext\r\n.\r\n");
+        let mut said = String::new();
+        eventually(|| {
+            said += &String::from_utf8_lossy(&client.output());
+            said.ends_with("\r\n250 OK\r\n") && said.contains("354 ")
+        });
+    }
+
     #[test]
     fn a_message_that_is_cut_leaves_nothing() {
         let mut setup = serve(Memory::default());
-        for lines in [0, 1, 100_000] {
+        for (lines, drafts) in [(0, 0), (1, 0), (100_000, 1)] {
             let mut client = setup.client();
             client.feed("0123456789\r\n".repeat(lines));
+            eventually(|| setup.drafts() == drafts);
             client.reset();
             assert!(client.is_closed());
+            eventually(|| setup.drafts() == 0);
         }
-        eventually(|| setup.drafts() == 0);
         assert_eq!(lock(&setup.shared.store.finished).len(), 0);
     }
 }

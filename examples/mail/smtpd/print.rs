@@ -17,6 +17,27 @@ const IN_MEMORY: usize = 64 * 1024;
 #[derive(Default)]
 pub(crate) struct Printer(Mutex<()>);
 
+impl Printer {
+    /// The number of threads that it takes: a reader of standard output may keep it waiting, but not a file.
+    pub(crate) fn threads() -> usize {
+        usize::from(!is_file())
+    }
+}
+
+/// Or `/dev/null`.
+#[cfg(unix)]
+fn is_file() -> bool {
+    use std::{io::IsTerminal, os::unix::fs::FileTypeExt};
+
+    let kind = std::fs::metadata("/dev/stdout").map(|about| about.file_type());
+    kind.is_ok_and(|kind| kind.is_file() || kind.is_char_device() && !io::stdout().is_terminal())
+}
+
+#[cfg(not(unix))]
+fn is_file() -> bool {
+    false
+}
+
 impl Store for Printer {
     type Draft = Block<SpooledTempFile>;
 
@@ -35,10 +56,6 @@ impl Store for Printer {
         let mut out = screen::stdout();
         io::copy(&mut spool, &mut out)?;
         out.flush()
-    }
-
-    fn commit(&self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -94,7 +94,8 @@ impl Envelope {
     }
 }
 
-/// The way from a message that is handled elsewhere back to its session. It may go to another thread.
+/// The way from a message that is handled elsewhere back to its session. It may go to another thread. In a call of the
+/// [`Message`] itself it finds no session: there a status is returned.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
     channel: ChannelId,

@@ -9,7 +9,7 @@ use std::{
 
 use asynchat::{
     Address, AsyncChat, BoxError, Channel, ChatChannel, ChatDispatcher, Closed, Dispatcher, Frame,
-    FrameTooLong, HandshakeFailed, Registry, Result, Stream, VisitError,
+    FrameTooLong, Panicked, Registry, Result, Stream, VisitError,
 };
 use asynchat_rustls::ChannelTls;
 
@@ -69,8 +69,6 @@ pub fn accept(
     stream: Stream,
     peer: Address,
 ) -> Result {
-    // A reply is a packet: it must not wait for the acknowledgement of the one before.
-    stream.set_nodelay(true)?;
     if server.sessions.get() >= server.options.max_sessions {
         log::info!("{peer}: too many connections");
         registry.register(stream, Refusal(Rc::clone(server)))?;
@@ -411,10 +409,11 @@ impl AsyncChat for Session {
             self.refuse(chat, "500 Error: line too long");
             return;
         }
-        // Clients break TLS daily.
-        match error.is::<HandshakeFailed>() {
-            true => log::info!("{}: {}", self.peer(), printable(&error.to_string())),
-            false => log::warn!("{}: {}", self.peer(), printable(&error.to_string())),
+        let text = printable(&error.to_string());
+        match error.is::<Panicked>() {
+            true => log::error!("{}: {text}", self.peer()),
+            // The client's doing: TLS that is malformed, or cut.
+            false => log::info!("{}: {text}", self.peer()),
         }
         chat.close();
     }
