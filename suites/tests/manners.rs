@@ -146,6 +146,23 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "smtpd",
+        &[
+            &["--port", "65536"],
+            &["--bind", "localhost"],
+            &["--hostname", "a b"],
+            &["--hostname", ""],
+            &["--size", "0"],
+            &["--max-recipients", "0"],
+            &["--max-errors", "many"],
+            &["--idle-timeout", "0"],
+            &["--require-tls"],
+            &["--tls-cert", "x"],
+            &["--proxy-protocol-from", "here"],
+            &["x"],
+        ],
+    ),
+    (
         "tcp_proxy",
         &[
             &[],
