@@ -13,6 +13,7 @@ pub mod dots;
 pub mod ftp;
 pub mod gettime;
 pub mod handlers;
+pub mod gopher;
 pub mod http;
 pub mod mail;
 pub mod maildir;
