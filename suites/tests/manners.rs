@@ -102,6 +102,22 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "nntp_client",
+        &[
+            &[],
+            &["localhost"],
+            &["localhost", "sing"],
+            &["localhost", "group"],
+            &["localhost", "group", "a b"],
+            &["localhost", "over", "a", "9-x"],
+            &["localhost", "article", "1"],
+            &["localhost", "article", "-g", "a", "-o", "x", "1", "2"],
+            &["localhost", "article", "<a b>"],
+            &["localhost", "post", "-", "-"],
+            &["localhost", "--tls", "--starttls", "list"],
+        ],
+    ),
+    (
         "pop3_client",
         &[
             &[],

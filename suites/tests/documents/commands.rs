@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Not run, by the beginning of the command.
-const NOT_RUN: [(&str, &str); 12] = [
+const NOT_RUN: [(&str, &str); 13] = [
     (
         "cargo test",
         "it would run itself; its targets, features and names are checked",
@@ -49,10 +49,11 @@ const NOT_RUN: [(&str, &str); 12] = [
         "cargo run --example smtp_client",
         "its server is another's, which its suite starts; its options are checked",
     ),
+    ("cargo run --example nntp_client", "as smtp_client"),
 ];
 
 /// Clients whose server is none of the examples.
-const CLIENTS_OF_OTHERS: [&str; 1] = ["smtp_client"];
+const CLIENTS_OF_OTHERS: [&str; 2] = ["nntp_client", "smtp_client"];
 
 fn client_of_others(command: &Command) -> Option<&str> {
     let name = command.values("--example").next()?;
