@@ -57,6 +57,20 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "gopher_client",
+        &[
+            &[],
+            &["http://localhost/"],
+            &["gopher://localhost/8/x"],
+            &["gopher://localhost/0/x%0d%0ay"],
+            &["gopher://localhost/7/find"],
+            &["gopher://localhost/0/x", "--search", "y"],
+            &["gopher://localhost/7/find", "--search", "a\tb"],
+            &["gopher://localhost/", "--max-size", "-1"],
+            &["gopher://localhost/", "gopher://localhost/"],
+        ],
+    ),
+    (
         "http_client",
         &[
             &[],

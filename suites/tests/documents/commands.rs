@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Not run, by the beginning of the command.
-const NOT_RUN: [(&str, &str); 13] = [
+const NOT_RUN: [(&str, &str); 14] = [
     (
         "cargo test",
         "it would run itself; its targets, features and names are checked",
@@ -50,10 +50,11 @@ const NOT_RUN: [(&str, &str); 13] = [
         "its server is another's, which its suite starts; its options are checked",
     ),
     ("cargo run --example nntp_client", "as smtp_client"),
+    ("cargo run --example gopher_client", "as smtp_client"),
 ];
 
 /// Clients whose server is none of the examples.
-const CLIENTS_OF_OTHERS: [&str; 2] = ["nntp_client", "smtp_client"];
+const CLIENTS_OF_OTHERS: [&str; 3] = ["gopher_client", "nntp_client", "smtp_client"];
 
 fn client_of_others(command: &Command) -> Option<&str> {
     let name = command.values("--example").next()?;
