@@ -24,7 +24,7 @@ impl FromStr for Field {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("a field's name is of ASCII letters, digits and signs".into());
         }
-        let value = one_line(value.trim())?;
+        let value = one_line(value.trim_matches([' ', '\t']))?;
         Ok(Self {
             name: name.into(),
             value: value.into(),
@@ -201,14 +201,12 @@ mod tests {
         ] {
             assert!(field.parse::<Field>().is_err(), "{field:?}");
         }
+        let author = ["From: a".parse().expect("a field")];
         let subject = |text| Header {
             from: None,
             to: &[],
             subject: Some(text),
-            fields: &[Field {
-                name: "From".into(),
-                value: "a".into(),
-            }],
+            fields: &author,
         };
         assert!(subject("a\tb").check().is_ok());
         assert!(subject("a\nBcc: b").check().is_err());
