@@ -1,9 +1,11 @@
 //! `shared::smtp::client` against scripted servers: every message gets one answer, and the session one outcome.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
 
 use asynchat::{BoxError, Produced, Producer, Registry, Result, testing::Harness};
+use asynchat_rustls::TlsAcceptor;
 use clap::Parser;
+use rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer};
 use shared::{
     client::{Connection, Contact, ContactOptions, Encryption},
     reply::Reply,
@@ -512,6 +514,60 @@ fn what_is_injected_before_the_handshake_ends_the_session() {
         told[0].starts_with("finished: TLS handshake with a.example failed"),
         "{told:?}"
     );
+}
+
+/// A server's end of TLS.
+fn acceptor() -> TlsAcceptor {
+    let identity = certificates::Authority::new("an authority for tests").issue(&["a.example"]);
+    let key = PrivatePkcs8KeyDer::from(identity.key);
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.certificate.into()], key.into());
+    TlsAcceptor::new(Arc::new(config.expect("a certificate")))
+}
+
+/// Somebody on the way could have said it (RFC 3207, 4.2).
+#[test]
+fn what_was_offered_in_clear_is_forgotten() {
+    let insecure = ContactOptions {
+        trust: Trusting::parse_from(["x", "--insecure"]).trust,
+        ..ContactOptions::default()
+    };
+    let account = Rc::default();
+    let mailer = Account {
+        lines: Rc::clone(&account),
+        mails: short(ONE).into(),
+    };
+    let settings = Settings {
+        encryption: starttls().encryption,
+        ..login()
+    };
+    let session = Session::new(settings, insecure.timeout, mailer);
+    let connection = Connection::dispatcher(session, &Contact::new(&insecure), "a.example");
+    let mut server = Harness::connecting(connection);
+    server.connected();
+    server.play(
+        "C: 220 ready
+         S: EHLO me.example
+         C: 250-hello
+         C: 250-AUTH PLAIN
+         C: 250 STARTTLS
+         S: STARTTLS",
+    );
+    server.feed("220 go\r\n");
+    server.upgrade(acceptor().filter().expect("a filter"));
+    server.play(
+        "S: EHLO me.example
+         C: 502 what
+         S: HELO me.example
+         C: 250 hello
+         S: QUIT
+         S ends
+         C ends",
+    );
+    assert_eq!(account.take(), ["finished: the server offers no AUTH"]);
 }
 
 #[derive(Parser)]
