@@ -17,6 +17,7 @@ pub mod dovecot;
 #[cfg(target_os = "linux")]
 pub mod others;
 pub mod program;
+pub mod scripted;
 pub mod tls;
 #[cfg(target_os = "linux")]
 pub mod victim;

@@ -15,6 +15,7 @@ pub mod gettime;
 pub mod gopher;
 pub mod handlers;
 pub mod http;
+pub mod imap;
 pub mod mail;
 pub mod maildir;
 pub mod nntp;

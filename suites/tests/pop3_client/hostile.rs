@@ -1,49 +1,21 @@
 //! Servers that lie, that stop, and that are in the way.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
-    thread,
-    time::Duration,
-};
-
 use suites::{
     dovecot::messages,
     program::{Program, eventually},
+    scripted,
 };
 
 use crate::{command, fails, fetch};
 
-/// A server that answers a command by the first line of the table that it begins with; `None` breaks the connection. Its port,
-/// for one client after another.
-fn serve(greeting: &'static str, table: &'static [(&'static str, Option<&'static str>)]) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    // It ends with the test's process.
-    thread::spawn(move || {
-        for stream in listener.incoming().take(20) {
-            talk(stream.unwrap(), greeting, table);
-        }
-    });
-    port
-}
+type Table = &'static [(&'static str, Option<&'static str>)];
 
-fn talk(mut stream: TcpStream, greeting: &str, table: &[(&str, Option<&str>)]) {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .unwrap();
-    // The client may be gone, here and below.
-    let _ = stream.write_all(greeting.as_bytes());
-    let mut lines = BufReader::new(stream.try_clone().unwrap());
-    let mut line = String::new();
-    while matches!(lines.read_line(&mut line), Ok(1..)) {
+/// A server that answers a command by the first line of the table that it begins with; `None` breaks the connection.
+fn serve(greeting: &'static str, table: Table) -> u16 {
+    scripted::serve(greeting, move |line| {
         let answer = table.iter().find(|(begin, _)| line.starts_with(begin));
-        let Some((_, Some(answer))) = answer else {
-            return;
-        };
-        let _ = stream.write_all(answer.as_bytes());
-        line.clear();
-    }
+        answer.and_then(|(_, answer)| answer.map(str::to_owned))
+    })
 }
 
 const LISTS: [(&str, Option<&str>); 5] = [
@@ -55,9 +27,7 @@ const LISTS: [(&str, Option<&str>); 5] = [
 ];
 
 /// [`LISTS`], and these.
-fn table(
-    more: &[(&'static str, Option<&'static str>)],
-) -> &'static [(&'static str, Option<&'static str>)] {
+fn table(more: &[(&'static str, Option<&'static str>)]) -> Table {
     [&LISTS, more].concat().leak()
 }
 

@@ -50,6 +50,11 @@ impl Talk<'_, '_> {
         Ok(self.chat.start_tls_client(&self.state.host, config)?)
     }
 
+    /// How long nothing may move.
+    pub fn timeout(&self) -> Duration {
+        self.state.contact.timeout
+    }
+
     /// How long nothing may move from now on.
     pub fn set_timeout(&mut self, silence: Duration) {
         self.state.contact.timeout = silence;
