@@ -1,0 +1,209 @@
+//! Where a URL is saved, and how it is shown.
+
+use std::path::{Path, PathBuf};
+
+use asynchat::Result;
+use percent_encoding::percent_decode_str;
+use shared::{saving::Target, text::is_unprintable};
+use tempfile::TempDir;
+
+/// The file of a URL whose path has no last part.
+const INDEX: &str = "index";
+/// Bytes of a name, as file systems have it.
+const MAX_NAME: usize = 200;
+
+/// Gives each URL its place.
+pub(crate) struct Places {
+    output: Option<Target>,
+    remote_name: bool,
+    open: bool,
+    /// Names of -O that are taken.
+    names: Vec<String>,
+}
+
+pub(crate) struct Place {
+    kind: Kind,
+    /// Of what was fetched, for the name of a file to show: a browser goes by it.
+    pub(crate) media_type: Option<String>,
+    /// Something complete is there.
+    pub(crate) is_complete: bool,
+}
+
+enum Kind {
+    Target(Target),
+    /// A new file for `--open`.
+    Shown {
+        folder: TempDir,
+        name: String,
+    },
+    Wrong(String),
+}
+
+impl Places {
+    pub(crate) fn new(output: Option<Target>, remote_name: bool, open: bool) -> Self {
+        Self {
+            output,
+            remote_name,
+            open,
+            names: Vec::new(),
+        }
+    }
+
+    pub(crate) fn of(&mut self, url: &str) -> Place {
+        let kind = match &self.output {
+            Some(target) => Ok(Kind::Target(target.clone())),
+            None if self.remote_name => self.by_name(url),
+            None if self.open => shown(url),
+            None => Ok(Kind::Target(Target::Stdout)),
+        };
+        Place {
+            kind: kind.unwrap_or_else(Kind::Wrong),
+            media_type: None,
+            is_complete: false,
+        }
+    }
+
+    fn by_name(&mut self, url: &str) -> Result<Kind, String> {
+        let name = name_of(url).ok_or("-O: the URL has no name for a file; -o gives one")?;
+        if self.names.contains(&name) {
+            return Err(format!("-O: another URL is saved as {name}"));
+        }
+        self.names.push(name.clone());
+        Ok(Kind::Target(Target::File(name.into())))
+    }
+}
+
+fn shown(url: &str) -> Result<Kind, String> {
+    let folder = tempfile::Builder::new().prefix("fetch-").tempdir();
+    let folder = folder.map_err(|error| format!("a folder for --open: {error}"))?;
+    let name = name_of(url).unwrap_or_else(|| INDEX.into());
+    Ok(Kind::Shown { folder, name })
+}
+
+/// The last part of a URL's path, if it is a name that any file may have.
+fn name_of(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    if url.cannot_be_a_base() {
+        return None;
+    }
+    let last = url.path_segments()?.next_back()?;
+    // Of an ftp URL.
+    let last = last.split(";type=").next()?;
+    let name = percent_decode_str(last).decode_utf8().ok()?.into_owned();
+    let is_bad = |c: char| is_unprintable(c) || "/\\:*?\"<>|".contains(c);
+    let is_good = !name.contains(is_bad) && !name.starts_with('.') && name.len() <= MAX_NAME;
+    (is_good && !name.is_empty()).then_some(name)
+}
+
+impl Place {
+    /// # Errors
+    /// There is none, and why.
+    pub(crate) fn target(&self) -> Result<Target> {
+        match &self.kind {
+            Kind::Target(target) => Ok(target.clone()),
+            Kind::Shown { folder, name } => {
+                let name = with_extension(name, self.media_type.as_deref());
+                Ok(Target::File(folder.path().join(name)))
+            }
+            Kind::Wrong(why) => Err(why.clone().into()),
+        }
+    }
+
+    /// Shows what was fetched in the browser, from a file that stays.
+    ///
+    /// # Errors
+    /// There is no browser.
+    pub(crate) fn show(&self) -> Result {
+        let Target::File(path) = self.target()? else {
+            return Ok(());
+        };
+        if !self.is_complete {
+            return Ok(());
+        }
+        let path = absolute(&path)?;
+        let url = url::Url::from_file_path(&path);
+        let url = url.map_err(|()| format!("{}: not a path for a browser", path.display()))?;
+        webbrowser::open(url.as_str()).map_err(|error| format!("--open: {error}"))?;
+        crate::tell(&format!("shown: {}", path.display()));
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let (Kind::Shown { folder, .. }, true) = (&mut self.kind, self.is_complete) {
+            // The browser reads it when it comes to it.
+            folder.disable_cleanup(true);
+        }
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// A name that a browser takes for this type: it sees no header beside a file.
+fn with_extension(name: &str, media_type: Option<&str>) -> String {
+    let Some(media_type) = media_type.and_then(|text| text.split(';').next()) else {
+        return name.into();
+    };
+    let media_type = media_type.trim().to_ascii_lowercase();
+    let fits = mime_guess::from_path(name)
+        .iter()
+        .any(|guess| guess.essence_str() == media_type);
+    let extension = match media_type.as_str() {
+        _ if fits => return name.into(),
+        "text/html" => "html",
+        "text/plain" => "txt",
+        "application/xhtml+xml" => "xhtml",
+        "application/pdf" => "pdf",
+        "application/json" => "json",
+        "image/png" => "png",
+        "image/jpeg" => "jpg",
+        "image/gif" => "gif",
+        "image/svg+xml" => "svg",
+        "image/webp" => "webp",
+        _ => return name.into(),
+    };
+    format!("{name}.{extension}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_the_last_part_of_the_path_and_leads_nowhere_else() {
+        for (url, name) in [
+            ("http://a/b/c.txt?d#e", Some("c.txt")),
+            ("ftp://a/b%20c;type=a", Some("b c")),
+            ("file:///a/b", Some("b")),
+            ("http://a/", None),
+            ("http://a", None),
+            ("http://a/..", None),
+            ("http://a/%2e%2e", None),
+            ("http://a/..%2fb", None),
+            ("http://a/.bashrc", None),
+            ("http://a/b%00", None),
+            ("http://a/b%0a", None),
+            ("http://a/c:%5cb", None),
+            ("data:,x", None),
+            ("nonsense", None),
+        ] {
+            assert_eq!(name_of(url).as_deref(), name, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_file_for_the_browser_has_the_extension_of_its_type() {
+        for (name, media_type, expected) in [
+            ("index", Some("text/html; charset=utf-8"), "index.html"),
+            ("a.htm", Some("text/html"), "a.htm"),
+            ("a.txt", Some("text/html"), "a.txt.html"),
+            ("a.exe", Some("application/x-unknown"), "a.exe"),
+            ("a", None, "a"),
+        ] {
+            assert_eq!(with_extension(name, media_type), expected);
+        }
+    }
+}
