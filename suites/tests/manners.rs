@@ -68,6 +68,15 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
             &["gopher://localhost/7/find", "--search", "a\tb"],
             &["gopher://localhost/", "--max-size", "-1"],
             &["gopher://localhost/", "gopher://localhost/"],
+        "fetch",
+        &[
+            &[],
+            &["-o", "x", "data:,a", "data:,b"],
+            &["data:,a", "data:,b"],
+            &["-o", "x", "-O", "data:,a"],
+            &["--open", "-o", "-", "data:,a"],
+            &["--timeout", "0", "data:,a"],
+            &["--no-such-option", "data:,a"],
         ],
     ),
     (

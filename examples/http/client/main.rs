@@ -138,13 +138,14 @@ impl Args {
                     (Target::File(path), Some(_)) => Box::new(Resuming::new(path, report)),
                     _ => Box::new(Saving::new(target.clone(), report)),
                 };
-                // A bar would stand in the middle of a body that is shown.
-                let shown = matches!(target, Target::Stdout) && io::stdout().is_terminal();
-                match io::stderr().is_terminal() && !shown {
-                    true => Box::new(Progress::new(saving)),
-                    false => saving,
-                }
+                saving
             }
+        };
+        // A bar would stand in the middle of a body that is shown.
+        let shown = matches!(self.target, Some(Target::Stdout)) && io::stdout().is_terminal();
+        let consumer: Box<dyn Consumer> = match io::stderr().is_terminal() && !shown {
+            true => Box::new(Progress::new(consumer, self.target.is_some())),
+            false => consumer,
         };
         let consumer: Box<dyn Consumer> = match self.compressed {
             true => Box::new(Decoding::new(consumer, self.max_ratio)),

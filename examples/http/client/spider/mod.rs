@@ -79,6 +79,8 @@ struct Crawl {
     seen: HashSet<Url>,
     waiting: VecDeque<Found>,
     running: usize,
+    /// Somebody is at it.
+    goes_on: bool,
     counts: Counts,
 }
 
@@ -104,6 +106,7 @@ pub(crate) fn start(
         seen: HashSet::new(),
         waiting: VecDeque::new(),
         running: 0,
+        goes_on: false,
         counts: Counts::default(),
     };
     crawl.find(start, 0, None);
@@ -192,8 +195,11 @@ impl Crawl {
     }
 }
 
-/// Fetches what is waiting, as far as there is room.
+/// Fetches what is waiting, as far as there is room. A request that fails at once comes back here.
 fn go_on(registry: &mut Registry, crawl: &Shared) {
+    if std::mem::replace(&mut crawl.borrow_mut().goes_on, true) {
+        return;
+    }
     loop {
         let next = crawl.borrow_mut().next();
         let Some(found) = next else { break };
@@ -202,7 +208,8 @@ fn go_on(registry: &mut Registry, crawl: &Shared) {
         let consumer = crawl.borrow().stack(page);
         AsyncHttp::start(registry, order, consumer);
     }
-    let crawl = crawl.borrow();
+    let mut crawl = crawl.borrow_mut();
+    crawl.goes_on = false;
     // A summary that nobody reads is none of the server's failures.
     if crawl.is_done()
         && let Err(error) = crawl.summary()

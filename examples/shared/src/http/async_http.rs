@@ -152,7 +152,7 @@ impl AsyncHttp {
             return Ok(());
         }
         if let Some(body) = &self.order.body {
-            body.send(chat)?;
+            body.send(chat, self.order.watch.as_ref())?;
         }
         self.sent = Sent::Partly;
         chat.push_then(Bytes::new(), |registry, sent| {

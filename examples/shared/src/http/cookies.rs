@@ -4,7 +4,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use asynchat::{BoxError, Registry, Result};
-use cookie_store::{CookieDomain, CookieStore, RawCookie};
+use cookie_store::{Cookie, CookieDomain, CookieStore, RawCookie};
 
 use super::{
     consumer::{Consumer, Order, Request},
@@ -61,7 +61,7 @@ impl Jar {
         let raw = with_domain_of(raw, url.host())?;
         let mut store = self.0.borrow_mut();
         // Nobody on the way may replace what only TLS carries.
-        let covers = |other: &cookie_store::Cookie<'_>| {
+        let covers = |other: &Cookie<'_>| {
             other.name() == raw.name()
                 && other.secure().unwrap_or(false)
                 && other.domain.matches(url.as_url())
@@ -69,17 +69,16 @@ impl Jar {
         if !url.is_https() && store.iter_unexpired().any(covers) {
             return Err(Refused::NotSecure);
         }
-        let of_domain = store
-            .iter_any()
-            .filter(|other| other.domain.matches(url.as_url()))
-            .count();
-        if of_domain >= MAX_OF_DOMAIN || store.iter_any().count() >= MAX_COOKIES {
+        let cookie = Cookie::try_from_raw_cookie(&raw, url.as_url()).map_err(|_| Refused::Other)?;
+        let cookie = cookie.into_owned();
+        let domain = cookie.domain.as_cow().ok_or(Refused::Other)?.into_owned();
+        if !store.contains_any(&domain, &cookie.path, cookie.name())
+            && !has_room(&mut store, &domain)
+        {
             return Err(Refused::TooMany);
         }
-        store
-            .insert_raw(&raw, url.as_url())
-            .map(drop)
-            .map_err(|_| Refused::Other)
+        let stored = store.insert(cookie, url.as_url());
+        stored.map(drop).map_err(|_| Refused::Other)
     }
 
     /// The value of `Cookie` for this URL: the longest paths first (RFC 6265, 5.4).
@@ -104,6 +103,31 @@ impl Jar {
     pub(super) fn store(&self) -> std::cell::Ref<'_, CookieStore> {
         self.0.borrow()
     }
+}
+
+/// Whether there may be one more cookie of a domain. Those that are past make room.
+fn has_room(store: &mut CookieStore, domain: &str) -> bool {
+    let has_room = |store: &CookieStore| {
+        let of_domain =
+            |other: &&Cookie<'_>| other.domain.as_cow().is_some_and(|own| own == domain);
+        store.iter_any().filter(of_domain).count() < MAX_OF_DOMAIN
+            && store.iter_any().count() < MAX_COOKIES
+    };
+    if has_room(store) {
+        return true;
+    }
+    let past: Vec<_> = store
+        .iter_any()
+        .filter(|cookie| cookie.is_expired())
+        .filter_map(|cookie| {
+            let domain = cookie.domain.as_cow()?.into_owned();
+            Some((domain, cookie.path.to_string(), cookie.name().to_owned()))
+        })
+        .collect();
+    for (domain, path, name) in past {
+        store.remove(&domain, &path, &name);
+    }
+    has_room(store)
 }
 
 /// RFC 6265bis, 4.1.3.
@@ -344,5 +368,21 @@ mod tests {
         let refused = jar.set("more=1", &from);
         assert_eq!(refused, Err(Refused::TooMany));
         assert!(jar.get(&from).is_some_and(|line| line.len() <= MAX_SENT));
+        // One that is there may change, and one that is past makes room.
+        jar.set("one=5; Path=/", &from).expect("kept");
+        let _ = jar.set("one=; Path=/; Max-Age=0", &from);
+        jar.set("more=1", &from).expect("kept");
+        assert_eq!(jar.set("again=1", &from), Err(Refused::TooMany));
+    }
+
+    #[test]
+    fn cookies_that_come_and_go_do_not_pile_up() {
+        let jar = Jar::default();
+        let from = url("http://a.example/");
+        for n in 0..2_000 {
+            jar.set(&format!("{n}=1"), &from).expect("kept");
+            let _ = jar.set(&format!("{n}=1; Max-Age=0"), &from);
+        }
+        assert!(jar.store().iter_any().count() <= MAX_OF_DOMAIN);
     }
 }

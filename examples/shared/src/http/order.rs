@@ -7,7 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{fields::Fields, proxy::Proxies, upload::Upload, url::Url};
+use super::{
+    fields::Fields,
+    proxy::Proxies,
+    upload::{Upload, Watch},
+    url::Url,
+};
 use crate::tls::client;
 
 /// Bytes of a method's name: the longest that is registered has 17.
@@ -65,6 +70,8 @@ pub struct Order {
     pub added: Vec<(&'static str, String)>,
     /// The server refused to be asked before the body comes.
     pub unannounced: bool,
+    /// Watches the body go out.
+    pub watch: Option<Watch>,
     pub agent: Rc<Agent>,
     /// When everything has to be over, further requests that redirects lead to included.
     pub deadline: Option<Deadline>,
@@ -81,6 +88,7 @@ impl Order {
             body: None,
             added: Vec::new(),
             unannounced: false,
+            watch: None,
             agent: Rc::clone(agent),
             deadline: None,
             max_size: None,

@@ -3,12 +3,15 @@
 use std::{
     fmt,
     fs::File,
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
     rc::Rc,
 };
 
-use asynchat::{Bytes, ChatChannel, FilePart};
+use asynchat::{Bytes, ChatChannel, FilePart, Produced, Producer};
+
+/// Bytes of a watched file that are read at a time.
+const PIECE: usize = 64 * 1024;
 
 #[derive(Clone)]
 enum Piece {
@@ -81,17 +84,60 @@ impl Upload {
     ///
     /// # Errors
     /// A file has become shorter than announced.
-    pub(super) fn send(&self, chat: &mut ChatChannel<'_>) -> Result<(), String> {
+    pub(super) fn send(
+        &self,
+        chat: &mut ChatChannel<'_>,
+        watch: Option<&Watch>,
+    ) -> Result<(), String> {
         for piece in &self.pieces {
             match piece {
                 Piece::Bytes(bytes) => chat.push(bytes.clone()),
                 Piece::File { path, file, len } => {
                     let part = file.try_clone().and_then(|file| FilePart::new(file, ..len));
-                    chat.push_file(part.map_err(|error| format!("{}: {error}", path.display()))?);
+                    let part = part.map_err(|error| format!("{}: {error}", path.display()))?;
+                    match watch.cloned() {
+                        None => chat.push_file(part),
+                        Some(watch) => chat.push_with_producer(Watched { part, watch }),
+                    }
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Is told the number of further bytes of files that are on their way.
+#[derive(Clone)]
+pub struct Watch(Rc<dyn Fn(u64)>);
+
+impl Watch {
+    pub fn new(tell: impl Fn(u64) + 'static) -> Self {
+        Self(Rc::new(tell))
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+/// A file that is read here, because the system would not tell how far it has come.
+struct Watched {
+    part: FilePart,
+    watch: Watch,
+}
+
+impl Producer for Watched {
+    fn more(&mut self) -> io::Result<Produced> {
+        let mut piece = vec![0; PIECE];
+        let bytes = self.part.read(&mut piece)?;
+        piece.truncate(bytes);
+        (self.watch.0)(bytes as u64);
+        Ok(match bytes {
+            0 => Produced::Done,
+            _ => Produced::Data(piece.into()),
+        })
     }
 }
 

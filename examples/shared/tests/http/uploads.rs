@@ -1,11 +1,11 @@
 //! Bodies of requests: sent whole, held back until the server wants them, given up when it does not.
 
-use std::{io::Write, time::Duration};
+use std::{cell::Cell, io::Write, rc::Rc, time::Duration};
 
 use asynchat::testing::Harness;
 use shared::http::{
     consumer::{Method, Order},
-    upload::Upload,
+    upload::{Upload, Watch},
 };
 
 use crate::{Client, Notes, order, text};
@@ -59,6 +59,33 @@ fn bytes_and_files_are_one_body() {
     server.feed("HTTP/1.1 201 C\r\nContent-Length: 0\r\n\r\n");
     told.are(&["201", "end"]);
     client.is_done();
+}
+
+#[test]
+fn a_watched_file_is_told_as_it_goes_and_is_the_same() {
+    let content: Vec<u8> = (0..1_000_000).map(|n| (n % 251) as u8).collect();
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(&content).expect("a file");
+    let mut body = Upload::default();
+    body.push_file(file.path()).expect("a file");
+    let told = Rc::new(Cell::new(0));
+    let told_too = Rc::clone(&told);
+    let order = Order {
+        body: Some(body),
+        watch: Some(Watch::new(move |bytes| {
+            told_too.set(told_too.get() + bytes)
+        })),
+        ..put(&[], &[])
+    };
+    let mut client = Client::new();
+    client.start(order, Notes::default());
+    let mut server = client.0.dialled().expect("a connection");
+    server.set_window(100_000);
+    server.connected();
+    assert!(told.get() < 500_000, "{} are on their way", told.get());
+    server.set_window(usize::MAX);
+    assert!(server.output().ends_with(&content));
+    assert_eq!(told.get(), 1_000_000);
 }
 
 #[test]
