@@ -19,7 +19,7 @@ use crate::{
 use suites::program::{self, DEADLINE, Ended, Program, example};
 
 /// Examples that end by themselves; all others serve.
-const CLIENTS: [&str; 2] = ["http_client", "time_client"];
+const CLIENTS: [&str; 3] = ["fetch", "http_client", "time_client"];
 /// Set where the ports are nobody else's.
 const OWN_NETWORK: &str = "ASYNCHAT_DOCUMENTS_OWN_NETWORK";
 /// Brings the loopback up and becomes the test.

@@ -16,6 +16,7 @@ use shared::http::{
     challenge::Credentials,
     coding::Decoding,
     consumer::{Consumer, Order},
+    links::MAX_URL,
     robots::Robots,
     url::Url,
 };
@@ -31,8 +32,6 @@ mod robots;
 
 /// Requests at the same time.
 const AT_ONCE: usize = 4;
-/// Bytes of a URL: longer ones are not followed.
-const MAX_URL: usize = 2048;
 /// How much larger than on its way a page may be.
 const MAX_RATIO: u64 = 200;
 

@@ -6,6 +6,8 @@ use super::url::Url;
 
 /// More links of a page are overlooked.
 const MAX_LINKS: usize = 10_000;
+/// Bytes of a URL: longer ones are overlooked. One long base would make all of them long.
+pub const MAX_URL: usize = 2048;
 
 /// The URLs that a page links to, in their order, without their fragments. Those that are not of `http` are left out.
 pub fn links(page: &[u8], url: &Url) -> Vec<Url> {
@@ -25,10 +27,12 @@ pub fn links(page: &[u8], url: &Url) -> Vec<Url> {
             | b"embed" | b"track" => b"src",
             _ => continue,
         };
-        let Some(value) = tag.attributes.get(attribute) else {
+        let value = tag.attributes.get(attribute);
+        let Some(value) = value.filter(|value| value.len() <= MAX_URL) else {
             continue;
         };
-        let Ok(link) = base.join(value) else {
+        let link = base.join(value).ok();
+        let Some(link) = link.filter(|link| link.absolute().len() <= MAX_URL) else {
             continue;
         };
         if &*tag.name.0 == b"base" {
@@ -94,5 +98,14 @@ mod tests {
         let url = Url::parse(b"http://a.example/").expect("a URL");
         let page = "<a href=x>".repeat(MAX_LINKS + 1);
         assert_eq!(links(page.as_bytes(), &url).len(), MAX_LINKS);
+        for long in ["<base href={}>", "<a href={}>"] {
+            let long = long.replace("{}", &"x/".repeat(MAX_URL / 2));
+            let page = format!("{long}<a href=x>");
+            let found: Vec<_> = links(page.as_bytes(), &url)
+                .iter()
+                .map(Url::to_string)
+                .collect();
+            assert_eq!(found, ["http://a.example/x"]);
+        }
     }
 }
