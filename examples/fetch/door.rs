@@ -7,6 +7,7 @@ use data_url::DataUrl;
 use shared::{
     client::{Contact, ContactOptions},
     ftp::{self, Mode},
+    gopher::{self, GopherUrl},
     http::{
         ALPN,
         async_http::AsyncHttp,
@@ -24,7 +25,7 @@ use crate::{
     http::Answer,
 };
 
-const SCHEMES: &str = "http, https, ftp, ftps, file and data";
+const SCHEMES: &str = "http, https, ftp, ftps, gopher, gophers, file and data";
 
 /// The means of all URLs.
 pub(crate) struct Door {
@@ -77,8 +78,14 @@ impl Door {
         };
         match url.scheme() {
             "http" | "https" => self.http(registry, text, download),
+            // A download that is not begun is dropped, without the error.
             "ftp" | "ftps" => {
                 if let Err(error) = self.ftp(registry, &url, download) {
+                    failures.set(name, &error);
+                }
+            }
+            "gopher" | "gophers" => {
+                if let Err(error) = self.gopher(registry, text, download) {
                     failures.set(name, &error);
                 }
             }
@@ -109,11 +116,16 @@ impl Door {
         AsyncHttp::start(registry, order, consumer);
     }
 
-    /// The download may have been dropped already, without the error.
     fn ftp(&self, registry: &mut Registry, url: &url::Url, download: Download) -> Result {
         let place = ftp::Place::of_url(url)?;
         let consumer = Box::new(download);
         ftp::fetch(registry, &self.contact, place, Mode::default(), consumer)?;
+        Ok(())
+    }
+
+    fn gopher(&self, registry: &mut Registry, text: &str, download: Download) -> Result {
+        let url: GopherUrl = text.parse()?;
+        gopher::fetch(registry, &self.contact, &url, download)?;
         Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-use asynchat::{BoxError, Result};
+use asynchat::{BoxError, Registry, Result};
 use shared::{
-    ftp,
+    ftp, gopher,
     progress::Bar,
     saving::{Sink, Target},
     text::printable,
@@ -141,6 +141,16 @@ impl ftp::Consumer for Download {
     }
 
     fn close(&mut self, outcome: Result<(), BoxError>) {
+        self.end(outcome);
+    }
+}
+
+impl gopher::Consumer for Download {
+    fn data(&mut self, data: &[u8]) -> Result {
+        self.take(data)
+    }
+
+    fn finished(&mut self, _: &mut Registry, outcome: Result<(), BoxError>) {
         self.end(outcome);
     }
 }

@@ -30,7 +30,7 @@ mod file;
 mod http;
 mod places;
 
-/// Fetch URLs of any kind, all at once: http, https, ftp, ftps, file, data
+/// Fetch URLs of any kind, all at once: http, https, ftp, ftps, gopher, gophers, file, data
 #[derive(Debug, Parser)]
 #[command(
     name = "fetch",

@@ -309,6 +309,32 @@ fn path_of(url: &str) -> PathBuf {
     path.unwrap().into_owned().into()
 }
 
+#[test]
+fn gopher_gives_documents_and_the_servers_errors() {
+    for (answer, path, out, code) in [
+        ("a\r\n.\r\n", "/0/a", "a\r\n", 0),
+        ("a\r\n.\r\n", "/9/a", "a\r\n.\r\n", 0),
+        ("iHello\t\tx\t70\r\n.\r\n", "", "iHello\t\tx\t70\r\n", 0),
+        ("3not here\t\terror.host\t1\r\n.\r\n", "/0/a", "", 1),
+        ("x", "/0/a%0d%0ab", "", 1),
+    ] {
+        let url = format!("gopher://{}{path}", serve(Some(answer)));
+        let ended = fetch(&[&url]);
+        assert_eq!(
+            (ended.out().as_str(), ended.code),
+            (out, Some(code)),
+            "{url}: {}",
+            ended.err
+        );
+        assert_eq!(
+            ended.err.starts_with(&format!("fetch: {url}: ")),
+            code == 1,
+            "{}",
+            ended.err
+        );
+    }
+}
+
 const PYFTPDLIB: &str = "
 import sys
 from pyftpdlib.authorizers import DummyAuthorizer
