@@ -288,7 +288,7 @@ fn the_result_is_shown_in_the_browser_that_the_environment_names() {
         let text = fs::read_to_string(&log).ok()?;
         (text.lines().count() == 2).then_some(text)
     });
-    let mut lines: Vec<_> = shown.lines().map(|line| path_of(line)).collect();
+    let mut lines: Vec<_> = shown.lines().map(path_of).collect();
     lines.sort_by_key(|path| path.extension().is_none());
     assert_eq!(lines[0].file_name().unwrap(), "index.html");
     assert_eq!(fs::read_to_string(&lines[0]).unwrap(), "hi");

@@ -35,7 +35,7 @@ pub(crate) struct Identity {
     /// Send these cookies, 'NAME=VALUE; NAME=VALUE', or those of a file in Netscape's format, and keep those that servers
     /// set for the run
     #[arg(short = 'b', long, value_name = "DATA|FILE")]
-    cookie: Option<String>,
+    cookie: Vec<String>,
     /// Write all cookies to this file at the end, in Netscape's format; - is standard output
     #[arg(short = 'c', long, value_name = "FILE")]
     pub(crate) cookie_jar: Option<Target>,
@@ -78,9 +78,11 @@ impl Identity {
             proxies: self.proxies()?,
             timeout,
         };
-        let jar = (self.cookie.is_some() || self.cookie_jar.is_some()).then(Jar::default);
-        if let (Some(jar), Some(cookie)) = (&jar, &self.cookie) {
-            fill(jar, cookie, urls)?;
+        let jar = (!self.cookie.is_empty() || self.cookie_jar.is_some()).then(Jar::default);
+        if let Some(jar) = &jar {
+            for cookie in &self.cookie {
+                fill(jar, cookie, urls)?;
+            }
         }
         Ok(Session {
             agent: Rc::new(agent),
@@ -137,7 +139,7 @@ fn fill(jar: &Jar, cookie: &str, urls: &[Url]) -> Result<(), String> {
     {
         for url in urls {
             jar.set(&format!("{pair}; Path=/"), url)
-                .map_err(|why| format!("-b: {pair:?} is no cookie for {url}: {why:?}"))?;
+                .map_err(|why| format!("-b: {pair:?} is no cookie for {url}: {why}"))?;
         }
     }
     Ok(())

@@ -29,13 +29,18 @@ pub(crate) struct Resuming<C> {
     have: u64,
     /// Whether the rest was asked for.
     asked: bool,
+    /// Bytes of the range that are still to come.
+    missing: Option<u64>,
+    /// Whether the range ends where the body does.
+    is_all: bool,
     sink: Option<Sink>,
     consumer: C,
 }
 
 /// What an answer is to the file.
 enum Answer {
-    Rest,
+    /// This number of bytes, and whether these are all.
+    Rest(u64, bool),
     All,
     /// There is no rest.
     Complete,
@@ -47,6 +52,8 @@ impl<C> Resuming<C> {
             path: path.into(),
             have: 0,
             asked: false,
+            missing: None,
+            is_all: true,
             sink: None,
             consumer,
         }
@@ -69,17 +76,25 @@ impl<C> Resuming<C> {
     fn answer(&self, head: &Head, length: Option<u64>) -> Result<Answer> {
         let range = head.get("content-range").map(String::from_utf8_lossy);
         let range = range.as_deref().unwrap_or_default();
+        let another = || {
+            let have = self.have;
+            format!("the server sent another range, {range:?}, than from {have}")
+        };
         match head.status {
             206 if self.asked => match content_range(range) {
-                Some((first, last, _)) if first == self.have && length.is_none_or(|length| length == last - first + 1) => {
-                    Ok(Answer::Rest)
+                Some((first, last, size)) if first == self.have => {
+                    let bytes = last - first + 1;
+                    match length {
+                        Some(length) if length != bytes => Err(another().into()),
+                        _ => Ok(Answer::Rest(bytes, size.is_none_or(|size| last + 1 == size))),
+                    }
                 }
-                _ => Err(format!("the server sent another range, {range:?}, than from {}", self.have).into()),
+                _ => Err(another().into()),
             },
             416 if self.asked => match range.strip_prefix("bytes */").map(str::parse) {
                 Some(Ok(size)) if self.have == size => Ok(Answer::Complete),
                 _ => Err(format!(
-                    "the file has {} bytes, and the server's has other ones ({range}): remove it to begin anew",
+                    "the file has {} bytes, which are no part of the server's ({range}): remove it to begin anew",
                     self.have
                 )
                 .into()),
@@ -176,12 +191,19 @@ impl<C: Consumer> Consumer for Resuming<C> {
 
     fn http_header(&mut self, request: &mut Request<'_, '_>) -> Result {
         let answer = self.answer(request.head, request.length)?;
+        if let Answer::Rest(bytes, is_all) = answer {
+            (self.missing, self.is_all) = (Some(bytes), is_all);
+        }
         self.consumer.http_header(request)?;
         self.open(&answer, request.head)
     }
 
     fn feed(&mut self, data: &[u8]) -> Result {
         if let Some(sink) = &mut self.sink {
+            if let Some(missing) = &mut self.missing {
+                let left = missing.checked_sub(data.len() as u64);
+                *missing = left.ok_or("the server sent more than its range")?;
+            }
             sink.write_all(data)?;
             return self.consumer.feed(data);
         }
@@ -189,6 +211,15 @@ impl<C: Consumer> Consumer for Resuming<C> {
     }
 
     fn close(&mut self, outcome: Result<(), BoxError>) {
+        let outcome = match self.missing {
+            Some(missing @ 1..) if outcome.is_ok() => {
+                Err(format!("connection closed {missing} bytes before the end of the range").into())
+            }
+            _ if outcome.is_ok() && !self.is_all => {
+                Err("the server sent a range that is not all of the rest; -C - goes on".into())
+            }
+            _ => outcome,
+        };
         let complete = outcome.is_ok();
         let saved = match self.sink.take() {
             Some(sink) => sink.finish(complete),

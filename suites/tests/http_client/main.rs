@@ -21,6 +21,7 @@ mod bounds;
 mod consumers;
 mod peers;
 mod redirects;
+mod resuming;
 mod saving;
 mod scripted;
 mod servers;

@@ -1,7 +1,7 @@
 //! Cookies (RFC 6265) of a run, and the consumer that sends and takes them. The crate `cookie_store` keeps them; public
 //! suffixes are those of the crate `psl`.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, fmt, rc::Rc};
 
 use asynchat::{BoxError, Registry, Result};
 use cookie_store::{Cookie, CookieDomain, CookieStore, RawCookie};
@@ -33,6 +33,20 @@ pub enum Refused {
     Prefix,
     /// For another domain, or past already.
     Other,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "it is not NAME=VALUE",
+            Self::TooLong => "it is longer than 4096 bytes",
+            Self::TooMany => "there are too many cookies",
+            Self::PublicSuffix => "its domain is shared by many sites",
+            Self::NotSecure => "it is secure, and the connection is not",
+            Self::Prefix => "its name promises more than it has",
+            Self::Other => "it is for another domain, or past",
+        })
+    }
 }
 
 /// The cookies of a run. Clones are one.
@@ -199,7 +213,7 @@ impl<C: Consumer> Consumer for Cookies<C> {
         for value in request.head.all("set-cookie") {
             let value = String::from_utf8_lossy(value);
             if let Err(why) = self.jar.set(&value, url) {
-                log::debug!("{url}: a cookie is not kept: {why:?}");
+                log::debug!("{url}: a cookie is not kept: {why}");
             }
         }
         self.consumer.http_header(request)

@@ -33,7 +33,7 @@ impl Jar {
             let wrong = || format!("line {} is no cookie in Netscape's format", number + 1);
             let (cookie, url) = parse(line, http_only).ok_or_else(wrong)?;
             if let Err(why) = self.set(&cookie, &url) {
-                log::debug!("line {}: the cookie is not kept: {why:?}", number + 1);
+                log::debug!("line {}: the cookie is not kept: {why}", number + 1);
             }
         }
         Ok(())

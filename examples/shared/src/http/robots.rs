@@ -90,6 +90,9 @@ struct Pattern {
     /// What follows somewhere behind it, in turn.
     parts: Vec<Vec<u8>>,
     is_whole: bool,
+    /// Bytes without stars: no shorter path matches.
+    literal: usize,
+    /// What a longer rule is known by.
     len: usize,
 }
 
@@ -106,18 +109,22 @@ impl Pattern {
         let mut parts = value.split(|&byte| byte == b'*').map(normalized);
         let first = parts.next().unwrap_or_default();
         let parts: Vec<_> = parts.collect();
-        let bytes = |part: &Vec<u8>| part.len() + 1;
-        let len = first.len() + parts.iter().map(bytes).sum::<usize>() + usize::from(is_whole);
+        let literal = first.len() + parts.iter().map(Vec::len).sum::<usize>();
+        let len = literal + parts.len() + usize::from(is_whole);
         Some(Self {
             first,
             parts,
             is_whole,
+            literal,
             len,
         })
     }
 
     /// In time that is linear in the lengths of both.
     fn matches(&self, path: &[u8]) -> bool {
+        if path.len() < self.literal {
+            return false;
+        }
         let Some(mut rest) = path.strip_prefix(self.first.as_slice()) else {
             return false;
         };

@@ -73,7 +73,7 @@ fn a_watched_file_is_told_as_it_goes_and_is_the_same() {
     let order = Order {
         body: Some(body),
         watch: Some(Watch::new(move |bytes| {
-            told_too.set(told_too.get() + bytes)
+            told_too.set(told_too.get() + bytes);
         })),
         ..put(&[], &[])
     };
