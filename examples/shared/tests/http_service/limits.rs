@@ -199,3 +199,26 @@ fn a_service_ends_behind_the_exchanges_under_way() {
     busy.advance(seconds(2));
     assert!(busy.is_closed());
 }
+
+#[test]
+fn a_crowd_that_says_nothing_keeps_nobody_out() {
+    let (service, _, mut server) = listen(4);
+    let silent: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    let mut client = server.connect();
+    client.feed(get("/early"));
+    assert_eq!(statuses(&client.output()), ["200"]);
+    assert!(service.open() <= 4, "{}", service.open());
+    drop(silent);
+    // Those that have their last answer and linger go first.
+    let (service, _, mut server) = listen(2);
+    let mut busy = server.connect();
+    busy.feed(get("/later"));
+    let mut lingering = server.connect();
+    lingering.feed(get("/early-close"));
+    assert!(lingering.has_ended() && service.open() == 2);
+    let mut client = server.connect();
+    client.feed(get("/early"));
+    assert_eq!(statuses(&client.output()), ["200"]);
+    assert!(lingering.is_closed() && !busy.is_closed());
+    assert_eq!(service.open(), 2);
+}

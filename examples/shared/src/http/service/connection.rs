@@ -37,14 +37,17 @@ impl<H: Handler> Connection<H> {
     pub(super) fn dispatcher(
         shared: Rc<Shared>,
         peer: Option<Address>,
+        since: Option<Instant>,
         unwanted: bool,
         handler: H,
     ) -> ChatDispatcher<Self> {
         let place = Place::new(&shared);
+        let mut state = State::new(shared, peer, place);
+        state.since = since;
         let connection = Self {
-            reader: Reader::new(shared.options.limits.body, |_| true),
+            reader: Reader::new(state.shared.options.limits.body, |_| true),
             handler,
-            state: State::new(shared, peer, place),
+            state,
             unwanted,
         };
         ChatDispatcher::new(connection, HEAD_END)

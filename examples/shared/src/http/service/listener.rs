@@ -60,7 +60,7 @@ impl Service {
         peer: Option<Address>,
         handler: H,
     ) -> ChatDispatcher<Connection<H>> {
-        Connection::dispatcher(Rc::clone(&self.shared), peer, false, handler)
+        Connection::dispatcher(Rc::clone(&self.shared), peer, None, false, handler)
     }
 
     /// Open connections.
@@ -122,18 +122,19 @@ impl<H: Handler, F: FnMut(&mut Registry, &Address) -> H + 'static> Dispatcher fo
         let registry = channel.registry();
         let limit = shared.options.limits.connections;
         let since = |connection: &Connection<H>, _: &ChatChannel<'_>| connection.waiting_since();
-        while shared.open.get() >= limit
-            && self
+        // One that is closed here may count until the end of the turn.
+        let has_room = shared.open.get() < limit
+            || self
                 .waiting
-                .make_room(registry, since, Connection::give_way)
-        {}
-        let surplus = (shared.open.get() + 1).saturating_sub(limit);
-        if surplus > REFUSALS {
+                .make_room(registry, since, Connection::give_way);
+        if !has_room && shared.open.get() >= limit + REFUSALS {
             log::info!("{peer}: there are too many connections");
             return Ok(());
         }
         let handler = (self.make)(registry, &peer);
-        let chat = Connection::dispatcher(Rc::clone(shared), Some(peer), surplus > 0, handler);
+        let now = registry.now();
+        let chat =
+            Connection::dispatcher(Rc::clone(shared), Some(peer), Some(now), !has_room, handler);
         let id = match &self.tls {
             Some(acceptor) => registry.register_tls(stream, acceptor, chat)?,
             None => registry.register(stream, chat)?,
