@@ -73,12 +73,9 @@ impl TimeDatagrams {
     /// So many datagrams in a row, then it is the turn of the others.
     const BUDGET: usize = 64;
 
-    /// Whether an answer to `from` would be answered: echo, daytime, quote of the day, chargen, time, and servers
-    /// like this one. Two of them would keep each other busy for ever, and one forged datagram is enough to start.
     fn would_loop(&self, from: &Address) -> bool {
-        from.inet().is_some_and(|from| {
-            matches!(from.port(), 7 | 13 | 17 | 19 | 37) || from.port() == self.port
-        })
+        let from = from.inet();
+        from.is_some_and(|from| rfc868::would_answer(from.port(), self.port))
     }
 }
 

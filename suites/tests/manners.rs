@@ -180,6 +180,19 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "quote_server",
+        &[
+            &["--port", "65536"],
+            &["--threads", "0"],
+            &["--max-connections", "0"],
+            &["--max-quotes", "-1"],
+            &["--idle-timeout", "0"],
+            &["--tls-key", "x"],
+            &["--quotes"],
+            &["x"],
+        ],
+    ),
+    (
         "run_many",
         &[
             &["--jobs", "0"],
@@ -257,6 +270,16 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
             &["localhost", "--timeout", "0"],
             &["localhost", "--timeout", "-1"],
             &["localhost", "--timeout", "NaN"],
+        ],
+    ),
+    (
+        "time_handlers",
+        &[
+            &["--port", "65536"],
+            &["--bind", "localhost"],
+            &["--threads", "0"],
+            &["--unix"],
+            &["8038"],
         ],
     ),
     (

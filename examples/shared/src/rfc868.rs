@@ -16,6 +16,13 @@ pub fn encode(now: SystemTime) -> Option<[u8; 4]> {
     (since_1900 >= 0).then(|| low_32_bits(since_1900).to_be_bytes())
 }
 
+/// Whether the answer to a datagram from this port would be answered: echo, daytime, quote of the day, chargen, time, and
+/// servers like the one at `own`. Two of them would keep each other busy for ever, and one forged datagram is enough to
+/// start.
+pub fn would_answer(port: u16, own: u16) -> bool {
+    matches!(port, 7 | 13 | 17 | 19 | 37) || port == own
+}
+
 /// The moment a server's answer means, for a client whose clock shows `now`.
 pub fn decode(answer: [u8; 4], now: SystemTime) -> SystemTime {
     let here = unix_seconds(now);
