@@ -1,7 +1,7 @@
 //! Between a handler on its thread and the loop: bytes both ways, no more than a bound of either.
 //!
-//! The handler waits on a condition; the loop never waits: it is woken ([`Pipe::new`]) if the handler has written, wants to
-//! read, or has ended, and stops reading or taking while there is no room.
+//! The handler waits on a condition; the loop never waits: it is woken ([`Pipe::new`]) if the handler has begun, has written,
+//! has made room, or has ended, and stops reading or taking while there is no room.
 
 use std::{
     io::{self, BufRead, ErrorKind, Read, Write},
@@ -26,8 +26,6 @@ pub struct Pipe<H> {
 struct State<H> {
     input: Vec<u8>,
     input_ended: bool,
-    /// The handler has asked for input.
-    is_reading: bool,
     head: Option<H>,
     output: Vec<u8>,
     /// The loop has been woken and has not looked yet.
@@ -45,7 +43,6 @@ impl<H: Send> Pipe<H> {
         let state = State {
             input: Vec::new(),
             input_ended: false,
-            is_reading: false,
             head: None,
             output: Vec::new(),
             is_woken: false,
@@ -118,11 +115,6 @@ impl<H: Send> Pipe<H> {
         self.lock().input.len() < CAPACITY
     }
 
-    /// Whether the handler has asked for input.
-    pub fn is_reading(&self) -> bool {
-        self.lock().is_reading
-    }
-
     /// Whether the handler waits for the client to send or to take something.
     pub fn waits(&self) -> bool {
         self.lock().waits
@@ -162,11 +154,15 @@ impl<H: Send> Pipe<H> {
 
 /// # The side of the handler
 impl<H: Send> Pipe<H> {
-    /// Reading and writing, for the handler's thread.
-    pub fn files(self: &Arc<Self>) -> (Rfile<H>, Wfile<H>) {
+    /// Has the loop know that the handler begins.
+    pub fn begin(&self) {
         let mut state = self.lock();
         state.has_begun = true;
         self.wake(state);
+    }
+
+    /// Reading and writing, for the handler's thread.
+    pub fn files(self: &Arc<Self>) -> (Rfile<H>, Wfile<H>) {
         let rfile = Rfile {
             pipe: Arc::clone(self),
             buffer: Vec::new(),
@@ -225,11 +221,6 @@ impl<H: Send> BufRead for Rfile<H> {
                 }
                 if state.input_ended {
                     break;
-                }
-                if !mem::replace(&mut state.is_reading, true) {
-                    self.pipe.wake(state);
-                    state = self.pipe.lock();
-                    continue;
                 }
                 state = self.pipe.wait(state);
             }

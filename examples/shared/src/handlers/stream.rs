@@ -187,6 +187,7 @@ impl Drop for EndOnPanic<'_> {
 }
 
 fn serve(handler: &dyn BlockingHandler, pipe: &Arc<Pipe<()>>, peer: &Address) -> Result {
+    pipe.begin();
     let (mut rfile, mut wfile) = pipe.files();
     let outcome = handler.handle(&mut BlockingRequest {
         rfile: &mut rfile,

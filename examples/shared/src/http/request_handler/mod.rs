@@ -2,8 +2,7 @@
 //! `send_header`, `end_headers`, `send_error`, `rfile` and `wfile`.
 //!
 //! The [`service`](super::service) reads and writes on the loop; a [`RequestHandler`] runs on the threads of a
-//! [`Pool`](crate::handlers::Pool). The body of a request is read from the client, and asked of one that waits for leave, as the
-//! handler reads it.
+//! [`Pool`](crate::handlers::Pool). A long body is read from the client as the handler reads it.
 
 mod request;
 mod threaded;

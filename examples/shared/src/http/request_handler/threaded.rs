@@ -21,8 +21,14 @@ use crate::{
     },
 };
 
+/// Bytes of a body that are here before its handler begins, unless the body is shorter.
+const AHEAD: u64 = 32 * 1024;
+
 /// Serves the requests of one connection with a [`RequestHandler`] on the threads of a pool. Without a place in the pool a
 /// request is answered with 503.
+///
+/// A handler begins when the request is complete, or a good piece of its body is here: slow clients wait on the loop, where
+/// they cost no thread.
 pub struct Threaded<H> {
     handler: Arc<H>,
     pool: Pool,
@@ -36,7 +42,10 @@ pub struct Threaded<H> {
 /// A request that is being served.
 struct Work {
     pipe: Arc<Pipe<Head>>,
-    job: JobId,
+    /// Until the handler begins.
+    given: Option<Given>,
+    came: u64,
+    job: Option<JobId>,
 }
 
 impl<H: RequestHandler> Threaded<H> {
@@ -58,14 +67,44 @@ impl<H: RequestHandler> Threaded<H> {
         self
     }
 
+    /// Gives the request to a thread, if it has none.
+    fn begin(&mut self, exchange: &mut Exchange<'_, '_>) -> Result {
+        let Some(work) = &mut self.work else {
+            return Ok(());
+        };
+        let Some(given) = work.given.take() else {
+            return Ok(());
+        };
+        let (handler, pipe) = (Arc::clone(&self.handler), Arc::clone(&work.pipe));
+        let job = self.pool.submit(move || {
+            let ending = Ending(&pipe);
+            let outcome = serve(&*handler, given, &pipe);
+            pipe.end(outcome);
+            std::mem::forget(ending);
+        });
+        let Ok(job) = job else {
+            self.work = None;
+            let answer = Answer::new(503).with("Retry-After", "5")?;
+            return exchange.error_with(answer, "The server has too much to do. Try again soon.");
+        };
+        work.job = Some(job);
+        let (limit, ticket) = (self.times.handler, exchange.ticket());
+        let give_up = move |registry: &mut Registry| {
+            service::with(registry, ticket, |_: &mut Self, _| {
+                Err("the handler takes too long".into())
+            });
+            Ok(())
+        };
+        let watch = Watch::start(exchange.registry(), &self.pool, job, limit, give_up);
+        self.watch = Some(watch);
+        Ok(())
+    }
+
     /// Takes what the handler has given.
     fn look(&mut self, exchange: &mut Exchange<'_, '_>) -> Result {
         let Some(work) = &self.work else {
             return Ok(());
         };
-        if work.pipe.is_reading() {
-            exchange.want_body();
-        }
         let Look {
             head,
             output,
@@ -106,8 +145,10 @@ impl<H: RequestHandler> Threaded<H> {
 
     /// The exchange is over.
     fn drop_work(&mut self) {
-        if let Some(Work { pipe, job }) = self.work.take() {
-            self.pool.cancel(job);
+        if let Some(Work { pipe, job, .. }) = self.work.take() {
+            if let Some(job) = job {
+                self.pool.cancel(job);
+            }
             pipe.break_off(ErrorKind::ConnectionAborted, "the exchange is over");
         }
     }
@@ -127,53 +168,37 @@ impl<H: RequestHandler> Handler for Threaded<H> {
                 Ok(())
             });
         });
-        let given = Given::new(request, exchange.peer());
-        let (handler, own) = (Arc::clone(&self.handler), Arc::clone(&pipe));
-        let job = self.pool.submit(move || {
-            let ending = Ending(&own);
-            let outcome = serve(&*handler, given, &own);
-            own.end(outcome);
-            std::mem::forget(ending);
+        self.work = Some(Work {
+            pipe,
+            given: Some(Given::new(request, exchange.peer())),
+            came: 0,
+            job: None,
         });
-        let Ok(job) = job else {
-            let answer = Answer::new(503).with("Retry-After", "5")?;
-            return exchange.error_with(answer, "The server has too much to do. Try again soon.");
+        Ok(())
+    }
+
+    fn body(&mut self, exchange: &mut Exchange<'_, '_>, data: &[u8]) -> Result {
+        let Some(work) = &mut self.work else {
+            return Ok(());
         };
-        let limit = self.times.handler;
-        let pool = self.pool.clone();
-        self.watch = Some(Watch::start(
-            exchange.registry(),
-            &pool,
-            job,
-            limit,
-            move |registry| {
-                service::with(registry, ticket, |_: &mut Self, _| {
-                    Err("the handler takes too long".into())
-                });
-                Ok(())
-            },
-        ));
-        self.work = Some(Work { pipe, job });
-        Ok(())
-    }
-
-    fn body(&mut self, _: &mut Exchange<'_, '_>, data: &[u8]) -> Result {
-        if let Some(work) = &self.work {
-            work.pipe.give(data);
+        work.pipe.give(data);
+        work.came += data.len() as u64;
+        match work.came >= AHEAD {
+            true => self.begin(exchange),
+            false => Ok(()),
         }
-        Ok(())
     }
 
-    fn body_end(&mut self, _: &mut Exchange<'_, '_>) -> Result {
+    fn body_end(&mut self, exchange: &mut Exchange<'_, '_>) -> Result {
         if let Some(work) = &self.work {
             work.pipe.give_end();
         }
-        Ok(())
+        self.begin(exchange)
     }
 
     fn readable(&self) -> bool {
         let work = self.work.as_ref();
-        work.is_some_and(|work| work.pipe.is_reading() && work.pipe.wants_input())
+        work.is_some_and(|work| work.pipe.wants_input())
     }
 
     fn drained(&mut self, exchange: &mut Exchange<'_, '_>) -> Result {
