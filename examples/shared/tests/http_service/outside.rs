@@ -18,12 +18,13 @@ fn the_next_request_waits_for_an_answer_from_outside() {
             |_: &mut Account, exchange| exchange.answer(Answer::new(404), "no"),
         );
         assert!(answered);
+        let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno";
+        assert_eq!(text(&client.output()), answer);
+        // The next request is here: it has another ticket.
         let again = service::with(&mut client.registry(), ticket, |_: &mut Account, _| {
             panic!("the exchange is over")
         });
         assert!(!again);
-        let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno";
-        assert_eq!(text(&client.output()), answer);
     }
     let ticket = account.ticket();
     client.eof();
