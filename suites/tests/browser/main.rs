@@ -1,4 +1,4 @@
-//! The pages of the example `http_server` in a headless Chromium. Skipped, with a word, where there is no browser; it
+//! The pages of the examples `http_server` and `quote_server` in a headless Chromium. Skipped, with a word, where there is no browser; it
 //! installs nothing.
 // Once is enough: how the poller does is the subject of others.
 #![cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
@@ -16,6 +16,7 @@ mod driver;
 
 use suites::{
     certificates::{Authority, text},
+    program,
     web_server::{DEADLINE, serve},
 };
 
@@ -135,5 +136,29 @@ fn the_status_page_reloads_itself_without_scripts_too() {
         if let Ok(line) = server.out.recv_timeout(Duration::from_secs(1)) {
             loads += u32::from(line.contains("GET /-/status "));
         }
+    }
+}
+
+#[test]
+fn the_form_of_a_quote_server_adds_a_quote() {
+    let Some(browser) = driver::start() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("quotes");
+    std::fs::write(&file, "the only one").unwrap();
+    let options = ["--port", "0", "--quotes", text(&file)];
+    let (_program, address) = program::serve("quote_server", &options);
+    browser.open(&format!("http://{address}/"));
+    let quote = "return document.querySelector('blockquote').textContent";
+    assert_eq!(browser.script(quote), "the only one");
+    let fill = "document.querySelector('textarea').value = '<b>added</b>'; return 'filled'";
+    browser.script(fill);
+    browser.click("button");
+    // Each load has one of the two.
+    let end = Instant::now() + DEADLINE;
+    while browser.script(quote) != "<b>added</b>" {
+        assert!(Instant::now() < end, "it is never shown");
+        browser.open(&format!("http://{address}/"));
     }
 }
