@@ -48,9 +48,19 @@ impl Users {
         }
     }
 
-    /// The name that a request gives with its password. How long that takes does not depend on what is right of them.
+    /// The name that a request to a server gives with its password.
     pub fn admit(&self, headers: &[Header<'_>]) -> Option<&str> {
-        let given = credentials(header(headers, "authorization")?)?;
+        self.admit_by(headers, "authorization")
+    }
+
+    /// The same for a proxy (RFC 9110, 11.7.2).
+    pub fn admit_to_proxy(&self, headers: &[Header<'_>]) -> Option<&str> {
+        self.admit_by(headers, "proxy-authorization")
+    }
+
+    /// How long that takes does not depend on what is right of name and password.
+    fn admit_by(&self, headers: &[Header<'_>], field: &str) -> Option<&str> {
+        let given = credentials(header(headers, field)?)?;
         let mut admitted = None;
         for (name, digest) in &self.users {
             if is_hmac(&self.key, &given, digest) {
@@ -101,6 +111,13 @@ mod tests {
                 value: value.as_bytes(),
             }];
             assert_eq!(users.admit(&headers), name, "{credentials}");
+            assert_eq!(users.admit_to_proxy(&headers), None, "{credentials}");
+            let headers = [Header {
+                name: "proxy-authorization",
+                ..headers[0]
+            }];
+            assert_eq!(users.admit_to_proxy(&headers), name, "{credentials}");
+            assert_eq!(users.admit(&headers), None, "{credentials}");
         }
         for value in [
             "",
