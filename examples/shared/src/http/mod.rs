@@ -14,6 +14,7 @@ pub mod date;
 pub mod escape;
 pub mod fields;
 pub mod form;
+pub mod forward_proxy;
 mod incoming;
 pub mod links;
 pub mod netscape;
