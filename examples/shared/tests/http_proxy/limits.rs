@@ -112,23 +112,27 @@ fn kept_connections_are_few_and_not_kept_for_long() {
 }
 
 #[test]
-fn clients_past_the_limit_wait_until_one_leaves() {
+fn past_the_limit_who_waits_longest_makes_room() {
     let mut scene = Scene::new(&["--max-connections", "2"]);
-    let mut clients = [scene.client(), scene.client(), scene.client()];
-    for client in &mut clients {
-        client.feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    }
-    assert!(clients[0].output().len() > 1 && clients[2].output().is_empty());
-    clients[0].eof();
-    assert!(clients[2].output().len() > 1);
-    // A tunnel is one client until it ends.
-    let mut scene = Scene::new(&["--max-connections", "1"]);
-    let mut client = scene.client();
-    client.feed("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut first = scene.client();
+    scene.advance(1);
+    let mut second = scene.client();
+    scene.advance(1);
+    first.feed(GET);
     let mut server = scene.server();
-    let mut next = scene.client();
-    next.feed("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(next.output().is_empty());
-    server.reset();
-    assert!(next.output().len() > 1);
+    // The first has a request under way.
+    let mut third = scene.client();
+    assert!(!first.is_closed() && second.is_closed() && !third.is_closed());
+    // All have one: a tunnel is one until it ends.
+    third.feed("CONNECT b:443 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut far = scene.server();
+    let mut fourth = scene.client();
+    assert_eq!(verdict(&text(&mut fourth)), (503, ""));
+    assert!(fourth.has_ended() && !first.is_closed() && !third.is_closed());
+    fourth.eof();
+    far.reset();
+    let mut fifth = scene.client();
+    assert!(!fifth.has_ended());
+    server.feed(EMPTY);
+    assert!(text(&mut first).starts_with("HTTP/1.1 200"));
 }

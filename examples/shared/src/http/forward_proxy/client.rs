@@ -34,17 +34,41 @@ pub(super) struct Client {
     started: Option<Instant>,
     /// Looks whether a head takes too long. Armed once for many requests, not once for each.
     deadline: Option<TimerId>,
+    /// When the connection began, or its last request was answered.
+    since: Instant,
+    /// There are too many connections.
+    is_unwanted: bool,
 }
 
 impl Client {
-    pub(super) fn new(proxy: &Rc<Proxy>, peer: Option<IpAddr>) -> Self {
+    /// An unwanted connection is told so and closed.
+    pub(super) fn new(
+        proxy: &Rc<Proxy>,
+        peer: Option<IpAddr>,
+        now: Instant,
+        is_unwanted: bool,
+    ) -> Self {
         let max_body = proxy.settings.limits.max_body.unwrap_or(u64::MAX);
         Self {
             reader: Reader::new(max_body, |_| true),
             link: Link::new(proxy, peer),
             started: None,
             deadline: None,
+            since: now,
+            is_unwanted,
         }
+    }
+
+    /// Since when no complete request comes; `None` while one is under way.
+    pub(super) fn waiting_since(&self, _: &ChatChannel<'_>) -> Option<Instant> {
+        (self.link.exchange.is_none() && !self.link.has_ended).then_some(self.since)
+    }
+
+    /// Closes the connection in favour of another.
+    pub(super) fn give_way(&mut self, chat: &mut ChatChannel<'_>) {
+        log::debug!("{}: makes room for another", chat.describe());
+        self.link.count = None;
+        chat.close();
     }
 
     /// Whether it has no request under way, so that it can be let go without a word.
@@ -87,6 +111,7 @@ impl Client {
 
     /// The answer is complete. True if the request was complete too.
     pub(super) fn answered(&mut self, chat: &mut ChatChannel<'_>) -> bool {
+        self.since = chat.registry().now();
         self.link.answered(chat)
     }
 
@@ -158,6 +183,14 @@ impl AsyncChat for Client {
         if chat.tls().is_some() {
             // Requests have lengths of their own: one that is cut is never answered (RFC 9112, section 9.8).
             chat.tolerate_truncation();
+        }
+        if self.is_unwanted {
+            let refusal = Refusal::new(
+                503,
+                "",
+                "This proxy has too many connections (--max-connections).",
+            );
+            self.link.give_up(chat, b"", &refusal);
         }
         Ok(())
     }

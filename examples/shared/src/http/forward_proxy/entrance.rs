@@ -5,13 +5,15 @@ use std::rc::Rc;
 use asynchat::{Address, Channel, ChatDispatcher, Dispatcher, Result, Stream};
 use asynchat_rustls::{RegistryTls, TlsAcceptor};
 
-use super::{Proxy, client::Client};
-use crate::http::reader::HEAD_END;
+use super::{Proxy, client::Client, limits::REFUSALS};
+use crate::{http::reader::HEAD_END, waiting::Waiting};
 
-/// Takes connections as long as there are not too many.
+/// Takes connections. When there are too many, the client makes room that has waited longest without a request; if all have
+/// one, the new one is told so.
 pub struct Entrance {
     proxy: Rc<Proxy>,
     tls: Option<TlsAcceptor>,
+    waiting: Waiting,
 }
 
 impl Entrance {
@@ -20,15 +22,12 @@ impl Entrance {
         Self {
             proxy: Rc::clone(proxy),
             tls,
+            waiting: Waiting::default(),
         }
     }
 }
 
 impl Dispatcher for Entrance {
-    fn readable(&self) -> bool {
-        self.proxy.has_room()
-    }
-
     fn handle_accepted(
         &mut self,
         channel: &mut Channel<'_>,
@@ -36,21 +35,27 @@ impl Dispatcher for Entrance {
         peer: Address,
     ) -> Result {
         stream.set_nodelay(true)?;
-        let client = Client::new(
-            &self.proxy,
-            peer.inet().map(|peer| peer.ip().to_canonical()),
-        );
-        let chat = ChatDispatcher::new(client, HEAD_END);
-        self.proxy.arrived(channel)?;
+        self.proxy.note_entrance(channel)?;
         let registry = channel.registry();
-        let registered = match &self.tls {
-            Some(acceptor) => registry.register_tls(stream, acceptor, chat),
-            None => registry.register(stream, chat),
-        };
-        if registered.is_err() {
-            self.proxy.departed(registry);
+        let limit = self.proxy.settings.limits.max_connections.get();
+        while self.proxy.clients.get() >= limit
+            && self
+                .waiting
+                .make_room(registry, Client::waiting_since, Client::give_way)
+        {}
+        let surplus = (self.proxy.clients.get() + 1).saturating_sub(limit);
+        if surplus > REFUSALS {
+            log::info!("{peer}: there are too many connections");
+            return Ok(());
         }
-        registered?;
+        let peer = peer.inet().map(|peer| peer.ip().to_canonical());
+        let client = Client::new(&self.proxy, peer, registry.now(), surplus > 0);
+        let chat = ChatDispatcher::new(client, HEAD_END);
+        let id = match &self.tls {
+            Some(acceptor) => registry.register_tls(stream, acceptor, chat)?,
+            None => registry.register(stream, chat)?,
+        };
+        self.waiting.add(registry, id);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::{cell::Cell, fmt, io::Write, net::IpAddr, rc::Rc};
 use asynchat::{ChannelId, ChatChannel, CoupleOptions, Registry, Result};
 
 use super::{
-    Entry, Proxy,
+    Counted, Entry, Proxy,
     fields::{self, Announced, Unfit},
     limits::{UPLOAD_LINGER_BYTES, UPLOAD_LINGER_TIME},
     order::Order,
@@ -17,6 +17,7 @@ use super::{
 use crate::http::{
     request::Request,
     response::{Body, Head},
+    service::reset_on_close,
 };
 
 /// How much of a request is still to come.
@@ -40,6 +41,7 @@ pub(super) struct Link {
     is_congested: bool,
     /// Nothing is read any more.
     pub(super) has_ended: bool,
+    pub(super) count: Option<Counted>,
 }
 
 pub(super) struct Exchange {
@@ -59,6 +61,8 @@ pub(super) struct Exchange {
     pub(super) is_held: bool,
     line: Vec<u8>,
     user: Option<Rc<str>>,
+    /// The client finds the end of the answer by that of the connection.
+    lasts_until_close: bool,
     /// That of the answer, once it has begun.
     status: Option<u16>,
 }
@@ -73,6 +77,7 @@ impl Link {
             passed: Rc::default(),
             is_congested: false,
             has_ended: false,
+            count: Some(Counted::new(&proxy.clients)),
         }
     }
 
@@ -123,6 +128,7 @@ impl Link {
             is_held: true,
             line: line.to_vec(),
             user,
+            lasts_until_close: false,
             status: None,
         };
         match order {
@@ -223,6 +229,7 @@ impl Link {
             Body::UntilClose if is_modern => (Announced::Chunked, Coding::Pieces),
             Body::Chunked | Body::UntilClose => {
                 exchange.keeps_alive = false;
+                exchange.lasts_until_close = true;
                 (Announced::Nothing, Coding::Plain)
             }
         };
@@ -307,6 +314,10 @@ impl Link {
         if exchange.status.is_some() {
             self.log(&exchange);
             self.has_ended = true;
+            if exchange.lasts_until_close {
+                // An end of file would be the end of the answer.
+                reset_on_close(chat);
+            }
             chat.close();
             return;
         }
@@ -342,6 +353,7 @@ impl Link {
             is_held: false,
             line: line.to_vec(),
             user: None,
+            lasts_until_close: false,
             status: None,
         });
         exchange.keeps_alive = false;
@@ -381,11 +393,12 @@ impl Link {
         let mut exchange = self.exchange.take()?;
         let _ = write!(chat, "HTTP/1.1 200 Connection established\r\n\r\n");
         exchange.status = Some(200);
-        let (proxy, peer) = (Rc::clone(&self.proxy), self.peer);
+        let (proxy, peer, count) = (Rc::clone(&self.proxy), self.peer, self.count.take());
         let options = CoupleOptions::new().idle_timeout(proxy.settings.limits.tunnel_timeout);
         Some(options.on_end(move |registry, coupled| {
             proxy.log(&exchange.entry(peer, coupled.from_far));
-            proxy.departed(registry);
+            drop(count);
+            proxy.shut_down_if_idle(registry);
         }))
     }
 
@@ -398,7 +411,8 @@ impl Link {
             }
             self.log(&exchange);
         }
-        self.proxy.departed(registry);
+        self.count = None;
+        self.proxy.shut_down_if_idle(registry);
     }
 
     fn log(&self, exchange: &Exchange) {

@@ -15,13 +15,15 @@ pub(super) const LOW_MARK: usize = 16 * 1024;
 /// number of bytes: a client that writes all of an upload before it reads still finds the answer, not a reset.
 pub(super) const UPLOAD_LINGER_TIME: Duration = Duration::from_secs(30);
 pub(super) const UPLOAD_LINGER_BYTES: usize = 1024 * 1024 * 1024;
+/// So many connections past the limit are told that they are too many; the rest are closed without a word.
+pub(super) const REFUSALS: usize = 16;
 /// The time that requests under way have after the first signal.
 pub(super) const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Connections of clients at a time; others wait
+    /// Connections of clients at a time; past it who waits longest makes room, or 503
     #[arg(long, value_name = "N", default_value = "400")]
     pub max_connections: NonZeroUsize,
     /// The same of one IPv4 address, or one IPv6 /64; others are closed [default: no limit]

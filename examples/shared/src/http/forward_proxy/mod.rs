@@ -74,7 +74,8 @@ pub struct Proxy {
     connect: ConnectOptions,
     pool: RefCell<Pool>,
     log: Box<dyn Fn(&Entry<'_>)>,
-    clients: Cell<usize>,
+    /// Clients at present, those with tunnels included.
+    clients: Rc<Cell<usize>>,
     entrance: Cell<Option<ChannelId>>,
     address: Cell<Option<SocketAddr>>,
     /// No more requests after those under way.
@@ -101,7 +102,7 @@ impl Proxy {
             pool: RefCell::new(Pool::new(pool, pool_per_host)),
             settings,
             log: Box::new(log),
-            clients: Cell::new(0),
+            clients: Rc::default(),
             entrance: Cell::new(None),
             address: Cell::new(None),
             ends: Cell::new(false),
@@ -145,28 +146,12 @@ impl Proxy {
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.clients.get() < self.settings.limits.max_connections.get()
-    }
-
-    fn arrived(&self, entrance: &Channel<'_>) -> io::Result<()> {
+    fn note_entrance(&self, entrance: &Channel<'_>) -> io::Result<()> {
         if self.entrance.get().is_none() {
             self.entrance.set(Some(entrance.id()));
             self.address.set(entrance.local_addr()?.inet());
         }
-        self.clients.set(self.clients.get() + 1);
         Ok(())
-    }
-
-    fn departed(&self, registry: &mut Registry) {
-        let was_full = !self.has_room();
-        self.clients.set(self.clients.get().saturating_sub(1));
-        if was_full
-            && let Some(mut entrance) = self.entrance.get().and_then(|id| registry.channel(id))
-        {
-            entrance.touch();
-        }
-        self.shut_down_if_idle(registry);
     }
 
     fn take(&self, place: &Place) -> Option<ChannelId> {
@@ -180,6 +165,22 @@ impl Proxy {
 
     fn log(&self, entry: &Entry<'_>) {
         (self.log)(entry);
+    }
+}
+
+/// Counts a client until it is dropped.
+struct Counted(Rc<Cell<usize>>);
+
+impl Counted {
+    fn new(count: &Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Self(Rc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

@@ -6,7 +6,7 @@ use asynchat::{ChatChannel, Result};
 
 use super::{fields::Unfit, target::BadTarget};
 use crate::{
-    http::{body::BadBody, date::DateText, reader::Refusal as Unread, request::BadHead},
+    http::{body::BadBody, date::DateText, reader::Refusal as Unread, request::BadHead, status},
     text::printable,
 };
 
@@ -49,7 +49,7 @@ impl Refusal {
         Self::new(502, error, text)
     }
 
-    /// With the connection open, `body` in place of the page.
+    /// Writes it as an answer, without the page if `has_body` is false (HEAD).
     pub(super) fn write(
         &self,
         chat: &mut ChatChannel<'_>,
@@ -61,18 +61,22 @@ impl Refusal {
         let text = printable(&self.text);
         let mut date = DateText::default();
         let length = text.len() + 1;
-        let Self { status, error, .. } = self;
+        let Self {
+            status: code,
+            error,
+            ..
+        } = self;
         write!(
             chat,
-            "HTTP/1.1 {status} {}\r\nDate: {}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+            "HTTP/1.1 {code} {}\r\nDate: {}\r\nContent-Type: text/plain; charset=utf-8\r\n\
              Content-Length: {length}\r\nCache-Control: no-store\r\n",
-            reason(*status),
+            status::reason(*code),
             date.http(SystemTime::now()),
         )?;
         if let Some(error) = error {
             write!(chat, "Proxy-Status: {pseudonym}; error={error}\r\n")?;
         }
-        if *status == 407 {
+        if *code == 407 {
             write!(
                 chat,
                 "Proxy-Authenticate: Basic realm=\"proxy\", charset=\"UTF-8\"\r\n"
@@ -127,22 +131,5 @@ pub(super) fn unread(refusal: Unread, line: &[u8]) -> Refusal {
         Unread::Body(BadBody::Malformed) => Refusal::bad(400, "The body's chunks are malformed."),
         Unread::Body(BadBody::TooLarge) => Refusal::bad(413, "The body is larger than --max-body."),
         Unread::Method => Refusal::bad(501, "The method is not known."),
-    }
-}
-
-fn reason(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        403 => "Forbidden",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        431 => "Request Header Fields Too Large",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        _ => "HTTP Version Not Supported",
     }
 }

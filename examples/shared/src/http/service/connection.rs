@@ -391,7 +391,7 @@ fn take_whole<H: Handler>(
 }
 
 /// A connection of the testing kit has no descriptor, and a Unix socket no reset: there is nothing to be done.
-fn reset_on_close(chat: &ChatChannel<'_>) {
+pub(crate) fn reset_on_close(chat: &ChatChannel<'_>) {
     #[cfg(unix)]
     let socket = chat.as_fd();
     #[cfg(windows)]

@@ -15,6 +15,7 @@ mod state;
 
 use asynchat::{ChannelId, Closed, Registry, Result};
 
+pub(crate) use self::connection::reset_on_close;
 pub use self::{
     answer::{Answer, BadHeader},
     connection::Connection,
