@@ -32,14 +32,6 @@ pub(crate) const UPLOAD_LINGER_BYTES: usize = 1024 * 1024 * 1024;
 pub(crate) const REFUSALS: usize = 16;
 /// Connections that may wait for a thread that is held up, when one accepts for all.
 pub(crate) const HANDED_OVER: usize = 64;
-/// Bytes of a request line in the access log, before they are escaped.
-pub(crate) const LOGGED_LINE: usize = 1024;
-/// Bytes of the access log that may wait for its reader; lines past it are dropped and counted.
-pub(crate) const LOG: usize = 1024 * 1024;
-/// With this number of bytes waiting its writer is woken at once, even if the thread that should do it is busy.
-pub(crate) const LOG_PRESSING: usize = 64 * 1024;
-/// The time that the reader of the access log has at the end to take what is left.
-pub(crate) const LOG_GRACE: Duration = Duration::from_secs(5);
 /// Above the high mark of bytes waiting for a peer its further requests wait, until the low one is reached.
 pub(crate) const LOW_MARK: usize = 32 * 1024;
 pub(crate) const HIGH_MARK: usize = 128 * 1024;

@@ -13,12 +13,11 @@ use clap::Parser;
 
 use shared::{
     cli::{self, Listen},
-    http::{auth::Users, paths::Root},
+    http::{access_log::Writer, auth::Users, paths::Root},
     signals,
 };
 
 use crate::{
-    access_log::Writer,
     entrance::Entrance,
     limits::{Limits, at_least_one},
     options::Options,
@@ -26,7 +25,6 @@ use crate::{
     tls::TlsOptions,
 };
 
-mod access_log;
 mod downloads;
 mod ending;
 mod entrance;

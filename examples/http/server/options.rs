@@ -6,7 +6,8 @@ use std::{
 };
 
 use asynchat::Network;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use shared::http::access_log::LogFormat;
 
 /// Options of the answers.
 #[derive(Args, Clone, Debug)]
@@ -53,18 +54,6 @@ pub(crate) struct Options {
         help_heading = "Output"
     )]
     pub(crate) log_format: LogFormat,
-}
-
-/// How a line of the access log looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    // Not documentation, or each would have a line of its own in the help.
-    // Host, user, time, request line, status, bytes.
-    Common,
-    // The same, and two headers of the request.
-    Combined,
-    // The same, and how the connection is protected.
-    Tls,
 }
 
 fn file_name(text: &str) -> Result<String, String> {

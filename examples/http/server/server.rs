@@ -13,12 +13,11 @@ use asynchat::{
 use asynchat_rustls::{RegistryTls, TlsAcceptor};
 
 use shared::{
-    http::{auth::Users, paths::Root, reader::HEAD_END},
+    http::{access_log::AccessLog, auth::Users, paths::Root, reader::HEAD_END},
     waiting::Waiting,
 };
 
 use crate::{
-    access_log::AccessLog,
     downloads::Downloads,
     limits::{self, Limits},
     options::Options,

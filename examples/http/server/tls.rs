@@ -1,12 +1,15 @@
-//! HTTP over TLS (RFC 9110, section 4.2.2): the options, and what is known of a connection.
+//! HTTP over TLS (RFC 9110, section 4.2.2): the options, and how many handshakes there were.
 
-use std::{fmt, io, net::SocketAddr};
+use std::{io, net::SocketAddr};
 
 use asynchat::Registry;
-use asynchat_rustls::{TlsAcceptor, TlsInfo};
+use asynchat_rustls::TlsAcceptor;
 use clap::Args;
-use rustls::{CipherSuite, ProtocolVersion};
-use shared::tls::server::{CertificateFiles, Identity};
+use rustls::ProtocolVersion;
+use shared::tls::{
+    protection::Protection,
+    server::{CertificateFiles, Identity},
+};
 
 use crate::entrance::Entrance;
 
@@ -64,37 +67,6 @@ impl Tls {
     }
 }
 
-/// How a connection is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Protection {
-    protocol: ProtocolVersion,
-    suite: CipherSuite,
-}
-
-impl From<TlsInfo<'_>> for Protection {
-    fn from(info: TlsInfo<'_>) -> Self {
-        Self {
-            protocol: info.protocol(),
-            suite: info.suite(),
-        }
-    }
-}
-
-/// As other servers write it, `TLSv1.3 TLS_AES_128_GCM_SHA256`: the names of IANA, not those of rustls.
-impl fmt::Display for Protection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            ProtocolVersion::TLSv1_2 => "TLSv1.2",
-            _ => "TLSv1.3",
-        };
-        let suite = self.suite.as_str().unwrap_or("-");
-        match suite.strip_prefix("TLS13_") {
-            Some(rest) => write!(f, "{protocol} TLS_{rest}"),
-            None => write!(f, "{protocol} {suite}"),
-        }
-    }
-}
-
 /// What came of handshakes so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Handshakes {
@@ -105,7 +77,7 @@ pub(crate) struct Handshakes {
 
 impl Handshakes {
     pub(crate) fn count(&mut self, of: Protection) {
-        match of.protocol {
+        match of.protocol() {
             ProtocolVersion::TLSv1_2 => self.tls_1_2 += 1,
             _ => self.tls_1_3 += 1,
         }
@@ -115,28 +87,5 @@ impl Handshakes {
         self.tls_1_2 += other.tls_1_2;
         self.tls_1_3 += other.tls_1_3;
         self.failed += other.failed;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suites_have_the_names_of_iana() {
-        for (protocol, suite, text) in [
-            (
-                ProtocolVersion::TLSv1_3,
-                CipherSuite::TLS13_AES_128_GCM_SHA256,
-                "TLSv1.3 TLS_AES_128_GCM_SHA256",
-            ),
-            (
-                ProtocolVersion::TLSv1_2,
-                CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-                "TLSv1.2 TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-            ),
-        ] {
-            assert_eq!(Protection { protocol, suite }.to_string(), text);
-        }
     }
 }

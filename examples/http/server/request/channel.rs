@@ -14,10 +14,13 @@ use asynchat::{
     Address, AsyncChat, BoxError, Cause, ChatChannel, Closed, Registry, Result, TimerId,
 };
 use asynchat_rustls::ChannelTls;
-use shared::http::{
-    body::BadBody,
-    reader::{Found, HEAD_END, Reader, Refusal},
-    request::{BadHead, Request},
+use shared::{
+    http::{
+        body::BadBody,
+        reader::{Found, HEAD_END, Reader, Refusal},
+        request::{BadHead, Request},
+    },
+    tls::protection::Protection,
 };
 
 use super::{
@@ -25,7 +28,7 @@ use super::{
     reply::{Reply, Then},
     send::Outlet,
 };
-use crate::{limits, server::Server, tls::Protection};
+use crate::{limits, server::Server};
 
 /// The chat behind every connection.
 pub(crate) struct HttpChannel {

@@ -2,7 +2,6 @@
 
 pub(crate) mod answer;
 pub(crate) mod channel;
-pub(crate) mod client;
 pub(crate) mod coding;
 pub(crate) mod conditional;
 pub(crate) mod multipart;

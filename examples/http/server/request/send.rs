@@ -8,13 +8,13 @@ use std::{
 };
 
 use asynchat::{Address, ChatChannel, Part, ReaderProducer, SimpleProducer};
-use shared::http::Header;
-
-use super::{
-    client::Client,
-    reply::{Body, Reply, Then},
+use shared::{
+    http::{Header, access_log::Client},
+    tls::protection::Protection,
 };
-use crate::{downloads::Download, limits, server::Server, tls::Protection};
+
+use super::reply::{Body, Reply, Then};
+use crate::{downloads::Download, limits, server::Server};
 
 /// The sending side of one connection.
 pub(crate) struct Outlet {

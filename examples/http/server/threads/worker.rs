@@ -11,10 +11,13 @@ use std::{
 
 use asynchat::{Address, ChannelId, Dispatcher, ListenOptions, Network, Reactor, Registry, Result};
 
-use shared::http::{auth::Users, paths::Root};
+use shared::http::{
+    access_log::{self, AccessLog},
+    auth::Users,
+    paths::Root,
+};
 
 use crate::{
-    access_log::{self, AccessLog},
     entrance::Entrance,
     limits::{self, Limits},
     options::Options,

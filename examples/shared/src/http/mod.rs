@@ -1,6 +1,7 @@
 //! HTTP/1.1 without a program around it: heads and framing, dates, escapes, paths of files, the client, and the server's
 //! side of a connection.
 
+pub mod access_log;
 pub mod answer_reader;
 pub mod async_http;
 pub mod auth;

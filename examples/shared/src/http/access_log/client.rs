@@ -5,29 +5,30 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use shared::http::{Header, header, list};
-
-use crate::tls::Protection;
+use crate::{
+    http::{Header, header, list},
+    tls::protection::Protection,
+};
 
 /// A request's sender, as far as it is known.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Client<'a> {
-    pub(crate) host: HostName,
+pub struct Client<'a> {
+    pub host: HostName,
     /// The name that was given with the right password.
-    pub(crate) user: Option<&'a str>,
-    pub(crate) referer: Option<&'a [u8]>,
-    pub(crate) agent: Option<&'a [u8]>,
+    pub user: Option<&'a str>,
+    pub referer: Option<&'a [u8]>,
+    pub agent: Option<&'a [u8]>,
     /// `None` without TLS.
-    pub(crate) protection: Option<Protection>,
+    pub protection: Option<Protection>,
 }
 
 /// The host column of the log: a Unix socket's peer has no address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HostName(pub(crate) Option<IpAddr>);
+pub struct HostName(pub Option<IpAddr>);
 
 impl<'a> Client<'a> {
     /// By its connection alone.
-    pub(crate) fn of_peer(peer: Option<IpAddr>) -> Self {
+    pub fn of_peer(peer: Option<IpAddr>) -> Self {
         Self {
             host: HostName(peer),
             ..Self::default()
@@ -35,7 +36,7 @@ impl<'a> Client<'a> {
     }
 
     /// By what its request says, where that is to be believed.
-    pub(crate) fn of_request(
+    pub fn of_request(
         peer: Option<IpAddr>,
         headers: &[Header<'a>],
         user: Option<&'a str>,

@@ -1,6 +1,8 @@
 //! The access log: Common or Combined Log Format, or that and TLS, on standard output, written by a thread, so that a reader who stops reading does
 //! not stop the server. Lines that find no place in the buffer are dropped and counted. All reactors write to one.
 
+mod client;
+
 use std::{
     io::Write,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -9,13 +11,35 @@ use std::{
 };
 
 use asynchat::Handle;
-use shared::http::date::DateText;
+use clap::ValueEnum;
 
-use crate::{limits, options::LogFormat, request::client::Client};
+pub use self::client::{Client, HostName};
+use super::date::DateText;
+
+/// Bytes of a request line, before they are escaped.
+const LOGGED_LINE: usize = 1024;
+/// Bytes that may wait for the reader of the log; lines past it are dropped and counted.
+const LOG: usize = 1024 * 1024;
+/// With this number of bytes waiting the writer is woken at once, even if the thread that should do it is busy.
+const LOG_PRESSING: usize = 64 * 1024;
+/// The time that the reader of the log has at the end to take what is left.
+const LOG_GRACE: Duration = Duration::from_secs(5);
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    // Not documentation, or each would have a line of its own in the help.
+    // Host, user, time, request line, status, bytes.
+    Common,
+    // The same, and two headers of the request.
+    Combined,
+    // The same, and how the connection is protected.
+    Tls,
+}
 
 /// The log as one reactor sees it. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct AccessLog {
+pub struct AccessLog {
     handle: Handle,
     shared: Arc<Shared>,
     format: LogFormat,
@@ -23,7 +47,7 @@ pub(crate) struct AccessLog {
 
 /// What all reactors and the writer share.
 #[derive(Default)]
-pub(crate) struct Shared {
+pub struct Shared {
     // The writer holds the lock only to take what is there.
     buffer: Mutex<Buffer>,
     /// There is something to write, or nothing more will come.
@@ -43,20 +67,20 @@ struct Buffer {
 }
 
 /// The thread that writes.
-pub(crate) struct Writer {
+pub struct Writer {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
 }
 
 /// A line that is complete but for the number of bytes sent, which is written when it is known.
-pub(crate) struct OpenLine {
+pub struct OpenLine {
     log: AccessLog,
     start: Vec<u8>,
     end: Vec<u8>,
 }
 
 impl AccessLog {
-    pub(crate) fn new(handle: Handle, shared: Arc<Shared>, format: LogFormat) -> Self {
+    pub fn new(handle: Handle, shared: Arc<Shared>, format: LogFormat) -> Self {
         Self {
             handle,
             shared,
@@ -65,7 +89,7 @@ impl AccessLog {
     }
 
     /// Logs a request that is answered.
-    pub(crate) fn line(&self, client: &Client<'_>, request: &[u8], status: u16, bytes: u64) {
+    pub fn line(&self, client: &Client<'_>, request: &[u8], status: u16, bytes: u64) {
         let mut buffer = self.shared.lock();
         let first = buffer.lines.is_empty();
         if buffer.has_place() {
@@ -74,13 +98,13 @@ impl AccessLog {
             write_bytes(lines, bytes);
             end_line(lines, client, self.format);
         }
-        let pressing = buffer.lines.len() > limits::LOG_PRESSING;
+        let pressing = buffer.lines.len() > LOG_PRESSING;
         drop(buffer);
         self.write_soon(first, pressing);
     }
 
     /// Logs a request whose answer is yet to be sent.
-    pub(crate) fn open_line(&self, client: &Client<'_>, request: &[u8], status: u16) -> OpenLine {
+    pub fn open_line(&self, client: &Client<'_>, request: &[u8], status: u16) -> OpenLine {
         let mut start = Vec::with_capacity(128);
         let mut buffer = self.shared.lock();
         start_line(&mut start, &mut buffer.date, client, request, status);
@@ -114,7 +138,7 @@ impl Buffer {
     /// Whether there is a place for one more line; if not, it is counted.
     fn has_place(&mut self) -> bool {
         // In the order of the lines: those behind a gap wait for the note that tells of it.
-        let has = self.dropped == 0 && self.lines.len() < limits::LOG;
+        let has = self.dropped == 0 && self.lines.len() < LOG;
         self.dropped += u64::from(!has);
         has
     }
@@ -171,7 +195,7 @@ impl Shared {
 }
 
 impl Writer {
-    pub(crate) fn start() -> std::io::Result<Self> {
+    pub fn start() -> std::io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let writing = Arc::clone(&shared);
         let thread = thread::Builder::new()
@@ -180,13 +204,13 @@ impl Writer {
         Ok(Self { shared, thread })
     }
 
-    pub(crate) fn shared(&self) -> Arc<Shared> {
+    pub fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
     }
 
     /// Waits until all is written, but not for ever: the reader may have stopped reading.
-    pub(crate) fn finish(self) {
-        if self.shared.end(limits::LOG_GRACE) {
+    pub fn finish(self) {
+        if self.shared.end(LOG_GRACE) {
             let _ = self.thread.join();
         } else {
             log::warn!("nobody reads the access log, its end is lost");
@@ -195,7 +219,7 @@ impl Writer {
 }
 
 impl OpenLine {
-    pub(crate) fn finish(mut self, bytes: u64) {
+    pub fn finish(mut self, bytes: u64) {
         write_bytes(&mut self.start, bytes);
         self.start.append(&mut self.end);
         let mut buffer = self.log.shared.lock();
@@ -203,7 +227,7 @@ impl OpenLine {
         if buffer.has_place() {
             buffer.lines.append(&mut self.start);
         }
-        let pressing = buffer.lines.len() > limits::LOG_PRESSING;
+        let pressing = buffer.lines.len() > LOG_PRESSING;
         drop(buffer);
         self.log.write_soon(first, pressing);
     }
@@ -262,7 +286,7 @@ fn end_line(out: &mut Vec<u8>, client: &Client<'_>, format: LogFormat) {
 
 /// The start of what a client has sent.
 fn quote(out: &mut Vec<u8>, text: &[u8]) {
-    let (text, is_cut) = match text.get(..limits::LOGGED_LINE) {
+    let (text, is_cut) = match text.get(..LOGGED_LINE) {
         Some(start) => (start, text.len() > start.len()),
         None => (text, false),
     };
@@ -325,8 +349,8 @@ mod tests {
 
     #[test]
     fn what_is_long_is_cut_before_it_is_escaped() {
-        let long = vec![0xff; limits::LOGGED_LINE + 1];
-        let whole = "\\xff".repeat(limits::LOGGED_LINE);
+        let long = vec![0xff; LOGGED_LINE + 1];
+        let whole = "\\xff".repeat(LOGGED_LINE);
         let nobody = Client::default();
         let line = start(&nobody, &long[1..], 414);
         assert!(line.ends_with(&format!("\"{whole}\" 414 ")), "{line}");
@@ -344,7 +368,7 @@ mod tests {
     fn lines_without_a_place_are_dropped_and_counted_once() {
         let mut buffer = Buffer::default();
         assert!(buffer.has_place());
-        buffer.lines.resize(limits::LOG, b'x');
+        buffer.lines.resize(LOG, b'x');
         assert!(!buffer.has_place() && !buffer.has_place());
         assert!(buffer.take(Vec::new()).ends_with(b"x2 lines dropped\n"));
         assert!(buffer.has_place() && buffer.take(Vec::new()).is_empty());
