@@ -136,3 +136,29 @@ fn past_the_limit_who_waits_longest_makes_room() {
     server.feed(EMPTY);
     assert!(text(&mut first).starts_with("HTTP/1.1 200"));
 }
+
+/// One that drips its body, and one that takes nothing of its answer, do not keep others out.
+#[test]
+fn past_the_limit_who_stalls_makes_room() {
+    let mut scene = Scene::new(&["--max-connections", "2", "--idle-timeout", "600"]);
+    let mut dripping = scene.client();
+    dripping.feed("POST http://a/ HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n");
+    let mut upstream = scene.server();
+    let mut stalled = scene.client();
+    stalled.feed(GET);
+    stalled.set_window(0);
+    let mut server = scene.server();
+    server.feed("HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n");
+    server.feed([b'x'; 300_000]);
+    let mut early = scene.client();
+    assert_eq!(verdict(&text(&mut early)), (503, ""));
+    early.eof();
+    for _ in 0..10 {
+        dripping.feed("x");
+        scene.advance(1);
+    }
+    let mut next = [scene.client(), scene.client()];
+    assert!(dripping.is_closed() && stalled.is_closed());
+    assert!(upstream.is_closed() && server.is_closed());
+    assert!(next.iter_mut().all(|client| !client.has_ended()));
+}

@@ -18,7 +18,7 @@ use super::{
     Proxy,
     exchange::{Link, Upload},
     fields::Unfit,
-    limits::{HIGH_MARK, LOW_MARK},
+    limits::{HIGH_MARK, LOW_MARK, STALLED},
     refusal::{self, Refusal},
     upstream::{Coding, Lost},
 };
@@ -34,8 +34,10 @@ pub(super) struct Client {
     started: Option<Instant>,
     /// Looks whether a head takes too long. Armed once for many requests, not once for each.
     deadline: Option<TimerId>,
-    /// When the connection began, or its last request was answered.
+    /// When the connection began, its last request was answered, or something of a body was last moved.
     since: Instant,
+    /// Bytes of the body of the request since then.
+    moved: usize,
     /// There are too many connections.
     is_unwanted: bool,
 }
@@ -55,13 +57,20 @@ impl Client {
             started: None,
             deadline: None,
             since: now,
+            moved: 0,
             is_unwanted,
         }
     }
 
-    /// Since when no complete request comes; `None` while one is under way.
-    pub(super) fn waiting_since(&self, _: &ChatChannel<'_>) -> Option<Instant> {
-        (self.link.exchange.is_none() && !self.link.has_ended).then_some(self.since)
+    /// Since when this connection is the client's doing: no complete request comes, or, with some patience, no more of the
+    /// body, or no more of the answer is taken. `None` while all goes well.
+    pub(super) fn waiting_since(&self, chat: &ChatChannel<'_>, now: Instant) -> Option<Instant> {
+        let waits_for_client = match self.link.exchange {
+            None => return (!self.link.has_ended).then_some(self.since),
+            Some(_) => chat.is_congested() || self.is_uploading() && self.link.is_reading(),
+        };
+        let stalled = self.since + STALLED;
+        (waits_for_client && stalled <= now).then_some(stalled)
     }
 
     /// Closes the connection in favour of another.
@@ -111,7 +120,7 @@ impl Client {
 
     /// The answer is complete. True if the request was complete too.
     pub(super) fn answered(&mut self, chat: &mut ChatChannel<'_>) -> bool {
-        self.since = chat.registry().now();
+        self.note_progress(chat);
         self.link.answered(chat)
     }
 
@@ -126,6 +135,11 @@ impl Client {
             chat.registry().cancel(timer);
         }
         self.link.tunnel(chat)
+    }
+
+    fn note_progress(&mut self, chat: &mut ChatChannel<'_>) {
+        self.since = chat.registry().now();
+        self.moved = 0;
     }
 
     fn watch_the_clock(&mut self, chat: &mut ChatChannel<'_>) {
@@ -203,6 +217,10 @@ impl AsyncChat for Client {
         if let Err(unread) = self.reader.collect(data) {
             self.refuse(chat, unread);
         } else if is_content {
+            self.moved += data.len();
+            if self.moved >= HIGH_MARK {
+                self.note_progress(chat);
+            }
             self.link.upload(chat, data);
         } else if !self.reader.is_in_body() {
             self.watch_the_clock(chat);
@@ -215,6 +233,7 @@ impl AsyncChat for Client {
             reader,
             link,
             started,
+            since,
             ..
         } = self;
         if link.has_ended {
@@ -232,6 +251,7 @@ impl AsyncChat for Client {
                     ..
                 } => {
                     *started = None;
+                    *since = chat.registry().now();
                     chat.set_terminator(terminator);
                     let upload = length.map_or(Upload::Chunked, Upload::Counted);
                     link.begin(chat, line, request, upload);
@@ -248,6 +268,7 @@ impl AsyncChat for Client {
                 Found::Request(_) if was_in_body => link.uploaded(chat),
                 Found::Request(request) => {
                     *started = None;
+                    *since = chat.registry().now();
                     link.begin(chat, line, request, Upload::Complete);
                 }
                 Found::Refused(unread) => {
@@ -267,6 +288,7 @@ impl AsyncChat for Client {
 
     /// The client has taken what was sent: the server may send more.
     fn handle_drain(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        self.note_progress(chat);
         self.link.drained(chat);
         Ok(())
     }

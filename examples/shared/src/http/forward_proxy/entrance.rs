@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use asynchat::{Address, Channel, ChatDispatcher, Dispatcher, Result, Stream};
+use asynchat::{Address, Channel, ChatChannel, ChatDispatcher, Dispatcher, Result, Stream};
 use asynchat_rustls::{RegistryTls, TlsAcceptor};
 
 use super::{Proxy, client::Client, limits::REFUSALS};
@@ -38,10 +38,10 @@ impl Dispatcher for Entrance {
         self.proxy.note_entrance(channel)?;
         let registry = channel.registry();
         let limit = self.proxy.settings.limits.max_connections.get();
+        let now = registry.now();
+        let since = |client: &Client, chat: &ChatChannel<'_>| client.waiting_since(chat, now);
         while self.proxy.clients.get() >= limit
-            && self
-                .waiting
-                .make_room(registry, Client::waiting_since, Client::give_way)
+            && self.waiting.make_room(registry, since, Client::give_way)
         {}
         let surplus = (self.proxy.clients.get() + 1).saturating_sub(limit);
         if surplus > REFUSALS {
@@ -49,7 +49,7 @@ impl Dispatcher for Entrance {
             return Ok(());
         }
         let peer = peer.inet().map(|peer| peer.ip().to_canonical());
-        let client = Client::new(&self.proxy, peer, registry.now(), surplus > 0);
+        let client = Client::new(&self.proxy, peer, now, surplus > 0);
         let chat = ChatDispatcher::new(client, HEAD_END);
         let id = match &self.tls {
             Some(acceptor) => registry.register_tls(stream, acceptor, chat)?,

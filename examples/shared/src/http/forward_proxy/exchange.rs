@@ -246,6 +246,7 @@ impl Link {
         )?;
         exchange.status = Some(head.status);
         exchange.is_repeatable = false;
+        exchange.head = Vec::new();
         let _ = chat.write_all(&out);
         Ok(coding)
     }
@@ -326,7 +327,8 @@ impl Link {
         let is_complete = exchange.upload == Upload::Complete;
         exchange.keeps_alive &= is_complete && !self.proxy.ends.get();
         let pseudonym = self.proxy.settings.pseudonym();
-        let _ = refusal.write(chat, pseudonym, !exchange.to_head, exchange.persistence());
+        let written = refusal.write(chat, pseudonym, !exchange.to_head, exchange.persistence());
+        self.passed.set(written.unwrap_or(0));
         self.log(&exchange);
         if exchange.keeps_alive {
             self.is_congested = chat.is_congested();

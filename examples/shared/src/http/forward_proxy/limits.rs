@@ -17,6 +17,8 @@ pub(super) const UPLOAD_LINGER_TIME: Duration = Duration::from_secs(30);
 pub(super) const UPLOAD_LINGER_BYTES: usize = 1024 * 1024 * 1024;
 /// So many connections past the limit are told that they are too many; the rest are closed without a word.
 pub(super) const REFUSALS: usize = 16;
+/// A client that has moved less than [`HIGH_MARK`] of a body for this time may have to make room.
+pub(super) const STALLED: Duration = Duration::from_secs(10);
 /// The time that requests under way have after the first signal.
 pub(super) const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 

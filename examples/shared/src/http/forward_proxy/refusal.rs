@@ -49,14 +49,14 @@ impl Refusal {
         Self::new(502, error, text)
     }
 
-    /// Writes it as an answer, without the page if `has_body` is false (HEAD).
+    /// Writes it as an answer, without the page if `has_body` is false (HEAD). Gives the bytes of the page.
     pub(super) fn write(
         &self,
         chat: &mut ChatChannel<'_>,
         pseudonym: &str,
         has_body: bool,
         persistence: &str,
-    ) -> Result {
+    ) -> Result<u64> {
         // What is in it may have come from a server or from the client.
         let text = printable(&self.text);
         let mut date = DateText::default();
@@ -83,10 +83,11 @@ impl Refusal {
             )?;
         }
         write!(chat, "{persistence}\r\n")?;
-        if has_body {
-            writeln!(chat, "{text}")?;
+        if !has_body {
+            return Ok(0);
         }
-        Ok(())
+        writeln!(chat, "{text}")?;
+        Ok(length as u64)
     }
 }
 
