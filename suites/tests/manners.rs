@@ -103,6 +103,19 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "http_proxy",
+        &[
+            &["--port", "65536"],
+            &["--allow", "10.0.0.0/33"],
+            &["--connect-port", "https"],
+            &["--strip-request", "a b"],
+            &["--via", ""],
+            &["--max-connections", "0"],
+            &["--idle-timeout", "0"],
+            &["x"],
+        ],
+    ),
+    (
         "http_responder",
         &[
             &["--port", "x"],

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -33,6 +33,19 @@ pub fn start() -> Option<Browser> {
 
 /// The same with one more flag.
 pub fn start_with(flag: &str) -> Option<Browser> {
+    launch(&["--no-proxy-server", flag])
+}
+
+/// One that asks this proxy for everything, the loopback included, and trusts each certificate.
+pub fn start_through(proxy: SocketAddr) -> Option<Browser> {
+    launch(&[
+        &format!("--proxy-server=http://{proxy}"),
+        "--proxy-bypass-list=<-loopback>",
+        "--ignore-certificate-errors",
+    ])
+}
+
+fn launch(more: &[&str]) -> Option<Browser> {
     let chromium = find(&["chromium", "chromium-browser", "google-chrome", "chrome"]);
     let driver = find(&["chromedriver"]);
     let (Some(chromium), Some(driver)) = (&chromium, &driver) else {
@@ -71,11 +84,10 @@ pub fn start_with(flag: &str) -> Option<Browser> {
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        "--no-proxy-server",
         "--window-size=1000,800",
-        flag,
     ];
-    let flags: String = flags.iter().map(|flag| format!("\"{flag}\",")).collect();
+    let flags = flags.iter().chain(more);
+    let flags: String = flags.map(|flag| format!("\"{flag}\",")).collect();
     let profile = browser._profile.path().display().to_string();
     let answer = browser.call(
         "POST",

@@ -162,3 +162,58 @@ fn the_form_of_a_quote_server_adds_a_quote() {
         browser.open(&format!("http://{address}/"));
     }
 }
+
+/// Pages and what belongs to them come through `http_proxy`; `https` through its tunnels.
+#[test]
+fn pages_come_through_a_proxy() {
+    let mut authority = Authority::new();
+    let certificate = authority.issue(&["localhost"]);
+    let tls = [
+        "--tls-cert",
+        text(&certificate.cert),
+        "--tls-key",
+        text(&certificate.key),
+    ];
+    let page = |root: &std::path::Path| {
+        let body = "<title>came</title><script src=a.js></script><img src=banner.png>";
+        std::fs::write(root.join("page.html"), body).unwrap();
+        std::fs::write(root.join("a.js"), "document.title += ' whole'").unwrap();
+        std::fs::write(root.join("banner.png"), "").unwrap();
+    };
+    let plain = serve(&[], page);
+    let secure = serve(&tls, page);
+    let port = secure.address.port();
+    let list = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&list, "*/banner.*\n").unwrap();
+    let (proxy, address) = program::serve(
+        "http_proxy",
+        &[
+            "--port",
+            "0",
+            "--connect-port",
+            &port.to_string(),
+            "--blocklist",
+            text(list.path()),
+        ],
+    );
+    let Some(browser) = driver::start_through(address) else {
+        return;
+    };
+    for url in [
+        format!("http://{}/page.html", plain.address),
+        format!("https://localhost:{port}/page.html"),
+    ] {
+        browser.open(&url);
+        browser.wait_for("return document.title", |title| title == "came whole");
+    }
+    // A tunnel is logged when it ends.
+    drop(secure);
+    let wanted = [
+        format!("http://{}/page.html HTTP/1.1\" 200 ", plain.address),
+        format!("http://{}/banner.png HTTP/1.1\" 403 ", plain.address),
+        format!("CONNECT localhost:{port} HTTP/1.1\" 200 "),
+    ];
+    for wanted in wanted {
+        while !proxy.line().contains(&wanted) {}
+    }
+}

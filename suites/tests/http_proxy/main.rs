@@ -1,0 +1,9 @@
+//! The program `http_proxy` between clients of others and servers: curl, Chromium, wrk; its answers against tinyproxy's.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
+
+mod comparison;
+mod curl;
+mod load;
+mod program;
+mod scene;
