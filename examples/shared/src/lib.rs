@@ -6,6 +6,7 @@
     reason = "nobody else's interface: a sentence stands where it says something"
 )]
 
+pub mod cgi;
 pub mod cli;
 pub mod client;
 pub mod digest;

@@ -64,6 +64,10 @@ impl<'p> Target<'p> {
         self.slash
     }
 
+    pub fn names(&self) -> &[Cow<'p, [u8]>] {
+        &self.names
+    }
+
     /// The last name; of the root it is empty.
     pub fn name(&self) -> &[u8] {
         self.names.last().map_or(b"", |name| name)
@@ -136,6 +140,35 @@ impl Root {
             // Pipes and devices: to open one may block for ever.
             Some(_) => Err(Refused::Forbidden),
         }
+    }
+
+    /// Finds the first file on the way that names lead, and the number of names up to it.
+    pub fn find_first_file(
+        &self,
+        names: &[Cow<'_, [u8]>],
+    ) -> Result<(PathBuf, Metadata, usize), Refused> {
+        let mut place = self.directory.clone();
+        for (depth, name) in names.iter().enumerate() {
+            place.push(self.check_name(name, depth)?);
+            let metadata = self.look(&mut place)?;
+            if metadata.is_file() {
+                return Ok((place, metadata, depth + 1));
+            }
+            if !metadata.is_dir() {
+                return Err(Refused::Forbidden);
+            }
+        }
+        // A directory.
+        Err(Refused::Forbidden)
+    }
+
+    /// Whether a place that was found is below this directory.
+    pub fn contains(&self, place: &Path) -> bool {
+        place.starts_with(&self.directory)
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Finds the file `name` in a directory that was found.
