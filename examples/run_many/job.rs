@@ -18,10 +18,9 @@ use asynchat::{
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::{
-    crew::{Crew, Stream},
-    exit,
-};
+use shared::exit;
+
+use crate::crew::{Crew, Stream};
 
 /// Bytes of a line of output that are kept; a longer one is shown in parts.
 const LINE: usize = 8 * 1024;

@@ -1,14 +1,12 @@
 //! Runs each line of standard input as a shell command, several at once, and shows their output line by line:
 //! `printf 'sleep 1; date\nuname\n' | cargo run --example run_many -- --jobs 2`.
 //!
-//! A command's pipes are channels, and so is a descriptor that becomes readable at its exit ([`exit`]). Nothing here
+//! A command's pipes are channels, and so is a descriptor that becomes readable at its exit ([`shared::exit`]). Nothing here
 //! keeps more than a bounded part of a command's output: a reader that is too slow stops the commands.
 #[cfg(unix)]
 mod commands;
 #[cfg(unix)]
 mod crew;
-#[cfg(unix)]
-mod exit;
 #[cfg(unix)]
 mod job;
 #[cfg(unix)]

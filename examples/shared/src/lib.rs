@@ -12,6 +12,8 @@ pub mod client;
 pub mod digest;
 pub mod dots;
 pub mod ftp;
+#[cfg(unix)]
+pub mod exit;
 pub mod gettime;
 pub mod gopher;
 pub mod handlers;

@@ -3,7 +3,7 @@
 use std::{io, os::fd::OwnedFd, process::Child};
 
 #[cfg(target_os = "linux")]
-pub(crate) fn watch(child: &Child) -> io::Result<OwnedFd> {
+pub fn watch(child: &Child) -> io::Result<OwnedFd> {
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
     Ok(pidfd_open(Pid::from_child(child), PidfdFlags::empty())?)
@@ -11,7 +11,7 @@ pub(crate) fn watch(child: &Child) -> io::Result<OwnedFd> {
 
 /// The end of a pipe whose other end a thread closes.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn watch(child: &Child) -> io::Result<OwnedFd> {
+pub fn watch(child: &Child) -> io::Result<OwnedFd> {
     use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
     let pid = Pid::from_child(child);
