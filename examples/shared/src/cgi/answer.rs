@@ -63,6 +63,12 @@ pub enum BadAnswer {
     /// The length of an answer is the server's to mark.
     TransferEncoding,
     StatusLine(String),
+    /// The output of a script that makes its own header ended in the first line.
+    NoStatusLine,
+    /// More bytes of a document are announced than this limit.
+    TooLarge(u64),
+    /// More bytes of a document came than are allowed.
+    OutputLimit,
 }
 
 impl fmt::Display for BadAnswer {
@@ -87,6 +93,12 @@ impl fmt::Display for BadAnswer {
                 f,
                 "the output begins with \"{line}\", not with a status line of HTTP"
             ),
+            Self::NoStatusLine => f.write_str("the output ended before a status line"),
+            Self::TooLarge(limit) => write!(
+                f,
+                "the header announces more than {limit} bytes (--max-answer)"
+            ),
+            Self::OutputLimit => f.write_str("the output has more bytes than --max-answer"),
         }
     }
 }
@@ -134,8 +146,8 @@ pub struct StatusLineReader {
 }
 
 impl StatusLineReader {
-    /// Takes output; with the first line complete and good, all that was taken so far.
-    pub fn collect(&mut self, data: &[u8]) -> Result<Option<Vec<u8>>, BadAnswer> {
+    /// Takes output; with the first line complete and good, its status, and all that was taken so far.
+    pub fn collect(&mut self, data: &[u8]) -> Result<Option<(u16, Vec<u8>)>, BadAnswer> {
         self.line.extend_from_slice(data);
         let line_end = memchr::memchr(b'\n', &self.line);
         if line_end.unwrap_or(self.line.len()) > STATUS_LINE {
@@ -144,22 +156,23 @@ impl StatusLineReader {
         let Some(end) = line_end else {
             return Ok(None);
         };
-        match is_status_line(trim_cr(&self.line[..end])) {
-            true => Ok(Some(std::mem::take(&mut self.line))),
-            false => Err(BadAnswer::StatusLine(shown(&self.line[..end]))),
+        match status_of_line(trim_cr(&self.line[..end])) {
+            Some(status) => Ok(Some((status, std::mem::take(&mut self.line)))),
+            None => Err(BadAnswer::StatusLine(shown(&self.line[..end]))),
         }
     }
 }
 
-fn is_status_line(line: &[u8]) -> bool {
-    let Some([b'0' | b'1', b' ', b'2'..=b'5', a, b, reason @ ..]) = line.strip_prefix(b"HTTP/1.")
-    else {
-        return false;
+fn status_of_line(line: &[u8]) -> Option<u16> {
+    let [b'0' | b'1', b' ', rest @ ..] = line.strip_prefix(b"HTTP/1.")? else {
+        return None;
     };
-    a.is_ascii_digit()
-        && b.is_ascii_digit()
+    let (digits, reason) = rest.split_at_checked(3)?;
+    let is_good = matches!(digits[0], b'2'..=b'5')
         && matches!(reason.first(), None | Some(b' '))
-        && reason.iter().all(|&byte| is_text(byte))
+        && reason.iter().all(|&byte| is_text(byte));
+    let status = decimal(digits).filter(|_| is_good)?;
+    u16::try_from(status).ok()
 }
 
 /// Judges a header without the empty line behind it.

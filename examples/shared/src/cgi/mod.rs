@@ -3,3 +3,4 @@
 pub mod answer;
 pub mod environment;
 pub mod place;
+pub mod relay;

@@ -118,6 +118,21 @@ impl Exchange<'_, '_> {
         Ok(())
     }
 
+    /// Begins an answer that brings its own head in what is written: nothing is added, and it ends with the connection. The
+    /// status is for the log.
+    ///
+    /// # Errors
+    /// If the answer has begun.
+    pub fn begin_raw(&mut self, status: u16) -> Result {
+        if self.state.has_begun() {
+            return Err("the answer has begun already".into());
+        }
+        self.state.keep = false;
+        self.state.status = status;
+        self.state.outgoing = Outgoing::Body(Framing::UntilClose);
+        Ok(())
+    }
+
     /// Writes part of the body. Never blocks: mind [`is_congested`](Self::is_congested). Past `Limits::outgoing` the answer is cut.
     ///
     /// # Errors
