@@ -23,6 +23,18 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "cgi_server",
+        &[
+            &["--port", "70000"],
+            &["--max-scripts", "0"],
+            &["--script-timeout", "0"],
+            &["--pass-env", "HTTP_PROXY"],
+            &["--pass-env", "A=B"],
+            &["--tls-cert", "x"],
+            &["x", "y"],
+        ],
+    ),
+    (
         "chat_room",
         &[
             &["--port", "70000"],

@@ -11,9 +11,9 @@ pub mod cli;
 pub mod client;
 pub mod digest;
 pub mod dots;
-pub mod ftp;
 #[cfg(unix)]
 pub mod exit;
+pub mod ftp;
 pub mod gettime;
 pub mod gopher;
 pub mod handlers;

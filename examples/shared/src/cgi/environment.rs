@@ -9,8 +9,6 @@ use crate::http::{all, header, request::Request};
 #[derive(Debug)]
 pub struct Call<'a> {
     pub request: &'a Request<'a>,
-    /// `GET` behind a local redirect, whatever the client's was.
-    pub method: &'a str,
     pub place: &'a Place,
     /// Behind the question mark, still escaped.
     pub query: &'a str,
@@ -49,6 +47,37 @@ const NOT_PASSED: [&str; 13] = [
     "upgrade",
 ];
 
+/// Makes the variables of one call those of another: what a local redirect leads to is called by GET, or HEAD, without a
+/// body (6.2.2).
+pub fn redirect(variables: &mut Variables, place: &Place, query: &str, documents: &Path) {
+    for name in [
+        "CONTENT_LENGTH",
+        "CONTENT_TYPE",
+        "PATH_INFO",
+        "PATH_TRANSLATED",
+    ] {
+        variables.remove(name);
+    }
+    let method = variables.entry("REQUEST_METHOD".into()).or_default();
+    if method != b"HEAD" {
+        *method = b"GET".to_vec();
+    }
+    set_place(variables, place, query, documents);
+}
+
+fn set_place(variables: &mut Variables, place: &Place, query: &str, documents: &Path) {
+    let mut set = |name: &str, value: &[u8]| variables.insert(name.to_owned(), value.to_owned());
+    set("QUERY_STRING", query.as_bytes());
+    set("SCRIPT_NAME", &place.name);
+    set("SCRIPT_FILENAME", place.file.as_os_str().as_encoded_bytes());
+    if !place.path_info.is_empty() {
+        let documents = documents.as_os_str().as_encoded_bytes();
+        let documents = documents.strip_suffix(b"/").unwrap_or(documents);
+        set("PATH_INFO", &place.path_info);
+        set("PATH_TRANSLATED", &[documents, &place.path_info].concat());
+    }
+}
+
 impl Call<'_> {
     pub fn variables(&self) -> Variables {
         let mut all = Variables::new();
@@ -73,14 +102,8 @@ impl Call<'_> {
         set("SERVER_PORT", self.server.port().to_string().as_bytes());
         set("REMOTE_ADDR", client.to_string().as_bytes());
         set("REMOTE_PORT", self.client.port().to_string().as_bytes());
-        set("REQUEST_METHOD", self.method.as_bytes());
+        set("REQUEST_METHOD", self.request.method.as_bytes());
         set("REQUEST_URI", self.asked.as_bytes());
-        set("QUERY_STRING", self.query.as_bytes());
-        set("SCRIPT_NAME", &self.place.name);
-        set(
-            "SCRIPT_FILENAME",
-            self.place.file.as_os_str().as_encoded_bytes(),
-        );
         set(
             "DOCUMENT_ROOT",
             self.documents.as_os_str().as_encoded_bytes(),
@@ -88,21 +111,13 @@ impl Call<'_> {
         if self.is_secure {
             set("HTTPS", b"on");
         }
-        if !self.place.path_info.is_empty() {
-            set("PATH_INFO", &self.place.path_info);
-            let documents = self.documents.as_os_str().as_encoded_bytes();
-            let documents = documents.strip_suffix(b"/").unwrap_or(documents);
-            set(
-                "PATH_TRANSLATED",
-                &[documents, &self.place.path_info].concat(),
-            );
-        }
         if let Some(length) = self.length {
             set("CONTENT_LENGTH", length.to_string().as_bytes());
             if let Some(kind) = header(self.request.headers, "content-type") {
                 set("CONTENT_TYPE", kind);
             }
         }
+        set_place(&mut all, self.place, self.query, self.documents);
         all
     }
 
@@ -196,7 +211,6 @@ mod tests {
             let place = place(path_info);
             let mut call = Call {
                 request: &request,
-                method: request.method,
                 place: &place,
                 query: "q=1+2%20&%3c",
                 length: None,
@@ -362,6 +376,34 @@ mod tests {
                 seen.contains(&format!("SERVER_NAME={name}")),
                 "{line} {host}: {seen:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_called_by_get_without_a_body() {
+        for (method, expected) in [("POST", "GET"), ("GET", "GET"), ("HEAD", "HEAD")] {
+            let mut variables = Variables::from([
+                ("REQUEST_METHOD".to_owned(), method.into()),
+                ("CONTENT_LENGTH".to_owned(), b"3".to_vec()),
+                ("CONTENT_TYPE".to_owned(), b"a/b".to_vec()),
+                ("PATH_INFO".to_owned(), b"/x".to_vec()),
+                ("PATH_TRANSLATED".to_owned(), b"/srv/www/x".to_vec()),
+                ("HTTP_HOST".to_owned(), b"a".to_vec()),
+            ]);
+            redirect(&mut variables, &place(""), "a=b", Path::new("/srv/www"));
+            let seen: Vec<_> = variables
+                .iter()
+                .map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)))
+                .collect();
+            let method = format!("REQUEST_METHOD={expected}");
+            let expected = [
+                "HTTP_HOST=a",
+                "QUERY_STRING=a=b",
+                &method,
+                "SCRIPT_FILENAME=/srv/cgi/a.sh",
+                "SCRIPT_NAME=/cgi-bin/a.sh",
+            ];
+            assert_eq!(seen, expected);
         }
     }
 

@@ -62,7 +62,7 @@ impl Relay {
                     Ok(Next::Local(path))
                 }
                 Some((Answer::Document(head), taken)) => {
-                    self.begin(exchange, head)?;
+                    self.begin(exchange, &head)?;
                     self.document(exchange, &data[taken..])
                 }
             },
@@ -92,7 +92,7 @@ impl Relay {
         }
     }
 
-    fn begin(&mut self, exchange: &mut Exchange<'_, '_>, head: Head) -> Result {
+    fn begin(&mut self, exchange: &mut Exchange<'_, '_>, head: &Head) -> Result {
         if head.length.is_some_and(|length| length > self.allowed) {
             return Err(BadAnswer::TooLarge(self.allowed).into());
         }

@@ -130,6 +130,7 @@ impl Exchange<'_, '_> {
         self.state.keep = false;
         self.state.status = status;
         self.state.outgoing = Outgoing::Body(Framing::UntilClose);
+        self.state.lasts_until_close = true;
         Ok(())
     }
 
