@@ -87,9 +87,13 @@ impl Pool {
         })
     }
 
+    pub(crate) fn note_ended(&self) {
+        self.running.set(self.running.get() - 1);
+    }
+
     /// A script has ended: others may begin.
     pub(crate) fn freed(&self, registry: &mut Registry) {
-        self.running.set(self.running.get() - 1);
+        self.note_ended();
         while self.room() == Room::Now {
             let next = self.waiting.borrow_mut().pop_front();
             let Some(ticket) = next else { break };

@@ -167,3 +167,56 @@ fn a_crowd_is_served_by_turns() {
     }
     assert!((1..=4).contains(&most.get()), "{}", most.get());
 }
+
+#[test]
+fn a_lack_of_descriptors_is_503_and_passes() {
+    let site = crate::scripts::site();
+    let program = suites::program::path("cgi_server");
+    let mut command = std::process::Command::new("sh");
+    command
+        .env_remove("RUST_LOG")
+        .args(["-c", "ulimit -n 40 && exec \"$@\"", "sh"])
+        .arg(program);
+    command
+        .args(["--port", "0", "--max-scripts", "20", "--cgi-dir"])
+        .arg(site.join("cgi-bin"))
+        .arg(site.join("www"));
+    let program = suites::program::Program::start(&mut command);
+    let line = program.line();
+    let address = line
+        .split(['/', ' '])
+        .find_map(|word| word.parse().ok())
+        .unwrap();
+    let server = Server { program, address };
+    for _ in 0..3 {
+        let mut held = Vec::new();
+        let refused = eventually(|| {
+            let mut stream = server.connect("GET /cgi-bin/half.sh HTTP/1.0\r\n\r\n");
+            stream
+                .set_read_timeout(Some(Duration::from_secs(1)))
+                .unwrap();
+            let mut start = [0; 12];
+            let read = std::io::Read::read_exact(&mut stream, &mut start);
+            held.push(stream);
+            // Without a descriptor for the connection it is not even accepted.
+            (read.is_err() || start.ends_with(b"503")).then_some(start)
+        });
+        assert_ne!(&refused, b"HTTP/1.0 200");
+        assert!(held.len() < 20);
+        drop(held);
+        eventually(|| children(&server).is_empty().then_some(()));
+        assert_eq!(server.get("/cgi-bin/crlf.sh").body, "crlf");
+    }
+    let log = server.end();
+    assert!(log.contains("(os error 24)"), "{log}");
+}
+
+#[test]
+fn one_that_leaves_its_process_group_is_ended_too() {
+    let Some(_) = suites::others::tool("python3") else {
+        return;
+    };
+    let server = Server::start(&["--script-timeout", "0.5", "--grace", "0.2"]);
+    assert_eq!(server.get("/cgi-bin/stray.py").status, 504);
+    eventually(|| children(&server).is_empty().then_some(()));
+}

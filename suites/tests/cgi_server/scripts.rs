@@ -182,6 +182,10 @@ fn write() -> tempfile::TempDir {
             0o755,
         );
     }
+    // Its child is the leader of a group that it joins, in which no request to end reaches it.
+    let stray = "#!/usr/bin/python3\nimport os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nchild = os.fork()\n\
+                 if child == 0:\n    os.setpgid(0, 0)\n    time.sleep(100)\ntime.sleep(0.1)\nos.setpgid(0, child)\ntime.sleep(100)\n";
+    put("cgi-bin/stray.py", stray, 0o755);
     put("cgi-bin/plain.sh", "#!/bin/sh\n", 0o644);
     put("cgi-bin/no-interpreter", "#!/no/such/interpreter\n", 0o755);
     put("cgi-bin/no-program", "echo hello\n", 0o755);

@@ -17,7 +17,7 @@ use std::{
 };
 
 use asynchat::{Channel, ChannelId, Registry, TimerId};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use shared::{
     exit,
     http::service::{self, Ticket},
@@ -71,9 +71,15 @@ impl Script {
             sent: Cell::default(),
             reaped: Cell::new(false),
         });
-        script
-            .register(registry)
-            .inspect_err(|_| script.signal(Signal::KILL))?;
+        if let Err(error) = script.register(registry) {
+            script.ticket.set(None);
+            script.signal(Signal::KILL);
+            if script.is_over() {
+                // No channel will tell of its end.
+                pool.note_ended();
+            }
+            return Err(error);
+        }
         script.arm(registry, pool.limits.script_time, |script, registry| {
             script.overrun(registry, "it takes longer than --max-script-time");
         });
@@ -87,9 +93,11 @@ impl Script {
             (exit::watch(&child)?, pipes)
         };
         registry.register(exit, watch::Exit::new(self))?;
+        self.part_begins();
         let (stdin, stdout, stderr) = pipes;
         if let Some(pipe) = stdout {
             let id = registry.register(OwnedFd::from(pipe), output::Output::new(self))?;
+            self.part_begins();
             self.output.set(Some(id));
             if let Some(mut channel) = registry.channel(id) {
                 channel.set_idle_timeout(Some(self.pool.limits.output_time));
@@ -190,7 +198,12 @@ impl Script {
             return;
         }
         self.sent.set(Some(signal));
-        if let Err(error) = kill_process_group(Pid::from_child(&self.child.borrow()), signal) {
+        let leader = Pid::from_child(&self.child.borrow());
+        if let Err(error) = kill_process_group(leader, signal) {
+            log::debug!("{}: {signal:?}: {error}", self.name);
+        }
+        // It may have gone to another group.
+        if let Err(error) = kill_process(leader, signal) {
             log::debug!("{}: {signal:?}: {error}", self.name);
         }
     }

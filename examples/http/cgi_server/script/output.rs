@@ -12,7 +12,6 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(script: &Rc<Script>) -> Self {
-        script.part_begins();
         let script = Rc::clone(script);
         Self { script }
     }

@@ -15,7 +15,6 @@ pub(super) struct Exit {
 
 impl Exit {
     pub(super) fn new(script: &Rc<Script>) -> Self {
-        script.part_begins();
         let script = Rc::clone(script);
         Self {
             script,
