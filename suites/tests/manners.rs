@@ -22,6 +22,7 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
             &["echo", "0", "--no-such-option"],
         ],
     ),
+    ("cgi_form", &[&["x"], &["--no-such-option"]]),
     (
         "cgi_server",
         &[

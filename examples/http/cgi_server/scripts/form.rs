@@ -8,9 +8,17 @@ use std::{
 };
 
 use asynchat::Bytes;
+use clap::Parser;
 use futures_util::stream;
 use multer::{Constraints, Multipart, SizeLimit};
-use shared::http::escape::html;
+use shared::{cli, http::escape::html};
+
+/// A script for cgi_server: shows a form, and what was sent with it
+///
+/// A web server calls it without arguments, and with the variables of CGI.
+#[derive(Debug, Parser)]
+#[command(name = "cgi_form")]
+struct Args {}
 
 /// Fields of a form.
 const FIELDS: usize = 100;
@@ -34,8 +42,7 @@ struct Refusal(&'static str, String);
 
 fn main() -> ExitCode {
     if env::var_os("GATEWAY_INTERFACE").is_none() {
-        eprintln!("cgi_form: a script for a web server: see cgi_server --help");
-        return ExitCode::from(2);
+        return cli::main(|_: Args| Err("a script for a web server: see cgi_server --help".into()));
     }
     let (status, page) = match answer() {
         Ok(page) => ("200 OK", page),
