@@ -85,6 +85,8 @@ struct Running {
     relay: Relay,
     /// For a redirect.
     order: Order,
+    /// A file counts for as long as it is there.
+    _input: Input,
     /// More of the body would only wait.
     input_is_full: bool,
 }
@@ -201,12 +203,12 @@ impl CgiHandler {
 
     fn start(&mut self, exchange: &mut Exchange<'_, '_>, order: Order, input: Input) -> Result {
         let pool = Rc::clone(&self.server.pool);
-        let takes_body = matches!(input, Input::Body);
-        let stdin = match input {
+        let stdin = match &input {
             Input::Nothing => Stdio::null(),
             Input::Body => Stdio::piped(),
-            Input::Spooled(spool) => spool.into_stdin()?,
+            Input::Spooled(spool) => spool.stdin()?,
         };
+        let wants_body = matches!(input, Input::Body);
         let ticket = exchange.ticket();
         match pool.start(exchange.registry(), ticket, &order, stdin) {
             Ok(script) => {
@@ -224,9 +226,10 @@ impl CgiHandler {
                     script,
                     relay,
                     order,
+                    _input: input,
                     input_is_full: false,
                 });
-                if takes_body {
+                if wants_body {
                     exchange.want_body();
                 }
                 Ok(())
@@ -492,8 +495,8 @@ impl Spool {
         Ok(self.file.write_all(data)?)
     }
 
-    fn into_stdin(mut self) -> Result<Stdio> {
-        self.file.rewind()?;
+    fn stdin(&self) -> Result<Stdio> {
+        (&self.file).rewind()?;
         Ok(self.file.try_clone()?.into())
     }
 }
