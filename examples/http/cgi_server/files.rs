@@ -12,7 +12,7 @@ use shared::{
     },
 };
 
-use crate::handler::refuse;
+use crate::refusal::refuse;
 
 const INDEX: &str = "index.html";
 

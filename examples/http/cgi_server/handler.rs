@@ -1,15 +1,6 @@
 //! One connection's requests: to a script, or to a file.
 
-use std::{
-    cell::Cell,
-    fs::File,
-    io::{Seek, Write},
-    mem,
-    net::SocketAddr,
-    path::PathBuf,
-    process::Stdio,
-    rc::Rc,
-};
+use std::{cell::Cell, mem, net::SocketAddr, path::PathBuf, process::Stdio, rc::Rc};
 
 use asynchat::{Closed, Registry, Result, TimerId};
 use shared::{
@@ -20,17 +11,19 @@ use shared::{
     },
     http::{
         header,
-        paths::{Refused, Target},
+        paths::Target,
         request::Request,
-        service::{self, Answer, Exchange, Handler, Ticket},
+        service::{self, Exchange, Handler, Ticket},
     },
 };
 
 use crate::{
     files,
-    limits::{REDIRECTS, SPOOLED},
+    limits::REDIRECTS,
     pool::{Pool, Room},
+    refusal::{give_up, refuse, unavailable},
     script::{Script, launch::NotStarted},
+    spool::Spool,
 };
 
 pub(crate) const SOFTWARE: &str = concat!("asynchat-cgi/", env!("CARGO_PKG_VERSION"));
@@ -468,70 +461,7 @@ impl Handler for CgiHandler {
     }
 }
 
-/// A body that is kept in a file without a name until a script can be told its length.
-struct Spool {
-    file: File,
-    bytes: u64,
-    server: Rc<Server>,
-}
-
-impl Spool {
-    fn new(server: &Rc<Server>) -> Result<Self> {
-        let (file, server) = (tempfile::tempfile()?, Rc::clone(server));
-        Ok(Self {
-            file,
-            bytes: 0,
-            server,
-        })
-    }
-
-    fn take(&mut self, data: &[u8]) -> Result {
-        let all = self.server.spooled.get() + data.len() as u64;
-        if all > SPOOLED {
-            return Err(format!("all together have more than {SPOOLED} bytes").into());
-        }
-        self.server.spooled.set(all);
-        self.bytes += data.len() as u64;
-        Ok(self.file.write_all(data)?)
-    }
-
-    fn stdin(&self) -> Result<Stdio> {
-        (&self.file).rewind()?;
-        Ok(self.file.try_clone()?.into())
-    }
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
-        let spooled = &self.server.spooled;
-        spooled.set(spooled.get() - self.bytes);
-    }
-}
-
 /// Path and query.
 fn split(asked: &str) -> (&str, &str) {
     asked.split_once('?').unwrap_or((asked, ""))
-}
-
-pub(crate) fn refuse(exchange: &mut Exchange<'_, '_>, refused: Refused) -> Result {
-    let status = match refused {
-        Refused::Malformed => 400,
-        Refused::NotFound => 404,
-        Refused::Forbidden => 403,
-        Refused::Overloaded => 503,
-        Refused::Failed => 500,
-    };
-    exchange.error(status, "")
-}
-
-fn unavailable(exchange: &mut Exchange<'_, '_>) -> Result {
-    let answer = Answer::new(503).with("Retry-After", "5")?;
-    exchange.error_with(answer, "There are too many scripts to run. Try again soon.")
-}
-
-/// An error, or a cut if something of an answer has been sent.
-fn give_up(exchange: &mut Exchange<'_, '_>, status: u16, explain: &str) {
-    if exchange.has_begun() || exchange.error(status, explain).is_err() {
-        exchange.abort();
-    }
 }

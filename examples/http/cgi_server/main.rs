@@ -7,13 +7,18 @@
 mod files;
 #[cfg(unix)]
 mod handler;
+#[cfg_attr(not(unix), allow(dead_code, reason = "for the help alone"))]
 mod limits;
 #[cfg(unix)]
 mod pool;
 #[cfg(unix)]
+mod refusal;
+#[cfg(unix)]
 mod script;
 #[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod spool;
 #[cfg(unix)]
 mod user;
 
