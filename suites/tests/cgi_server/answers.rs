@@ -210,6 +210,30 @@ fn scripts_are_below_the_path_that_is_given() {
     let server = Server::start(&["--cgi-path", "/run/here"]);
     assert_eq!(server.get("/run/here/crlf.sh").body, "crlf");
     assert_eq!(server.get("/cgi-bin/crlf.sh").status, 404);
+    // Nor is their text to be had where the files are.
+    let site = crate::scripts::site().to_str().unwrap();
+    let scripts = format!("{site}/cgi-bin");
+    let args = [
+        "--port",
+        "0",
+        "--cgi-dir",
+        &scripts,
+        "--cgi-path",
+        "/run/",
+        site,
+    ];
+    let (program, address) = suites::program::serve("cgi_server", &args);
+    let server = Server { program, address };
+    assert_eq!(server.get("/www/hello.txt").body, "hello, world");
+    assert_eq!(server.get("/run/crlf.sh").body, "crlf");
+    for path in ["/cgi-bin/crlf.sh", "/www/script.txt", "/./cgi-bin//crlf.sh"] {
+        let reply = server.get(path);
+        assert!(
+            reply.status == 403 && !reply.body.contains("#!"),
+            "{path}: {}",
+            reply.body
+        );
+    }
 }
 
 #[test]
