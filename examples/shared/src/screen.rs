@@ -19,6 +19,10 @@ impl<W> Screen<W> {
             begun: Vec::new(),
         }
     }
+
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.terminal
+    }
 }
 
 impl<W: Write> Screen<W> {
