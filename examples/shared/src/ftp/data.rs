@@ -61,6 +61,8 @@ pub(super) struct Work {
     pub(super) begun: bool,
     /// The error of this end, which goes before those of the server.
     pub(super) failed: Option<BoxError>,
+    /// The server ended the data connection: what it says about that is enough.
+    pub(super) ended_there: bool,
 }
 
 enum Kind {
@@ -125,6 +127,7 @@ impl Work {
             kind,
             begun: false,
             failed: None,
+            ended_there: false,
         }
     }
 
@@ -329,6 +332,7 @@ impl Dispatcher for Data {
         let outcome = if channel.is_truncated() {
             Err(CUT.into())
         } else if channel.is_reset() {
+            self.work.borrow_mut().ended_there = true;
             Err("the server broke the data connection".into())
         } else if self.work.borrow().is_received() {
             let mut work = self.work.borrow_mut();
@@ -337,6 +341,7 @@ impl Dispatcher for Data {
             }
             Ok(())
         } else {
+            self.work.borrow_mut().ended_there = true;
             Err("the server closed the data connection before all was sent".into())
         };
         self.outcome.get_or_insert(outcome);

@@ -323,7 +323,7 @@ impl Transfer {
         let mut work = self.work.borrow_mut();
         Flow::Over(match (work.failed.take(), self.ended.take()) {
             (Some(error), _) => Err(error),
-            (None, Some(Err(error))) if reply.class() != 2 => {
+            (None, Some(Err(error))) if reply.class() != 2 && !work.ended_there => {
                 Err(format!("{}: {error}; the server says {reply}", name.trim_end()).into())
             }
             _ if reply.class() != 2 => Err(reply.refusal(name.trim_end()).into()),
