@@ -32,7 +32,7 @@ impl Put {
         let suffix = path.extension().and_then(|suffix| suffix.to_str());
         let is_text = suffix.is_some_and(|suffix| {
             let is = |text: &&str| suffix.eq_ignore_ascii_case(text);
-            TEXTS.iter().any(|text| is(text))
+            TEXTS.iter().any(is)
         });
         let last = || path.file_name().map(|name| name.to_string_lossy().into());
         Self {
