@@ -32,6 +32,7 @@ pub mod signals;
 pub mod smtp;
 pub mod source;
 pub mod stuffing;
+pub mod telnet;
 pub mod text;
 pub mod tls;
 pub mod waiting;
