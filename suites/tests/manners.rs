@@ -81,6 +81,9 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
             &["gopher://localhost/7/find", "--search", "a\tb"],
             &["gopher://localhost/", "--max-size", "-1"],
             &["gopher://localhost/", "gopher://localhost/"],
+        ],
+    ),
+    (
         "fetch",
         &[
             &[],
@@ -90,6 +93,33 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
             &["--open", "-o", "-", "data:,a"],
             &["--timeout", "0", "data:,a"],
             &["--no-such-option", "data:,a"],
+        ],
+    ),
+    (
+        "ftp_client",
+        &[
+            &[],
+            &["localhost"],
+            &["localhost", "dance"],
+            &["localhost", "get"],
+            &["localhost", "get", "-o", "x", "a", "b"],
+            &["localhost", "get", "-c", "-t", "a"],
+            &["localhost", "get", "-c", "-o", "-", "a"],
+            &["localhost", "put", "-t", "-b", "a"],
+            &["localhost", "list", "--names", "--facts"],
+            &["--mode", "lazy", "localhost", "list"],
+            &["--active-ports", "50000", "localhost", "list"],
+            &[
+                "--mode",
+                "active",
+                "--active-ports",
+                "20-21",
+                "localhost",
+                "list",
+            ],
+            &["--tls", "--starttls", "localhost", "list"],
+            &["--port", "65536", "localhost", "list"],
+            &["--account", "x", "localhost", "list"],
         ],
     ),
     (
@@ -281,6 +311,19 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
                 "--max-connections",
                 "0",
             ],
+        ],
+    ),
+    (
+        "telnet_client",
+        &[
+            &[],
+            &["localhost", "telnet"],
+            &["localhost", "65536"],
+            &["localhost", "23", "24"],
+            &["localhost", "--expect"],
+            &["localhost", "--timeout", "0"],
+            &["localhost", "--interactive"],
+            &["localhost", "--password-file", "x"],
         ],
     ),
     (

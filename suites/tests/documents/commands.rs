@@ -46,6 +46,14 @@ const NOT_RUN: [(&str, &str); 14] = [
         "stands for the commands below it",
     ),
     (
+        "cargo run --example ftp_client",
+        "its server is another's, which its suite starts; its options are checked",
+    ),
+    (
+        "cargo run --example telnet_client",
+        "its server is another's, which its suite starts; its options are checked",
+    ),
+    (
         "cargo run --example smtp_client",
         "its server is another's, which its suite starts; its options are checked",
     ),
@@ -54,7 +62,13 @@ const NOT_RUN: [(&str, &str); 14] = [
 ];
 
 /// Clients whose server is none of the examples.
-const CLIENTS_OF_OTHERS: [&str; 3] = ["gopher_client", "nntp_client", "smtp_client"];
+const CLIENTS_OF_OTHERS: [&str; 5] = [
+    "ftp_client",
+    "gopher_client",
+    "nntp_client",
+    "smtp_client",
+    "telnet_client",
+];
 
 fn client_of_others(command: &Command) -> Option<&str> {
     let name = command.values("--example").next()?;

@@ -51,6 +51,10 @@ impl Script {
         send
     }
 
+    pub fn is_over(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// What is waited for; `None` once the script is over.
     pub fn expects(&self) -> Option<&[u8]> {
         match self.steps.front() {

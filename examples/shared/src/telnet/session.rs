@@ -1,6 +1,7 @@
 //! The connection of a user to a server.
 
 use asynchat::{BoxError, Registry, Result, Terminator};
+use socket2::SockRef;
 
 use super::{
     command::{IAC, SB, SE},
@@ -144,6 +145,19 @@ impl Session {
     }
 }
 
+/// A server sends IAC DM with the DM as urgent data (RFC 854, Synch). The system would take that byte out of the stream, and
+/// the next one would be read as the command.
+fn urgent_in_line(talk: &Talk<'_, '_>) {
+    #[cfg(unix)]
+    let socket = talk.as_fd();
+    #[cfg(windows)]
+    let socket = talk.as_socket();
+    let set = socket.and_then(|socket| SockRef::from(&socket).set_out_of_band_inline(true));
+    if let Err(error) = set {
+        log::debug!("urgent data is not in line: {error}");
+    }
+}
+
 /// Data that may have an IAC in it, which is doubled.
 fn subnegotiate(talk: &mut Talk<'_, '_>, option: u8, data: &[u8]) {
     let mut message = vec![IAC, SB, option];
@@ -204,6 +218,7 @@ impl Line<'_, '_, '_> {
 impl Protocol for Session {
     fn connected(&mut self, talk: &mut Talk<'_, '_>) -> Result {
         talk.read_data(Terminator::None);
+        urgent_in_line(talk);
         if self.state.binary {
             let asked = self.state.options.ask_for(option::BINARY);
             talk.push(asked);

@@ -1,0 +1,51 @@
+//! Standard input that is no terminal: read by a thread, since a file cannot be watched, and passed on piece by piece.
+
+use std::{
+    io::{self, Read},
+    sync::mpsc,
+    thread,
+};
+
+use asynchat::{ChannelId, Reactor};
+use shared::{client::Connection, telnet::Session};
+
+/// Bytes that are read at once.
+const PIECE: usize = 16 * 1024;
+
+/// Sends standard input to the end of it. The session goes on until the server ends it.
+pub(crate) fn pass_on(reactor: &mut Reactor, id: ChannelId) {
+    let handle = reactor.handle();
+    thread::spawn(move || {
+        let mut piece = vec![0; PIECE];
+        loop {
+            let n = match io::stdin().read(&mut piece) {
+                Ok(0) => return,
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    log::error!("standard input: {error}");
+                    return;
+                }
+            };
+            let text = piece[..n].to_vec();
+            // The next piece is read when this one has left.
+            let (sent, wait) = mpsc::channel();
+            let posted = handle.call_soon(move |registry| {
+                registry.with_chat(id, |connection: &mut Connection<Session>, chat| {
+                    connection.with(chat, |session, talk| {
+                        session.with(talk, |_, line| line.send(&text));
+                        talk.push_then("", move |_, _| {
+                            // The thread may be gone.
+                            let _ = sent.send(());
+                            Ok(())
+                        });
+                    });
+                })?;
+                Ok(())
+            });
+            if posted.is_err() || wait.recv().is_err() {
+                return;
+            }
+        }
+    });
+}

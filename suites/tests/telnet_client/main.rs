@@ -1,0 +1,8 @@
+//! The program `telnet_client` by a script, with standard input, and at a terminal.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
+
+mod at_terminal;
+mod peers;
+mod scripted;
+mod server;
