@@ -40,6 +40,9 @@ struct Args {
     /// Account, for a server that asks for one behind the password (ACCT)
     #[arg(long, value_name = "NAME", requires = "user")]
     account: Option<String>,
+    /// Send the password in clear to another machine
+    #[arg(long)]
+    allow_cleartext: bool,
     #[command(flatten)]
     encryption: Encryption,
     /// Who makes the data connections: this program (passive, pasv) or the server (active, port)
@@ -79,7 +82,7 @@ enum Work {
         /// Save the one file under this name once it is complete; - is standard output
         #[arg(short, value_name = "FILE")]
         output: Option<Target>,
-        /// Turn the line ends of a text into those of this system
+        /// Turn the line ends of a text into LF
         #[arg(short, long, conflicts_with = "resume")]
         text: bool,
         /// Go on behind what the file here has already
@@ -161,6 +164,7 @@ fn run(args: Args) -> Result {
             Encryption { starttls: true, .. } => Protection::Explicit,
             _ => Protection::None,
         },
+        allow_cleartext: args.allow_cleartext,
     };
     let mut reactor = args.contact.reactor("ftp_client")?;
     let contact = Contact::new(&args.contact);

@@ -92,6 +92,11 @@ impl Session {
 
     fn log_in(&mut self, talk: &mut Talk<'_, '_>, next: Next) -> Result {
         match next {
+            Next::Send(Step::Password | Step::Account, ..)
+                if self.habits.options.has_secret() && !talk.is_confidential() =>
+            {
+                Err("the password would pass in clear: --tls or --starttls encrypts it, --allow-cleartext sends it as it is".into())
+            }
             Next::Send(step, verb, argument) => {
                 self.stage = Stage::Login(step);
                 send(talk, verb, &argument)

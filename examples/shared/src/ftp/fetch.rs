@@ -19,6 +19,8 @@ pub struct Place {
     pub account: Account,
     /// `ftps`: TLS from the start.
     pub tls: bool,
+    /// Send a password in clear to another machine: the URL cannot say so.
+    pub allow_cleartext: bool,
     /// Each is entered with CWD.
     pub folders: Vec<Vec<u8>>,
     pub what: What,
@@ -66,6 +68,7 @@ impl Place {
             port: url.port().unwrap_or(if tls { PORT_TLS } else { PORT }),
             account: account(url)?,
             tls,
+            allow_cleartext: false,
             folders,
             text: kind == "a" || !matches!(what, What::File(_)),
             what,
@@ -115,6 +118,7 @@ pub fn fetch(
         } else {
             Protection::None
         },
+        allow_cleartext: place.allow_cleartext,
         ..Options::default()
     };
     let client = One {

@@ -15,7 +15,13 @@ pub struct Account {
     pub account: Option<String>,
 }
 
-/// `anonymous` (RFC 1635).
+impl Account {
+    /// Its password is no secret (RFC 1635).
+    fn is_anonymous(&self) -> bool {
+        matches!(self.user.as_str(), "anonymous" | "ftp")
+    }
+}
+
 impl Default for Account {
     fn default() -> Self {
         Self {
@@ -65,6 +71,14 @@ pub struct Options {
     /// Where the data connections of an active mode arrive.
     pub ports: Ports,
     pub protection: Protection,
+    /// Send a password in clear to another machine.
+    pub allow_cleartext: bool,
+}
+
+impl Options {
+    pub(super) fn has_secret(&self) -> bool {
+        !self.allow_cleartext && !self.account.is_anonymous()
+    }
 }
 
 /// What was asked last.

@@ -12,6 +12,7 @@ fn a_session_logs_in_as_the_server_asks() {
             password: "b".into(),
             account: Some("c".into()),
         },
+        allow_cleartext: true,
         ..Options::default()
     };
     let anonymous = Options::default();
@@ -140,9 +141,43 @@ fn a_name_or_password_is_never_a_second_command() {
                 password: password.into(),
                 account: None,
             },
+            allow_cleartext: true,
             ..Options::default()
         };
         let told = play_with(&options, HOST, script, &[], false);
         assert_eq!(told, [format!("finished: {why}")]);
+    }
+}
+
+#[test]
+fn a_password_does_not_pass_in_clear_unless_it_may() {
+    let script = "S 220 \nC USER joe\nS 331 ";
+    let refused = "finished: the password would pass in clear: --tls or --starttls encrypts it, --allow-cleartext sends it as it is";
+    for (host, allowed, script, told) in [
+        (HOST, false, script.to_owned(), refused),
+        (
+            HOST,
+            true,
+            format!("{script}\nC PASS secret\nS 230 \nC QUIT\nS 221 "),
+            "finished: done",
+        ),
+        (
+            "127.0.0.1",
+            false,
+            format!("{script}\nC PASS secret\nS 230 \nC QUIT\nS 221 "),
+            "finished: done",
+        ),
+        (HOST, false, "S 220 \nC USER joe\nS 332 ".into(), refused),
+    ] {
+        let options = Options {
+            account: Account {
+                user: "joe".into(),
+                password: "secret".into(),
+                account: Some("secret".into()),
+            },
+            allow_cleartext: allowed,
+            ..Options::default()
+        };
+        assert_eq!(play_with(&options, host, &script, &[], false), [told]);
     }
 }
