@@ -194,6 +194,9 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
             &["localhost", "article", "<a b>"],
             &["localhost", "post", "-", "-"],
             &["localhost", "--tls", "--starttls", "list"],
+        ],
+    ),
+    (
         "imap_client",
         &[
             &[],

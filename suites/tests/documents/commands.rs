@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Not run, by the beginning of the command.
-const NOT_RUN: [(&str, &str); 14] = [
+const NOT_RUN: [(&str, &str); 16] = [
     (
         "cargo test",
         "it would run itself; its targets, features and names are checked",
