@@ -1068,7 +1068,7 @@ fn what_is_fed_while_nobody_reads_is_not_forgotten() {
     let mut peer = Harness::with_builder(builder, turnstile);
     let id = peer.id();
     let mut fed = 0;
-    let mut let_read = |peer: &mut Harness| {
+    let let_read = |peer: &mut Harness| {
         is_open.replace(true);
         peer.registry().channel(id).unwrap().touch();
         peer.advance(Duration::ZERO);
