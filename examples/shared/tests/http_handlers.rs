@@ -47,7 +47,7 @@ impl RequestHandler for Pages {
             }
             "/never" => thread::sleep(Duration::from_secs(2)),
             _ => {
-                request.send_header("X-Address", &request.client_address().unwrap().to_string())?
+                request.send_header("X-Address", &request.client_address().unwrap().to_string())?;
             }
         }
         request.end_headers()?;
