@@ -151,7 +151,7 @@ fn plays(settings: &Settings, host: &str, commands: &[Command], script: &str, ex
     let whole = told(settings.clone(), host, commands, |peer| peer.play(script));
     assert_eq!(whole, expected, "{script}");
     let cut = told(settings.clone(), host, commands, |peer| {
-        peer.play_bytewise(script)
+        peer.play_bytewise(script);
     });
     assert_eq!(cut, expected, "{script}, byte by byte");
 }
