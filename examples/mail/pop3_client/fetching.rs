@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    io::Write,
+    io::{BufWriter, IntoInnerError, Write},
     path::Path,
 };
 
@@ -32,7 +32,8 @@ pub(crate) struct Fetching {
     /// Of the messages on the server.
     sizes: BTreeMap<u32, u64>,
     uids: HashMap<u32, String>,
-    draft: Option<LineEnds<Draft>>,
+    /// Lines come one by one.
+    draft: Option<LineEnds<BufWriter<Draft>>>,
     /// Messages whose RETR has no whole answer yet.
     awaited: usize,
     saved: usize,
@@ -113,7 +114,10 @@ impl Fetching {
 
     fn save(&mut self, session: &mut Session, number: u32) -> Result {
         let draft = match self.draft.take() {
-            Some(draft) => draft.finish()?,
+            Some(draft) => draft
+                .finish()?
+                .into_inner()
+                .map_err(IntoInnerError::into_error)?,
             None => self.maildir.begin()?,
         };
         self.maildir.deliver(draft)?;
@@ -195,7 +199,7 @@ impl User for Fetching {
 
     fn data(&mut self, _: Command, data: &[u8]) -> Result {
         if self.draft.is_none() {
-            self.draft = Some(LineEnds::new(self.maildir.begin()?));
+            self.draft = Some(LineEnds::new(BufWriter::new(self.maildir.begin()?)));
         }
         if let Some(draft) = &mut self.draft {
             draft.write_all(data)?;
