@@ -22,6 +22,7 @@ mod idling;
 #[derive(Debug, Parser)]
 #[command(
     name = "imap_client",
+    arg_required_else_help = false,
     after_help = "Exit code 0: done; 1: the server refused something, or the connection failed; 2: called the wrong way."
 )]
 struct Args {

@@ -23,6 +23,7 @@ mod showing;
 #[derive(Debug, Parser)]
 #[command(
     name = "pop3_client",
+    arg_required_else_help = false,
     after_help = "Exit code 0: done; 1: the server refused something, or the connection failed; 2: called the wrong way."
 )]
 struct Args {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Not run, by the beginning of the command.
-const NOT_RUN: [(&str, &str); 16] = [
+const NOT_RUN: [(&str, &str); 18] = [
     (
         "cargo test",
         "it would run itself; its targets, features and names are checked",
@@ -57,15 +57,19 @@ const NOT_RUN: [(&str, &str); 16] = [
         "cargo run --example smtp_client",
         "its server is another's, which its suite starts; its options are checked",
     ),
+    ("cargo run --example imap_client", "as smtp_client"),
+    ("cargo run --example pop3_client", "as smtp_client"),
     ("cargo run --example nntp_client", "as smtp_client"),
     ("cargo run --example gopher_client", "as smtp_client"),
 ];
 
 /// Clients whose server is none of the examples.
-const CLIENTS_OF_OTHERS: [&str; 5] = [
+const CLIENTS_OF_OTHERS: [&str; 7] = [
     "ftp_client",
     "gopher_client",
+    "imap_client",
     "nntp_client",
+    "pop3_client",
     "smtp_client",
     "telnet_client",
 ];
