@@ -170,6 +170,7 @@ impl Drop for Draft {
 }
 
 fn make(folder: &Path) -> io::Result<()> {
+    #[allow(unused_mut, reason = "elsewhere than on Unix")]
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     builder.mode(0o700);

@@ -101,7 +101,7 @@ fn run(args: Args) -> Result {
     let at = (args.host.as_str(), port);
     let outcome = Outcome::default();
     let scripted = !script.is_over();
-    let mut terminal = Terminal {
+    let terminal = Terminal {
         name: args.terminal_name(),
         size: (80, 24),
     };
@@ -112,7 +112,7 @@ fn run(args: Args) -> Result {
             plain: args.plain,
         };
         let (user, size) = terminal::open(&mut reactor, options, script, outcome.clone())?;
-        terminal.size = size;
+        let terminal = Terminal { size, ..terminal };
         let session = Session::new(terminal, args.binary, user);
         Connection::start(&mut reactor, &contact, at, args.tls, session)?;
         reactor.run()?;
