@@ -385,7 +385,7 @@ fn help_is_exit_code_0_and_goes_to_standard_output() {
             let help = run(name, &[flag]);
             assert_eq!((help.code, help.err.as_str()), (Some(0), ""), "{name}");
             let text = help.out();
-            assert!(text.contains(&format!("Usage: {name} ")), "{text}");
+            assert!(text.contains(&format!("Usage: {name}")), "{text}");
             assert!(text.lines().all(|line| line.len() <= 120), "{text}");
         }
     }
