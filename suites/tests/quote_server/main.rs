@@ -1,6 +1,6 @@
 //! The program `quote_server`: its pages, its form and its errors with clients of others, as a browser of 1999 and as an
 //! attacker would ask, and beside BaseHTTPServer of CPython.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
 mod cpython;

@@ -282,7 +282,7 @@ fn place(command: &str) -> String {
     let numbers = command.strip_prefix("PORT ").expect("an address");
     let numbers: Vec<u16> = numbers
         .split(',')
-        .map(|n| n.parse().expect("a number"))
+        .map(|n| n.parse::<u16>().expect("a number"))
         .collect();
     let port = numbers[4] * 256 + numbers[5];
     format!(
