@@ -1,5 +1,5 @@
 //! The program `fetch`: each scheme, each place that it saves to, and what it says of failures.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
 use std::{
