@@ -6,7 +6,7 @@ use asynchat::Result;
 
 use super::{
     MAX_RESPONSE,
-    response::{Response, body_of, literal, may_have_literals},
+    response::{Beginning, Response, body_of, literal},
     values::Part,
 };
 
@@ -14,6 +14,8 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
     parts: Vec<Part>,
+    /// Of its first line, which is not read again for each literal.
+    begun: Option<Beginning>,
     /// Bytes that are kept of it.
     kept: usize,
     /// The line or literal that has begun.
@@ -69,19 +71,17 @@ impl Assembly {
         if line.last() == Some(&b'\r') {
             line.pop();
         }
-        let begin = match self.parts.first() {
-            Some(Part::Text(first)) => first,
-            _ => &line,
-        };
-        if may_have_literals(begin)
+        let begun = *self.begun.get_or_insert_with(|| Beginning::of(&line));
+        if begun.may_have_literals
             && let Some((text, size)) = literal(&line)
         {
-            let body = body_of(&self.parts, text);
+            let body = begun.fetched.and_then(|number| body_of(number, text));
             self.parts.push(Part::Text(text.to_vec()));
             return Ok(Ended::Line(size, body));
         }
         self.parts.push(Part::Text(line));
         self.kept = 0;
+        self.begun = None;
         let response = Response::parse(mem::take(&mut self.parts))?;
         Ok(Ended::Response(response))
     }
@@ -103,5 +103,30 @@ impl Assembly {
             _ => Part::Literal(mem::take(&mut self.current)),
         });
         self.reading = Reading::Line;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its first line is long, and each further one is a few bytes: to read the first one again for each takes minutes.
+    #[test]
+    fn a_response_of_many_literals_ends_at_its_limit() {
+        for begin in ["* ", "* 1 FETCH (X"] {
+            let mut assembly = Assembly::default();
+            let mut line = format!("{begin}{} {{0}}", "A".repeat(MAX_RESPONSE / 2)).into_bytes();
+            let error = loop {
+                if let Err(error) = assembly.push(&line) {
+                    break error;
+                }
+                let ended = assembly.line_end().expect("a line");
+                assert!(matches!(ended, Ended::Line(0, None)), "{ended:?}");
+                assembly.begin_literal(0).expect("nothing");
+                assembly.end_literal();
+                line = b"{0}".to_vec();
+            };
+            assert!(error.to_string().contains("more than 4194304 bytes"));
+        }
     }
 }

@@ -131,14 +131,29 @@ pub enum Event<'a> {
     Status(&'a Status),
 }
 
-/// Whether a line that begins so may end in a literal: a status is text for people.
-pub(super) fn may_have_literals(line: &[u8]) -> bool {
-    let Some(rest) = line.strip_prefix(b"* ") else {
-        return false;
-    };
-    let word = rest.split(|&byte| byte == b' ').next().unwrap_or_default();
-    let word = String::from_utf8_lossy(word);
-    Status::parse(&word, "").is_none()
+/// What the first line of a response says of its literals.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beginning {
+    /// A status has none: it is text for people.
+    pub(super) may_have_literals: bool,
+    /// The number of a FETCH response: `* 3 FETCH (UID 7`.
+    pub(super) fetched: Option<u32>,
+}
+
+impl Beginning {
+    pub(super) fn of(line: &[u8]) -> Self {
+        let mut words = line
+            .splitn(4, |&byte| byte == b' ')
+            .map(std::str::from_utf8);
+        let is_untagged = words.next() == Some(Ok("*"));
+        let mut word = || words.next().and_then(Result::ok).unwrap_or_default();
+        let (first, second) = (word(), word());
+        let is_fetch = is_untagged && second.eq_ignore_ascii_case("FETCH");
+        Self {
+            may_have_literals: is_untagged && Status::parse(first, "").is_none(),
+            fetched: number(first).filter(|_| is_fetch),
+        }
+    }
 }
 
 /// The text before the size of a literal that a line ends in, and that size (RFC 3501, 4.3; RFC 3516, `~` for binary ones).
@@ -154,13 +169,8 @@ pub(super) fn literal(line: &[u8]) -> Option<(&[u8], u64)> {
     Some((before, number(digits)?))
 }
 
-/// Number and section of the message whose body comes behind this text: `* 3 FETCH (UID 7 BODY[] `.
-pub(super) fn body_of(parts: &[Part], text: &[u8]) -> Option<(u32, String)> {
-    let first = match parts.first() {
-        Some(Part::Text(first)) => first,
-        _ => text,
-    };
-    let (number, _) = fetched(&String::from_utf8_lossy(first))?;
+/// Number and section of the message whose body comes behind this text of a FETCH response: `(UID 7 BODY[] `.
+pub(super) fn body_of(number: u32, text: &[u8]) -> Option<(u32, String)> {
     let text = String::from_utf8_lossy(text)
         .trim_end()
         .to_ascii_uppercase();
@@ -174,14 +184,6 @@ pub(super) fn body_of(parts: &[Part], text: &[u8]) -> Option<(u32, String)> {
 /// Whether an item with this name is the body of a message, or a part of it.
 pub(super) fn is_section(name: &str) -> bool {
     name.starts_with("BODY[") || name.starts_with("BINARY[") || name.starts_with("RFC822")
-}
-
-/// The number of a FETCH response, and what comes behind its name.
-fn fetched(line: &str) -> Option<(u32, &str)> {
-    let (first, rest) = line.strip_prefix("* ")?.split_once(' ')?;
-    let (word, rest) = rest.split_once(' ')?;
-    let number = number(first).filter(|_| word.eq_ignore_ascii_case("FETCH"))?;
-    Some((number, rest))
 }
 
 impl Response {
