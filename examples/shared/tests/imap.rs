@@ -612,6 +612,20 @@ fn idle_is_begun_and_ended_once() {
         let expected = format!("ready\nidling\n{expected}");
         plays(&settings(), LOOPBACK, &idle, &script, &expected);
     }
+    for (status, expected) in [
+        ("OK", "failed: IDLE is over: the server says OK "),
+        ("NO no", "IDLE: NO no\nfailed: interrupted"),
+    ] {
+        let script = format!("{LOGIN}S: a2 IDLE\nC: a2 {status}");
+        let idle = [Command::Idle(Duration::from_secs(600))];
+        plays(
+            &settings(),
+            LOOPBACK,
+            &idle,
+            &script,
+            &format!("ready\n{expected}"),
+        );
+    }
     let script = LOGIN.replace(" IDLE", "") + "S closes";
     let idle = [Command::Idle(Duration::from_secs(600))];
     plays(

@@ -247,6 +247,7 @@ impl<U: User> Client<U> {
             Request::Command(command) => self.tell(talk, &command, status),
             // The next one would end at once, too.
             Request::Idle(_, Idle::Taken(_)) => Err(status.refusal("IDLE is over")),
+            Request::Idle(_, Idle::Sent) if is_ok => Err(status.refusal("IDLE is over")),
             Request::Idle(limit, _) => self.tell(talk, &Command::Idle(limit), status),
             Request::Capability if !is_ok => Err(status.refusal("CAPABILITY")),
             Request::StartTls if !is_ok => Err(status.refusal("STARTTLS")),
