@@ -3,16 +3,28 @@
 use std::str::FromStr;
 
 use mail_builder::headers::{
-    Header as _, date::Date, message_id::generate_message_id_header, text::Text,
+    Header as _, address::Address as Mailboxes, date::Date, message_id::generate_message_id_header,
+    text::Text,
 };
+use mail_parser::{Addr, HeaderName, MessageParser};
 use shared::{smtp::client::Address, text::is_unprintable};
 
 /// `--header 'Name: value'`.
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
     name: String,
-    value: String,
+    value: Value,
 }
+
+#[derive(Clone, Debug)]
+enum Value {
+    Text(String),
+    /// Their names alone are encoded (RFC 2047, 5).
+    Mailboxes(Mailboxes<'static>),
+}
+
+/// Fields that have addresses (RFC 5322, 3.6).
+const OF_MAILBOXES: [&str; 6] = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
 
 impl FromStr for Field {
     type Err = String;
@@ -25,11 +37,38 @@ impl FromStr for Field {
             return Err("a field's name is of ASCII letters, digits and signs".into());
         }
         let value = one_line(value.trim_matches([' ', '\t']))?;
+        let is_of_mailboxes = OF_MAILBOXES.iter().any(|of| of.eq_ignore_ascii_case(name));
+        let value = match is_of_mailboxes && !value.is_ascii() {
+            true => Value::Mailboxes(
+                parse_mailboxes(value).ok_or("not addresses: NAME <ADDRESS>, ...")?,
+            ),
+            false => Value::Text(value.into()),
+        };
         Ok(Self {
             name: name.into(),
-            value: value.into(),
+            value,
         })
     }
+}
+
+fn parse_mailboxes(value: &str) -> Option<Mailboxes<'static>> {
+    let field = format!("From: {value}\r\n\r\n");
+    let parser = MessageParser::new().header_address(HeaderName::From);
+    let message = parser.parse_headers(&field)?;
+    let mailbox = |one: &Addr<'_>| {
+        let name = match one.name.as_deref() {
+            // It may have been encoded already, with line breaks in it.
+            Some(name) => Some(one_line(name).ok()?.to_owned()),
+            None => None,
+        };
+        let address: Address = one.address.as_deref()?.parse().ok()?;
+        Some(Mailboxes::new_address(name, address.as_str().to_owned()))
+    };
+    let mut list = Vec::new();
+    for one in message.from()?.iter() {
+        list.push(mailbox(one)?);
+    }
+    (!list.is_empty()).then(|| Mailboxes::new_list(list))
 }
 
 /// A value cannot begin another field, nor the text.
@@ -104,7 +143,11 @@ impl Header<'_> {
         });
         for Field { name, value } in self.fields {
             out.extend_from_slice(format!("{name}: ").as_bytes());
-            Text::new(value).write_header(&mut out, name.len() + 2);
+            let column = name.len() + 2;
+            match value {
+                Value::Text(text) => Text::new(text).write_header(&mut out, column),
+                Value::Mailboxes(list) => list.write_header(&mut out, column),
+            }
         }
         out.extend_from_slice(b"\r\n");
         out
@@ -180,6 +223,41 @@ mod tests {
         );
         let header = written("a@\u{e4}.example", "x", &[]);
         assert!(header.contains("@localhost>\r\n"), "{header}");
+    }
+
+    #[test]
+    fn of_an_address_the_name_alone_is_encoded() {
+        let name = |text: &str| match text.parse() {
+            Ok(Field {
+                value: Value::Mailboxes(list),
+                ..
+            }) => {
+                let mut out = Vec::new();
+                list.write_header(&mut out, 0);
+                String::from_utf8(out).expect("UTF-8")
+            }
+            other => format!("{other:?}"),
+        };
+        for (field, written) in [
+            (
+                "From: J\u{f6}rg M <j@x.example>",
+                "=?utf-8?Q?J=C3=B6rg_M?= <j@x.example>\r\n",
+            ),
+            (
+                "reply-to: \"\u{c4}, b\" <q@x>, p@x",
+                "=?utf-8?B?w4QsIGI=?= <q@x>, <p@x>\r\n",
+            ),
+            ("To: j@\u{e4}.example", "<j@\u{e4}.example>\r\n"),
+        ] {
+            assert_eq!(name(field), written);
+        }
+        for field in [
+            "From: J\u{f6}rg M",
+            "To: \u{e4} <>",
+            "To: \u{e4} =?utf-8?q?=0D=0AX:_y?= <a@x>",
+        ] {
+            assert!(field.parse::<Field>().is_err(), "{field}");
+        }
     }
 
     #[test]
