@@ -73,7 +73,7 @@ enum Work {
         /// Folder with the folders tmp, new and cur; made if it is not there
         #[arg(long, value_name = "DIR")]
         maildir: PathBuf,
-        /// Delete each message of this run on the server, once it is on the disk
+        /// Delete each message on the server that this run saves, once it is on the disk, or an earlier one has saved
         #[arg(long)]
         delete: bool,
     },
