@@ -41,6 +41,7 @@ impl Maildir {
     /// What the system says, with the name of the folder.
     pub fn open(folder: &Path, host: &str) -> io::Result<Self> {
         let inside = |name: &str| folder.join(name);
+        let above = above_missing(folder);
         for part in [folder.into(), inside("tmp"), inside("new"), inside("cur")] {
             make(&part).map_err(|error| named(&part, &error))?;
         }
@@ -51,7 +52,7 @@ impl Maildir {
             host: host.replace('/', "\\057").replace(':', "\\072"),
             deliveries: AtomicU64::new(0),
         };
-        for part in [folder, &maildir.new] {
+        for part in above.into_iter().chain([folder, &maildir.new]) {
             sync(part).map_err(|error| named(part, &error))?;
         }
         maildir.sweep()?;
@@ -169,6 +170,18 @@ impl Drop for Draft {
     }
 }
 
+/// The folders that get a new name. A crash that takes one of these names takes the messages below it.
+fn above_missing(folder: &Path) -> Vec<&Path> {
+    let absent = folder.ancestors().take_while(|path| !path.exists());
+    let above = absent.filter_map(Path::parent);
+    above
+        .map(|path| match path.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => path,
+        })
+        .collect()
+}
+
 fn make(folder: &Path) -> io::Result<()> {
     #[allow(unused_mut, reason = "elsewhere than on Unix")]
     let mut builder = DirBuilder::new();
@@ -231,6 +244,16 @@ mod tests {
         drop(dropped);
         assert_eq!(names(&top.join("tmp")), [""; 0]);
         assert_eq!(names(&top.join("new")).len(), 1);
+    }
+
+    #[test]
+    fn folders_that_get_a_new_one_are_known() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let top = folder.path();
+        assert!(above_missing(top).is_empty());
+        assert_eq!(above_missing(&top.join("a")), [top]);
+        assert_eq!(above_missing(&top.join("a/b")), [&*top.join("a"), top]);
+        assert_eq!(above_missing(Path::new("no-such-folder")), [Path::new(".")]);
     }
 
     #[test]
