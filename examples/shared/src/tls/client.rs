@@ -259,6 +259,10 @@ fn reason_of_certificate(host: &str, error: &CertificateError) -> String {
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             "the certificate is not one for servers".into()
         }
+        // An error of webpki, which rustls passes on as it is: `openssl req -x509` makes such a certificate.
+        E::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "the certificate is an authority's (CA:TRUE), not a server's".into()
+        }
         other => format!("the certificate: {other}"),
     }
 }

@@ -29,6 +29,9 @@ fn a_certificate_that_is_not_good_is_an_error_that_says_why() {
     let client = authority.issue_with(&["127.0.0.1"], |params| {
         params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     });
+    let of_authority = authority.issue_with(&["127.0.0.1"], |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
     let mut other_authority = Authority::new();
     let foreign = local(&mut other_authority);
     let file = authority.file();
@@ -50,6 +53,10 @@ fn a_certificate_that_is_not_good_is_an_error_that_says_why() {
             "the certificate is not for 127.0.0.1: it has no names",
         ),
         (&client, "the certificate is not one for servers"),
+        (
+            &of_authority,
+            "the certificate is an authority's (CA:TRUE), not a server's",
+        ),
         (&foreign, "the certificate's issuer is unknown"),
     ] {
         let hello = |_: &str| Answer::new("HTTP/1.1 200 OK\nContent-Length: 5\n\nhello");
