@@ -11,7 +11,7 @@ use super::{
     url::Url,
 };
 
-/// Bytes of name and value, as browsers have it.
+/// Bytes of name and value, as browsers have it, and of the path.
 const MAX_COOKIE: usize = 4096;
 /// Cookies of one domain, and of all: more than these are overlooked (RFC 6265, 6.1).
 const MAX_OF_DOMAIN: usize = 180;
@@ -61,10 +61,12 @@ impl Jar {
     pub fn set(&self, cookie: &str, url: &Url) -> Result<(), Refused> {
         let raw = RawCookie::parse(cookie.to_owned()).map_err(|_| Refused::Malformed)?;
         let is_clean = |text: &str| !text.contains(|c: char| c.is_control() || c == ';');
-        if raw.name().is_empty() || !is_clean(raw.name()) || !is_clean(raw.value()) {
+        // A tab in the path would begin another column of the file in Netscape's format.
+        let parts = [raw.name(), raw.value(), raw.path().unwrap_or_default()];
+        if raw.name().is_empty() || !parts.into_iter().all(is_clean) {
             return Err(Refused::Malformed);
         }
-        if raw.name().len() + raw.value().len() > MAX_COOKIE {
+        if parts.map(str::len).into_iter().sum::<usize>() > MAX_COOKIE {
             return Err(Refused::TooLong);
         }
         let is_secure = raw.secure().unwrap_or(false);
@@ -298,11 +300,18 @@ mod tests {
     #[test]
     fn what_is_not_kept_has_a_reason() {
         let long = format!("x={}", "y".repeat(MAX_COOKIE));
+        let long_path = format!("x=y; Path=/{}", "z".repeat(MAX_COOKIE));
         for (from, cookie, why) in [
             ("https://a.example/", "x", Refused::Malformed),
             ("https://a.example/", "=y", Refused::Malformed),
             ("https://a.example/", "x=y\u{1}", Refused::Malformed),
+            (
+                "https://a.example/",
+                "x=y; Path=/\tFALSE\t0\tevil\tz",
+                Refused::Malformed,
+            ),
             ("https://a.example/", &long, Refused::TooLong),
+            ("https://a.example/", &long_path, Refused::TooLong),
             (
                 "https://a.example/",
                 "x=y; Domain=example",
