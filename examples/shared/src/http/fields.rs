@@ -13,8 +13,8 @@ const FRAMING: [&str; 8] = [
     "transfer-encoding",
     "upgrade",
 ];
-/// Fields with a secret, which another server than the one meant must not see.
-const SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+/// Fields with a secret, which another server than the one meant must not see, and the name that this one is called by.
+const OF_ORIGIN: [&str; 4] = ["authorization", "cookie", "host", "proxy-authorization"];
 /// Fields of one value.
 const MAX_VALUE: usize = 32 * 1024;
 
@@ -105,9 +105,9 @@ impl Fields {
             .any(|other| other.eq_ignore_ascii_case(name))
     }
 
-    /// Leaves out those that only the server meant may see.
-    pub fn forget_secrets(&mut self) {
-        self.forget(&SECRET);
+    /// Leaves out those that are for the server meant and for no other.
+    pub fn forget_origin(&mut self) {
+        self.forget(&OF_ORIGIN);
     }
 
     /// Leaves out those that describe a body (RFC 9110, 15.4).
@@ -163,9 +163,15 @@ mod tests {
     }
 
     #[test]
-    fn secrets_and_the_bodys_fields_are_forgotten_and_others_are_not() {
-        let mut fields = fields(&["AUTHORIZATION: a", "Cookie: b", "Content-Type: c", "X: d"]);
-        fields.forget_secrets();
+    fn the_servers_and_the_bodys_fields_are_forgotten_and_others_are_not() {
+        let mut fields = fields(&[
+            "AUTHORIZATION: a",
+            "Cookie: b",
+            "HOST: h",
+            "Content-Type: c",
+            "X: d",
+        ]);
+        fields.forget_origin();
         assert_eq!(fields.iter().count(), 2);
         fields.forget_body();
         assert_eq!(fields.iter().collect::<Vec<_>>(), [("X", "d")]);

@@ -81,7 +81,7 @@ impl<C: Consumer + 'static> RedirectingConsumer<C> {
 fn redirected(order: &Order, status: u16, url: Url) -> Order {
     let mut order = order.clone();
     if !order.url.is_same_origin(&url) {
-        order.fields.forget_secrets();
+        order.fields.forget_origin();
     }
     let becomes_get = match status {
         // For historical reasons, as all clients do.
@@ -141,7 +141,7 @@ mod tests {
 
     fn order(method: &str) -> Order {
         let url = Url::parse(b"https://a.example/").expect("a URL");
-        let fields = ["Authorization: x", "Content-Type: y", "X: z"].map(str::parse);
+        let fields = ["Authorization: x", "Host: h", "Content-Type: y", "X: z"].map(str::parse);
         let fields: Result<_, _> = fields.into_iter().collect();
         Order {
             method: method.parse().expect("a method"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_stay_with_their_origin() {
+    fn secrets_and_the_name_of_a_host_stay_with_their_origin() {
         for (url, same) in [
             ("https://a.example/b", true),
             ("https://a.example:443/b", true),
@@ -189,6 +189,7 @@ mod tests {
             let next = Url::parse(url.as_bytes()).expect("a URL");
             let next = redirected(&order("GET"), 302, next);
             assert_eq!(next.fields.has("authorization"), same, "{url}");
+            assert_eq!(next.fields.has("host"), same, "{url}");
             assert!(next.fields.has("x"), "{url}");
         }
     }
