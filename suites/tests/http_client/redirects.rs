@@ -90,8 +90,8 @@ fn redirects_that_lead_nowhere_are_errors() {
         Answer::new(&format!("HTTP/1.1 302 Found\nLocation: {location}\n\n"))
     });
     for (target, why, requests) in [
-        ("/self", "loop", 1),
-        ("/ping", "loop", 2),
+        ("/self", "loop", 2),
+        ("/ping", "loop", 3),
         ("/tls", "connection failed: Connection refused", 1),
         ("/file", "only supports http and https, not file", 1),
         (

@@ -29,11 +29,30 @@ impl Redirects {
     }
 }
 
+/// What an answer may depend on: the same URL may lead elsewhere for another method, or once a cookie is set.
+#[derive(PartialEq, Eq)]
+struct Made {
+    url: Url,
+    method: Method,
+    cookies: Option<String>,
+}
+
+impl Made {
+    fn of(order: &Order) -> Self {
+        let cookies = order.added.iter().find(|(name, _)| *name == "Cookie");
+        Self {
+            url: order.url.clone(),
+            method: order.method.clone(),
+            cookies: cookies.map(|(_, value)| value.clone()),
+        }
+    }
+}
+
 pub struct RedirectingConsumer<C> {
     consumer: C,
     redirects: Redirects,
-    /// Where redirects led from, to notice a loop.
-    visited: Vec<Url>,
+    /// The requests that redirects answered, to notice a loop.
+    made: Vec<Made>,
     /// Is shown where a redirect leads.
     tell: Box<dyn FnMut(&Url) -> Result>,
 }
@@ -47,13 +66,14 @@ impl<C: Consumer + 'static> RedirectingConsumer<C> {
         Self {
             consumer,
             redirects,
-            visited: Vec::new(),
+            made: Vec::new(),
             tell: Box::new(tell),
         }
     }
 
     /// Where to go on instead.
-    fn next_url(&self, here: &Url, location: &[u8]) -> Result<Url> {
+    fn next_url(&self, made: &Made, location: &[u8]) -> Result<Url> {
+        let here = &made.url;
         let next = here.join(location).map_err(|error| {
             let location = String::from_utf8_lossy(location);
             format!("redirected to {}: {error}", without_user(&location))
@@ -67,10 +87,10 @@ impl<C: Consumer + 'static> RedirectingConsumer<C> {
             .into());
         }
         let max = self.redirects.max_redirects;
-        if self.visited.len() == max {
+        if self.made.len() == max {
             return Err(format!("redirected to {next}: more than {max} redirects").into());
         }
-        if next == *here || self.visited.contains(&next) {
+        if self.made.contains(made) {
             return Err(format!("redirected to {next}: redirects go round in a loop").into());
         }
         Ok(next)
@@ -112,10 +132,10 @@ impl<C: Consumer + 'static> Consumer for RedirectingConsumer<C> {
         let Some(location) = location else {
             return self.consumer.http_header(request);
         };
-        let here = &request.order.url;
-        let url = self.next_url(here, location)?;
+        let made = Made::of(request.order);
+        let url = self.next_url(&made, location)?;
         (self.tell)(&url)?;
-        self.visited.push(here.clone());
+        self.made.push(made);
         request.again(redirected(request.order, status, url));
         Ok(())
     }

@@ -3,7 +3,7 @@
 use shared::http::{
     authenticating::Authenticating,
     challenge::Credentials,
-    consumer::Order,
+    consumer::{Method, Order},
     cookies::{Cookies, Jar},
     redirecting::{RedirectingConsumer, Redirects},
 };
@@ -113,6 +113,40 @@ fn cookies_of_a_redirect_are_sent_where_it_leads() {
     server.feed("HTTP/1.1 303 S\r\nSet-Cookie: a=; Path=/; Max-Age=0\r\nLocation: /x\r\n\r\n");
     let (_, request) = client.server();
     assert!(request.contains("\r\nCookie: c=d\r\n"), "{request}");
+}
+
+#[test]
+fn a_redirect_back_is_a_loop_unless_method_or_cookies_have_changed() {
+    let post = Order {
+        method: Method::POST,
+        ..order(URL)
+    };
+    for (order, answer, requests, end) in [
+        (post, "Location: /secret", 2, None),
+        (order(URL), "Set-Cookie: a=b\r\nLocation: /secret", 2, None),
+        (order(URL), "Location: /secret", 2, Some("loop")),
+        (
+            order(URL),
+            "Set-Cookie: a=b\r\nLocation: /secret",
+            3,
+            Some("loop"),
+        ),
+        (order(URL), "Location: /a", 3, Some("loop")),
+    ] {
+        let (mut client, told) = start(order, false);
+        for n in 1..=requests {
+            let (mut server, _) = client.server();
+            server.feed(match end {
+                None if n == requests => "HTTP/1.1 200 O\r\nContent-Length: 0\r\n\r\n".into(),
+                _ => format!("HTTP/1.1 303 S\r\n{answer}\r\n\r\n"),
+            });
+        }
+        match end {
+            None => told.are(&["200", "end"]),
+            Some(why) => told.contain(why),
+        }
+        client.is_done();
+    }
 }
 
 #[test]

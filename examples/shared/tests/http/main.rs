@@ -31,6 +31,12 @@ impl Notes {
     pub(crate) fn are(&self, expected: &[&str]) {
         assert_eq!(*self.0.borrow(), expected);
     }
+
+    #[track_caller]
+    pub(crate) fn contain(&self, text: &str) {
+        let notes = self.0.borrow();
+        assert!(notes.iter().any(|note| note.contains(text)), "{notes:?}");
+    }
 }
 
 impl Consumer for Notes {
