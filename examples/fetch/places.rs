@@ -11,6 +11,16 @@ use tempfile::TempDir;
 const INDEX: &str = "index";
 /// Bytes of a name, as file systems have it.
 const MAX_NAME: usize = 200;
+/// What a browser shows itself, beside images, sound and films. The system may give other files to a program that runs
+/// them.
+const SHOWN: [&str; 6] = [
+    "application/json",
+    "application/pdf",
+    "application/xhtml+xml",
+    "text/html",
+    "text/plain",
+    "text/xml",
+];
 
 /// Gives each URL its place.
 pub(crate) struct Places {
@@ -23,6 +33,8 @@ pub(crate) struct Places {
 
 pub(crate) struct Place {
     kind: Kind,
+    /// The user chose the name of the file; otherwise it is of the URL.
+    is_named: bool,
     /// Of what was fetched, for the name of a file to show: a browser goes by it.
     pub(crate) media_type: Option<String>,
     /// Something complete is there.
@@ -58,6 +70,7 @@ impl Places {
         };
         Place {
             kind: kind.unwrap_or_else(Kind::Wrong),
+            is_named: self.output.is_some(),
             media_type: None,
             is_complete: false,
         }
@@ -112,7 +125,7 @@ impl Place {
     /// Shows what was fetched in the browser, from a file that stays.
     ///
     /// # Errors
-    /// There is no browser.
+    /// There is no browser, or the file is none that it shows.
     pub(crate) fn show(&self) -> Result {
         let Target::File(path) = self.target()? else {
             return Ok(());
@@ -121,6 +134,10 @@ impl Place {
             return Ok(());
         }
         let path = absolute(&path)?;
+        if !self.is_named && !is_shown(&path) {
+            let path = path.display();
+            return Err(format!("--open: no page, text or image, but saved: {path}").into());
+        }
         let url = url::Url::from_file_path(&path);
         let url = url.map_err(|()| format!("{}: not a path for a browser", path.display()))?;
         webbrowser::open(url.as_str()).map_err(|error| format!("--open: {error}"))?;
@@ -138,6 +155,13 @@ impl Drop for Place {
     }
 }
 
+fn is_shown(path: &Path) -> bool {
+    mime_guess::from_path(path).first().is_some_and(|guess| {
+        matches!(guess.type_().as_str(), "audio" | "image" | "video")
+            || SHOWN.contains(&guess.essence_str())
+    })
+}
+
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()).into())
 }
@@ -145,7 +169,11 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 /// A name that a browser takes for this type: it sees no header beside a file.
 fn with_extension(name: &str, media_type: Option<&str>) -> String {
     let Some(media_type) = media_type.and_then(|text| text.split(';').next()) else {
-        return name.into();
+        // Gopher and FTP have no types.
+        return match mime_guess::from_path(name).is_empty() {
+            true => format!("{name}.txt"),
+            false => name.into(),
+        };
     };
     let media_type = media_type.trim().to_ascii_lowercase();
     let fits = mime_guess::from_path(name)
@@ -201,9 +229,30 @@ mod tests {
             ("a.htm", Some("text/html"), "a.htm"),
             ("a.txt", Some("text/html"), "a.txt.html"),
             ("a.exe", Some("application/x-unknown"), "a.exe"),
-            ("a", None, "a"),
+            ("a", None, "a.txt"),
+            ("a.desktop", None, "a.desktop.txt"),
+            ("a.jar", None, "a.jar"),
         ] {
             assert_eq!(with_extension(name, media_type), expected);
+        }
+    }
+
+    #[test]
+    fn what_the_system_might_run_is_not_for_the_browser() {
+        for (name, shown) in [
+            ("a.html", true),
+            ("a.txt", true),
+            ("a.PNG", true),
+            ("a.pdf", true),
+            ("a.jar", false),
+            ("a.exe", false),
+            ("a.sh", false),
+            ("a.js", false),
+            ("a.desktop", false),
+            ("a.html.lnk", false),
+            ("a", false),
+        ] {
+            assert_eq!(is_shown(Path::new(name)), shown, "{name}");
         }
     }
 }

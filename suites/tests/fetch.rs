@@ -293,6 +293,15 @@ fn the_result_is_shown_in_the_browser_that_the_environment_names() {
     assert_eq!(lines[0].file_name().unwrap(), "index.html");
     assert_eq!(fs::read_to_string(&lines[0]).unwrap(), "hi");
     assert_eq!(lines[1], Path::new(saved));
+    // What the URL calls a program is not given to one.
+    let program = folder.path().join("x.jar");
+    fs::write(&program, "x").unwrap();
+    let ended = show(&["--open", &format!("file://{}", text(&program))]);
+    assert!(
+        ended.code == Some(1) && ended.err.contains("no page, text or image"),
+        "{}",
+        ended.err
+    );
     // What was not fetched is not shown.
     let ended = show(&["--open", "http://127.0.0.1:1/"]);
     assert!(
