@@ -89,7 +89,7 @@ impl Door {
                     failures.set(name, &error);
                 }
             }
-            "file" => file::fetch(registry, &url, download),
+            "file" => file::fetch(registry, &url, self.deadline, download),
             "data" => data(text, download),
             other => {
                 let error = format!("{other}: no such scheme here: there are {SCHEMES}");

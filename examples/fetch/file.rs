@@ -7,15 +7,21 @@ use std::{
 };
 
 use asynchat::{Registry, Result};
+use shared::http::consumer::Deadline;
 use url::Url;
 
 use crate::download::Download;
 
 const PIECE: usize = 256 * 1024;
 
-pub(crate) fn fetch(registry: &mut Registry, url: &Url, mut download: Download) {
+pub(crate) fn fetch(
+    registry: &mut Registry,
+    url: &Url,
+    deadline: Option<Deadline>,
+    mut download: Download,
+) {
     match open(url, &mut download) {
-        Ok(file) => read_on(registry, file, download),
+        Ok(file) => read_on(registry, file, deadline, download),
         Err(error) => download.end(Err(error)),
     }
 }
@@ -38,13 +44,25 @@ fn media_type(path: &Path) -> Option<String> {
     Some(mime_guess::from_path(path).first()?.to_string())
 }
 
-fn read_on(registry: &mut Registry, mut file: File, mut download: Download) {
+fn read_on(
+    registry: &mut Registry,
+    mut file: File,
+    deadline: Option<Deadline>,
+    mut download: Download,
+) {
     registry.call_soon(move |registry| {
+        if let Some(Deadline { at, limit }) = deadline
+            && registry.now() >= at
+        {
+            let error = format!("timed out: the whole transfer took longer than {limit:?}");
+            download.end(Err(error.into()));
+            return Ok(());
+        }
         let mut piece = vec![0; PIECE];
         let read = file.read(&mut piece).map_err(Into::into);
         match read.and_then(|n| download.take(&piece[..n]).map(|()| n)) {
             Ok(0) => download.end(Ok(())),
-            Ok(_) => read_on(registry, file, download),
+            Ok(_) => read_on(registry, file, deadline, download),
             Err(error) => download.end(Err(error)),
         }
         Ok(())

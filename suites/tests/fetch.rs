@@ -70,6 +70,21 @@ fn data_and_files_go_to_standard_output() {
 }
 
 #[test]
+fn a_file_has_its_time_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large");
+    // No disk has that much.
+    fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let url = format!("file://{}", path.display());
+    let ended = fetch(&["--max-time", "0.2", "-o", "/dev/null", &url]);
+    assert!(
+        ended.code == Some(1) && ended.err.contains("took longer than 200ms"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
 fn what_cannot_be_fetched_is_named_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("fifo");
