@@ -1,5 +1,13 @@
 //! `--spider`: pages of one server, as far as its robots.txt allows.
 
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+    sync::{Arc, OnceLock},
+};
+
+use suites::program;
+
 use crate::{
     fetch,
     scripted::{Answer, Server, serve},
@@ -103,6 +111,37 @@ fn the_number_of_pages_is_bounded() {
         "{}",
         ended.out()
     );
+}
+
+#[test]
+fn a_crawl_ends_when_nobody_reads_it() {
+    let links: Vec<_> = (0..100).map(|n| format!("/{n}")).collect();
+    let left = Arc::new(OnceLock::new());
+    let has_left = Arc::clone(&left);
+    let server = serve(move |target| match target {
+        "/robots.txt" => status(404),
+        "/" => page(&links.iter().map(String::as_str).collect::<Vec<_>>()),
+        _ => {
+            has_left.wait();
+            status(200)
+        }
+    });
+    let mut client = program::example("http_client")
+        .args(["--spider", &server.url("/")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(client.stdout.take().unwrap());
+    lines.read_line(&mut String::new()).unwrap();
+    drop(lines);
+    left.set(()).unwrap();
+    let output = client.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(err.contains("Broken pipe"), "{err}");
+    assert_eq!(output.status.code(), Some(1));
+    let requests = server.targets().len();
+    assert!(requests < 10, "{requests}");
 }
 
 #[test]

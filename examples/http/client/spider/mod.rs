@@ -80,6 +80,8 @@ struct Crawl {
     running: usize,
     /// Somebody is at it.
     goes_on: bool,
+    /// Nobody sees what is found.
+    is_unseen: bool,
     counts: Counts,
 }
 
@@ -106,6 +108,7 @@ pub(crate) fn start(
         waiting: VecDeque::new(),
         running: 0,
         goes_on: false,
+        is_unseen: false,
         counts: Counts::default(),
     };
     crawl.find(start, 0, None);
@@ -116,7 +119,7 @@ impl Crawl {
     /// A link leads there.
     fn find(&mut self, url: Url, depth: usize, from: Option<&Url>) {
         let is_here = url.is_same_origin(&self.order.url);
-        if self.seen.contains(&url) {
+        if self.is_unseen || self.seen.contains(&url) {
             return;
         }
         if !is_here {
@@ -166,6 +169,16 @@ impl Crawl {
         self.failures
             .borrow_mut()
             .push(shared::text::printable(line));
+    }
+
+    /// An error is the end of the crawl.
+    fn show(&mut self, line: &str) -> Result {
+        let shown = self.output.line(line);
+        if shown.is_err() {
+            self.is_unseen = true;
+            self.waiting.clear();
+        }
+        Ok(shown?)
     }
 
     fn is_done(&self) -> bool {

@@ -84,10 +84,8 @@ impl Consumer for Page {
         let head = request.head;
         self.status = Some(head.status);
         let url = &self.found.url;
-        self.crawl
-            .borrow()
-            .output
-            .line(&format!("{} {url}", head.status))?;
+        let line = format!("{} {url}", head.status);
+        self.crawl.borrow_mut().show(&line)?;
         self.follow(head);
         let is_last = self.found.depth >= self.crawl.borrow().options.depth;
         if is_last || !self.has_links(head) {
