@@ -127,7 +127,8 @@ impl Args {
         report: Report,
         output: Output,
     ) -> Box<dyn Consumer> {
-        let report: Box<dyn Consumer> = match self.fail {
+        // With -C, every answer but one that goes on or begins anew is an error already; 416 may say that there is no rest.
+        let report: Box<dyn Consumer> = match self.fail && self.continue_at.is_none() {
             true => Box::new(Failing(report)),
             false => Box::new(report),
         };
