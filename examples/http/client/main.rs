@@ -204,7 +204,9 @@ fn run(args: Args) -> Result {
     reactor.run()?;
     // With what a second signal left in it.
     drop(reactor);
-    session.save_cookies()?;
+    if let Err(error) = session.save_cookies() {
+        failures.borrow_mut().push(error.to_string());
+    }
     match failures.borrow().as_slice() {
         [] => Ok(()),
         lines => Err(lines.join("\nhttp_client: ").into()),

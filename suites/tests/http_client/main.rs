@@ -110,6 +110,15 @@ fn a_connection_that_fails_is_told_with_the_reason() {
 }
 
 #[test]
+fn a_jar_that_cannot_be_written_hides_no_other_failure() {
+    let ended = fetch(&["-c", "/no/such/folder/jar", CLOSED]);
+    assert_eq!((ended.code, ended.err.lines().count()), (Some(1), 2));
+    for why in ["connection failed", "/no/such/folder/jar: No such file"] {
+        assert!(ended.err.contains(why), "{}", ended.err);
+    }
+}
+
+#[test]
 fn a_connection_without_a_descriptor_is_told_with_the_reason() {
     let server = serve(|_| Answer::new("HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"));
     let urls: Vec<_> = (0..20).map(|n| server.url(&format!("/{n}"))).collect();
