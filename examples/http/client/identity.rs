@@ -1,6 +1,12 @@
 //! Who asks, and by which way: credentials, cookies, proxies.
 
-use std::{fs::File, io::Read, path::PathBuf, rc::Rc, time::Duration};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
 
 use asynchat::Result;
 use clap::Args;
@@ -81,7 +87,7 @@ impl Identity {
         let jar = (!self.cookie.is_empty() || self.cookie_jar.is_some()).then(Jar::default);
         if let Some(jar) = &jar {
             for cookie in &self.cookie {
-                fill(jar, cookie, urls)?;
+                fill(jar, cookie, urls, self.cookie_jar.as_ref())?;
             }
         }
         Ok(Session {
@@ -110,12 +116,14 @@ impl Identity {
     }
 }
 
-/// As curl does: with an equals sign it is no file.
-fn fill(jar: &Jar, cookie: &str, urls: &[Url]) -> Result<(), String> {
+/// As curl does: with an equals sign it is no file. The file that is written at the end need not be there before the
+/// first run.
+fn fill(jar: &Jar, cookie: &str, urls: &[Url], cookie_jar: Option<&Target>) -> Result<(), String> {
     if !cookie.contains('=') {
         let mut text = String::new();
         let read = match cookie {
             "" => Ok(0),
+            path if is_new(Path::new(path), cookie_jar) => Ok(0),
             "-" => std::io::stdin()
                 .take(MAX_COOKIES + 1)
                 .read_to_string(&mut text),
@@ -143,6 +151,10 @@ fn fill(jar: &Jar, cookie: &str, urls: &[Url]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn is_new(path: &Path, cookie_jar: Option<&Target>) -> bool {
+    matches!(cookie_jar, Some(Target::File(jar)) if jar == path) && !path.exists()
 }
 
 /// The consumer that proves who asks to the server of this URL, if somebody does.

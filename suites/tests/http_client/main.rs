@@ -119,6 +119,22 @@ fn a_jar_that_cannot_be_written_hides_no_other_failure() {
 }
 
 #[test]
+fn a_jar_that_is_read_and_written_need_not_be_there_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let jar = folder.path().join("jar");
+    let jar = jar.to_str().unwrap();
+    let server = serve(|_| Answer::new("HTTP/1.1 200 OK\nSet-Cookie: a=b\nContent-Length: 0\n\n"));
+    for sent in [false, true] {
+        let ended = fetch(&["-b", jar, "-c", jar, &server.url("/")]);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        let request = server.requests.recv().unwrap();
+        assert_eq!(request.contains("\r\nCookie: a=b\r\n"), sent, "{request}");
+    }
+    let ended = fetch(&["-b", "/no/such/jar", "-c", jar, &server.url("/")]);
+    assert_eq!(ended.code, Some(1));
+}
+
+#[test]
 fn a_connection_without_a_descriptor_is_told_with_the_reason() {
     let server = serve(|_| Answer::new("HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"));
     let urls: Vec<_> = (0..20).map(|n| server.url(&format!("/{n}"))).collect();
