@@ -191,6 +191,10 @@ impl AsyncHttp {
         if matches!(self.way, Way::Forward(_)) && self.answers_proxy(chat, &head) {
             return Ok(());
         }
+        // It would be taken for the whole.
+        if head.status == 206 && !self.order.asks_for_part() {
+            return Err("the server sent a part of the body (206) without being asked to".into());
+        }
         let body = head.body(self.order.is_head())?;
         let mut next = Next::Body;
         let mut request = Request {

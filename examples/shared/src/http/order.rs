@@ -109,6 +109,11 @@ impl Order {
         self.added.iter().any(|(other, _)| *other == name)
     }
 
+    /// Whether the server may answer with a part of the body (RFC 9110, 14.2).
+    pub(super) fn asks_for_part(&self) -> bool {
+        self.fields.has("range") || self.has_added("Range")
+    }
+
     /// Whether the server is asked first if it wants the body (RFC 9110, 10.1.1).
     pub(super) fn expects_continue(&self) -> bool {
         let Some(body) = &self.body else {

@@ -33,6 +33,10 @@ fn each_answer_is_one_outcome_whole_and_byte_by_byte() {
                 "connection closed after 2 of 3 bytes of the body",
             ],
         ),
+        (
+            "HTTP/1.1 206 P\r\nContent-Range: bytes 0-1/9\r\nContent-Length: 2\r\n\r\nab",
+            &["the server sent a part of the body (206) without being asked to"],
+        ),
         ("", &["connection closed without an answer"]),
         (
             "HTTP/1.1 200 OK\r\n",
