@@ -24,6 +24,7 @@ mod redirects;
 mod resuming;
 mod saving;
 mod scripted;
+#[cfg(target_os = "linux")]
 mod servers;
 mod spider;
 mod tls;

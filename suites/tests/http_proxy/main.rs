@@ -1,5 +1,5 @@
 //! The program `http_proxy` between clients of others and servers: curl, Chromium, wrk; its answers against tinyproxy's.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
 mod comparison;
