@@ -272,6 +272,8 @@ impl Registry {
                     }
                     self.fail(id, error.into());
                 }
+                // A closed write half is Windows' sign of a reset, and SO_ERROR has nothing of it.
+                Ok(None) if cfg!(windows) && role == Role::Stream => slot.broken_while_sending(),
                 Ok(None) => {}
             },
         }

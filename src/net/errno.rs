@@ -113,10 +113,11 @@ pub(crate) fn is_transient(error: &io::Error) -> bool {
             | K::HostUnreachable
             | K::TimedOut
             | K::PermissionDenied
-    ) || (cfg!(any(target_os = "linux", target_os = "android"))
-        && error
-            .raw_os_error()
-            .is_some_and(|code| LINUX.contains(&code)))
+    ) || (cfg!(windows) && error.kind() == K::NotConnected)
+        || (cfg!(any(target_os = "linux", target_os = "android"))
+            && error
+                .raw_os_error()
+                .is_some_and(|code| LINUX.contains(&code)))
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -237,7 +237,7 @@ impl Io {
 
     fn read_other(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Udp(s) => s.recv(buf),
+            Self::Udp(s) => cut_datagram(s.recv(buf), buf.len()),
             #[cfg(unix)]
             Self::UnixStream(s) => (&*s).read(buf),
             #[cfg(unix)]
@@ -334,7 +334,15 @@ impl Io {
 
     pub(crate) fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, Address)> {
         match self {
+            #[cfg(not(windows))]
             Self::Udp(s) => s.recv_from(buf).map(|(n, from)| (n, from.into())),
+            // The error of a datagram that is cut has no sender, so the sender is looked up first.
+            #[cfg(windows)]
+            Self::Udp(s) => {
+                let from = s.try_io(|| socket2::SockRef::from(s).peek_sender())?;
+                let from = from.as_socket().map_or(Address::Unnamed, Address::from);
+                Ok((self.read_other(buf)?, from))
+            }
             #[cfg(unix)]
             Self::UnixDatagram(s) => s.recv_from(buf).map(|(n, from)| (n, from.into())),
             _ => Err(not_a("datagram socket")),
@@ -447,6 +455,15 @@ impl Io {
     pub(crate) fn as_socket(&self) -> io::Result<std::os::windows::io::BorrowedSocket<'_>> {
         use std::os::windows::io::AsSocket;
         on_socket!(self, s => Ok(s.as_socket()), fd f => Ok(f))
+    }
+}
+
+/// A datagram that is longer than the buffer is cut on every system; Windows says so by an error.
+fn cut_datagram(read: io::Result<usize>, len: usize) -> io::Result<usize> {
+    const WSAEMSGSIZE: i32 = 10040;
+    match read {
+        Err(error) if cfg!(windows) && error.raw_os_error() == Some(WSAEMSGSIZE) => Ok(len),
+        read => read,
     }
 }
 

@@ -63,7 +63,8 @@ impl From<&mio::event::Event> for EventBits {
                 | Self::of(WRITE, event.is_writable())
                 | Self::of(READ_CLOSED, event.is_read_closed())
                 | Self::of(WRITE_CLOSED, !EPOLL && event.is_write_closed())
-                | Self::of(ERROR, event.is_error())
+                // Windows reports a reset as AFD_POLL_ABORT, which mio shows as a closed write half.
+                | Self::of(ERROR, event.is_error() || (cfg!(windows) && event.is_write_closed()))
                 | Self::of(PRIORITY | URGENT, event.is_priority()),
         )
     }

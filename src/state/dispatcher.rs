@@ -64,6 +64,8 @@ pub enum Exceptional {
     /// assert!(peer.is_closed());
     /// # }
     /// ```
+    ///
+    /// On Windows an end that comes behind unread data is known once that data has been read.
     ReadClosed,
     /// The peer sent out-of-band data (`MSG_OOB`). Linux and Android only.
     ///
