@@ -2,7 +2,10 @@
 //! reactor is gone there is an answer and no deadlock.
 //!
 //! A binary of its own: Miri interprets it.
-#![cfg(unix)]
+#![cfg_attr(
+    not(unix),
+    allow(unused_imports, dead_code, reason = "tests of Unix are left out")
+)]
 
 use std::{
     cell::RefCell,
@@ -495,6 +498,7 @@ fn shutdown_from_another_thread_sends_what_is_queued_and_ends_run() {
     });
 }
 
+#[cfg(unix)]
 #[test]
 #[cfg_attr(miri, ignore = "Miri knows no signals")]
 fn a_thread_that_waits_for_signals_can_shut_the_reactor_down() {

@@ -1,16 +1,17 @@
 //! The callbacks of a chat and their defaults (R4, R7).
 
+#[cfg(unix)]
+use std::os::unix::net::UnixDatagram;
 use std::{
     cell::Cell,
     io::{Read, Write},
     net::{Shutdown, TcpListener},
-    os::unix::net::{UnixDatagram, UnixStream},
     rc::Rc,
     time::Duration,
 };
 
 use asynchat::ChatDispatcher;
-use util::{Log, Trace, reactor, settle, turn_until};
+use util::{Log, Trace, peer::pair, reactor, settle, turn_until};
 
 use super::talk::{Chat, Plain, Talk, silent};
 
@@ -114,7 +115,7 @@ fn handle_expt_is_told_of_a_failed_connection() {
 #[test]
 fn a_chat_with_nothing_but_the_two_frame_callbacks_works_and_has_the_defaults() {
     let mut reactor = reactor();
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     there.set_nonblocking(true).unwrap();
     let plain = Plain::default();
     let frames = Rc::clone(&plain.frames);
@@ -138,14 +139,14 @@ fn a_chat_with_nothing_but_the_two_frame_callbacks_works_and_has_the_defaults() 
 fn the_defaults_of_handle_error_and_handle_timeout_close() {
     let log = Log::start();
     let mut reactor = reactor();
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     let dispatcher = ChatDispatcher::new(Plain::default(), ";");
     let id = reactor.register(here, dispatcher).unwrap();
     there.write_all(b"error;more;").unwrap();
     turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
     assert!(!log.lines("asked for").is_empty());
 
-    let (here, _there) = UnixStream::pair().unwrap();
+    let (here, _there) = pair();
     let dispatcher = ChatDispatcher::new(Plain::default(), ";");
     let id = reactor.register(here, dispatcher).unwrap();
     let mut channel = reactor.channel(id).unwrap();
@@ -156,7 +157,7 @@ fn the_defaults_of_handle_error_and_handle_timeout_close() {
 #[test]
 fn a_chat_is_listed_under_the_name_of_its_own_type() {
     let mut reactor = reactor();
-    let (here, _there) = UnixStream::pair().unwrap();
+    let (here, _there) = pair();
     reactor
         .register(here, ChatDispatcher::new(Plain::default(), ";"))
         .unwrap();
@@ -183,6 +184,7 @@ fn close_when_done_sends_what_is_queued_and_delivers_no_more() {
     assert_eq!(Rc::strong_count(&talk.alive), 1);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_chat_over_a_pipe_whose_reader_has_gone_gets_handle_close() {
     for queued in [0, 1 << 20] {
@@ -207,6 +209,7 @@ fn a_chat_over_a_pipe_whose_reader_has_gone_gets_handle_close() {
 }
 
 /// An empty datagram reads like an end of file and is none.
+#[cfg(unix)]
 #[test]
 fn an_empty_datagram_does_not_end_the_frame_begun() {
     let mut reactor = reactor();

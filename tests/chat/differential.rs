@@ -6,7 +6,6 @@ use std::{
     collections::VecDeque,
     io::{self, Write},
     mem,
-    os::unix::net::UnixStream,
     rc::Rc,
     time::Duration,
 };
@@ -16,7 +15,7 @@ use asynchat::{
     Reactor, Registry, Result, Terminator,
 };
 use proptest::{collection::vec, option, prelude::*};
-use util::{SCRIPTED, silence_scripted_panics, turn_until};
+use util::{SCRIPTED, peer::pair, silence_scripted_panics, turn_until};
 
 /// What a chat does in a callback, with no effect on the frames.
 #[derive(Clone, Copy, Debug)]
@@ -268,7 +267,7 @@ impl AsyncChat for Framed {
 /// Sends a stream in pieces of these lengths, then its end, and gives what came of it.
 fn play(dispatcher: impl Dispatcher, closed: &Cell<u32>, stream: &str, pieces: &[usize]) {
     let mut reactor = Reactor::new().unwrap();
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     reactor.register(here, dispatcher).unwrap();
     let mut rest = stream.as_bytes();
     for len in pieces {

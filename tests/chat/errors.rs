@@ -3,14 +3,13 @@
 use std::{
     cell::RefCell,
     io::{ErrorKind, Write},
-    os::unix::net::UnixStream,
     rc::Rc,
 };
 
 use asynchat::{
     AsyncChat, BoxError, ChatChannel, ChatDispatcher, Panicked, Reactor, Result, from_fn,
 };
-use util::{Trace, turn_until};
+use util::{Trace, peer::pair, turn_until};
 
 use super::talk::{Talk, silent};
 
@@ -115,7 +114,7 @@ fn a_panic_is_an_error_of_its_channel_and_of_no_other() {
         }
     }
     let mut other = Talk::in_reactor(surviving(), |chat| ChatDispatcher::new(chat, "\n"), silent);
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     let errors = Rc::new(RefCell::new(Vec::new()));
     let dispatcher = ChatDispatcher::new(Panics(Rc::clone(&errors)), "\n");
     let id = other.reactor.register(here, dispatcher).unwrap();
@@ -192,7 +191,7 @@ fn a_panic_in_readable_is_an_error_too() {
         }
     }
     let mut reactor = surviving();
-    let (here, _there) = UnixStream::pair().unwrap();
+    let (here, _there) = pair();
     let trace = Trace::new();
     let dispatcher = ChatDispatcher::new(Undecided(trace.clone()), "\n");
     let id = reactor.register(here, dispatcher).unwrap();

@@ -5,7 +5,6 @@ use std::{
     collections::VecDeque,
     io::{ErrorKind, Write},
     net::Shutdown,
-    os::unix::net::UnixStream,
     rc::Rc,
     time::Duration,
 };
@@ -16,7 +15,11 @@ use asynchat::{
 };
 use bytes::Bytes;
 use proptest::prelude::*;
-use util::{Trace, reactor, settle, turn_until};
+use util::{
+    Trace,
+    peer::{LocalStream, pair},
+    reactor, settle, turn_until,
+};
 
 type Hook = Box<dyn FnMut(&str, &mut ChatChannel<'_>) -> Result>;
 
@@ -74,7 +77,7 @@ impl AsyncChat for Cuts {
 struct Line {
     reactor: Reactor,
     id: ChannelId,
-    there: UnixStream,
+    there: LocalStream,
     trace: Trace,
     sent: u64,
 }
@@ -91,7 +94,7 @@ impl Line {
         then: impl FnMut(&str, &mut ChatChannel<'_>) -> Result + 'static,
     ) -> Self {
         let mut reactor = reactor();
-        let (here, there) = UnixStream::pair().unwrap();
+        let (here, there) = pair();
         let trace = Trace::new();
         let mut next: VecDeque<_> = terminators.iter().cloned().collect();
         let first = next.pop_front().unwrap_or_default();
@@ -572,7 +575,7 @@ fn cut_for<C: AsyncChat>(
     dispatcher: impl FnOnce(Collector, Terminator) -> ChatDispatcher<C>,
 ) -> Frames {
     let mut reactor = reactor();
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     let frames = Rc::default();
     let mut next: VecDeque<_> = terminators.iter().cloned().collect();
     let first = next.pop_front().unwrap_or_default();
@@ -686,7 +689,7 @@ impl AsyncChat for Counts {
 /// Sends `input` as fast as it is taken and gives what was counted, with the number of reads.
 fn count(terminator: &'static str, input: &[u8]) -> (Counts, u64) {
     let mut reactor = reactor();
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     there.set_nonblocking(true).unwrap();
     let counts = Counts::default();
     let id = reactor

@@ -1,9 +1,9 @@
 //! Frames that are too long (R17).
 
-use std::{cell::RefCell, io::Write, os::unix::net::UnixStream, rc::Rc};
+use std::{cell::RefCell, io::Write, rc::Rc};
 
 use asynchat::{AsyncChat, BoxError, ChatChannel, ChatDispatcher, FrameTooLong, Result};
-use util::{reactor, settle, turn_until};
+use util::{peer::pair, reactor, settle, turn_until};
 
 use super::talk::{Plain, Talk, silent};
 
@@ -27,7 +27,7 @@ impl AsyncChat for Limited {
 #[test]
 fn a_frame_too_long_names_the_channel_and_the_limit() {
     let mut reactor = reactor();
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     let errors = Rc::new(RefCell::new(Vec::new()));
     let dispatcher = ChatDispatcher::new(Limited(Rc::clone(&errors)), "\n").max_frame(16);
     let id = reactor.register(here, dispatcher).unwrap();
@@ -46,7 +46,7 @@ fn a_frame_too_long_names_the_channel_and_the_limit() {
 #[test]
 fn a_frame_too_long_closes_by_default() {
     let mut reactor = reactor();
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     let plain = Plain::default();
     let frames = Rc::clone(&plain.frames);
     let dispatcher = ChatDispatcher::new(plain, ";").max_frame(4);

@@ -1,9 +1,9 @@
 //! A chat as its own type: `with`, `with_chat`, and chats that reach each other.
 
-use std::{cell::Cell, io::Write, os::unix::net::UnixStream, rc::Rc};
+use std::{cell::Cell, io::Write, rc::Rc};
 
 use asynchat::{AsyncChat, ChatDispatcher, Terminator, VisitError};
-use util::{Recorder, Trace, reactor, settle};
+use util::{Recorder, Trace, peer::pair, reactor, settle};
 
 use super::talk::{Chat, Plain, Talk, silent};
 
@@ -64,7 +64,7 @@ fn what_is_pushed_through_with_chat_is_sent() {
 #[test]
 fn one_chat_can_talk_to_and_close_another_in_the_middle_of_what_it_read() {
     let mut first = Talk::new("\n", silent);
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     let other = first.id;
     let trace = Trace::new();
     let mut frames = 0;
@@ -102,7 +102,7 @@ fn a_chat_that_comes_in_a_box_is_reached_by_its_own_type() {
     let frames = Rc::clone(&plain.frames);
     let chat: Box<dyn AsyncChat> = Box::new(plain);
     let mut reactor = reactor();
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     let id = reactor
         .register(here, ChatDispatcher::new(chat, "\n"))
         .unwrap();

@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, RefCell},
     io::Write,
-    os::unix::net::UnixStream,
     rc::Rc,
     time::Duration,
 };
@@ -12,7 +11,7 @@ use asynchat::{
     Channel, ChatChannel, ChatDispatcher, Detached, Dispatcher, Produced, Result, State, Unsent,
     from_fn,
 };
-use util::{Recorder, Trace, reactor, settle};
+use util::{Recorder, Trace, peer::pair, reactor, settle};
 
 use super::talk::{Chat, Talk, silent};
 
@@ -312,7 +311,7 @@ fn a_replaced_object_goes_on_where_the_frames_stood() {
         ChatDispatcher::new(chat, "\r\n")
     }
     let mut reactor = reactor();
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     let trace = Trace::new();
     reactor.register(here, relay(trace.clone(), 10)).unwrap();
     for piece in ["a\r\nb\r", "\nc", "\r\n\r\n\r\nd\r\n"] {
@@ -527,7 +526,7 @@ fn a_dispatcher_that_read_too_far_gives_the_rest_to_a_chat() {
         }
     }
     let mut reactor = reactor();
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     let trace = Trace::new();
     reactor.register(here, Sniffer(trace.clone())).unwrap();
     there.write_all(b"!a\nb").unwrap();

@@ -4,7 +4,6 @@ use std::{
     cell::{Cell, RefCell},
     io::{ErrorKind, Read, Write},
     net::Shutdown,
-    os::unix::net::UnixStream,
     rc::Rc,
     time::Duration,
 };
@@ -13,7 +12,11 @@ use asynchat::{
     AsyncChat, BoxError, ChannelId, ChatChannel, ChatDispatcher, Exceptional, Reactor, Result,
     Terminator,
 };
-use util::{Trace, reactor, settle};
+use util::{
+    Trace,
+    peer::{LocalStream, pair},
+    reactor, settle,
+};
 
 pub(crate) type Hook = Box<dyn FnMut(&str, &mut ChatChannel<'_>) -> Result>;
 
@@ -107,7 +110,7 @@ impl AsyncChat for Plain {
 pub(crate) struct Talk {
     pub(crate) reactor: Reactor,
     pub(crate) id: ChannelId,
-    pub(crate) there: UnixStream,
+    pub(crate) there: LocalStream,
     pub(crate) trace: Trace,
     pub(crate) wants: Rc<Cell<bool>>,
     pub(crate) alive: Rc<()>,
@@ -134,7 +137,7 @@ impl Talk {
         make: impl FnOnce(Chat) -> ChatDispatcher<C>,
         hook: impl FnMut(&str, &mut ChatChannel<'_>) -> Result + 'static,
     ) -> Self {
-        let (here, there) = UnixStream::pair().unwrap();
+        let (here, there) = pair();
         there.set_nonblocking(true).unwrap();
         let trace = Trace::new();
         let wants = Rc::new(Cell::new(true));

@@ -3,13 +3,16 @@
 use std::{
     cell::Cell,
     io::{ErrorKind, Read, Write},
-    os::unix::net::UnixStream,
     rc::Rc,
     time::Duration,
 };
 
 use asynchat::{AsyncChat, ChatChannel, ChatDispatcher, Result, Terminator};
-use util::{Trace, peer::settled, reactor, turn_until};
+use util::{
+    Trace,
+    peer::{pair, settled},
+    reactor, turn_until,
+};
 
 use super::talk::{Plain, Talk, silent};
 
@@ -161,7 +164,7 @@ fn a_count_of_zero_for_ever_blocks_nobody() {
     turn_until(&mut busy.reactor, |_| frames.get() > 2 * before);
     busy.there.write_all(b"never handed out").unwrap();
     let reactor = &mut busy.reactor;
-    let (here, mut there) = UnixStream::pair().unwrap();
+    let (here, mut there) = pair();
     there.set_nonblocking(true).unwrap();
     reactor
         .register(here, ChatDispatcher::new(Plain::default(), ";"))

@@ -1,12 +1,16 @@
 //! Timers of a chat: `call_later` and `call_every` of its own channel (R16, R20).
 
-use std::{os::unix::net::UnixStream, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use asynchat::{
     AsyncChat, BoxError, ChannelId, ChatChannel, ChatDispatcher, Reactor, Result, Terminator,
     VisitError,
 };
-use util::{SCRIPTED, Trace, run, silence_scripted_panics, turn_until};
+use util::{
+    SCRIPTED, Trace,
+    peer::{LocalStream, pair},
+    run, silence_scripted_panics, turn_until,
+};
 
 use super::talk::{Chat, Plain, Talk, silent};
 
@@ -150,10 +154,10 @@ impl AsyncChat for Counter {
     }
 }
 
-fn counting(boxed: bool) -> (Reactor, ChannelId, UnixStream, Trace) {
+fn counting(boxed: bool) -> (Reactor, ChannelId, LocalStream, Trace) {
     let mut reactor = util::reactor();
     let trace = Trace::new();
-    let (here, there) = UnixStream::pair().unwrap();
+    let (here, there) = pair();
     let counter = Counter(trace.clone());
     let id = if boxed {
         let counter: Box<dyn AsyncChat> = Box::new(counter);

@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, RefCell},
     io::Write,
-    os::unix::net::UnixStream,
     rc::Rc,
     time::Duration,
 };
@@ -11,7 +10,7 @@ use std::{
 use asynchat::{
     AsyncChat, BoxError, ChatChannel, ChatDispatcher, Frame, Panicked, Reactor, Result, Terminator,
 };
-use util::{Recorder, SCRIPTED, Trace, reactor, settle, silence_scripted_panics};
+use util::{Recorder, SCRIPTED, Trace, peer::pair, reactor, settle, silence_scripted_panics};
 
 use super::talk::{Chat, Hook, Talk, silent};
 
@@ -554,7 +553,7 @@ mod not_written {
     /// What one read, and the end of file, make of the dispatcher.
     fn calls(dispatcher: impl asynchat::Dispatcher, trace: &Trace, read: &str) -> String {
         let mut reactor = reactor();
-        let (here, mut there) = UnixStream::pair().unwrap();
+        let (here, mut there) = pair();
         reactor.register(here, dispatcher).unwrap();
         there.write_all(read.as_bytes()).unwrap();
         settle(&mut reactor);
@@ -613,7 +612,7 @@ fn a_channel_that_closes_meanwhile_costs_neither_the_terminator_nor_the_frames_b
     for at in ["c(a)", "F", r"f(a\n)"] {
         let hook = move |word: &str, chat: &mut ChatChannel<'_>| {
             if word == at {
-                let (other, _) = UnixStream::pair()?;
+                let (other, _) = pair();
                 let registry = chat.registry();
                 let id = registry.register(other, Recorder::new(&Trace::new()))?;
                 registry.channel(id).ok_or("closed")?.close();

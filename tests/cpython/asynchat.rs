@@ -8,7 +8,7 @@ use asynchat::{
     Registry, Result, SimpleProducer, Terminator,
 };
 use bytes::{Bytes, BytesMut};
-use util::{reactor, serve, settle, turn_until};
+use util::{peer::pair, reactor, serve, settle, turn_until};
 
 const SERVER_QUIT: &str = "QUIT\n";
 
@@ -303,7 +303,7 @@ fn push_takes_every_kind_of_bytes() {
 #[test]
 fn a_read_that_would_block_is_no_error() {
     let mut reactor = reactor();
-    let (here, _there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (here, _there) = pair();
     let seen = Rc::new(RefCell::new(Seen::default()));
     let client = ChatDispatcher::new(EchoClient(Rc::clone(&seen)), "\n");
     let id = reactor.register(here, client).unwrap();
@@ -320,7 +320,7 @@ fn a_read_that_would_block_is_no_error() {
 fn a_start_of_the_terminator_at_the_end_of_a_read_is_held() {
     for (data, collected) in [("qwerty\r", "qwerty"), ("qwertydkjf", "qwertydkjf")] {
         let mut reactor = reactor();
-        let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (here, there) = pair();
         let seen = Rc::new(RefCell::new(Seen::default()));
         let client = ChatDispatcher::new(EchoClient(Rc::clone(&seen)), "\r\n");
         reactor.register(here, client).unwrap();

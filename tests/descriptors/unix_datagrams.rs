@@ -4,13 +4,13 @@ use std::{
     io::{ErrorKind, IoSlice, Read},
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::net::{UnixDatagram, UnixStream},
+        unix::net::UnixDatagram,
     },
 };
 
 use asynchat::Reactor;
 use socket2::{MsgHdr, SockRef};
-use util::{Recorder, Trace, process::open_descriptors, reactor, settle, turn_until};
+use util::{Recorder, Trace, peer::pair, process::open_descriptors, reactor, settle, turn_until};
 
 use crate::{
     alone,
@@ -45,7 +45,7 @@ fn descriptors_passed_along_are_closed_and_the_bytes_arrive() {
         let before = open_descriptors();
         let mut reactor = reactor();
         let trace = Trace::new();
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = pair();
         let mut recorder = Recorder::new(&trace);
         recorder.readable = reads;
         let received = recorder.received.clone();

@@ -18,7 +18,7 @@ use asynchat::{Address, Channel, Reactor, Result};
 use socket2::SockRef;
 use util::{
     Recorder, Trace,
-    peer::{narrow_unix_pair, turns},
+    peer::{narrow_unix_pair, pair, turns},
     process::open_descriptors,
     reactor, settle, turn_until,
 };
@@ -91,7 +91,7 @@ fn a_peer_that_goes_before_it_has_said_a_word_is_an_end_of_file() {
         let before = open_descriptors();
         let mut reactor = reactor();
         let trace = Trace::new();
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = pair();
         let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
         let kept = way.go(theirs);
         turn_until(&mut reactor, |_| trace.has("close"));
@@ -111,7 +111,7 @@ fn what_a_peer_said_before_it_went_is_read_first() {
         for first_turn in [true, false] {
             let mut reactor = reactor();
             let trace = Trace::new();
-            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let (ours, mut theirs) = pair();
             let recorder = Recorder::new(&trace);
             let received = recorder.received.clone();
             reactor.register(ours, recorder).unwrap();
@@ -138,7 +138,7 @@ fn a_peer_that_goes_with_something_unread_is_a_reset() {
             let before = open_descriptors();
             let mut reactor = reactor();
             let trace = Trace::new();
-            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let (ours, mut theirs) = pair();
             let mut recorder = Recorder::new(&trace);
             let received = recorder.received.clone();
             let seen = trace.clone();
@@ -199,7 +199,7 @@ fn a_peer_that_shuts_down_its_reading_is_noticed_by_sending() {
     let _alone = alone();
     let mut reactor = reactor();
     let trace = Trace::new();
-    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (ours, theirs) = pair();
     let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
     settle(&mut reactor);
     theirs.shutdown(Shutdown::Read).unwrap();

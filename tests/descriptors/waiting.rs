@@ -1,9 +1,13 @@
 //! Peers that leave while they are not read (R2, R3): all are known at once, and none leaves a descriptor behind.
 
-use std::{cell::Cell, io::Write, os::unix::net::UnixStream, rc::Rc, time::Duration};
+use std::{cell::Cell, io::Write, rc::Rc, time::Duration};
 
 use asynchat::{Channel, Dispatcher, Exceptional, Result};
-use util::{peer::tcp_pair, process::open_descriptors, reactor, settle};
+use util::{
+    peer::{pair, tcp_pair},
+    process::open_descriptors,
+    reactor, settle,
+};
 
 use crate::{alone, load::most_descriptors};
 
@@ -46,7 +50,7 @@ fn a_thousand_clients_that_wait_and_leave_are_known_at_once() {
             left: left.clone(),
             waits: false,
         };
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (ours, mut theirs) = pair();
         theirs.write_all(b"reserve\r\n").unwrap();
         reactor.register(ours, client()).unwrap();
         waiting.push(Box::new(theirs) as Box<dyn Write>);

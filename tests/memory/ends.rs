@@ -1,6 +1,8 @@
 //! What channels leave behind that end together: no more than those that end one by one.
 
-use std::{os::unix::net::UnixDatagram, time::Duration};
+#[cfg(unix)]
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use asynchat::{ChannelId, Dispatcher, Reactor};
 use util::process::with_descriptors;
@@ -8,6 +10,7 @@ use util::process::with_descriptors;
 struct Idle;
 impl Dispatcher for Idle {}
 
+#[cfg(unix)]
 #[test]
 fn a_flood_of_ends_gives_its_memory_back() {
     const CHANNELS: usize = 3_500;

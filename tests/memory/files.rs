@@ -2,14 +2,13 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    os::unix::net::UnixStream,
     time::{Duration, Instant},
 };
 
 use util::{
     DEADLINE, Recorder, Trace,
     files::{content, file, hole, whole},
-    peer::{tcp_pair, turns},
+    peer::{pair, tcp_pair, turns},
     reactor, settle,
 };
 
@@ -80,7 +79,7 @@ fn files_allocate_nothing_in_steady_state() {
         let bytes = content(9, len);
         let source = file(&bytes);
         let mut reactor = reactor();
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (ours, mut theirs) = pair();
         theirs.set_nonblocking(true).unwrap();
         let id = reactor
             .register(ours, Recorder::new(&Trace::new()))

@@ -3,13 +3,13 @@
 
 use std::{
     io::{ErrorKind, IoSlice, Read, Write},
-    os::unix::net::UnixStream,
     time::Duration,
 };
 
 use asynchat::{
     Channel, ChannelId, Dispatcher, Filter, FilterPhase, Reactor, Result, testing::Harness,
 };
+use util::peer::{LocalStream, pair};
 use util::toy::{Far, Toy};
 
 /// Turns all bits, and keeps nothing.
@@ -41,8 +41,8 @@ impl Dispatcher for Echo {
     }
 }
 
-fn open(reactor: &mut Reactor, filter: impl Filter) -> (ChannelId, UnixStream) {
-    let (here, there) = UnixStream::pair().unwrap();
+fn open(reactor: &mut Reactor, filter: impl Filter) -> (ChannelId, LocalStream) {
+    let (here, there) = pair();
     there.set_nonblocking(true).unwrap();
     let id = reactor.register(here, Echo).unwrap();
     reactor.channel(id).unwrap().upgrade(filter).unwrap();
@@ -50,7 +50,7 @@ fn open(reactor: &mut Reactor, filter: impl Filter) -> (ChannelId, UnixStream) {
 }
 
 /// Sends `message` and turns until as many bytes are back.
-fn exchange(reactor: &mut Reactor, there: &mut UnixStream, message: &[u8], reply: &mut [u8]) {
+fn exchange(reactor: &mut Reactor, there: &mut LocalStream, message: &[u8], reply: &mut [u8]) {
     let mut sent = 0;
     let mut received = 0;
     let mut turns = 0;

@@ -1,9 +1,9 @@
 //! What the timers of a channel keep: nothing, once they have run or were cancelled.
 
-use std::{os::unix::net::UnixStream, time::Duration};
+use std::time::Duration;
 
 use asynchat::{Channel, Dispatcher, Reactor, Result};
-use util::heap::live;
+use util::{heap::live, peer::pair};
 
 struct Idle;
 impl Dispatcher for Idle {}
@@ -51,7 +51,7 @@ const ROUNDS: [(&str, Round); 3] = [
 fn timers_that_are_over_keep_nothing() {
     for (name, round) in ROUNDS {
         let mut reactor = Reactor::new().unwrap();
-        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let (ours, _theirs) = pair();
         let id = reactor.register(ours, Idle).unwrap();
         reactor.turn(Some(Duration::ZERO)).unwrap();
         // The first ones make room in the reactor's own tables.
@@ -71,7 +71,7 @@ fn timers_that_are_over_keep_nothing() {
 fn a_channel_takes_its_timers_along() {
     let mut reactor = Reactor::new().unwrap();
     let mut round = || {
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = pair();
         let id = reactor.register(ours, Idle).unwrap();
         let mut channel = reactor.channel(id).unwrap();
         for _ in 0..MANY {

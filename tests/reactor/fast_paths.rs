@@ -1,9 +1,10 @@
 //! The short ways (calm visit, cork, whole frames) do what the long ways do (R3b, R8-R10, R12-R18).
 
+#[cfg(unix)]
+use std::os::{fd::OwnedFd, unix::net::UnixStream};
 use std::{
     cell::{Cell, RefCell},
     io::{self, ErrorKind, Read, Write},
-    os::{fd::OwnedFd, unix::net::UnixStream},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -20,6 +21,7 @@ use util::{
 };
 
 /// A connection whose `write` refuses more than it can ever take with an error that is no reset.
+#[cfg(unix)]
 fn refusing_pair() -> (UnixStream, UnixStream) {
     let (ours, theirs) = RawSocket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
     ours.set_send_buffer_size(4608).unwrap();
@@ -29,6 +31,7 @@ fn refusing_pair() -> (UnixStream, UnixStream) {
     )
 }
 
+#[cfg(unix)]
 fn failing_send(pad_with_large: bool) -> Vec<String> {
     let mut reactor = reactor();
     let trace = Trace::new();
@@ -56,6 +59,7 @@ fn failing_send(pad_with_large: bool) -> Vec<String> {
 }
 
 /// Sent while the object is not in its place: the error has to find it all the same, or the stream goes on with a hole.
+#[cfg(unix)]
 #[test]
 fn a_send_that_fails_in_a_calm_visit_is_told() {
     let long_way = failing_send(true);

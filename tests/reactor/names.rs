@@ -98,6 +98,7 @@ fn outcome(reactor: &mut Reactor, host: &str) -> Result<Vec<SocketAddr>, (ErrorK
     found.map_err(|error| (error.kind(), error.to_string()))
 }
 
+#[cfg(unix)]
 #[test]
 fn a_connection_by_name_is_one_handle_connect_behind_what_was_pushed_before() {
     let (listener, address) = listener();

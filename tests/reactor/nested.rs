@@ -3,10 +3,7 @@
 
 use std::{
     io::Write,
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +11,7 @@ use std::{
 use asynchat::{Channel, Dispatcher, Reactor, Result};
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use rustix::event::{PollFd, PollFlags, poll};
-use util::{DEADLINE, Trace, reactor, settle};
+use util::{DEADLINE, Trace, peer::pair, reactor, settle};
 
 /// Writes down what comes, and reads until nothing is left, so that no turn is due without an event.
 struct Reads(Trace);
@@ -48,7 +45,7 @@ fn is_readable(reactor: &Reactor) -> bool {
 fn events_posts_and_timers_reach_it_through_an_outer_poll() {
     let mut reactor = reactor();
     let trace = Trace::new();
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = pair();
     reactor.register(ours, Reads(trace.clone())).unwrap();
     settle(&mut reactor);
     assert_eq!(reactor.next_wait(), None);
@@ -126,7 +123,7 @@ fn next_wait_is_zero_while_there_is_work() {
     reactor.handle().call_soon(|_| Ok(())).unwrap();
     assert_eq!(reactor.next_wait(), zero);
     reactor.turn(zero).unwrap();
-    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let (ours, _theirs) = pair();
     reactor.register(ours, Reads(Trace::new())).unwrap();
     assert_eq!(reactor.next_wait(), zero, "its first callback is due");
     settle(&mut reactor);

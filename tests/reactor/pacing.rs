@@ -344,6 +344,8 @@ fn read_again(recorder: &mut Recorder, channel: &mut Channel<'_>) {
     channel.resume_reading();
 }
 
+// Windows: mio says nothing of the end that comes behind unread data.
+#[cfg(not(windows))]
 #[test]
 fn an_end_is_told_once_to_an_object_that_does_not_read_and_what_came_before_stays() {
     for way in WAYS {
@@ -374,6 +376,8 @@ fn an_end_is_told_once_to_an_object_that_does_not_read_and_what_came_before_stay
 }
 
 /// Bytes and end are known, and the handler stops reading before it has found the end.
+// Windows: mio says nothing of the end that comes behind unread data.
+#[cfg(not(windows))]
 #[test]
 fn an_end_seen_while_reading_is_told_when_reading_stops_before_it() {
     let stops: [fn(&mut Channel<'_>) -> Result; 2] =
@@ -421,6 +425,8 @@ fn an_end_seen_while_reading_is_told_when_reading_stops_before_it() {
 }
 
 /// Its input would be thrown away to find the end.
+// Windows: mio says nothing of the end that comes behind unread data.
+#[cfg(not(windows))]
 #[test]
 fn an_object_without_handle_read_is_told_in_a_pause_and_closed_after_it() {
     struct Silent(Trace);
@@ -493,6 +499,8 @@ fn an_object_that_goes_closing_is_not_told_of_an_end() {
 }
 
 /// Two requests of a peer that has ended its output: it waits for the answer to each.
+// Windows: mio says nothing of the end that comes behind unread data.
+#[cfg(not(windows))]
 #[test]
 fn the_end_is_told_again_when_reading_stops_again() {
     struct OneAtATime(Trace);

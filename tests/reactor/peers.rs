@@ -1,8 +1,9 @@
 //! `max_per_peer`: a bound on the connections from one address (R19).
 
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::{
     net::{IpAddr, SocketAddr, TcpStream},
-    os::unix::net::UnixStream,
     sync::mpsc,
     time::Duration,
 };
@@ -116,6 +117,7 @@ fn both_ip_versions_are_counted_on_one_listener() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn connections_to_a_unix_path_are_not_limited_and_0_refuses_every_address() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,11 @@
 //! Listeners behind a proxy: the header first, then the connection with the address that it gives (R19).
 
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::{
     cell::RefCell,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    os::unix::net::UnixStream,
     rc::Rc,
     time::Duration,
 };
@@ -314,6 +315,7 @@ fn on_real_sockets_too() {
     assert_eq!(reactor.stats().refused, 1);
 }
 
+#[cfg(unix)]
 #[test]
 fn whoever_may_connect_to_a_unix_path_is_believed() {
     let folder = tempfile::tempdir().unwrap();

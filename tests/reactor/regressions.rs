@@ -1,14 +1,15 @@
 //! Traps of others: what mio, epoll, the kernel or CPython's asyncore do that a reactor must not pass on. Above each
 //! test stands the trap. Those of `EMFILE` are in `descriptors/shortage.rs`, those of connecting in `connect.rs`.
 
+#[cfg(unix)]
+use std::os::{
+    fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    unix::net::UnixStream,
+};
 use std::{
     cell::{Cell, RefCell},
     io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpStream, UdpSocket},
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
-        unix::net::UnixStream,
-    },
     rc::Rc,
     time::Duration,
 };
@@ -17,7 +18,7 @@ use asynchat::{Address, Channel, ChannelId, Dispatcher, Reactor, Result, Socket,
 use socket2::SockRef;
 use util::{
     Recorder, Trace, address_of,
-    peer::{read_to_end, refusing, reset, tcp_pair, turns},
+    peer::{pair, read_to_end, refusing, reset, tcp_pair, turns},
     reactor, settle, turn_until,
 };
 
@@ -108,6 +109,7 @@ fn an_end_of_file_after_a_short_read_is_a_new_event() {
 }
 
 /// asyncore under `poll` lost 15,904 of these 20,000 bytes on a Unix socket and on a pipe.
+#[cfg(unix)]
 #[test]
 fn a_hang_up_with_unread_data_loses_nothing() {
     let sent: Vec<u8> = (0..20_000_u32).map(|n| (n / 3) as u8).collect();
@@ -131,7 +133,7 @@ fn a_hang_up_with_unread_data_loses_nothing() {
         closed_once(&trace);
     };
     for settled in [true, false] {
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = pair();
         let mut theirs = Some(theirs);
         check(
             ours.into(),
@@ -253,6 +255,7 @@ fn a_refused_connection_cannot_be_read_as_an_end_of_file() {
 }
 
 /// Shared by two ready channels: who is served first closes the other and puts something new in its place.
+#[cfg(unix)]
 #[derive(Default)]
 struct Swap {
     ids: Vec<ChannelId>,
@@ -262,6 +265,7 @@ struct Swap {
     writer: Option<Box<dyn Write>>,
 }
 
+#[cfg(unix)]
 struct Swaps {
     me: usize,
     stream: bool,
@@ -269,6 +273,7 @@ struct Swaps {
     trace: Trace,
 }
 
+#[cfg(unix)]
 impl Dispatcher for Swaps {
     fn writable(&self) -> bool {
         false
@@ -291,7 +296,7 @@ impl Dispatcher for Swaps {
         swap.victim = Some(victim);
         // A stream is due for its handle_connect, a pipe for nothing: neither in this turn.
         if self.stream {
-            let (ours, theirs) = UnixStream::pair()?;
+            let (ours, theirs) = pair();
             let fd = ours.as_raw_fd();
             swap.fresh = Some((registry.register(ours, fresh)?, fd));
             swap.writer = Some(Box::new(theirs));
@@ -315,6 +320,7 @@ fn index(id: ChannelId) -> String {
 }
 
 /// epoll's batch may hold events of a channel whose slot and descriptor already belong to another one.
+#[cfg(unix)]
 #[test]
 fn a_stale_event_never_reaches_what_reuses_slot_and_descriptor() {
     let mut reused = 0;
@@ -325,7 +331,7 @@ fn a_stale_event_never_reaches_what_reuses_slot_and_descriptor() {
         let swap = Rc::new(RefCell::new(Swap::default()));
         let mut peers = Vec::new();
         for me in 0..2 {
-            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (ours, theirs) = pair();
             let fd = ours.as_raw_fd();
             let object = Swaps {
                 me,
@@ -432,6 +438,7 @@ fn a_duplicate_of_a_closed_channels_descriptor_brings_no_events() {
 }
 
 /// A duplicate made through a borrowed descriptor keeps the registration alive as well.
+#[cfg(unix)]
 #[test]
 fn a_duplicate_of_a_lent_descriptor_brings_no_events_after_the_channel_is_closed() {
     let mut reactor = reactor();
@@ -568,7 +575,7 @@ fn a_request_that_ends_with_a_half_close_gets_its_response() {
     check(ours, theirs, move || {
         half.shutdown(Shutdown::Write).unwrap();
     });
-    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (ours, theirs) = pair();
     let half = theirs.try_clone().unwrap();
     check(ours, theirs, move || {
         half.shutdown(Shutdown::Write).unwrap();
@@ -679,7 +686,7 @@ fn a_full_batch_of_events_starves_nobody() {
     let trace = Trace::new();
     let mut peers: Vec<_> = (0..100)
         .map(|_| {
-            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (ours, theirs) = pair();
             reactor.register(ours, Recorder::new(&trace)).unwrap();
             theirs
         })
@@ -857,6 +864,7 @@ fn a_stream_that_was_never_connected_is_a_failed_attempt_at_once() {
 }
 
 /// epoll reports `OUT ERR` for a pipe without a reader.
+#[cfg(unix)]
 #[test]
 fn a_pipe_whose_reader_has_gone_closes_its_writer() {
     for queued in [0, 1 << 20] {
@@ -877,6 +885,7 @@ fn a_pipe_whose_reader_has_gone_closes_its_writer() {
 }
 
 /// `OUT ERR` again, for an object that leaves `readable` at its default.
+#[cfg(unix)]
 #[test]
 fn a_pipe_whose_reader_has_gone_closes_a_writer_that_implements_nothing_else() {
     struct Writes(Trace);
@@ -898,6 +907,7 @@ fn a_pipe_whose_reader_has_gone_closes_a_writer_that_implements_nothing_else() {
 }
 
 /// `OUT ERR` again, for an object that tries to read: that is `EBADF`, and neither a failure nor a reason to spin.
+#[cfg(unix)]
 #[test]
 fn a_pipe_whose_reader_has_gone_closes_a_writer_that_tries_to_read() {
     for queued in [0, 1 << 20] {
@@ -914,6 +924,7 @@ fn a_pipe_whose_reader_has_gone_closes_a_writer_that_tries_to_read() {
 }
 
 /// asyncore spun with a listener whose `writable` says yes.
+#[cfg(unix)]
 #[test]
 fn a_listener_is_never_asked_to_write() {
     struct Listens(Rc<Cell<usize>>);

@@ -1,10 +1,11 @@
 //! The kinds of sockets and descriptors a reactor serves, the options of listeners, and addresses.
 
+#[cfg(unix)]
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::{
     fs::File,
     io::{self, ErrorKind, PipeReader, Read, Write},
     net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::unix::net::{UnixDatagram, UnixListener, UnixStream},
     process::{Command, Stdio},
 };
 
@@ -14,7 +15,7 @@ use asynchat::{
 use socket2::SockRef;
 use util::{
     Acceptor, DEADLINE, Log, Recorder, Trace, address_of,
-    peer::{read_to_end, read_while, tcp_pair},
+    peer::{borrowed, pair, read_to_end, read_while, tcp_pair},
     reactor, serve, settle, turn_until,
 };
 
@@ -91,6 +92,7 @@ fn tcp_over_ipv6_echoes() {
     assert!(client.inet().unwrap().is_ipv6());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_unix_stream_echoes_over_a_path() {
     let folder = tempfile::tempdir().unwrap();
@@ -164,6 +166,7 @@ fn connected_udp_sends_and_receives_with_one_peer_only() {
     assert!(!trace.has("connect"), "a datagram socket has no connection");
 }
 
+#[cfg(unix)]
 #[test]
 fn unix_datagrams_echo() {
     let folder = tempfile::tempdir().unwrap();
@@ -207,6 +210,7 @@ fn a_unix_datagram_is_answered_to_an_abstract_name() {
     assert_eq!(&buf[..5], b"hello");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_datagram_can_only_go_where_its_socket_can_send() {
     let mut reactor = reactor();
@@ -252,6 +256,7 @@ fn calls_that_a_socket_cannot_serve_answer_with_an_error() {
 }
 
 /// The error of a call that was never made says nothing about what is there to be read.
+#[cfg(unix)]
 #[test]
 fn recv_from_on_a_pipe_is_an_error_and_its_bytes_are_still_announced() {
     let mut reactor = reactor();
@@ -278,6 +283,7 @@ fn recv_from_on_a_pipe_is_an_error_and_its_bytes_are_still_announced() {
 
 /// After its last writer has gone a FIFO is at its end, until the next writer comes. mio's poll(2) backend forgets it
 /// there.
+#[cfg(unix)]
 #[cfg(not(mio_unsupported_force_poll_poll))]
 #[test]
 fn a_fifo_is_read_on_after_its_end_of_file_with_touch_and_not_without() {
@@ -342,6 +348,7 @@ fn a_push_to_a_datagram_socket_is_dropped_with_a_debug_line() {
     assert_eq!(log.lines(&needle).len(), 1);
 }
 
+#[cfg(unix)]
 #[test]
 fn pipes_carry_more_than_they_hold() {
     let mut reactor = reactor();
@@ -364,6 +371,7 @@ fn pipes_carry_more_than_they_hold() {
     assert!(!trace.has("writer.close"), "{:?}", trace.lines());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_child_process_is_talked_to_through_its_pipes() {
     let mut child = Command::new("cat")
@@ -441,6 +449,7 @@ fn blocking_std_sockets_become_non_blocking() {
     assert_eq!(read_to_end(&mut reactor, &mut theirs), b"def");
 }
 
+#[cfg(unix)]
 #[test]
 fn std_unix_sockets_and_other_crates_sockets_are_adopted() {
     let folder = tempfile::tempdir().unwrap();
@@ -470,6 +479,7 @@ fn std_unix_sockets_and_other_crates_sockets_are_adopted() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn a_regular_file_or_folder_is_refused_with_a_reason() {
     let mut reactor = reactor();
@@ -590,7 +600,7 @@ fn a_port_can_be_listened_on_again_while_old_connections_linger() {
 }
 
 fn nodelay(channel: &Channel<'_>) -> bool {
-    SockRef::from(&channel.as_fd().unwrap())
+    SockRef::from(&borrowed(channel).unwrap())
         .tcp_nodelay()
         .unwrap()
 }
@@ -722,7 +732,7 @@ fn listening_and_connecting_on_no_address_is_refused() {
 fn a_read_of_a_unix_stream_crosses_message_boundaries() {
     let mut reactor = reactor();
     let trace = Trace::new();
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = pair();
     let mut recorder = Recorder::new(&trace);
     recorder.read_size = 7;
     let received = recorder.received.clone();
@@ -776,9 +786,10 @@ fn a_detached_tcp_stream_goes_back_to_the_standard_library() {
 }
 
 /// The descriptor is whatever it was before.
+#[cfg(unix)]
 #[test]
 fn a_detached_socket_of_another_kind_goes_back_as_a_descriptor() {
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = pair();
     let socket = through_a_reactor(ours).into_tcp_stream().unwrap_err();
     let mut stream = UnixStream::from(socket.into_fd().unwrap());
     theirs.write_all(b"unix").unwrap();

@@ -5,10 +5,7 @@ use std::{
     cell::{Cell, RefCell},
     io::{self, Write},
     net::UdpSocket,
-    os::{
-        fd::BorrowedFd,
-        unix::net::{UnixDatagram, UnixStream},
-    },
+    os::{fd::BorrowedFd, unix::net::UnixDatagram},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -18,7 +15,7 @@ use asynchat::{
 };
 use util::{
     Recorder, Trace,
-    peer::{narrow_tcp_pair, narrow_unix_pair, reset, settled, tcp_pair, turns, unanswering},
+    peer::{narrow_tcp_pair, narrow_unix_pair, pair, reset, settled, tcp_pair, turns, unanswering},
     reactor, run, settle, turn_until,
 };
 
@@ -50,7 +47,7 @@ impl Dispatcher for Reader {
 type Kind = (&'static str, Socket, Box<dyn FnMut()>);
 
 fn readable_kinds() -> Vec<Kind> {
-    let (unix, mut unix_peer) = UnixStream::pair().unwrap();
+    let (unix, mut unix_peer) = pair();
     let (tcp, mut tcp_peer) = tcp_pair();
     let (datagram, datagram_peer) = UnixDatagram::pair().unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    os::unix::net::UnixStream,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
 };
@@ -11,7 +10,11 @@ use asynchat::{
     AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, Reactor, Result,
     Socket, WithId, testing::Harness, with_id,
 };
-use util::{address_of, peer::tcp_pair, reactor, turn_until};
+use util::{
+    address_of,
+    peer::{pair, tcp_pair},
+    reactor, turn_until,
+};
 
 type Seen = Rc<RefCell<Vec<(&'static str, ChannelId)>>>;
 
@@ -48,9 +51,7 @@ fn an_object_knows_its_id_however_its_channel_was_opened() {
     let client = reactor.connect(address, Knows::of(&seen)).unwrap();
     let any = reactor.connect_any(&[address], Knows::of(&seen)).unwrap();
     let boxed: Box<dyn Dispatcher> = Box::new(Knows::of(&seen));
-    let boxed = reactor
-        .register(UnixStream::pair().unwrap().0, boxed)
-        .unwrap();
+    let boxed = reactor.register(pair().0, boxed).unwrap();
     let ids = [listener, registered, client, any, boxed];
     assert_eq!(*seen.borrow(), ids.map(|id| ("made", id)));
     for id in ids {
@@ -99,6 +100,7 @@ fn an_object_that_makes_another_and_a_chat_work_as_well() {
     assert_eq!(known, Ok(id));
 }
 
+#[cfg(unix)]
 #[test]
 fn without_a_channel_no_object_is_made() {
     let called = Rc::new(Cell::new(false));

@@ -11,6 +11,7 @@ use std::{
 };
 
 use socket2::{Domain, SockRef, Socket, Type};
+use util::peer::pair;
 
 const SERVER: &str = "ASYNCHAT_TEST_LOAD_SERVER";
 /// The ports of one source address are not enough for all connections and those just closed.
@@ -33,7 +34,7 @@ impl Drop for Process {
 
 /// Starts it: this binary once more, with the same test. What comes back is the other end of its standard input.
 pub(super) fn start(test: &str, server: SocketAddr) -> (Process, UnixStream) {
-    let (here, there) = UnixStream::pair().unwrap();
+    let (here, there) = pair();
     let child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "--nocapture", test])
         .env(SERVER, server.to_string())

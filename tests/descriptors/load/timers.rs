@@ -9,6 +9,7 @@ use std::{
 use asynchat::{Reactor, Registry, TimerId};
 
 use crate::alone;
+use util::peer::pair;
 
 const TIMERS: usize = 100_000;
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -112,7 +113,7 @@ fn an_idle_timeout_set_a_hundred_thousand_times_is_one_timer() {
     impl asynchat::Dispatcher for Quiet {}
     let _alone = alone();
     let mut reactor: Reactor = util::reactor();
-    let (here, _there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (here, _there) = pair();
     let id = reactor.register(here, Quiet).unwrap();
     util::settle(&mut reactor);
     for n in 0..TIMERS {

@@ -4,14 +4,15 @@
 use std::{
     cell::RefCell,
     io::{ErrorKind, IoSlice, Write},
-    os::unix::net::UnixStream,
     rc::Rc,
     time::Duration,
 };
 
 use asynchat::{Cause, Channel, Filter, FilterPhase, Result, testing::Harness};
 use util::{
-    Recorder, Trace, peer, settle,
+    Recorder, Trace, peer,
+    peer::pair,
+    settle,
     toy::{Far, Toy},
     turn_until,
 };
@@ -164,7 +165,7 @@ impl Filter for Answers {
 fn a_peer_that_asks_and_does_not_read_costs_no_turns_and_gets_every_answer() {
     let mut reactor = builder().build().unwrap();
     let trace = Trace::new();
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = pair();
     let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
     reactor.channel(id).unwrap().upgrade(Answers(100)).unwrap();
     theirs.set_nonblocking(true).unwrap();

@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     io::{ErrorKind, Write},
-    os::unix::net::UnixStream,
     rc::Rc,
     time::Duration,
 };
@@ -11,7 +10,7 @@ use std::{
 use asynchat::{Channel, ChannelId, Socket, testing::Harness};
 use util::{
     Trace,
-    peer::turns,
+    peer::{pair, turns},
     settle,
     toy::{Call, Far, Toy},
     turn_until,
@@ -149,7 +148,7 @@ fn what_is_behind_the_last_flush_is_never_read_as_it_is() {
     let mut reactor = builder().read_buffer(4096).build().unwrap();
     let mut object = recorder(&Trace::new());
     object.readable = false;
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = pair();
     let id = reactor.register(ours, object).unwrap();
     let toy = Toy::server().round_trips(0);
     reactor.channel(id).unwrap().upgrade(toy).unwrap();
@@ -245,7 +244,7 @@ fn a_resumed_channel_of_a_peer_that_has_gone_ends() {
                 *kept.borrow_mut() = channel.detach().map(|it| it.socket);
                 Ok(())
             }));
-            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (ours, theirs) = pair();
             let id = reactor.register(ours, object).unwrap();
             let toy = Toy::server().round_trips(0);
             let watch = toy.watch();

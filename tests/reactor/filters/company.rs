@@ -1,6 +1,6 @@
 //! Filters beside the reactor's other parts: names and races, PROXY headers, coupled channels, and memory in bounds.
 
-use std::{cell::RefCell, io::Write, net::SocketAddr, os::unix::net::UnixStream, rc::Rc};
+use std::{cell::RefCell, io::Write, net::SocketAddr, rc::Rc};
 
 use asynchat::{
     Address, Channel, ChannelId, ConnectOptions, CoupleOptions, Dispatcher, ListenOptions, Network,
@@ -10,7 +10,7 @@ use asynchat::{
 use util::{
     Recorder, Trace,
     files::content,
-    peer::read_while,
+    peer::{pair, read_while},
     settle,
     toy::{Call, Far, Toy, Watch},
 };
@@ -295,7 +295,7 @@ fn both_halves_of_a_pair_made_in_a_handshake_get_their_idle_timeout() {
         let mut reactor = builder().build().unwrap();
         let trace = Trace::new();
         let [(near, mut client), (far, _server)] = [(); 2].map(|()| {
-            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (ours, theirs) = pair();
             (
                 reactor.register(ours, Recorder::new(&trace)).unwrap(),
                 theirs,

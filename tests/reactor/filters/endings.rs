@@ -1,10 +1,12 @@
 //! Ends: clean ones, truncated ones and resets, in each stage; and how the channel itself ends.
 
-use std::{cell::RefCell, io::Write, os::unix::net::UnixStream, rc::Rc, time::Duration};
+use std::{cell::RefCell, io::Write, rc::Rc, time::Duration};
 
 use asynchat::{Cause, State};
 use util::{
-    Trace, settle,
+    Trace,
+    peer::pair,
+    settle,
     toy::{Call, Far, Toy},
     turn_until,
 };
@@ -386,7 +388,7 @@ fn what_arrived_before_a_reset_is_delivered_although_a_write_found_it_first() {
             let trace = Trace::new();
             let object = super::recorder(&trace);
             let received = object.received.clone();
-            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let (ours, mut theirs) = pair();
             let id = reactor.register(ours, object).unwrap();
             if kind == Kind::Upgraded {
                 settle(&mut reactor);

@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     io::{Read, Write},
-    os::unix::net::UnixStream,
     rc::Rc,
     sync::mpsc,
     thread,
@@ -13,7 +12,7 @@ use std::{
 use asynchat::{Cause, Detached, Dispatcher, Reactor, Socket, Unsent, testing::Harness};
 use util::{
     DEADLINE, Recorder, Trace,
-    peer::tcp_pair,
+    peer::{pair, tcp_pair},
     reactor, settle,
     toy::{Call, Far, Toy},
     turn_until,
@@ -92,6 +91,7 @@ fn a_detached_channel_takes_its_filter_along_and_shakes_no_hands_again() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_socket_with_a_filter_is_no_bare_socket() {
     let mut reactor = reactor();
@@ -139,7 +139,7 @@ fn a_handshake_cannot_be_detached_and_goes_on() {
 fn a_detached_channel_works_in_another_thread() {
     let mut reactor = reactor();
     let trace = Trace::new();
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = pair();
     let toy = Toy::server();
     let watch = toy.watch();
     let id = reactor.register(ours, recorder(&trace)).unwrap();
@@ -281,7 +281,7 @@ fn a_reactor_that_is_dropped_frees_its_filters() {
     let mut peers = Vec::new();
     let mut reactor = Reactor::new().unwrap();
     for n in 0..4 {
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = pair();
         let toy = Toy::server().round_trips(n % 2);
         watches.push(toy.watch());
         let id = reactor.register(ours, Plain).unwrap();

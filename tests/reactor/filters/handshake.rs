@@ -1,10 +1,12 @@
 //! The handshake: what comes before and after it, its deadline, and how many steps of it a turn takes.
 
-use std::{io::Write, os::unix::net::UnixStream, time::Duration};
+use std::{io::Write, time::Duration};
 
 use asynchat::{Cause, Reactor, testing::Harness};
 use util::{
-    Recorder, Trace, settle,
+    Recorder, Trace,
+    peer::{LocalStream, pair},
+    settle,
     toy::{Call, Far, Toy, Watch},
     turn_until,
 };
@@ -257,17 +259,17 @@ fn a_pause_of_reading_holds_back_the_object_and_not_the_handshake() {
 /// A reactor with handshakes that wait for their next step, and one channel that is open.
 struct Crowd {
     reactor: Reactor,
-    waiting: Vec<(UnixStream, Watch)>,
+    waiting: Vec<(LocalStream, Watch)>,
     /// Answers nobody has asked for yet.
     trace: Trace,
-    open: UnixStream,
+    open: LocalStream,
 }
 
 impl Crowd {
     fn new(budget: usize, size: usize, open_is_filtered: bool) -> Self {
         let mut reactor = builder().handshake_budget(budget).build().unwrap();
         let trace = Trace::new();
-        let (ours, mut open) = UnixStream::pair().unwrap();
+        let (ours, mut open) = pair();
         let id = reactor
             .register(ours, Recorder::named(&trace, "open"))
             .unwrap();
@@ -281,7 +283,7 @@ impl Crowd {
         settle(&mut reactor);
         let mut waiting = Vec::new();
         for _ in 0..size {
-            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (ours, theirs) = pair();
             let toy = Toy::server();
             waiting.push((theirs, toy.watch()));
             let id = reactor
@@ -427,7 +429,7 @@ fn an_object_that_wants_nothing_shakes_hands_over_a_real_socket_whenever_the_pee
             let trace = Trace::new();
             let mut object = Recorder::new(&trace);
             object.readable = false;
-            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let (ours, mut theirs) = pair();
             let id = reactor.register(ours, object).unwrap();
             if kind == Kind::Upgraded {
                 settle(&mut reactor);

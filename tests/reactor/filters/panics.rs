@@ -3,14 +3,15 @@
 use std::{
     cell::Cell,
     io::{Read, Write},
-    os::unix::net::UnixStream,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
 use asynchat::{Cause, Channel, Reactor};
 use util::{
-    Recorder, Trace, run, settle,
+    Recorder, Trace,
+    peer::pair,
+    run, settle,
     toy::{Call, Far, Toy},
     turn_until,
 };
@@ -35,11 +36,11 @@ fn converse(kind: Kind, call: Call, nth: usize, propagate: bool) -> (String, usi
         }
     };
     let trace = Trace::new();
-    let (ours, mut other) = UnixStream::pair().unwrap();
+    let (ours, mut other) = pair();
     reactor
         .register(ours, Recorder::named(&trace, "other"))
         .unwrap();
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = pair();
     theirs.set_nonblocking(true).unwrap();
     let toy = Toy::server().panics(call, nth);
     let watch = toy.watch();
@@ -154,7 +155,7 @@ fn a_panic_that_leaves_the_end_of_a_channel_ends_it_nevertheless() {
     for (name, calls, end) in ends {
         for &call in calls {
             let mut reactor = builder().build().unwrap();
-            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (ours, theirs) = pair();
             let id = reactor.register(ours, recorder(&Trace::new())).unwrap();
             let toy = Toy::server().round_trips(0).panics(call, 1);
             let watch = toy.watch();
@@ -204,7 +205,7 @@ fn filters_that_panic_when_dropped_go_with_their_reactor_and_their_socket() {
     let mut peers = Vec::new();
     let mut watches = Vec::new();
     for n in 0..4 {
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = pair();
         let toy = Toy::server().round_trips(n % 2).panics(Call::Drop, 1);
         watches.push(toy.watch());
         let id = reactor.register(ours, Recorder::new(&trace)).unwrap();

@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, RefCell},
     io::{ErrorKind, Write},
-    os::unix::net::UnixStream,
     rc::Rc,
     time::Duration,
 };
@@ -11,7 +10,7 @@ use std::{
 use asynchat::{Cause, Channel, testing::Harness};
 use util::{
     Recorder, Trace,
-    peer::read_while,
+    peer::{pair, read_while},
     settle,
     toy::{Call, Far, HEAD, Toy},
     turn_until,
@@ -298,7 +297,7 @@ fn send_in_a_handshake_leaves_it_alone() {
     let mut reactor = builder().build().unwrap();
     let trace = Trace::new();
     let mut channels = ["first", "second"].map(|name| {
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = pair();
         let id = reactor.register(ours, Recorder::named(&trace, name));
         let id = id.unwrap();
         reactor.channel(id).unwrap().upgrade(Toy::server()).unwrap();

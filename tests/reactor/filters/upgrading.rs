@@ -1,10 +1,12 @@
 //! From where a channel can be upgraded, and when that is an error.
 
-use std::{cell::RefCell, io::Write, net::UdpSocket, os::unix::net::UnixStream, rc::Rc};
+use std::{cell::RefCell, io::Write, net::UdpSocket, rc::Rc};
 
 use asynchat::{Channel, ChannelId, Reactor, Result, State, testing::Harness};
 use util::{
-    Recorder, Trace, reactor, settle,
+    Recorder, Trace,
+    peer::pair,
+    reactor, settle,
     toy::{Call, Far, Toy},
 };
 
@@ -25,6 +27,7 @@ fn refused(channel: &mut Channel<'_>) -> String {
     error.to_string()
 }
 
+#[cfg(unix)]
 #[test]
 fn what_is_no_open_stream_cannot_be_upgraded() {
     let mut reactor = reactor();
@@ -34,7 +37,7 @@ fn what_is_no_open_stream_cannot_be_upgraded() {
         .unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let datagram = reactor.register(udp, Recorder::new(&trace)).unwrap();
-    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let (ours, _theirs) = pair();
     let pipe = std::os::fd::OwnedFd::from(ours);
     let pipe = reactor.register(pipe, Recorder::new(&trace)).unwrap();
     for (name, id) in [
@@ -307,7 +310,7 @@ fn filters_and_descriptors_are_freed_with_their_channels() {
     let mut ids: Vec<ChannelId> = Vec::new();
     let mut peers = Vec::new();
     for n in 0..60 {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (ours, mut theirs) = pair();
         let toy = Toy::server().round_trips(n % 3);
         watches.push(toy.watch());
         let id = reactor.register(ours, Recorder::new(&trace)).unwrap();

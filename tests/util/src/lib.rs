@@ -5,7 +5,6 @@
 
 pub mod files;
 pub mod heap;
-#[cfg(unix)]
 pub mod peer;
 pub mod process;
 pub mod properties;

@@ -3,14 +3,50 @@
 use std::{
     io::{ErrorKind, Read},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::net::UnixStream,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
-use asynchat::{ChannelId, Dispatcher, Reactor};
+use asynchat::{Channel, ChannelId, Dispatcher, Reactor};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::{DEADLINE, settle};
+use crate::{DEADLINE, settle, skip};
+
+#[cfg(not(unix))]
+pub use std::net::TcpStream as LocalStream;
+/// A stream of this machine that comes in pairs: a Unix one, or a TCP one on loopback where there are none.
+#[cfg(unix)]
+pub use std::os::unix::net::UnixStream as LocalStream;
+
+/// Two connected streams, for tests to which the kind of stream does not matter.
+#[cfg(unix)]
+pub fn pair() -> (LocalStream, LocalStream) {
+    LocalStream::pair().unwrap()
+}
+
+#[cfg(not(unix))]
+pub fn pair() -> (LocalStream, LocalStream) {
+    tcp_pair()
+}
+
+/// A socket without its type.
+#[cfg(unix)]
+pub use std::os::fd::OwnedFd as OwnedHandle;
+#[cfg(windows)]
+pub use std::os::windows::io::OwnedSocket as OwnedHandle;
+
+/// The channel's socket, for options of the system.
+#[cfg(unix)]
+pub fn borrowed<'c>(channel: &'c Channel<'_>) -> std::io::Result<std::os::fd::BorrowedFd<'c>> {
+    channel.as_fd()
+}
+
+#[cfg(windows)]
+pub fn borrowed<'c>(
+    channel: &'c Channel<'_>,
+) -> std::io::Result<std::os::windows::io::BorrowedSocket<'c>> {
+    channel.as_socket()
+}
 
 /// Two connected TCP sockets on loopback.
 pub fn tcp_pair() -> (TcpStream, TcpStream) {
@@ -40,8 +76,9 @@ pub fn narrow_tcp_pair() -> (TcpStream, TcpStream) {
 }
 
 /// Two connected Unix streams of which `ours` has a small send buffer.
-pub fn narrow_unix_pair() -> (UnixStream, UnixStream) {
-    let (ours, theirs) = UnixStream::pair().unwrap();
+#[cfg(unix)]
+pub fn narrow_unix_pair() -> (LocalStream, LocalStream) {
+    let (ours, theirs) = pair();
     SockRef::from(&ours).set_send_buffer_size(4096).unwrap();
     (ours, theirs)
 }
@@ -52,6 +89,20 @@ pub fn reset(stream: TcpStream) {
         .set_linger(Some(Duration::ZERO))
         .unwrap();
     drop(stream);
+}
+
+/// Whether this system tells a reset from an end of file when a plain socket reads. Wine does not, and a skip says so.
+pub fn tells_resets() -> bool {
+    static TELLS: LazyLock<bool> = LazyLock::new(|| {
+        let (mut ours, theirs) = tcp_pair();
+        reset(theirs);
+        ours.set_read_timeout(Some(DEADLINE)).unwrap();
+        ours.read(&mut [0]).is_err()
+    });
+    if !*TELLS {
+        skip("this system reads a reset as an end of file");
+    }
+    *TELLS
 }
 
 /// A loopback address that refuses connections as long as the socket lives: bound, so that nobody else gets the
@@ -122,9 +173,10 @@ impl NonBlocking for TcpStream {
     }
 }
 
-impl NonBlocking for UnixStream {
+#[cfg(unix)]
+impl NonBlocking for LocalStream {
     fn set_nonblocking(&self) {
-        UnixStream::set_nonblocking(self, true).unwrap();
+        LocalStream::set_nonblocking(self, true).unwrap();
     }
 }
 
