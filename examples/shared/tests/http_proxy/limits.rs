@@ -1,5 +1,7 @@
 //! What is too much, or takes too long.
 
+use asynchat::testing::Harness;
+
 use crate::scene::{Scene, text, verdict};
 
 const GET: &str = "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -161,4 +163,21 @@ fn past_the_limit_who_stalls_makes_room() {
     assert!(dripping.is_closed() && stalled.is_closed());
     assert!(upstream.is_closed() && server.is_closed());
     assert!(next.iter_mut().all(|client| !client.has_ended()));
+}
+
+/// Each has its answer and is given time to read it, but has no claim to its place.
+#[test]
+fn past_the_limit_one_that_is_closing_makes_room_for_one() {
+    let mut scene = Scene::new(&["--max-connections", "3"]);
+    let mut closing: Vec<_> = (0..3).map(|_| scene.client()).collect();
+    for client in &mut closing {
+        client.feed("garbage\r\n\r\n");
+        assert!(client.has_ended() && !client.is_closed());
+    }
+    let mut next = scene.client();
+    let closed = closing.iter_mut().map(Harness::is_closed);
+    assert_eq!(closed.filter(|&is| is).count(), 1);
+    next.feed(GET);
+    scene.server().feed(EMPTY);
+    assert!(text(&mut next).starts_with("HTTP/1.1 200"));
 }

@@ -40,16 +40,15 @@ impl Dispatcher for Entrance {
         let limit = self.proxy.settings.limits.max_connections.get();
         let now = registry.now();
         let since = |client: &Client, chat: &ChatChannel<'_>| client.waiting_since(chat, now);
-        while self.proxy.clients.get() >= limit
-            && self.waiting.make_room(registry, since, Client::give_way)
-        {}
-        let surplus = (self.proxy.clients.get() + 1).saturating_sub(limit);
-        if surplus > REFUSALS {
+        // One that is closed here may count until the end of the turn.
+        let has_room = self.proxy.clients.get() < limit
+            || self.waiting.make_room(registry, since, Client::give_way);
+        if !has_room && self.proxy.clients.get() >= limit + REFUSALS {
             log::info!("{peer}: there are too many connections");
             return Ok(());
         }
         let peer = peer.inet().map(|peer| peer.ip().to_canonical());
-        let client = Client::new(&self.proxy, peer, now, surplus > 0);
+        let client = Client::new(&self.proxy, peer, now, !has_room);
         let chat = ChatDispatcher::new(client, HEAD_END);
         let id = match &self.tls {
             Some(acceptor) => registry.register_tls(stream, acceptor, chat)?,
