@@ -13,7 +13,7 @@ use shared::{
         header,
         paths::Target,
         request::Request,
-        service::{self, Exchange, Handler, Ticket},
+        service::{self, Answered, Exchange, Handler, Ticket},
     },
 };
 
@@ -366,8 +366,6 @@ impl CgiHandler {
 
 impl Handler for CgiHandler {
     fn request(&mut self, exchange: &mut Exchange<'_, '_>, request: &Request<'_>) -> Result {
-        // One that was answered by the service itself may have left work behind.
-        self.abandon(exchange.registry());
         let Some(asked) = request.origin_form() else {
             return exchange.error(400, "The target names no host.");
         };
@@ -454,6 +452,12 @@ impl Handler for CgiHandler {
             exchange.abort();
         }
         Ok(())
+    }
+
+    /// By the service itself perhaps, which does not wait for the script.
+    fn answered(&mut self, registry: &mut Registry, answered: &Answered<'_>) {
+        log::info!("{answered}");
+        self.abandon(registry);
     }
 
     fn gone(&mut self, registry: &mut Registry, _: &Closed) {

@@ -120,6 +120,26 @@ fn one_who_waits_and_leaves_gives_up_the_place() {
     assert_eq!(rest(&mut last).body, "crlf");
 }
 
+/// The client is given time to read the answer, but its script does not wait for that.
+#[test]
+fn a_script_whose_input_does_not_come_makes_room() {
+    let server = Server::start(&[
+        "--max-scripts",
+        "1",
+        "--request-timeout",
+        "0.3",
+        "--wait-timeout",
+        "10",
+    ]);
+    let mut slow = server.connect(
+        "POST /cgi-bin/whole-input.sh HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
+    );
+    let mut line = [0; 12];
+    std::io::Read::read_exact(&mut slow, &mut line).unwrap();
+    assert_eq!(&line, b"HTTP/1.1 408");
+    assert_eq!(server.get("/cgi-bin/crlf.sh").status, 200);
+}
+
 #[test]
 fn a_body_has_a_limit() {
     let server = Server::start(&["--max-body", "1000"]);

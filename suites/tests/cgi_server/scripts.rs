@@ -54,6 +54,10 @@ const SCRIPTS: &[(&str, &str)] = &[
         "junk-status.sh",
         "printf 'Status: OK\\nContent-Type: text/plain\\n\\n'",
     ),
+    (
+        "whole-input.sh",
+        "cat > /dev/null; printf 'Content-Type: text/plain\\n\\n'",
+    ),
     ("no-header.sh", "echo hello"),
     ("no-fields.sh", "printf '\\nhello'"),
     ("empty.sh", "exit 0"),

@@ -170,7 +170,7 @@ impl Handler for Account {
         Ok(())
     }
 
-    fn answered(&mut self, answered: &Answered<'_>) {
+    fn answered(&mut self, _: &mut Registry, answered: &Answered<'_>) {
         self.write(answered.to_string());
     }
 

@@ -205,7 +205,7 @@ impl<H: RequestHandler> Handler for Threaded<H> {
         self.look(exchange)
     }
 
-    fn answered(&mut self, answered: &Answered<'_>) {
+    fn answered(&mut self, _: &mut Registry, answered: &Answered<'_>) {
         self.drop_work();
         (self.log)(answered);
     }

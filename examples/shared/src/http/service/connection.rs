@@ -113,7 +113,7 @@ impl<H: Handler> Connection<H> {
                 Outgoing::Ended if self.state.place.is_none() => self.leave(chat),
                 Outgoing::Ended => self.finish(chat),
                 Outgoing::Cut => {
-                    self.note_answered(false);
+                    self.note_answered(chat.registry(), false);
                     self.cut(chat);
                 }
                 _ => {}
@@ -127,7 +127,7 @@ impl<H: Handler> Connection<H> {
     fn finish(&mut self, chat: &mut ChatChannel<'_>) {
         match self.state.incoming {
             Incoming::Complete if self.state.keep => {
-                self.note_answered(true);
+                self.note_answered(chat.registry(), true);
                 self.state.incoming = Incoming::Head;
                 self.state.outgoing = Outgoing::Nothing;
                 self.state.since = Some(chat.registry().now());
@@ -140,7 +140,7 @@ impl<H: Handler> Connection<H> {
             Incoming::Body if self.state.keep => {}
             Incoming::Head => {}
             incoming => {
-                self.note_answered(true);
+                self.note_answered(chat.registry(), true);
                 if incoming == Incoming::Body {
                     // The answer must not be lost to a reset, however much of the body is still to come.
                     chat.set_linger(UPLOAD_LINGER_TIME, UPLOAD_LINGER_BYTES);
@@ -153,7 +153,7 @@ impl<H: Handler> Connection<H> {
 
     /// Another object is going to serve the channel.
     fn leave(&mut self, chat: &mut ChatChannel<'_>) {
-        self.note_answered(true);
+        self.note_answered(chat.registry(), true);
         self.end(chat);
     }
 
@@ -175,17 +175,18 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    fn note_answered(&mut self, complete: bool) {
+    fn note_answered(&mut self, registry: &mut Registry, complete: bool) {
         if self.state.status == 0 {
             return;
         }
-        self.handler.answered(&Answered {
+        let answered = Answered {
             peer: self.state.peer.as_ref(),
             line: &self.state.line,
             status: self.state.status,
             bytes: self.state.sent,
             complete,
-        });
+        };
+        self.handler.answered(registry, &answered);
         self.state.status = 0;
     }
 
@@ -636,7 +637,7 @@ impl<H: Handler> AsyncChat for Connection<H> {
     }
 
     fn handle_closed(&mut self, registry: &mut Registry, why: Closed) {
-        self.note_answered(false);
+        self.note_answered(registry, false);
         self.handler.gone(registry, &why);
     }
 }

@@ -76,8 +76,9 @@ pub trait Handler: 'static {
         Ok(())
     }
 
-    /// An answer is complete, or cut. Also called for requests that the service has refused.
-    fn answered(&mut self, answered: &Answered<'_>) {
+    /// An answer is complete, or cut. Also called for requests that the service has refused, whose bodies may have taken too
+    /// long: what was begun for one is of no use any more.
+    fn answered(&mut self, registry: &mut Registry, answered: &Answered<'_>) {
         log::info!("{answered}");
     }
 
