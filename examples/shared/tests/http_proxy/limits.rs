@@ -181,3 +181,23 @@ fn past_the_limit_one_that_is_closing_makes_room_for_one() {
     scene.server().feed(EMPTY);
     assert!(text(&mut next).starts_with("HTTP/1.1 200"));
 }
+
+/// Most that end their side of the connection are gone.
+#[test]
+fn past_the_limit_one_that_has_ended_its_side_makes_room() {
+    for request in [GET, "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let mut scene = Scene::new(&["--max-connections", "2", "--connect-timeout", "60"]);
+        let mut clients = [scene.client(), scene.client()];
+        let mut servers = Vec::new();
+        for client in &mut clients {
+            client.feed(request);
+            servers.push(scene.dialled().unwrap());
+        }
+        clients[1].eof();
+        scene.advance(10);
+        let mut next = scene.client();
+        assert!(!clients[0].is_closed() && clients[1].is_closed());
+        assert!(!servers[0].is_closed() && servers[1].is_closed());
+        assert!(!next.has_ended());
+    }
+}

@@ -9,8 +9,8 @@ use std::{
 };
 
 use asynchat::{
-    AsyncChat, BoxError, ChannelId, ChatChannel, Closed, CoupleOptions, Registry, Result,
-    Terminator, TimerId,
+    AsyncChat, BoxError, ChannelId, ChatChannel, Closed, CoupleOptions, Exceptional, Registry,
+    Result, Terminator, TimerId,
 };
 use asynchat_rustls::ChannelTls;
 
@@ -38,6 +38,8 @@ pub(super) struct Client {
     since: Instant,
     /// Bytes of the body of the request since then.
     moved: usize,
+    /// The client has ended its side. It may read on, or be gone.
+    has_left: bool,
     /// There are too many connections.
     is_unwanted: bool,
 }
@@ -58,16 +60,21 @@ impl Client {
             deadline: None,
             since: now,
             moved: 0,
+            has_left: false,
             is_unwanted,
         }
     }
 
     /// Since when this connection is the client's doing: no complete request comes, or, with some patience, no more of the
-    /// body, or no more of the answer is taken. `None` while all goes well.
+    /// body, or no more of the answer is taken, or it has ended its side. `None` while all goes well.
     pub(super) fn waiting_since(&self, chat: &ChatChannel<'_>, now: Instant) -> Option<Instant> {
         let waits_for_client = match self.link.exchange {
             None => return (!self.link.has_ended).then_some(self.since),
-            Some(_) => chat.is_congested() || self.is_uploading() && self.link.is_reading(),
+            Some(_) => {
+                self.has_left
+                    || chat.is_congested()
+                    || self.is_uploading() && self.link.is_reading()
+            }
         };
         let stalled = self.since + STALLED;
         (waits_for_client && stalled <= now).then_some(stalled)
@@ -283,6 +290,11 @@ impl AsyncChat for Client {
         if was_in_body && !reader.is_in_body() {
             chat.set_terminator(HEAD_END);
         }
+        Ok(())
+    }
+
+    fn handle_expt(&mut self, _: &mut ChatChannel<'_>, what: Exceptional) -> Result {
+        self.has_left |= matches!(what, Exceptional::ReadClosed);
         Ok(())
     }
 
