@@ -2,6 +2,9 @@
 
 use std::{collections::HashSet, fmt, fs, io, path::Path};
 
+use percent_encoding::percent_decode_str;
+use url::Url;
+
 use super::target::Place;
 
 /// Each of them is looked for in each URL.
@@ -74,7 +77,8 @@ impl Blocklist {
         }
     }
 
-    /// Whether this URL of the server is blocked. The port is a part of it if it is not 80.
+    /// Whether this URL of the server is blocked. The port is a part of it if it is not 80. Another spelling of a URL, with
+    /// escapes, dots or backslashes that its server resolves, is no way around a pattern.
     pub fn blocks(&self, place: &Place, path: &str) -> bool {
         if self.blocks_host(place) {
             return true;
@@ -82,9 +86,17 @@ impl Blocklist {
         if self.patterns.is_empty() {
             return false;
         }
+        let place = Place {
+            host: place.host.trim_end_matches('.').to_owned(),
+            port: place.port,
+        };
         let host = place.to_string();
         let url = format!("http://{}{path}", host.strip_suffix(":80").unwrap_or(&host));
-        self.patterns.iter().any(|pattern| pattern.matches(&url))
+        let resolved = Url::parse(&url).map_or_else(|_| url.clone(), String::from);
+        let resolved = percent_decode_str(&resolved).decode_utf8_lossy();
+        self.patterns
+            .iter()
+            .any(|pattern| pattern.matches(&url) || pattern.matches(&resolved))
     }
 }
 
@@ -131,6 +143,13 @@ mod tests {
             ("tracker.example:80", "/", true),
             ("c:80", "/banners/", true),
             ("c:80", "/banners", false),
+            ("c:80", "/b%61nner%73/", true),
+            ("c:80", "/banners%2F", true),
+            ("c:80", "/x\\banners\\y", true),
+            ("a.example.:80", "/xyz", true),
+            ("a.example:80", "/./b/..//../xyz", true),
+            ("a.example:80", "/%2e/xyz", true),
+            ("c:80", "/100%", false),
             ("a.example:80", "/xyz", true),
             ("a.example:80", "/x--y--yz", true),
             ("a.example:80", "/xz", false),
