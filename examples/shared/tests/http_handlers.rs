@@ -165,6 +165,8 @@ fn what_a_handler_does_is_what_its_client_gets() {
         ("/twice", "HTTP/1.1 200 OK\r\n", "\r\n\r\n"),
         ("/short", "HTTP/1.1 200 OK\r\n", "\r\n\r\npage"),
         ("/cut", "HTTP/1.1 200 OK\r\n", "\r\n5\r\nbegun\r\n"),
+        ("http://a/error", "HTTP/1.1 500 ", "</html>\n"),
+        ("http:///error", "HTTP/1.1 400 ", "</html>\n"),
     ] {
         let answer = server.get(path);
         assert!(answer.starts_with(start), "{path}: {answer}");

@@ -37,17 +37,18 @@ pub(super) struct Given {
 }
 
 impl Given {
-    pub(super) fn new(request: &Request<'_>, client_address: Option<&Address>) -> Self {
+    /// `None` if the target names no host where it should.
+    pub(super) fn new(request: &Request<'_>, client_address: Option<&Address>) -> Option<Self> {
         let headers = request.headers.iter();
-        Self {
+        Some(Self {
             command: request.method.into(),
-            path: request.target.into(),
+            path: request.origin_form()?.into_owned(),
             minor: request.minor,
             headers: headers
                 .map(|header| (header.name.to_owned(), header.value.trim_ascii().to_vec()))
                 .collect(),
             client_address: client_address.cloned(),
-        }
+        })
     }
 }
 
@@ -82,7 +83,8 @@ impl HttpRequest {
         &self.given.command
     }
 
-    /// The target as the client wrote it, with its query.
+    /// The path as the client wrote it, with its query. A scheme and a host before it are left out: each request may name
+    /// them (RFC 9112, 3.2.2).
     pub fn path(&self) -> &str {
         &self.given.path
     }

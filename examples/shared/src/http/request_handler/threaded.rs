@@ -158,6 +158,9 @@ impl<H: RequestHandler> Handler for Threaded<H> {
     fn request(&mut self, exchange: &mut Exchange<'_, '_>, request: &Request<'_>) -> Result {
         self.drop_work();
         self.end_watch(exchange.registry());
+        let Some(given) = Given::new(request, exchange.peer()) else {
+            return exchange.error(400, "The target names no host.");
+        };
         let ticket = exchange.ticket();
         let handle = exchange.registry().handle();
         let pipe = Pipe::new(move || {
@@ -170,7 +173,7 @@ impl<H: RequestHandler> Handler for Threaded<H> {
         });
         self.work = Some(Work {
             pipe,
-            given: Some(Given::new(request, exchange.peer())),
+            given: Some(given),
             came: 0,
             job: None,
         });
