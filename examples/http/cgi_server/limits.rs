@@ -52,7 +52,7 @@ pub(crate) struct Limits {
     #[arg(long = "max-body", value_name = "BYTES", default_value_t = 1024 * 1024 * 1024)]
     pub(crate) body: u64,
     /// Connections at the same time; past it 503
-    #[arg(long = "max-connections", value_name = "N", default_value_t = 1000)]
+    #[arg(long = "max-connections", value_name = "N", default_value_t = 400)]
     pub(crate) connections: usize,
     /// Seconds after which a connection without traffic is closed, unless a script is waited for
     #[arg(long = "idle-timeout", value_name = "S", default_value = "30", value_parser = cli::seconds)]
@@ -60,4 +60,25 @@ pub(crate) struct Limits {
     /// Seconds that the head of a request may take, and each 4 KiB of its body; then 408
     #[arg(long = "request-timeout", value_name = "S", default_value = "20", value_parser = cli::seconds)]
     pub(crate) request_time: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Options {
+        #[command(flatten)]
+        limits: Limits,
+    }
+
+    /// The usual limit of descriptors is 1024. A connection has another one of a file, a script has three pipes and its exit.
+    #[test]
+    fn the_defaults_leave_descriptors_for_scripts() {
+        let Options { limits } = Options::parse_from(["cgi_server"]);
+        let all = 2 * limits.connections + 4 * usize::from(limits.scripts);
+        assert!(all < 1000, "{all}");
+    }
 }
