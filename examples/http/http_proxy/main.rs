@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, process::ExitCode, rc::Rc};
 
-use asynchat::{ListenOptions, Reactor, Result};
+use asynchat::{ListenOptions, Reactor, Result, ThreadResolver};
 use asynchat_rustls::TlsAcceptor;
 use clap::Parser;
 use shared::{
@@ -21,6 +21,8 @@ use shared::{
 
 /// The longest that a TLS handshake may take, unless --request-timeout is less.
 const HANDSHAKE_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+/// Names that are looked up at the same time: a few whose servers do not answer shall not hold up all others.
+const LOOK_UPS: usize = 64;
 /// Bytes of one read: answers of any size pass, and this is the size of the pieces.
 const PIECE: usize = 64 * 1024;
 
@@ -53,7 +55,7 @@ const NOTES: &str = "\
 Targets are http://HOST/…; https goes through CONNECT. An Upgrade is taken out of requests, so the server answers in \
 HTTP/1.1. Errors of the proxy's own say why, also in the field Proxy-Status.
 Fixed limits: request line 8 KiB (414), headers 16 KiB and 100 lines (431), 32 names in Connection, head of an answer 64 KiB \
-(502).
+(502), 64 look-ups of names at a time.
 The access log goes to standard output, in UTC; 499 is a client that left before it had an answer. RUST_LOG=info shows the \
 proxy's own doings on standard error.
 Ctrl-C or SIGTERM ends the proxy when the answers under way are sent, after 10 seconds at the latest; a second one at once.";
@@ -78,6 +80,7 @@ fn run(args: Args) -> Result {
         limits: args.limits.clone(),
     };
     let mut reactor = Reactor::builder()
+        .resolver(ThreadResolver::new().max_threads(LOOK_UPS))
         .resolve_timeout(args.limits.connect_timeout)
         .handshake_timeout(HANDSHAKE_TIME.min(args.limits.request_timeout))
         .read_buffer(PIECE)
