@@ -41,7 +41,6 @@ impl Progress {
             self.refused = true;
             return Err("the password would pass in clear: --tls encrypts it, --allow-cleartext sends it as it is".into());
         }
-        let now = line.talk.registry().now();
         let before = self.script.expects().map(<[u8]>::to_vec);
         let send = self.script.go_on(data);
         if !send.is_empty() {
@@ -53,6 +52,16 @@ impl Progress {
         if before.as_deref() != Some(expected) || !send.is_empty() {
             self.since = None;
         }
+        self.check_limit(line)?;
+        Ok(false)
+    }
+
+    /// Commands without text are no silence: they must not keep a script waiting for ever.
+    pub(crate) fn check_limit(&mut self, line: &mut Line<'_, '_, '_>) -> Result {
+        let Some(expected) = self.script.expects() else {
+            return Ok(());
+        };
+        let now = line.talk.registry().now();
         let limit = line.talk.contact().timeout;
         let since = *self.since.get_or_insert(now);
         match now.saturating_duration_since(since) > limit {
@@ -60,7 +69,7 @@ impl Progress {
                 self.refused = true;
                 Err(format!("{} did not come within {limit:?}", shown(expected)).into())
             }
-            false => Ok(false),
+            false => Ok(()),
         }
     }
 
@@ -114,6 +123,10 @@ impl User for Scripted {
         written.map_err(|error| format!("standard output: {error}"))?;
         self.progress.go_on(line, text)?;
         Ok(())
+    }
+
+    fn received(&mut self, line: &mut Line<'_, '_, '_>) -> Result {
+        self.progress.check_limit(line)
     }
 
     fn finished(&mut self, _: &mut Registry, outcome: Result<(), BoxError>) {

@@ -40,6 +40,14 @@ pub trait User {
     /// See [`connected`](Self::connected).
     fn text(&mut self, line: &mut Line<'_, '_, '_>, text: &[u8]) -> Result;
 
+    /// Something came, and the text in it, if there was any, has been given.
+    ///
+    /// # Errors
+    /// See [`connected`](Self::connected).
+    fn received(&mut self, _line: &mut Line<'_, '_, '_>) -> Result {
+        Ok(())
+    }
+
     /// The server echoes from now on what it is sent, or does not.
     ///
     /// # Errors
@@ -238,6 +246,7 @@ impl Protocol for Session {
             };
             self.event(talk, event)?;
         }
+        self.with(talk, |user, line| user.received(line))?;
         self.congested = talk.is_congested();
         Ok(())
     }

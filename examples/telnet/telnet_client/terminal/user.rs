@@ -84,6 +84,10 @@ impl User for AtTerminal {
         self.go_on(line, text)
     }
 
+    fn received(&mut self, line: &mut Line<'_, '_, '_>) -> Result {
+        self.progress.check_limit(line)
+    }
+
     fn echo(&mut self, _: &mut Line<'_, '_, '_>, there: bool) -> Result {
         self.desk
             .tty
