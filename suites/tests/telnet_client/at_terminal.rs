@@ -161,3 +161,36 @@ fn a_script_can_be_gone_on_with_by_hand() {
     let all = ends(talk, 0);
     assert!(all.contains("bye"), "{all}");
 }
+
+#[test]
+fn ctrl_c_ends_a_script_that_waits_for_a_server_that_echoes() {
+    let address = serve(|mut guest| {
+        guest.say([BY_KEYS, b"keys? "].concat());
+        guest.hears(b"\xff\xfd\x01\xff\xfd\x03");
+        guest.say("ready");
+    });
+    let Some(mut talk) = started(address, "-i --expect login:") else {
+        return;
+    };
+    talk.hears("ready");
+    talk.say(b"\x03");
+    let all = ends(talk, 1);
+    assert!(all.contains("interrupted"), "{all}");
+}
+
+#[test]
+fn keys_reach_a_server_that_echoes_once_the_script_is_over() {
+    let address = serve(|mut guest| {
+        guest.say([BY_KEYS, b"login: "].concat());
+        guest.hears("me\r\n");
+        guest.say("hello");
+        guest.hears("a\x03");
+        guest.end();
+    });
+    let Some(mut talk) = started(address, "-i --expect login: --send me") else {
+        return;
+    };
+    talk.hears("hello");
+    talk.say(b"a\x03");
+    ends(talk, 0);
+}

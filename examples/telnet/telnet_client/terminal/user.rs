@@ -41,11 +41,21 @@ impl AtTerminal {
         if self.progress.go_on(line, text)? && !self.desk.open.replace(true) {
             // A user may think for as long as it takes.
             line.talk.set_idle_timeout(None);
+            self.follow_echo(line.is_echoed());
             if let Some(mut terminal) = line.talk.registry().channel(self.terminal) {
                 terminal.touch();
             }
         }
         Ok(())
+    }
+
+    /// While a script runs, Ctrl-C stays the terminal's: no key reaches the server.
+    fn follow_echo(&self, there: bool) {
+        if self.desk.open.get() {
+            self.desk
+                .tty
+                .set(if there { Mode::Keys } else { Mode::Lines });
+        }
     }
 
     fn shown(&mut self, text: &[u8]) -> Result<Vec<u8>> {
@@ -89,9 +99,7 @@ impl User for AtTerminal {
     }
 
     fn echo(&mut self, _: &mut Line<'_, '_, '_>, there: bool) -> Result {
-        self.desk
-            .tty
-            .set(if there { Mode::Keys } else { Mode::Lines });
+        self.follow_echo(there);
         Ok(())
     }
 
