@@ -6,8 +6,11 @@ use std::{
     thread,
 };
 
-use asynchat::{ChannelId, Reactor};
-use shared::{client::Connection, telnet::Session};
+use asynchat::{ChannelId, Reactor, Registry};
+use shared::{
+    client::Connection,
+    telnet::{Line, Session},
+};
 
 /// Bytes that are read at once.
 const PIECE: usize = 16 * 1024;
@@ -19,33 +22,48 @@ pub(crate) fn pass_on(reactor: &mut Reactor, id: ChannelId) {
         let mut piece = vec![0; PIECE];
         loop {
             let n = match io::stdin().read(&mut piece) {
-                Ok(0) => return,
+                Ok(0) => break,
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     log::error!("standard input: {error}");
-                    return;
+                    break;
                 }
             };
             let text = piece[..n].to_vec();
             // The next piece is read when this one has left.
             let (sent, wait) = mpsc::channel();
             let posted = handle.call_soon(move |registry| {
-                registry.with_chat(id, |connection: &mut Connection<Session>, chat| {
-                    connection.with(chat, |session, talk| {
-                        session.with(talk, |_, line| line.send(&text));
-                        talk.push_then("", move |_, _| {
-                            // The thread may be gone.
-                            let _ = sent.send(());
-                            Ok(())
-                        });
+                with_line(registry, id, |line| {
+                    line.send(&text);
+                    line.talk.push_then("", move |_, _| {
+                        // The thread may be gone.
+                        let _ = sent.send(());
+                        Ok(())
                     });
-                })?;
+                });
                 Ok(())
             });
             if posted.is_err() || wait.recv().is_err() {
                 return;
             }
         }
+        // A CR at the end was kept back, because an LF might follow. The reactor may be gone.
+        let _ = handle.call_soon(move |registry| {
+            with_line(registry, id, |line| line.send_keys(b""));
+            Ok(())
+        });
     });
+}
+
+/// Unless the session is over: then there is another outcome.
+fn with_line(registry: &mut Registry, id: ChannelId, call: impl FnOnce(&mut Line<'_, '_, '_>)) {
+    let called = registry.with_chat(id, |connection: &mut Connection<Session>, chat| {
+        connection.with(chat, |session, talk| {
+            session.with(talk, |_, line| call(line));
+        });
+    });
+    if let Err(error) = called {
+        log::debug!("no session: {error}");
+    }
 }

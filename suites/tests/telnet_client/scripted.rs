@@ -91,6 +91,7 @@ fn standard_input_is_sent_to_its_end() {
     let address = serve(|mut guest| {
         guest.hears("one\r\ntwo\r\n");
         guest.hears(vec![b'x'; 200_000]);
+        guest.hears("\r\0");
         guest.say("bye\r\n");
         guest.end();
     });
@@ -98,8 +99,21 @@ fn standard_input_is_sent_to_its_end() {
     client.args(["127.0.0.1", &address.port().to_string()]);
     let mut input = b"one\ntwo\r\n".to_vec();
     input.extend(vec![b'x'; 200_000]);
+    input.push(b'\r');
     let said = run(&mut client, &input);
     assert_eq!((said.code, said.all.as_str()), (Some(0), "bye\r\n"));
+}
+
+#[test]
+fn input_behind_the_end_of_the_session_is_no_error() {
+    let address = serve(|mut guest| {
+        guest.hears("x");
+        guest.end();
+    });
+    let mut client = example("telnet_client");
+    client.args(["127.0.0.1", &address.port().to_string()]);
+    let said = run(&mut client, &vec![b'x'; 2_000_000]);
+    assert_eq!((said.code, said.all.as_str()), (Some(0), ""));
 }
 
 #[test]
