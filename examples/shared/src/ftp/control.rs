@@ -67,6 +67,10 @@ impl Session {
 
     fn reply(&mut self, talk: &mut Talk<'_, '_>, reply: Reply) -> Result {
         self.preliminary = 0;
+        // Whatever was asked for: the server ends the session (RFC 959, 5.4).
+        if reply.code == 421 && !matches!(self.stage, Stage::Login(_) | Stage::Quit) {
+            return Err(reply.refusal("the session").into());
+        }
         match std::mem::replace(&mut self.stage, Stage::None) {
             Stage::Login(step) => self.log_in(talk, step.reply(&self.habits.options, &reply)?),
             Stage::Binary => {
