@@ -130,16 +130,26 @@ fn what_the_server_says_reaches_no_terminal_raw() {
 #[test]
 fn names_are_checked_before_anything_is_sent() {
     let port = serve(PLAIN, |_| ());
-    let (ended, here) = client(port, &["get", "a\r\nDELE b"]);
-    let why =
-        "ftp_client: a\u{fffd}\u{fffd}DELE b: SIZE: CR cannot be sent in a name\nftp_client: ";
-    assert_eq!(ended.code, Some(1));
-    assert!(
-        ended.err.contains("CR cannot be sent in a name"),
-        "{} {why}",
-        ended.err
-    );
+    let (ended, here) = client(port, &["get", "a\r\nDELE b", "-o", "c"]);
+    let why = "ftp_client: a\u{fffd}\u{fffd}DELE b: RETR: CR cannot be sent in a name\n";
+    assert_eq!((ended.code, ended.err.as_str()), (Some(1), why));
     assert_eq!(fs::read_dir(here).unwrap().count(), 0);
+}
+
+#[test]
+fn a_name_that_cannot_be_sent_keeps_no_other_back() {
+    let port = serve(PLAIN, |mut data| data.write_all(b"whole").unwrap());
+    let (ended, here) = client(port, &["get", "a\nb", "f"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert_eq!(fs::read_to_string(here.path().join("f")).unwrap(), "whole");
+}
+
+#[test]
+fn a_server_that_ends_the_session_is_quoted() {
+    const BUSY: &[(&str, &str)] = &[("USER", "230 in"), ("SIZE", "421 closing for today")];
+    let (ended, _) = client(serve(BUSY, |_| ()), &["get", "f"]);
+    let why = "ftp_client: the session: the server says 421 closing for today\n";
+    assert_eq!((ended.code, ended.err.as_str()), (Some(1), why));
 }
 
 #[test]

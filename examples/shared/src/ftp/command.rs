@@ -56,7 +56,10 @@ impl Ask {
             verb: "SIZE",
             argument: name,
             then: Box::new(move |reply| {
-                let reply = reply?;
+                let Ok(reply) = reply else {
+                    // The session has ended, or the transfer says why the name cannot be sent.
+                    return Ok(());
+                };
                 let told = Some(reply.text().trim()).filter(|_| reply.code == 213);
                 size.set(told.and_then(|told| told.parse().ok()));
                 Ok(())
