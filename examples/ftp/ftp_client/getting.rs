@@ -29,43 +29,35 @@ impl Get {
             Some(target) => target,
             None => Target::File(last_name(&self.name)?.into()),
         };
-        let mut saving = Saving {
-            name: self.name.clone(),
-            quiet: matches!(target, Target::Stdout),
-            state: State::Waiting(target.clone()),
-            bar: Bar::hidden(),
-            bytes: 0,
-            max_size: self.max_size,
-            report,
+        let here = match &target {
+            Target::File(path) if self.resume => fs::metadata(path).ok(),
+            _ => None,
         };
-        let mut offset = 0;
-        if self.resume {
-            // What is there stays where the rest does not come.
-            let here = match &target {
-                Target::File(path) => fs::metadata(path).map_or(0, |about| about.len()),
-                Target::Stdout => 0,
-            };
-            if size == Some(here) {
-                saving
-                    .report
-                    .say(&format!("{}: complete already", self.name));
-                return Ok(None);
-            }
-            let (sink, here) = target.append()?;
-            if let Some(size) = size.filter(|&size| size < here) {
-                return Err(format!("{here} bytes are here, and the server has {size}").into());
-            }
-            saving.state = State::Open(sink);
-            offset = here;
+        let here = here.filter(fs::Metadata::is_file).map(|file| file.len());
+        if size.is_some() && size == here {
+            report.say(&format!("{}: complete already", self.name));
+            return Ok(None);
         }
-        let length = size.map(|size| size - offset);
+        let offset = here.unwrap_or(0);
+        if let Some(size) = size.filter(|&size| size < offset) {
+            return Err(format!("{offset} bytes are here, and the server has {size}").into());
+        }
         if let (Some(size), Some(most)) = (size, self.max_size)
             && size > most
         {
             return Err(format!("{size} bytes, and --max-size is {most}").into());
         }
-        saving.bytes = offset;
-        saving.bar = Bar::new(length);
+        let length = size.map(|size| size - offset);
+        let saving = Saving {
+            name: self.name.clone(),
+            quiet: matches!(target, Target::Stdout),
+            state: State::Waiting(target),
+            resume: self.resume,
+            bar: Bar::new(length),
+            bytes: offset,
+            max_size: self.max_size,
+            report,
+        };
         Ok(Some(Command::Fetch(Fetch {
             what: What::File(self.name.into_bytes()),
             text: self.text,
@@ -91,6 +83,8 @@ pub(crate) struct Saving {
     name: String,
     quiet: bool,
     state: State,
+    /// What came stays where the rest does not come.
+    resume: bool,
     bar: Bar,
     bytes: u64,
     max_size: Option<u64>,
@@ -110,6 +104,7 @@ impl Saving {
             name,
             quiet: true,
             state: State::Waiting(target),
+            resume: false,
             bar: Bar::hidden(),
             bytes: 0,
             max_size: None,
@@ -119,7 +114,10 @@ impl Saving {
 
     fn sink(&mut self) -> Result<&mut Sink> {
         if let State::Waiting(target) = &self.state {
-            self.state = State::Open(target.open()?);
+            self.state = State::Open(match self.resume {
+                true => target.append()?.0,
+                false => target.open()?,
+            });
         }
         match &mut self.state {
             State::Open(sink) => Ok(sink),

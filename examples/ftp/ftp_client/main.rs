@@ -85,7 +85,7 @@ enum Work {
         /// Turn the line ends of a text into LF
         #[arg(short, long, conflicts_with = "resume")]
         text: bool,
-        /// Go on behind what the file here has already
+        /// Go on behind what the file here has already, and keep what came if the rest does not come
         #[arg(short = 'c', long = "continue")]
         resume: bool,
         /// Give up a file that is larger

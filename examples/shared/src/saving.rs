@@ -48,16 +48,16 @@ impl Target {
         self.sink(way)
     }
 
-    /// Opens a file to go on behind what it has, and gives its size. It stays if the rest does not come either. What
-    /// cannot have a part of the body, as standard output, is opened as by [`open`](Self::open).
+    /// Opens a file to go on behind what it has, and gives its size. A file that is not there is made. It stays if the rest
+    /// does not come either. What cannot have a part of the body, as standard output, is opened as by [`open`](Self::open).
     ///
     /// # Errors
     /// What the system says, with the name of the target.
     pub fn append(&self) -> Result<(Sink, u64), BoxError> {
         if let Self::File(path) = self
-            && path.is_file()
+            && (path.is_file() || !path.exists())
         {
-            let file = File::options().append(true).open(path);
+            let file = File::options().append(true).create(true).open(path);
             let size = file
                 .as_ref()
                 .map_or(Ok(0), |file| Ok(file.metadata()?.len()));

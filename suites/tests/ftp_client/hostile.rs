@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
+    path::Path,
     thread,
     time::Duration,
 };
@@ -59,13 +60,16 @@ const PLAIN: &[(&str, &str)] = &[
 #[track_caller]
 fn client(port: u16, args: &[&str]) -> (Ended, TempDir) {
     let here = tempfile::tempdir().unwrap();
+    (client_in(here.path(), port, args), here)
+}
+
+fn client_in(here: &Path, port: u16, args: &[&str]) -> Ended {
     let mut client = example("ftp_client");
     client
-        .current_dir(&here)
+        .current_dir(here)
         .args(["--timeout", "5", "--port", &port.to_string(), "127.0.0.1"])
         .args(args);
-    let ended = Program::start(&mut client).ended();
-    (ended, here)
+    Program::start(&mut client).ended()
 }
 
 #[test]
@@ -105,6 +109,47 @@ fn a_file_that_is_cut_is_not_saved() {
     let why = "ftp_client: f: the server broke the data connection\n";
     assert_eq!((ended.code, ended.err.as_str()), (Some(1), why));
     assert_eq!(fs::read_dir(here).unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_that_is_cut_can_be_gone_on_with() {
+    const SIX: &[(&str, &str)] = &[
+        ("USER", "230 in"),
+        ("EPSV", "229 here (|||DATA|)"),
+        ("SIZE", "213 6"),
+        ("REST 3", "350 behind that"),
+        ("RETR", "150 now"),
+    ];
+    let (ended, here) = client(
+        serve(SIX, |mut data| data.write_all(b"abc").unwrap()),
+        &["get", "-c", "f"],
+    );
+    let why = "ftp_client: f: 3 bytes came, and the server told of 6\n";
+    assert_eq!((ended.code, ended.err.as_str()), (Some(1), why));
+    let port = serve(SIX, |mut data| data.write_all(b"def").unwrap());
+    let ended = client_in(here.path(), port, &["get", "-c", "f"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    assert_eq!(fs::read(here.path().join("f")).unwrap(), b"abcdef");
+}
+
+#[test]
+fn an_empty_file_is_made_and_one_that_is_refused_is_not() {
+    const EMPTY: &[(&str, &str)] = &[
+        ("USER", "230 in"),
+        ("EPSV", "229 here (|||DATA|)"),
+        ("SIZE", "213 0"),
+        ("RETR", "150 now"),
+    ];
+    let (ended, here) = client(serve(EMPTY, |_| ()), &["get", "-c", "f"]);
+    assert_eq!(
+        (ended.code, ended.out().as_str()),
+        (Some(0), "f: 0 bytes\n")
+    );
+    assert_eq!(fs::read(here.path().join("f")).unwrap(), b"");
+    const NONE: &[(&str, &str)] = &[("USER", "230 in"), ("EPSV", "550 no"), ("SIZE", "550 no")];
+    let (ended, here) = client(serve(NONE, |_| ()), &["get", "-c", "f"]);
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(fs::read_dir(here.path()).unwrap().count(), 0);
 }
 
 #[test]
