@@ -1,8 +1,17 @@
 //! AUTH TLS, data in TLS, and TLS from the start.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    net::TcpListener,
+    thread,
+};
 
-use suites::certificates::{Authority, Certificate, text};
+use suites::{
+    certificates::{Authority, Certificate, text},
+    program::{Program, example},
+    tls,
+};
 
 use crate::servers::{Peer, Secure, blob, here, proftpd, pure_ftpd, vsftpd};
 
@@ -74,4 +83,56 @@ fn nothing_is_said_in_clear_where_tls_is_asked_for() {
     if let Some(peer) = vsftpd(&Secure::Explicit { reuse: true }, Some(&certificate)) {
         fails(&peer, &[], "the certificate's issuer is unknown");
     }
+}
+
+/// Serves one file, and gives what the client made of the end of the data.
+fn serve(listener: &TcpListener, certificate: &Certificate) -> Option<Result<usize, ErrorKind>> {
+    let mut control = BufReader::new(tls::server(listener.accept().unwrap().0, certificate));
+    let arrivals = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let arrival = arrivals.local_addr().unwrap().port();
+    let mut answer = "220 ready".to_owned();
+    let mut end = None;
+    loop {
+        control
+            .get_mut()
+            .write_all(format!("{answer}\r\n").as_bytes())
+            .unwrap();
+        let mut line = String::new();
+        if !control.read_line(&mut line).is_ok_and(|n| n > 0) {
+            return end;
+        }
+        answer = match line.split_whitespace().next().unwrap_or_default() {
+            "USER" => "230 in".into(),
+            "SIZE" => "550 no".into(),
+            "EPSV" => format!("229 here (|||{arrival}|)"),
+            "RETR" => {
+                control.get_mut().write_all(b"150 now\r\n").unwrap();
+                let mut data = tls::server(arrivals.accept().unwrap().0, certificate);
+                data.write_all(b"whole").unwrap();
+                data.conn.send_close_notify();
+                data.flush().unwrap();
+                end = Some(data.read(&mut [0]).map_err(|error| error.kind()));
+                "226 done".into()
+            }
+            _ => "200 fine".into(),
+        };
+    }
+}
+
+/// Each end of a connection sends close_notify (RFC 8446, 6.1).
+#[test]
+fn the_end_of_the_data_is_answered() {
+    let mut authority = Authority::new();
+    let certificate = certificate(&mut authority);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let server = thread::spawn(move || serve(&listener, &certificate));
+    let trust = authority.file();
+    let mut client = example("ftp_client");
+    client.args(["--tls", "--cacert", text(&trust), "--port", &port]);
+    client.args(["localhost", "get", "-o", "-", "f"]);
+    let ended = Program::start(&mut client).ended();
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    assert_eq!(ended.out(), "whole");
+    assert_eq!(server.join().unwrap(), Some(Ok(0)));
 }

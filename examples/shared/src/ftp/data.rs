@@ -329,23 +329,26 @@ impl Dispatcher for Data {
     }
 
     fn handle_close(&mut self, channel: &mut Channel<'_>) -> Result {
-        let outcome = if channel.is_truncated() {
-            Err(CUT.into())
-        } else if channel.is_reset() {
-            self.work.borrow_mut().ended_there = true;
-            Err("the server broke the data connection".into())
-        } else if self.work.borrow().is_received() {
+        if self.work.borrow().is_received() && !channel.is_truncated() && !channel.is_reset() {
             let mut work = self.work.borrow_mut();
             if let Err(error) = work.end() {
                 work.failed = Some(error);
             }
-            Ok(())
+            self.outcome.get_or_insert(Ok(()));
+            // With the close_notify that TLS wants from this end too (RFC 8446, 6.1).
+            channel.close_when_done();
+            return Ok(());
+        }
+        let error = if channel.is_truncated() {
+            CUT
         } else {
             self.work.borrow_mut().ended_there = true;
-            Err("the server closed the data connection before all was sent".into())
+            match channel.is_reset() {
+                true => "the server broke the data connection",
+                false => "the server closed the data connection before all was sent",
+            }
         };
-        self.outcome.get_or_insert(outcome);
-        channel.close();
+        self.fail(channel, error);
         Ok(())
     }
 
