@@ -1,6 +1,11 @@
 //! `shared::client`: whatever happens to a connection, its protocol gets one outcome, and last.
 
-use std::{cell::RefCell, io::Write, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    io::{self, Write},
+    rc::Rc,
+    time::Duration,
+};
 
 use asynchat::{BoxError, Registry, Result, Terminator, testing::Harness};
 use shared::client::{Connection, Contact, ContactOptions, MAX_LINE, Protocol, Talk};
@@ -35,6 +40,8 @@ impl Protocol for Account {
             }
             "patience" => talk.set_timeout(Duration::from_secs(600)),
             "error" => return Err("it went \x1b[2J wrong".into()),
+            "broken pipe" => return Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
+            "would block" => return Err(io::Error::from(io::ErrorKind::WouldBlock).into()),
             "panic" => panic!("as told"),
             _ => {}
         }
@@ -75,7 +82,7 @@ fn told(options: &ContactOptions, server: impl FnOnce(&mut Harness)) -> Vec<Stri
 #[test]
 fn each_end_is_one_outcome() {
     type Server = fn(&mut Harness);
-    let cases: [(&str, Server, &[&str]); 16] = [
+    let cases: [(&str, Server, &[&str]); 18] = [
         (
             "no connection",
             |h| h.connect_failed(std::io::ErrorKind::ConnectionRefused),
@@ -134,6 +141,26 @@ fn each_end_is_one_outcome() {
                 h.reset();
             },
             &["connected", "finished: the server broke the connection"],
+        ),
+        (
+            "a standard output that is closed",
+            |h| {
+                h.connected();
+                h.feed("broken pipe\r\n");
+            },
+            &["connected", "line broken pipe", "finished: broken pipe"],
+        ),
+        (
+            "a standard output that is full",
+            |h| {
+                h.connected();
+                h.feed("would block\r\n");
+            },
+            &[
+                "connected",
+                "line would block",
+                "finished: operation would block",
+            ],
         ),
         (
             "silence",

@@ -1,5 +1,7 @@
 //! The object of the reactor: from what happens to a socket to what happens to a protocol.
 
+use std::io;
+
 use asynchat::{
     AsyncChat, BoxError, Cause, ChannelId, ChatChannel, ChatDispatcher, Closed, Exceptional, Frame,
     Registry, Result,
@@ -93,7 +95,7 @@ impl<P: Protocol> Connection<P> {
         match self.state.outcome {
             // What comes behind the end is not the protocol's any more.
             Some(_) => Ok(()),
-            None => self.with(chat, call),
+            None => self.with(chat, call).map_err(of_this_end),
         }
     }
 
@@ -112,6 +114,14 @@ impl<P: Protocol> Connection<P> {
     fn give_line(&mut self, chat: &mut ChatChannel<'_>, line: &[u8]) -> Result {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         self.call(chat, |protocol, talk| protocol.line(talk, line))
+    }
+}
+
+/// A `BrokenPipe` of standard output must not pass for the server's doing, nor a `WouldBlock` for nothing at all.
+fn of_this_end(error: BoxError) -> BoxError {
+    match error.downcast_ref::<io::Error>() {
+        Some(system) if system.get_ref().is_none() => error.to_string().into(),
+        _ => error,
     }
 }
 
