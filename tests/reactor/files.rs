@@ -1,6 +1,6 @@
 //! Files in the outgoing queue: order, memory, descriptors, the budget, and files that are cut meanwhile (R12–R14).
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 use std::os::unix::net::UnixStream;
 use std::{
     cell::Cell,
