@@ -243,7 +243,7 @@ impl Server {
             let ended = server.child.try_wait().unwrap();
             let said = server.log();
             assert!(ended.is_none(), "{command:?} ends: {ended:?}, {said}");
-            is_listened_on(address.port())
+            is_listened_on(address)
         });
         let said = server.log();
         assert!(listens, "{command:?} does not listen on {address}: {said}");
@@ -274,18 +274,21 @@ impl Drop for Server {
     }
 }
 
-/// Whether a TCP socket of this machine listens on the port. No connection is made: a server that takes one client, or that
-/// logs each, would have met one more.
-pub fn is_listened_on(port: u16) -> bool {
-    let listens = |table: &str| {
-        let text = std::fs::read_to_string(table).unwrap_or_default();
-        // "  0: 0100007F:1F90 00000000:0000 0A": the state 0A is LISTEN.
-        text.lines().any(|line| {
-            let fields: Vec<_> = line.split_whitespace().take(4).collect();
-            matches!(fields.as_slice(), [_, local, _, "0A"] if local.ends_with(&format!(":{port:04X}")))
-        })
+/// Whether a TCP socket of this machine listens on the port, for connections of the address's family. No connection is made: a
+/// server that takes one client, or that logs each, would have met one more.
+pub fn is_listened_on(address: SocketAddr) -> bool {
+    // A server that listens on both families has two sockets, one after the other.
+    let table = match address {
+        SocketAddr::V4(_) => "/proc/net/tcp",
+        SocketAddr::V6(_) => "/proc/net/tcp6",
     };
-    listens("/proc/net/tcp") || listens("/proc/net/tcp6")
+    let port = format!(":{:04X}", address.port());
+    let text = std::fs::read_to_string(table).unwrap_or_default();
+    // "  0: 0100007F:1F90 00000000:0000 0A": the state 0A is LISTEN.
+    text.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().take(4).collect();
+        matches!(fields.as_slice(), [_, local, _, "0A"] if local.ends_with(&port))
+    })
 }
 
 /// A port that is free now, for programs that cannot choose one themselves.
