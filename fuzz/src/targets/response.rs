@@ -158,6 +158,8 @@ fn body_of(mut rest: &[u8], head_only: bool) -> Option<Vec<u8>> {
                     return None;
                 }
             }
+            // Nobody has asked for a part.
+            206 => return None,
             200..=999 => break (status, fields),
             _ => return None,
         }
