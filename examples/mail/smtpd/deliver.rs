@@ -14,7 +14,7 @@ use shared::{
 
 use crate::pool::Store;
 
-/// Delivers messages into one Maildir, whoever they are for.
+/// Delivers messages into one Maildir, for all recipients.
 pub(crate) struct Delivery {
     pub(crate) maildir: Maildir,
     pub(crate) hostname: String,

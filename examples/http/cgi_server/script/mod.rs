@@ -188,7 +188,7 @@ impl Script {
         self.signal(Signal::TERM);
         self.arm(registry, self.pool.limits.grace, |script, registry| {
             script.signal(Signal::KILL);
-            // Whatever still holds its output.
+            // A process that still holds its output.
             script.forget(registry);
         });
     }

@@ -28,7 +28,7 @@ pub struct Connection<P> {
 
 impl<P: Protocol> Connection<P> {
     /// Connects to the first address of the host that answers, with TLS from the start if `tls` says so.
-    /// [`Protocol::finished`] gets the outcome, whatever it is.
+    /// [`Protocol::finished`] gets the outcome, a failure too.
     ///
     /// # Errors
     /// The protocol is dropped without another call: `--cacert` cannot be read, the reactor has no room.

@@ -93,7 +93,7 @@ impl Talk<'_, '_> {
         self.chat.close_when_done();
     }
 
-    /// Sends what is queued, a word of parting, and closes, with this outcome. Nothing more is read.
+    /// Sends what is queued, as a QUIT, and closes, with this outcome. Nothing more is read.
     pub fn give_up(&mut self, error: impl Into<BoxError>) {
         self.state.outcome.get_or_insert(Err(error.into()));
         self.chat.close_when_done();

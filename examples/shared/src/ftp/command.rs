@@ -7,7 +7,7 @@ use asynchat::{BoxError, Registry, Result};
 use super::transfer::What;
 use crate::{reply::Reply, text::printable};
 
-/// Whoever has the session: asked for one command after another.
+/// The user of a session: asked for one command after another.
 pub trait Client {
     /// The session is logged in, and has nothing to do: the next command. `None` ends the session.
     ///
@@ -32,7 +32,7 @@ pub enum Command {
 pub struct Ask {
     pub verb: &'static str,
     pub argument: Vec<u8>,
-    /// Gets the last reply, whatever its code; an error if none came.
+    /// Gets the last reply, a refusal too; an error if none came.
     pub then: Box<dyn FnOnce(Result<Reply>) -> Result>,
 }
 

@@ -67,7 +67,7 @@ impl Session {
 
     fn reply(&mut self, talk: &mut Talk<'_, '_>, reply: Reply) -> Result {
         self.preliminary = 0;
-        // Whatever was asked for: the server ends the session (RFC 959, 5.4).
+        // The server ends the session, with this code in answer to any command (RFC 959, 5.4).
         if reply.code == 421 && !matches!(self.stage, Stage::Login(_) | Stage::Quit) {
             return Err(reply.refusal("the session").into());
         }

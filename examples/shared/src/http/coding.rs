@@ -15,7 +15,7 @@ use super::consumer::{Consumer, Order, Request};
 const ACCEPTED: &str = "gzip, deflate, br";
 /// Bytes that a decoder hands on at a time.
 const PIECE: usize = 32 * 1024;
-/// A body may become this large whatever its ratio: a page of spaces is small on its way.
+/// A body may become this large at any ratio: a page of spaces is small on its way.
 const FREE: u64 = 16 * 1024 * 1024;
 
 /// Sends `Accept-Encoding`, and unpacks what comes.

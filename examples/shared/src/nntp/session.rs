@@ -73,7 +73,7 @@ impl<R: Reader> Session<R> {
     }
 
     fn reply(&mut self, talk: &mut Talk<'_, '_>, reply: &Reply) -> Result {
-        // Whatever was asked for: the server ends the session (RFC 3977, 3.2.1).
+        // The server ends the session, with this code in answer to any command (RFC 3977, 3.2.1).
         if reply.code == 400 {
             self.posted = false;
             return Err(reply.refusal("the session").into());

@@ -60,7 +60,7 @@ impl Blocklist {
         Ok(list)
     }
 
-    /// Whether requests to this server are blocked, whatever they ask for.
+    /// Whether requests to this server are blocked, for all paths.
     pub fn blocks_host(&self, place: &Place) -> bool {
         if self.hosts.is_empty() {
             return false;

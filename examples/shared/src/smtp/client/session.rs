@@ -78,7 +78,7 @@ impl<M: Mailer> Session<M> {
 
     fn reply(&mut self, talk: &mut Talk<'_, '_>, reply: Reply) -> Result {
         let awaited = self.awaited.pop_front();
-        // Whatever was asked for: the server ends the session (RFC 5321, 3.8).
+        // The server ends the session, with this code in answer to any command (RFC 5321, 3.8).
         if reply.code == 421 {
             self.text_sent = false;
             return Err(reply.refusal("the session").into());
