@@ -188,7 +188,7 @@ impl Script {
         self.signal(Signal::TERM);
         self.arm(registry, self.pool.limits.grace, |script, registry| {
             script.signal(Signal::KILL);
-            // A process that still holds its output.
+            // A process that has left the group may still hold the output: its end is not waited for.
             script.forget(registry);
         });
     }
