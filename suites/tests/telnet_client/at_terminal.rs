@@ -12,14 +12,16 @@ use crate::server::{Guest, serve};
 /// The modes of the terminal before and behind the client, and its exit code between them.
 fn started(address: SocketAddr, options: &str) -> Option<Talk> {
     let mut script = tool("script")?;
+    // Ctrl-C reaches the shell as well as the client, and dash would end of it.
     let line = format!(
-        "tty; stty -g; {} {options} 127.0.0.1 {}; echo code $?; stty -g; echo end",
+        "trap : INT; tty; stty -g; {} {options} 127.0.0.1 {}; echo code $?; stty -g; echo end",
         path("telnet_client").display(),
         address.port()
     );
     script
         .args(["-qefc", &line, "/dev/null"])
-        .env("TERM", "xterm");
+        .env("TERM", "xterm")
+        .env("SHELL", "/bin/sh");
     Some(Talk::start(&mut script))
 }
 
