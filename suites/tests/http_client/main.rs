@@ -368,6 +368,7 @@ fn on_a_terminal(args: &[&str]) -> Option<String> {
         .args(["-c", script])
         .arg(program::path("http_client"))
         .args(args)
+        .env("TERM", "xterm")
         .stdin(Stdio::null())
         .output()
     else {
