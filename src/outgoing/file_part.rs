@@ -5,12 +5,14 @@ use std::{
     fs::File,
     io::{self, ErrorKind, Read},
     ops::{Bound, RangeBounds},
+    sync::Arc,
 };
 
 /// A part of a regular file with a known length, for [`Channel::push_file`](crate::Channel::push_file). It is also a
 /// reader, for a [`ReaderProducer`](crate::ReaderProducer) if the bytes have to be changed on their way.
 ///
-/// It owns the file and keeps it open. The position of the file is not used and, on Unix, not changed.
+/// It keeps the file open. Several parts, on any channels, can share one open file as an [`Arc`]: the position of the file is
+/// not used and, on Unix, not changed.
 ///
 /// As a reader it gives exactly [`len`](Self::len) bytes. A file that has become shorter meanwhile is an error of kind
 /// [`UnexpectedEof`](ErrorKind::UnexpectedEof), not an early end.
@@ -26,18 +28,18 @@ use std::{
 /// assert_eq!(std::io::read_to_string(&mut part)?, "23456789");
 /// assert!(part.is_empty());
 /// let modified = part.file().metadata()?.modified()?;
-/// drop(part.into_file());
-/// # let _ = modified; Ok(()) }
+/// let tail = FilePart::new(part.into_file(), 8..)?;
+/// # let _ = (modified, tail); Ok(()) }
 /// ```
 #[derive(Debug)]
 pub struct FilePart {
-    file: File,
+    file: Arc<File>,
     offset: u64,
     len: u64,
 }
 
 impl FilePart {
-    /// The bytes `range` of `file`; `..` is the whole file.
+    /// The bytes `range` of `file`, a [`File`] or an `Arc` of one; `..` is the whole file.
     ///
     /// An open end means the present size of the file. Files in `/proc` have size 0, because their content is made when
     /// it is read: use a [`ReaderProducer`](crate::ReaderProducer).
@@ -45,7 +47,8 @@ impl FilePart {
     /// # Errors
     /// `InvalidInput` if it is no regular file, and for a range that is reversed or exceeds the file. Otherwise the
     /// error of the system when asked for the size.
-    pub fn new(file: File, range: impl RangeBounds<u64>) -> io::Result<Self> {
+    pub fn new(file: impl Into<Arc<File>>, range: impl RangeBounds<u64>) -> io::Result<Self> {
+        let file = file.into();
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             let what = if metadata.is_dir() {
@@ -105,8 +108,8 @@ impl FilePart {
         &self.file
     }
 
-    /// Returns the file.
-    pub fn into_file(self) -> File {
+    /// Returns the file, for another part of it.
+    pub fn into_file(self) -> Arc<File> {
         self.file
     }
 
@@ -209,6 +212,20 @@ mod tests {
             part((Bound::Excluded(0), Bound::Unbounded)).unwrap(),
             (1, 9)
         );
+    }
+
+    #[test]
+    fn parts_of_one_open_file_do_not_move_each_other() {
+        let first = FilePart::new(file(b"0123456789"), 0..4).unwrap();
+        let mut second = FilePart::new(Arc::clone(&first.file), 2..).unwrap();
+        let mut third = FilePart::new(first.into_file(), ..).unwrap();
+        let mut bytes = [0; 3];
+        for expected in [b"234", b"567"] {
+            second.read_exact(&mut bytes).unwrap();
+            assert_eq!(bytes, *expected);
+            third.read_exact(&mut bytes).unwrap();
+        }
+        assert_eq!(bytes, *b"345");
     }
 
     #[test]

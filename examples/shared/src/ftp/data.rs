@@ -82,7 +82,7 @@ enum Kind {
 
 /// A file on its way to the server.
 struct Source {
-    file: File,
+    file: Arc<File>,
     text: bool,
     at: u64,
     end: u64,
@@ -410,7 +410,7 @@ impl Source {
             channel.close_when_done();
             return Ok(());
         }
-        let part = FilePart::new(self.file.try_clone()?, self.at..end)?;
+        let part = FilePart::new(Arc::clone(&self.file), self.at..end)?;
         self.at = end;
         channel.push_then(part, move |registry, sent| {
             (self.progress)(sent.bytes);

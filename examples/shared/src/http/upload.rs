@@ -6,6 +6,7 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     rc::Rc,
+    sync::Arc,
 };
 
 use asynchat::{Bytes, ChatChannel, FilePart, Produced, Producer};
@@ -19,7 +20,7 @@ enum Piece {
     /// Open all the time: if its name gets another file, the length announced is still right.
     File {
         path: PathBuf,
-        file: Rc<File>,
+        file: Arc<File>,
         len: u64,
     },
 }
@@ -62,7 +63,7 @@ impl Upload {
         self.len += len;
         self.pieces.push(Piece::File {
             path: path.into(),
-            file: Rc::new(file),
+            file: Arc::new(file),
             len,
         });
         Ok(())
@@ -93,7 +94,7 @@ impl Upload {
             match piece {
                 Piece::Bytes(bytes) => chat.push(bytes.clone()),
                 Piece::File { path, file, len } => {
-                    let part = file.try_clone().and_then(|file| FilePart::new(file, ..len));
+                    let part = FilePart::new(Arc::clone(file), ..len);
                     let part = part.map_err(|error| format!("{}: {error}", path.display()))?;
                     match watch.cloned() {
                         None => chat.push_file(part),
