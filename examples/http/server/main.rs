@@ -28,6 +28,7 @@ use crate::{
 mod downloads;
 mod ending;
 mod entrance;
+mod files;
 mod limits;
 mod options;
 mod request;

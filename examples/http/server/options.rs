@@ -3,11 +3,12 @@
 use std::{
     net::IpAddr,
     path::{Component, Path, PathBuf},
+    time::Duration,
 };
 
 use asynchat::Network;
 use clap::Args;
-use shared::http::access_log::LogFormat;
+use shared::{cli, http::access_log::LogFormat};
 
 /// Options of the answers.
 #[derive(Args, Clone, Debug)]
@@ -30,6 +31,10 @@ pub(crate) struct Options {
     /// Seconds for which a client may keep a file without asking again (Cache-Control)
     #[arg(long, value_name = "SECONDS", help_heading = "Files")]
     pub(crate) cache: Option<u32>,
+    /// Seconds for which a file that was served is kept, small ones in memory and others open, before it is looked up
+    /// again; 0: not at all
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds_or_none, help_heading = "Files")]
+    pub(crate) file_cache: Duration,
     /// Let pages of all origins read answers (Access-Control-Allow-Origin: *)
     #[arg(long, help_heading = "Access")]
     pub(crate) cors: bool,
@@ -54,6 +59,13 @@ pub(crate) struct Options {
         help_heading = "Output"
     )]
     pub(crate) log_format: LogFormat,
+}
+
+fn seconds_or_none(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(0.0) => Ok(Duration::ZERO),
+        _ => cli::seconds(text),
+    }
 }
 
 fn file_name(text: &str) -> Result<String, String> {

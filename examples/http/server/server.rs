@@ -19,6 +19,7 @@ use shared::{
 
 use crate::{
     downloads::Downloads,
+    files::kept::KeptFiles,
     limits::{self, Limits},
     options::Options,
     request::{
@@ -53,6 +54,7 @@ pub(crate) struct Server {
     pub(crate) scratch: RefCell<Vec<u8>>,
     pub(crate) dates: RefCell<Dates>,
     pub(crate) pages: RefCell<Pages>,
+    pub(crate) files: RefCell<KeptFiles>,
     pub(crate) waiting: RefCell<Waiting>,
     pub(crate) downloads: RefCell<Downloads>,
 }

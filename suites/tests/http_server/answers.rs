@@ -118,7 +118,7 @@ fn the_connection_goes_on_after_a_304() {
 
 #[test]
 fn a_changed_file_has_another_tag() {
-    let server = plain();
+    let server = serve(&["--file-cache", "0"], |_| {});
     let old = server.get("/hello.txt").expect(200);
     let path = server.root.path().join("hello.txt");
     std::fs::write(&path, "HELLO, WORLD").unwrap();

@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod cache;
 mod certificates;
 mod connections;
 mod files;

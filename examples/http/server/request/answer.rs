@@ -1,13 +1,14 @@
 //! Which answer a request gets.
 
 use std::{
-    fs::{File, Metadata},
+    borrow::Cow,
+    fs::Metadata,
     io::ErrorKind,
     path::{Path, PathBuf},
-    time::SystemTime,
+    rc::Rc,
 };
 
-use asynchat::{FilePart, Registry};
+use asynchat::Registry;
 
 use shared::http::{
     header,
@@ -17,11 +18,11 @@ use shared::http::{
 
 use super::{
     coding::accepted,
-    conditional::{Span, Validators, Verdict, judge},
+    conditional::{Verdict, judge},
     multipart::Multipart,
     reply::{Body, Extra, Reply},
 };
-use crate::{server::Server, site::listing::View, status};
+use crate::{files::open::OpenFile, server::Server, site::listing::View, status};
 
 pub(crate) fn accepts(method: &str) -> bool {
     matches!(method, "GET" | "HEAD")
@@ -74,7 +75,7 @@ fn is_preflight(server: &Server, request: &Request<'_>) -> bool {
 }
 
 /// Answers a request whose head was found good and whose body has been read.
-pub(crate) fn answer(server: &Server, registry: &Registry, request: &Request<'_>) -> Reply {
+pub(crate) fn answer(server: &Rc<Server>, registry: &mut Registry, request: &Request<'_>) -> Reply {
     if is_preflight(server, request) {
         return Reply::bare(204, Extra::Preflight);
     }
@@ -91,6 +92,10 @@ pub(crate) fn answer(server: &Server, registry: &Registry, request: &Request<'_>
     if server.board.is_some() && path == status::PATH {
         return server.status_page(registry);
     }
+    let name = kept_name(server, request, path);
+    if let Some(open) = server.kept_file(&name, registry.now()) {
+        return file(server, request, &open);
+    }
     let found = Target::parse(path)
         .and_then(|target| server.root.find(&target).map(|found| (target, found)));
     let (target, found) = match found {
@@ -98,26 +103,47 @@ pub(crate) fn answer(server: &Server, registry: &Registry, request: &Request<'_>
         Err(Refused::NotFound) => return nothing(server, request),
         Err(why) => return refusal(why),
     };
-    match found {
+    let opened = match found {
+        // A link's own name says what it is, not the name of the file it leads to.
         Found::File(place, metadata) => {
             let name = String::from_utf8_lossy(target.name());
-            file(server, request, &place, &metadata, &name)
+            open(server, request, &place, &metadata, &name)
         }
         Found::Directory(_) if !target.has_slash() => {
             let query = query.map(|query| format!("?{query}")).unwrap_or_default();
             let detail = "The directory has a slash at its end.";
             let url = format!("{}{query}", target.url());
-            Reply::error_with(301, detail, Extra::Location(url))
+            return Reply::error_with(301, detail, Extra::Location(url));
         }
-        Found::Directory(place) => match server.root.find_in(&place, server.options.index.as_ref())
-        {
-            Some((index, metadata)) => {
-                file(server, request, &index, &metadata, &server.options.index)
+        Found::Directory(place) => {
+            let index = &server.options.index;
+            match server.root.find_in(&place, index.as_ref()) {
+                Some((place, metadata)) => open(server, request, &place, &metadata, index),
+                None if server.options.no_listing => return nothing(server, request),
+                None => {
+                    return directory(server, registry, &place, &target, query.unwrap_or(""));
+                }
             }
-            None if server.options.no_listing => nothing(server, request),
-            None => directory(server, registry, &place, &target, query.unwrap_or("")),
-        },
+        }
+    };
+    match opened {
+        Ok(open) => {
+            server.keep_file(registry, &name, &open);
+            file(server, request, &open)
+        }
+        Err(why) => refusal(why),
     }
+}
+
+/// The name by which the file of a path is kept. If there are compressed ones, it depends on the client which is sent.
+fn kept_name<'p>(server: &Server, request: &Request<'_>, path: &'p str) -> Cow<'p, str> {
+    if !server.options.precompressed {
+        return path.into();
+    }
+    let codings: Vec<_> = accepted(request.headers)
+        .map(|coding| coding.name)
+        .collect();
+    format!("{} {path}", codings.join(",")).into()
 }
 
 /// The path names nothing.
@@ -129,14 +155,19 @@ fn nothing(server: &Server, request: &Request<'_>) -> Reply {
         Some((found, name.to_string_lossy().into_owned()))
     };
     if let Some(((place, metadata), name)) = page(&options.spa) {
-        return file(server, request, &place, &metadata, &name);
+        // Not kept: there is no end of paths that name nothing.
+        return match open(server, request, &place, &metadata, &name) {
+            Ok(open) => file(server, request, &open),
+            Err(why) => refusal(why),
+        };
     }
-    if let Some(((place, metadata), name)) = page(&options.not_found)
-        && let Ok(part) = File::open(place).and_then(|file| FilePart::new(file, ..metadata.len()))
+    if let Some(((place, _), name)) = page(&options.not_found)
+        && let Ok(open) = OpenFile::open(&place, content_type(&name), None, false)
+        && let Ok(whole) = open.whole()
     {
         return Reply {
-            content_type: content_type(&name).into(),
-            body: Body::File(part),
+            content_type: open.content_type.into(),
+            body: whole.into(),
             ..Reply::bare(404, Extra::None)
         };
     }
@@ -177,28 +208,39 @@ fn directory(
     }
 }
 
-/// A link's `name` says what it is, not the name of the file it leads to.
-fn file(
+/// Opens the file that was found, or a compressed one beside it; its type goes by `name`.
+fn open(
     server: &Server,
     request: &Request<'_>,
     place: &Path,
     metadata: &Metadata,
     name: &str,
-) -> Reply {
+) -> Result<Rc<OpenFile>, Refused> {
     let compressed = match server.options.precompressed {
         true => compressed(server, request, place, metadata),
         false => None,
     };
-    let (place, metadata, coding) = match &compressed {
-        Some((place, metadata, coding)) => (&**place, metadata, Some(*coding)),
-        None => (place, metadata, None),
+    let (place, coding) = match &compressed {
+        Some((place, coding)) => (&**place, Some(*coding)),
+        None => (place, None),
     };
-    let validators = Validators::of(metadata, SystemTime::now());
-    let get = request.method == "GET";
     let content_type = content_type(name);
-    let len = validators.len;
-    let open =
-        |from: u64, len| File::open(place).and_then(|file| FilePart::new(file, from..from + len));
+    let is_kept = !server.options.file_cache.is_zero();
+    let open = || {
+        OpenFile::open(place, content_type, coding, is_kept)
+            .map(Rc::new)
+            .map_err(|error| refused(&error, place))
+    };
+    match open() {
+        Err(Refused::Overloaded) if server.forget_files() => open(),
+        opened => opened,
+    }
+}
+
+/// Answers with an open file, or with what the request's conditions and ranges leave of it.
+fn file(server: &Server, request: &Request<'_>, open: &OpenFile) -> Reply {
+    let validators = open.validators;
+    let get = request.method == "GET";
     let body = match judge(request.headers, get, &validators) {
         Verdict::NotModified => return Reply::not_modified(validators),
         Verdict::PreconditionFailed => {
@@ -214,34 +256,35 @@ fn file(
                 ..reply
             };
         }
-        Verdict::Whole => open(0, len).map(|part| (Body::File(part), Extra::None)),
-        Verdict::Part(Span { start, len }) => {
-            open(start, len).map(|part| (Body::File(part), Extra::Part { start, len }))
+        Verdict::Whole => open.whole().map(|cut| (cut.into(), Extra::None)),
+        Verdict::Part(span) => open.cut(span).map(|cut| (cut.into(), Extra::Part(span))),
+        Verdict::Parts(spans) => {
+            Multipart::new(open, &spans).map(|parts| (Body::Parts(parts), Extra::None))
         }
-        Verdict::Parts(spans) => File::open(place).map(|file| {
-            let parts = Multipart::new(file, &spans, len, content_type);
-            (Body::Parts(parts), Extra::None)
-        }),
     };
     match body {
         Ok((body, extra)) => Reply {
             status: match (&body, &extra) {
-                (Body::Parts(_), _) | (_, Extra::Part { .. }) => 206,
+                (Body::Parts(_), _) | (_, Extra::Part(_)) => 206,
                 _ => 200,
             },
             content_type: match &body {
                 Body::Parts(parts) => parts.content_type().into(),
-                _ => content_type.into(),
+                _ => open.content_type.into(),
             },
-            coding,
+            coding: open.coding,
             file: Some(validators),
             extra,
             body,
-            is_costly: false,
-        },
+            ..Reply::bare(200, Extra::None)
+        }
+        .with_fields(open, &server.options),
         // It has become shorter since.
         Err(error) if error.kind() == ErrorKind::InvalidInput => refusal(Refused::Failed),
-        Err(error) => refusal(refused(&error, place)),
+        Err(error) => {
+            log::error!("a file that is open: {error}");
+            refusal(Refused::Failed)
+        }
     }
 }
 
@@ -251,7 +294,7 @@ fn compressed(
     request: &Request<'_>,
     place: &Path,
     metadata: &Metadata,
-) -> Option<(PathBuf, Metadata, &'static str)> {
+) -> Option<(PathBuf, &'static str)> {
     let directory = place.parent()?;
     let modified = metadata.modified().ok()?;
     accepted(request.headers).find_map(|coding| {
@@ -259,7 +302,7 @@ fn compressed(
         name.push(coding.suffix);
         let (place, metadata) = server.root.find_in(directory, name.as_ref())?;
         let is_fresh = metadata.modified().is_ok_and(|time| time >= modified);
-        is_fresh.then_some((place, metadata, coding.name))
+        is_fresh.then_some((place, coding.name))
     })
 }
 

@@ -2,18 +2,16 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
     hash::{BuildHasher, RandomState},
-    io::{self, ErrorKind, Read, Seek, SeekFrom},
+    io::{self, Read},
 };
 
 use super::conditional::Span;
+use crate::files::open::{Cut, OpenFile};
 
 /// Reads as the body: a head before each part, and an end. Holds one descriptor, however many parts there are.
 #[derive(Debug)]
 pub(crate) struct Multipart {
-    file: File,
-    /// Before it comes in what it is read, the file's position is set.
     pieces: VecDeque<Piece>,
     boundary: String,
     left: u64,
@@ -22,12 +20,14 @@ pub(crate) struct Multipart {
 #[derive(Debug)]
 enum Piece {
     Text(io::Cursor<Vec<u8>>),
-    Part(Span),
+    Cut(Cut),
 }
 
 impl Multipart {
-    /// Parts of a file of `whole` bytes.
-    pub(crate) fn new(file: File, spans: &[Span], whole: u64, content_type: &str) -> Self {
+    /// # Errors
+    /// `InvalidInput` if the file has become shorter.
+    pub(crate) fn new(file: &OpenFile, spans: &[Span]) -> io::Result<Self> {
+        let (content_type, whole) = (file.content_type, file.len());
         // Nobody can have put it into a file.
         let random = || RandomState::new().hash_one(0);
         let boundary = format!("{:016x}{:016x}", random(), random());
@@ -41,16 +41,15 @@ impl Multipart {
             );
             line_end = "\r\n";
             pieces.push_back(Piece::text(head));
-            pieces.push_back(Piece::Part(*span));
+            pieces.push_back(Piece::Cut(file.cut(*span)?));
         }
         pieces.push_back(Piece::text(format!("{line_end}--{boundary}--\r\n")));
         let left = pieces.iter().map(Piece::len).sum();
-        Self {
-            file,
+        Ok(Self {
             pieces,
             boundary,
             left,
-        }
+        })
     }
 
     pub(crate) fn content_type(&self) -> String {
@@ -71,7 +70,7 @@ impl Piece {
     fn len(&self) -> u64 {
         match self {
             Self::Text(text) => text.get_ref().len() as u64,
-            Self::Part(span) => span.len,
+            Self::Cut(cut) => cut.len(),
         }
     }
 }
@@ -86,15 +85,9 @@ impl Read for Multipart {
                 let n = text.read(buf)?;
                 (n, text.position() == text.get_ref().len() as u64)
             }
-            Piece::Part(span) => {
-                self.file.seek(SeekFrom::Start(span.start))?;
-                let n = (&self.file).take(span.len).read(buf)?;
-                if n == 0 && !buf.is_empty() {
-                    return Err(ErrorKind::UnexpectedEof.into());
-                }
-                span.start += n as u64;
-                span.len -= n as u64;
-                (n, span.len == 0)
+            Piece::Cut(cut) => {
+                let n = cut.read(buf)?;
+                (n, cut.len() == 0)
             }
         };
         if is_over {
@@ -107,38 +100,50 @@ impl Read for Multipart {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{ErrorKind, Write};
 
     use super::*;
 
-    fn multipart(spans: &[Span]) -> Multipart {
-        let mut file = tempfile::tempfile().expect("a file");
+    fn file(in_memory: bool) -> (tempfile::NamedTempFile, OpenFile) {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(b"0123456789").expect("a write");
-        Multipart::new(file, spans, 10, "text/plain")
+        let open = OpenFile::open(file.path(), "text/plain", None, in_memory);
+        (file, open.expect("a file"))
+    }
+
+    fn multipart(file: &OpenFile, spans: &[Span]) -> Multipart {
+        Multipart::new(file, spans).expect("its parts")
     }
 
     #[test]
     fn each_part_has_its_head_and_the_length_is_known_before() {
         let spans = [Span { start: 7, len: 3 }, Span { start: 0, len: 1 }];
-        let mut parts = multipart(&spans);
-        let boundary = parts.boundary.clone();
-        let length = parts.len();
-        let mut text = String::new();
-        parts.read_to_string(&mut text).expect("text");
-        let expected = format!(
-            "--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 7-9/10\r\n\r\n789\r\n\
-             --{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-0/10\r\n\r\n0\r\n\
-             --{boundary}--\r\n"
-        );
-        assert_eq!(text, expected);
-        assert_eq!((length, parts.len()), (text.len() as u64, 0));
-        assert_ne!(boundary, multipart(&spans).boundary);
+        for in_memory in [false, true] {
+            let (_, file) = file(in_memory);
+            let mut parts = multipart(&file, &spans);
+            let boundary = parts.boundary.clone();
+            let length = parts.len();
+            let mut text = String::new();
+            parts.read_to_string(&mut text).expect("text");
+            let expected = format!(
+                "--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 7-9/10\r\n\r\n789\r\n\
+                 --{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-0/10\r\n\r\n0\r\n\
+                 --{boundary}--\r\n"
+            );
+            assert_eq!(text, expected);
+            assert_eq!((length, parts.len()), (text.len() as u64, 0));
+            assert_ne!(boundary, multipart(&file, &spans).boundary);
+        }
     }
 
     #[test]
     fn a_file_that_has_shrunk_is_an_error_not_an_early_end() {
-        let mut parts = multipart(&[Span { start: 7, len: 3 }, Span { start: 0, len: 1 }]);
-        parts.file.set_len(8).expect("a shorter file");
+        let (name, file) = file(false);
+        let mut parts = multipart(
+            &file,
+            &[Span { start: 7, len: 3 }, Span { start: 0, len: 1 }],
+        );
+        name.as_file().set_len(8).expect("a shorter file");
         let error = parts.read_to_end(&mut Vec::new()).expect_err("it is cut");
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     }

@@ -1,12 +1,19 @@
 //! An answer before it is sent, and its head as bytes.
 
-use std::{borrow::Cow, io::Write, time::SystemTime};
+use std::{borrow::Cow, io::Write, rc::Rc, time::SystemTime};
 
 use asynchat::{Bytes, FilePart};
 use shared::http::date::DateText;
 
-use super::{conditional::Validators, multipart::Multipart};
-use crate::{options::Options, site::page};
+use super::{
+    conditional::{Span, Validators},
+    multipart::Multipart,
+};
+use crate::{
+    files::open::{Cut, OpenFile},
+    options::Options,
+    site::page,
+};
 
 /// What the server calls itself.
 pub(crate) const SERVER: &str = concat!("asynchat-http/", env!("CARGO_PKG_VERSION"));
@@ -19,6 +26,8 @@ pub(crate) struct Reply {
     /// The coding of the file, if it is a compressed one.
     pub(crate) coding: Option<&'static str>,
     pub(crate) file: Option<Validators>,
+    /// The header fields, if they were written before: those of a whole file are the same each time.
+    pub(crate) fields: Option<Rc<[u8]>>,
     pub(crate) extra: Extra,
     pub(crate) body: Body,
     /// Whether making it took long enough that others should have their turn.
@@ -32,10 +41,7 @@ pub(crate) enum Extra {
     Location(String),
     Allow,
     /// The part that is sent; the whole is in `file`.
-    Part {
-        start: u64,
-        len: u64,
-    },
+    Part(Span),
     NoPart,
     /// Name and password are asked for.
     Challenge,
@@ -52,6 +58,15 @@ pub(crate) enum Body {
     Page(Bytes),
     File(FilePart),
     Parts(Multipart),
+}
+
+impl From<Cut> for Body {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Bytes(bytes) => Self::Page(bytes),
+            Cut::File(part) => Self::File(part),
+        }
+    }
 }
 
 /// What becomes of the connection, and how the client is told.
@@ -73,6 +88,7 @@ impl Reply {
             content_type: HTML.into(),
             coding: None,
             file: None,
+            fields: None,
             extra,
             body: Body::Page(page.into()),
             is_costly: false,
@@ -105,6 +121,7 @@ impl Reply {
             content_type: "".into(),
             coding: None,
             file: None,
+            fields: None,
             extra,
             body: Body::Absent,
             is_costly: false,
@@ -121,6 +138,19 @@ impl Reply {
         }
     }
 
+    /// Takes the fields from the file that all of this answer is about, if it is sent whole.
+    pub(crate) fn with_fields(mut self, open: &OpenFile, options: &Options) -> Self {
+        if self.status == 200 {
+            let fields = open.fields.get_or_init(|| {
+                let mut fields = Vec::new();
+                self.write_fields(&mut fields, &mut DateText::default(), options);
+                fields.into()
+            });
+            self.fields = Some(Rc::clone(fields));
+        }
+        self
+    }
+
     /// Appends the head, the empty line included.
     pub(crate) fn write_head(
         &self,
@@ -129,24 +159,46 @@ impl Reply {
         then: Then,
         options: &Options,
     ) {
+        let mut status = [b'0'; 3];
         // Writing to memory does not fail.
-        let _ = self.try_write_head(out, dates, then, options);
+        let _ = write!(&mut status[..], "{}", self.status);
+        let date = dates.now.http(SystemTime::now());
+        for part in [
+            b"HTTP/1.1 ",
+            &status[..],
+            b" ",
+            reason(self.status).as_bytes(),
+            b"\r\nServer: ",
+            SERVER.as_bytes(),
+            b"\r\nDate: ",
+            date.as_bytes(),
+            b"\r\n",
+        ] {
+            out.extend_from_slice(part);
+        }
+        match &self.fields {
+            Some(fields) => out.extend_from_slice(fields),
+            None => self.write_fields(out, &mut dates.modified, options),
+        }
+        out.extend_from_slice(match then {
+            Then::Close => b"Connection: close\r\n\r\n",
+            Then::KeepAlive => b"\r\n",
+            Then::SayKeepAlive => b"Connection: keep-alive\r\n\r\n",
+        });
     }
 
-    fn try_write_head(
+    /// Appends the fields that are the same for each connection and at any time.
+    fn write_fields(&self, out: &mut Vec<u8>, modified: &mut DateText, options: &Options) {
+        // Writing to memory does not fail.
+        let _ = self.try_write_fields(out, modified, options);
+    }
+
+    fn try_write_fields(
         &self,
         out: &mut Vec<u8>,
-        dates: &mut Dates,
-        then: Then,
+        modified: &mut DateText,
         options: &Options,
     ) -> std::io::Result<()> {
-        let date = dates.now.http(SystemTime::now());
-        write!(
-            out,
-            "HTTP/1.1 {} {}\r\nServer: {SERVER}\r\nDate: {date}\r\n",
-            self.status,
-            reason(self.status)
-        )?;
         if !matches!(self.body, Body::Absent) {
             write!(
                 out,
@@ -156,7 +208,7 @@ impl Reply {
             )?;
         }
         if let Some(file) = &self.file {
-            let modified = dates.modified.http(file.modified);
+            let modified = modified.http(file.modified);
             write!(
                 out,
                 "Last-Modified: {modified}\r\nETag: {}\r\nAccept-Ranges: bytes\r\n",
@@ -180,7 +232,7 @@ impl Reply {
             Extra::None => {}
             Extra::Location(url) => write!(out, "Location: {url}\r\n")?,
             Extra::Allow => out.extend_from_slice(b"Allow: GET, HEAD\r\n"),
-            Extra::Part { start, len } => write!(
+            Extra::Part(Span { start, len }) => write!(
                 out,
                 "Content-Range: bytes {start}-{}/{whole}\r\n",
                 start + len - 1
@@ -196,11 +248,6 @@ impl Reply {
             Extra::NoStore => out.extend_from_slice(b"Cache-Control: no-store\r\n"),
             Extra::RetryAfter => out.extend_from_slice(b"Retry-After: 5\r\n"),
         }
-        out.extend_from_slice(match then {
-            Then::Close => b"Connection: close\r\n\r\n",
-            Then::KeepAlive => b"\r\n",
-            Then::SayKeepAlive => b"Connection: keep-alive\r\n\r\n",
-        });
         Ok(())
     }
 }

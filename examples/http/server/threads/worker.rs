@@ -117,6 +117,7 @@ impl Plan {
             board: self.board.clone().map(|board| (board, thread)),
             listeners,
             pages: RefCell::default(),
+            files: RefCell::default(),
             waiting: RefCell::default(),
             downloads: RefCell::default(),
             requests: Cell::new(0),
