@@ -81,6 +81,15 @@ struct Reply {
 }
 
 impl Reply {
+    fn of(all: &str) -> Option<Self> {
+        let (head, body) = all.split_once("\r\n\r\n")?;
+        Some(Self {
+            status: head[9..12].parse().unwrap(),
+            head: head.into(),
+            body: body.into(),
+        })
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines
@@ -101,12 +110,6 @@ fn rest(stream: &mut TcpStream) -> Reply {
     let mut all = Vec::new();
     stream.read_to_end(&mut all).unwrap();
     let all = String::from_utf8_lossy(&all);
-    let (head, body) = all
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("no head in {all:?}"));
-    Reply {
-        status: head[9..12].parse().unwrap(),
-        head: head.into(),
-        body: body.into(),
-    }
+    let peer = stream.peer_addr();
+    Reply::of(&all).unwrap_or_else(|| panic!("no head in {all:?} of {peer:?}"))
 }
