@@ -99,7 +99,7 @@ fn run(args: Args) -> Result {
     };
     let log = writer
         .as_ref()
-        .map(|writer| AccessLog::new(reactor.handle(), writer.shared(), LogFormat::Common));
+        .map(|writer| AccessLog::new(writer.shared(), LogFormat::Common));
     let proxy = Proxy::new(settings, move |entry| {
         if let Some(log) = &log {
             write(log, entry);

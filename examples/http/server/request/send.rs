@@ -41,11 +41,18 @@ impl Outlet {
         }
     }
 
-    /// Who a request is from.
+    /// Who a request is from, for the log.
     pub(crate) fn client<'a>(&self, headers: &[Header<'a>], user: Option<&'a str>) -> Client<'a> {
+        let options = &self.server.options;
         Client {
             protection: self.protection,
-            ..Client::of_request(self.peer, headers, user, &self.server.options.proxies)
+            ..Client::of_request(
+                self.peer,
+                headers,
+                user,
+                &options.proxies,
+                options.log_format,
+            )
         }
     }
 

@@ -113,7 +113,7 @@ impl Plan {
             options: self.options.clone(),
             users: self.users.clone(),
             limits,
-            log: log.map(|shared| AccessLog::new(reactor.handle(), Arc::clone(shared), format)),
+            log: log.map(|shared| AccessLog::new(Arc::clone(shared), format)),
             board: self.board.clone().map(|board| (board, thread)),
             listeners,
             pages: RefCell::default(),

@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use super::LogFormat;
 use crate::{
     http::{Header, header, list},
     tls::protection::Protection,
@@ -35,18 +36,23 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// By what its request says, where that is to be believed.
+    /// By what its request says, where that is to be believed, as far as the format shows it.
     pub fn of_request(
         peer: Option<IpAddr>,
         headers: &[Header<'a>],
         user: Option<&'a str>,
         proxies: &[IpAddr],
+        format: LogFormat,
     ) -> Self {
+        let shown = |name| match format {
+            LogFormat::Common => None,
+            LogFormat::Combined | LogFormat::Tls => header(headers, name),
+        };
         Self {
             host: HostName(peer.map(|peer| origin(peer, headers, proxies))),
             user,
-            referer: header(headers, "referer"),
-            agent: header(headers, "user-agent"),
+            referer: shown("referer"),
+            agent: shown("user-agent"),
             protection: None,
         }
     }

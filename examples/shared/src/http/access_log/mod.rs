@@ -2,25 +2,25 @@
 //! not stop the server. Lines that find no place in the buffer are dropped and counted. All reactors write to one.
 
 mod client;
+mod line;
 
 use std::{
     io::Write,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use asynchat::Handle;
 use clap::ValueEnum;
 
 pub use self::client::{Client, HostName};
-use super::date::DateText;
+use self::line::{Stamp, end_line, start_line, write_bytes};
 
-/// Bytes of a request line, before they are escaped.
-const LOGGED_LINE: usize = 1024;
 /// Bytes that may wait for the reader of the log; lines past it are dropped and counted.
 const LOG: usize = 1024 * 1024;
-/// With this number of bytes waiting the writer is woken at once, even if the thread that should do it is busy.
+/// The writer takes what comes within this time at once: each time it writes costs as much as a hundred lines.
+const LOG_PAUSE: Duration = Duration::from_millis(20);
+/// With this number of bytes waiting the writer does not wait.
 const LOG_PRESSING: usize = 64 * 1024;
 /// The time that the reader of the log has at the end to take what is left.
 const LOG_GRACE: Duration = Duration::from_secs(5);
@@ -40,7 +40,6 @@ pub enum LogFormat {
 /// The log as one reactor sees it. Cheap to clone.
 #[derive(Clone)]
 pub struct AccessLog {
-    handle: Handle,
     shared: Arc<Shared>,
     format: LogFormat,
 }
@@ -50,7 +49,7 @@ pub struct AccessLog {
 pub struct Shared {
     // The writer holds the lock only to take what is there.
     buffer: Mutex<Buffer>,
-    /// There is something to write, or nothing more will come.
+    /// There is something to write, much of it, or nothing more will come.
     filled: Condvar,
     /// The writer has ended.
     ended: Condvar,
@@ -61,7 +60,9 @@ struct Buffer {
     lines: Vec<u8>,
     /// Lines since the last that had a place.
     dropped: u64,
-    date: DateText,
+    stamp: Stamp,
+    /// Whether the writer waits for the first line.
+    is_awaited: bool,
     is_last: bool,
     is_written: bool,
 }
@@ -74,62 +75,37 @@ pub struct Writer {
 
 /// A line that is complete but for the number of bytes sent, which is written when it is known.
 pub struct OpenLine {
-    log: AccessLog,
+    shared: Arc<Shared>,
     start: Vec<u8>,
     end: Vec<u8>,
 }
 
 impl AccessLog {
-    pub fn new(handle: Handle, shared: Arc<Shared>, format: LogFormat) -> Self {
-        Self {
-            handle,
-            shared,
-            format,
-        }
+    pub fn new(shared: Arc<Shared>, format: LogFormat) -> Self {
+        Self { shared, format }
     }
 
     /// Logs a request that is answered.
     pub fn line(&self, client: &Client<'_>, request: &[u8], status: u16, bytes: u64) {
-        let mut buffer = self.shared.lock();
-        let first = buffer.lines.is_empty();
-        if buffer.has_place() {
-            let Buffer { lines, date, .. } = &mut *buffer;
-            start_line(lines, date, client, request, status);
+        self.shared.add(|lines, stamp| {
+            start_line(lines, stamp, client, request, status);
             write_bytes(lines, bytes);
             end_line(lines, client, self.format);
-        }
-        let pressing = buffer.lines.len() > LOG_PRESSING;
-        drop(buffer);
-        self.write_soon(first, pressing);
+        });
     }
 
     /// Logs a request whose answer is yet to be sent.
     pub fn open_line(&self, client: &Client<'_>, request: &[u8], status: u16) -> OpenLine {
         let mut start = Vec::with_capacity(128);
         let mut buffer = self.shared.lock();
-        start_line(&mut start, &mut buffer.date, client, request, status);
+        start_line(&mut start, &mut buffer.stamp, client, request, status);
         drop(buffer);
         let mut end = Vec::new();
         end_line(&mut end, client, self.format);
         OpenLine {
-            log: self.clone(),
+            shared: Arc::clone(&self.shared),
             start,
             end,
-        }
-    }
-
-    /// Wakes the writer once for all lines of a turn. The thread that was to do so may be held up, which must cost
-    /// the others no lines.
-    fn write_soon(&self, first: bool, pressing: bool) {
-        if pressing {
-            self.shared.filled.notify_one();
-        } else if first {
-            let shared = Arc::clone(&self.shared);
-            // Refused where a reactor is dropped with its connections: then all end, and the writer is woken anyway.
-            let _ = self.handle.call_soon(move |_| {
-                shared.filled.notify_one();
-                Ok(())
-            });
         }
     }
 }
@@ -141,6 +117,10 @@ impl Buffer {
         let has = self.dropped == 0 && self.lines.len() < LOG;
         self.dropped += u64::from(!has);
         has
+    }
+
+    fn presses(&self) -> bool {
+        self.lines.len() > LOG_PRESSING
     }
 
     /// What is to be written now, in exchange for an empty buffer.
@@ -158,13 +138,34 @@ impl Shared {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds a line if it has a place, and wakes the writer if it should write it soon.
+    fn add(&self, write: impl FnOnce(&mut Vec<u8>, &mut Stamp)) {
+        let mut buffer = self.lock();
+        let before = buffer.lines.len();
+        if buffer.has_place() {
+            let Buffer { lines, stamp, .. } = &mut *buffer;
+            write(lines, stamp);
+        }
+        let presses = before <= LOG_PRESSING && buffer.presses();
+        if std::mem::take(&mut buffer.is_awaited) || presses {
+            drop(buffer);
+            self.filled.notify_one();
+        }
+    }
+
     /// The thread: writes until the last line.
     fn write_all(&self, out: &mut impl Write) {
         let mut lines = Vec::new();
+        let mut pause = Duration::ZERO;
         loop {
             lines.clear();
-            let mut buffer = self.lock();
+            let buffer = self.lock();
+            let paused = self
+                .filled
+                .wait_timeout_while(buffer, pause, |buffer| !buffer.presses() && !buffer.is_last);
+            let mut buffer = paused.unwrap_or_else(PoisonError::into_inner).0;
             while buffer.lines.is_empty() && !buffer.is_last {
+                buffer.is_awaited = true;
                 buffer = self
                     .filled
                     .wait(buffer)
@@ -179,6 +180,7 @@ impl Shared {
             drop(buffer);
             // Where nobody reads the log any more the server goes on without.
             let _ = out.write_all(&lines);
+            pause = LOG_PAUSE;
         }
     }
 
@@ -222,147 +224,13 @@ impl OpenLine {
     pub fn finish(mut self, bytes: u64) {
         write_bytes(&mut self.start, bytes);
         self.start.append(&mut self.end);
-        let mut buffer = self.log.shared.lock();
-        let first = buffer.lines.is_empty();
-        if buffer.has_place() {
-            buffer.lines.append(&mut self.start);
-        }
-        let pressing = buffer.lines.len() > LOG_PRESSING;
-        drop(buffer);
-        self.log.write_soon(first, pressing);
-    }
-}
-
-fn start_line(
-    out: &mut Vec<u8>,
-    date: &mut DateText,
-    client: &Client<'_>,
-    request: &[u8],
-    status: u16,
-) {
-    let _ = write!(out, "{} - ", client.host);
-    match client.user {
-        Some(user) => {
-            for byte in user.bytes() {
-                match byte {
-                    b' ' => out.extend_from_slice(b"\\x20"),
-                    _ => escape(out, byte),
-                }
-            }
-        }
-        None => out.push(b'-'),
-    }
-    out.extend_from_slice(b" [");
-    for part in date.log(SystemTime::now()) {
-        out.extend_from_slice(part.as_bytes());
-    }
-    out.extend_from_slice(b" +0000] ");
-    quote(out, request);
-    let _ = write!(out, " {status} ");
-}
-
-fn write_bytes(out: &mut Vec<u8>, bytes: u64) {
-    let _ = match bytes {
-        0 => write!(out, "-"),
-        _ => write!(out, "{bytes}"),
-    };
-}
-
-fn end_line(out: &mut Vec<u8>, client: &Client<'_>, format: LogFormat) {
-    if format != LogFormat::Common {
-        for value in [client.referer, client.agent] {
-            out.push(b' ');
-            quote(out, value.unwrap_or(b"-"));
-        }
-    }
-    if format == LogFormat::Tls {
-        let _ = match client.protection {
-            Some(protection) => write!(out, " {protection}"),
-            None => write!(out, " - -"),
-        };
-    }
-    out.push(b'\n');
-}
-
-/// The start of what a client has sent.
-fn quote(out: &mut Vec<u8>, text: &[u8]) {
-    let (text, is_cut) = match text.get(..LOGGED_LINE) {
-        Some(start) => (start, text.len() > start.len()),
-        None => (text, false),
-    };
-    out.push(b'"');
-    for &byte in text {
-        escape(out, byte);
-    }
-    if is_cut {
-        // Nothing else looks like that: backslashes are doubled.
-        out.extend_from_slice(b"\\...");
-    }
-    out.push(b'"');
-}
-
-/// A request must not be able to forge a line, nor to talk to the terminal.
-fn escape(out: &mut Vec<u8>, byte: u8) {
-    match byte {
-        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-        b' '..=b'~' => out.push(byte),
-        _ => {
-            let _ = write!(out, "\\x{byte:02x}");
-        }
+        self.shared.add(|lines, _| lines.append(&mut self.start));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn start(client: &Client<'_>, request: &[u8], status: u16) -> String {
-        let mut out = Vec::new();
-        start_line(&mut out, &mut DateText::default(), client, request, status);
-        String::from_utf8(out).expect("ASCII")
-    }
-
-    fn end(client: &Client<'_>, format: LogFormat) -> String {
-        let mut out = Vec::new();
-        end_line(&mut out, client, format);
-        String::from_utf8(out).expect("ASCII")
-    }
-
-    #[test]
-    fn a_client_cannot_forge_a_line_of_the_log() {
-        let client = Client {
-            user: Some("a b\"\u{e9}"),
-            referer: Some(b"\"\n\x1b"),
-            agent: None,
-            ..Client::of_peer("::1".parse().ok())
-        };
-        let line = start(&client, b"GET /\"\n\x1b[2J\\\xff HTTP/1.1", 400);
-        assert!(line.starts_with("::1 - a\\x20b\\\"\\xc3\\xa9 ["), "{line}");
-        assert!(
-            line.ends_with(" +0000] \"GET /\\\"\\x0a\\x1b[2J\\\\\\xff HTTP/1.1\" 400 "),
-            "{line}"
-        );
-        assert_eq!(end(&client, LogFormat::Common), "\n");
-        let line = end(&client, LogFormat::Combined);
-        assert_eq!(line, " \"\\\"\\x0a\\x1b\" \"-\"\n");
-    }
-
-    #[test]
-    fn what_is_long_is_cut_before_it_is_escaped() {
-        let long = vec![0xff; LOGGED_LINE + 1];
-        let whole = "\\xff".repeat(LOGGED_LINE);
-        let nobody = Client::default();
-        let line = start(&nobody, &long[1..], 414);
-        assert!(line.ends_with(&format!("\"{whole}\" 414 ")), "{line}");
-        let line = start(&nobody, &long, 414);
-        assert!(line.ends_with(&format!("\"{whole}\\...\" 414 ")), "{line}");
-        let client = Client {
-            agent: Some(&long),
-            ..nobody
-        };
-        let line = end(&client, LogFormat::Combined);
-        assert_eq!(line, format!(" \"-\" \"{whole}\\...\"\n"));
-    }
 
     #[test]
     fn lines_without_a_place_are_dropped_and_counted_once() {
