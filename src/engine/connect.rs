@@ -305,11 +305,6 @@ impl Registry {
                     }
                     error
                 }
-                // Windows: a reset that came right behind the connection leaves neither an error nor a peer, and nothing
-                // more happens.
-                Outcome::NoPeer(_) if cfg!(windows) && slot.readiness.has_error() => {
-                    io::ErrorKind::ConnectionReset.into()
-                }
                 Outcome::NoPeer(error) if error.kind() == io::ErrorKind::NotConnected => {
                     slot.readiness.write_blocked();
                     slot.io.rearm(poll, id.token());

@@ -198,7 +198,20 @@ impl Io {
             (Ok(Some(error)), _) if is_reset(&error) => Outcome::Reset,
             (Ok(Some(error)) | Err(error), _) => Outcome::Failed(error),
             (Ok(None), Ok(_)) => Outcome::Connected,
+            (Ok(None), Err(_)) if cfg!(windows) && self.has_broken() => Outcome::Reset,
             (Ok(None), Err(error)) => Outcome::NoPeer(error),
+        }
+    }
+
+    /// Whether a TCP stream that has neither an error nor a peer was connected and reset. On Windows nothing else shows it,
+    /// and nothing more happens to the socket.
+    fn has_broken(&self) -> bool {
+        match self {
+            Self::TcpStream(stream) => match stream.peek(&mut [0]) {
+                Ok(_) => true,
+                Err(error) => is_reset(&error),
+            },
+            _ => false,
         }
     }
 }
