@@ -343,18 +343,24 @@ mod tests {
         );
     }
 
-    /// `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EHOSTDOWN`.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     #[test]
     fn a_peer_that_vanished_is_a_reset_in_the_answer_of_the_channels_own_call_only() {
-        for code in [110, 113, 101, 112] {
+        let (gone, refused): (&[i32], i32) = if cfg!(windows) {
+            // WSAETIMEDOUT, WSAEHOSTUNREACH, WSAENETUNREACH, WSAEHOSTDOWN, WSAENETRESET
+            (&[10060, 10065, 10051, 10064, 10052], 10061)
+        } else {
+            // ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EHOSTDOWN
+            (&[110, 113, 101, 112], 111)
+        };
+        for &code in gone {
             let error = io::Error::from_raw_os_error(code);
             assert_eq!(meaning_of_call(&error), Meaning::Reset, "{code}");
             assert_eq!(meaning_of_io(&error), Meaning::Failure, "{code}");
         }
         let made = io::Error::from(io::ErrorKind::TimedOut);
         assert_eq!(meaning_of_call(&made), Meaning::Failure);
-        let refused = io::Error::from_raw_os_error(111);
+        let refused = io::Error::from_raw_os_error(refused);
         assert_eq!(meaning_of_call(&refused), Meaning::Failure);
     }
 

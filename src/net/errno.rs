@@ -63,9 +63,10 @@ pub(crate) fn is_write_only(_: &io::Error) -> bool {
 /// from elsewhere too: nobody answers any more, or no way leads to the peer.
 pub(crate) fn is_peer_gone(error: &io::Error) -> bool {
     use io::ErrorKind as K;
-    // EHOSTDOWN; macOS answers EPROTOTYPE to a write while the socket is being torn down. No ErrorKind of their own.
+    // EHOSTDOWN; macOS answers EPROTOTYPE to a write while the socket is being torn down; Windows WSAENETRESET if the peer
+    // does not answer keep-alives. No ErrorKind of their own.
     const CODES: &[i32] = if cfg!(windows) {
-        &[10064]
+        &[10064, 10052]
     } else if cfg!(any(target_os = "linux", target_os = "android")) {
         &[112]
     } else if cfg!(target_vendor = "apple") {
@@ -84,9 +85,9 @@ pub(crate) fn is_peer_gone(error: &io::Error) -> bool {
 
 /// The process or the system has no descriptor, buffer or memory left.
 pub(crate) fn out_of_resources(error: &io::Error) -> bool {
-    // std has no ErrorKind for EMFILE, ENFILE and ENOBUFS.
+    // std has no ErrorKind for EMFILE, ENFILE and ENOBUFS, nor for Windows' ERROR_NO_SYSTEM_RESOURCES.
     const CODES: &[i32] = if cfg!(windows) {
-        &[10024, 10055]
+        &[10024, 10055, 1450]
     } else if cfg!(any(target_os = "linux", target_os = "android")) {
         &[24, 23, 105]
     } else {
@@ -120,28 +121,62 @@ pub(crate) fn is_transient(error: &io::Error) -> bool {
                 .is_some_and(|code| LINUX.contains(&code)))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+/// An ICMP message about a datagram that was sent earlier. Windows answers it to the next call, on sockets without a peer
+/// too (its reference, recvfrom and sendto: WSAECONNRESET, WSAENETRESET).
+pub(crate) fn is_about_earlier_datagram(error: &io::Error) -> bool {
+    cfg!(windows) && matches!(error.raw_os_error(), Some(10054 | 10052))
+}
+
+#[cfg(all(test, any(target_os = "linux", windows)))]
 mod tests {
     use super::*;
+
+    fn pick<T>(linux: T, windows: T) -> T {
+        if cfg!(windows) { windows } else { linux }
+    }
 
     #[test]
     fn accept_errors_fall_into_classes() {
         let os = io::Error::from_raw_os_error;
-        for code in [24, 23, 105, 12] {
+        // EMFILE, ENFILE, ENOBUFS, ENOMEM; WSAEMFILE, WSAENOBUFS, ERROR_NO_SYSTEM_RESOURCES, WSA_NOT_ENOUGH_MEMORY
+        for code in pick([24, 23, 105, 12], [10024, 10055, 1450, 8]) {
             assert!(out_of_resources(&os(code)), "{code}");
             assert!(!is_transient(&os(code)), "{code}");
         }
-        // EINTR, EPERM, ECONNABORTED, EPROTO, ENETDOWN, EHOSTUNREACH, ENETUNREACH
-        for code in [4, 1, 103, 71, 100, 113, 101] {
+        // EINTR, EPERM, ECONNABORTED, EPROTO, ENETDOWN, EHOSTUNREACH, ENETUNREACH; of Windows those of its accept, the one
+        // of wine's, and what a network may answer
+        for code in pick(
+            [4, 1, 103, 71, 100, 113, 101],
+            [10054, 10053, 10050, 10057, 10013, 10065, 10051],
+        ) {
             assert!(is_transient(&os(code)), "{code}");
             assert!(!out_of_resources(&os(code)), "{code}");
         }
-        // EBADF, EINVAL: the listener itself is wrong.
-        for code in [9, 22] {
+        // EBADF, EINVAL; WSAENOTSOCK, WSAEINVAL: the listener itself is wrong.
+        for code in pick([9, 22], [10038, 10022]) {
             assert!(
                 !is_transient(&os(code)) && !out_of_resources(&os(code)),
                 "{code}"
             );
         }
+    }
+
+    #[test]
+    fn only_windows_answers_for_an_earlier_datagram() {
+        let os = io::Error::from_raw_os_error;
+        for code in [10054, 10052] {
+            assert_eq!(
+                is_about_earlier_datagram(&os(code)),
+                cfg!(windows),
+                "{code}"
+            );
+        }
+        // WSAEWOULDBLOCK, WSAEMSGSIZE, WSAENETDOWN; ECONNRESET
+        for code in [10035, 10040, 10050, 104] {
+            assert!(!is_about_earlier_datagram(&os(code)), "{code}");
+        }
+        assert!(!is_about_earlier_datagram(
+            &io::ErrorKind::ConnectionReset.into()
+        ));
     }
 }

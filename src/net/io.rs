@@ -14,7 +14,10 @@ use std::{
 
 use mio::{Interest, Token};
 
-use crate::{address::Address, net::readiness::SHORT_MEANS_DRAINED};
+use crate::{
+    address::Address,
+    net::{errno::is_about_earlier_datagram, readiness::SHORT_MEANS_DRAINED},
+};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MSG_NOSIGNAL: std::ffi::c_int = 0x4000;
@@ -237,7 +240,7 @@ impl Io {
 
     fn read_other(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Udp(s) => cut_datagram(s.recv(buf), buf.len()),
+            Self::Udp(s) => cut_datagram(skip_earlier(s, s.recv(buf)), buf.len()),
             #[cfg(unix)]
             Self::UnixStream(s) => (&*s).read(buf),
             #[cfg(unix)]
@@ -260,7 +263,7 @@ impl Io {
 
     fn write_other(&self, data: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Udp(s) => s.send(data),
+            Self::Udp(s) => skip_earlier(s, s.send(data)),
             #[cfg(unix)]
             Self::UnixStream(s) => (&*s).write(data),
             #[cfg(unix)]
@@ -338,11 +341,21 @@ impl Io {
             Self::Udp(s) => s.recv_from(buf).map(|(n, from)| (n, from.into())),
             // The error of a datagram that is cut has no sender, so the sender is looked up first.
             #[cfg(windows)]
-            Self::Udp(s) => {
-                let from = s.try_io(|| socket2::SockRef::from(s).peek_sender())?;
-                let from = from.as_socket().map_or(Address::Unnamed, Address::from);
-                Ok((self.read_other(buf)?, from))
-            }
+            Self::Udp(s) => match s.try_io(|| socket2::SockRef::from(s).peek_sender()) {
+                Ok(from) => {
+                    let from = from.as_socket().map_or(Address::Unnamed, Address::from);
+                    Ok((self.read_other(buf)?, from))
+                }
+                // A look may leave it in the queue.
+                Err(earlier) if is_about_earlier_datagram(&earlier) => {
+                    let received = match s.recv_from(buf) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(earlier),
+                        received => received.map(|(n, from)| (n, from.into())),
+                    };
+                    skip_earlier(s, received)
+                }
+                Err(error) => Err(error),
+            },
             #[cfg(unix)]
             Self::UnixDatagram(s) => s.recv_from(buf).map(|(n, from)| (n, from.into())),
             _ => Err(not_a("datagram socket")),
@@ -351,7 +364,7 @@ impl Io {
 
     pub(crate) fn send_to(&self, data: &[u8], to: &Address) -> io::Result<usize> {
         match (self, to) {
-            (Self::Udp(s), Address::Inet(to)) => s.send_to(data, *to),
+            (Self::Udp(s), Address::Inet(to)) => skip_earlier(s, s.send_to(data, *to)),
             #[cfg(unix)]
             (Self::UnixDatagram(s), Address::Unix(path)) => s.send_to(data, path),
             #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -458,6 +471,16 @@ impl Io {
     }
 }
 
+/// Without a peer nobody can say which datagram the error is about: the call is made again, as other systems never answer it.
+fn skip_earlier<T>(socket: &mio::net::UdpSocket, answer: io::Result<T>) -> io::Result<T> {
+    match answer {
+        Err(error) if is_about_earlier_datagram(&error) && socket.peer_addr().is_err() => {
+            Err(io::ErrorKind::Interrupted.into())
+        }
+        answer => answer,
+    }
+}
+
 /// A datagram that is longer than the buffer is cut on every system; Windows says so by an error.
 fn cut_datagram(read: io::Result<usize>, len: usize) -> io::Result<usize> {
     const WSAEMSGSIZE: i32 = 10040;
@@ -469,6 +492,27 @@ fn cut_datagram(read: io::Result<usize>, len: usize) -> io::Result<usize> {
 
 fn not_a(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("not a {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// WSAECONNRESET.
+    fn unreachable_port() -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(10054))
+    }
+
+    #[test]
+    fn only_a_socket_with_a_peer_learns_of_an_earlier_datagram() {
+        let bind = || mio::net::UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (socket, peer) = (bind(), bind());
+        let again = |answer| matches!(skip_earlier(&socket, answer), Err(error) if error.kind() == io::ErrorKind::Interrupted);
+        assert_eq!(again(unreachable_port()), cfg!(windows));
+        assert!(!again(Ok(7)) && !again(Err(io::ErrorKind::WouldBlock.into())));
+        socket.connect(peer.local_addr().unwrap()).unwrap();
+        assert!(!again(unreachable_port()));
+    }
 }
 
 #[cfg(all(test, target_os = "linux", not(debug_assertions)))]
