@@ -105,6 +105,10 @@ impl Socket {
     /// The socket itself, if it is not a TCP stream, if it has a [filter](crate::Channel::upgrade), which would be lost,
     /// or if bytes of it were read with its PROXY header
     /// ([`ListenOptions::proxy_protocol`](crate::ListenOptions::proxy_protocol)) and it was not registered since.
+    #[cfg_attr(
+        windows,
+        expect(clippy::result_large_err, reason = "mio's sockets are larger there")
+    )]
     pub fn into_tcp_stream(self) -> Result<net::TcpStream, Self> {
         match self.io {
             Io::TcpStream(stream) if self.unread.is_empty() && self.layer.is_none() => {
