@@ -11,8 +11,9 @@ use std::{
 /// A part of a regular file with a known length, for [`Channel::push_file`](crate::Channel::push_file). It is also a
 /// reader, for a [`ReaderProducer`](crate::ReaderProducer) if the bytes have to be changed on their way.
 ///
-/// It keeps the file open. Several parts, on any channels, can share one open file as an [`Arc`]: the position of the file is
-/// not used and, on Unix, not changed.
+/// It keeps the file open. Several parts, on any channels, can share one open file as an [`Arc`]: the position of the file
+/// is not used and not changed. On Windows a read moves it and puts it back: other threads must not use it, nor that of a
+/// [clone](File::try_clone), meanwhile.
 ///
 /// As a reader it gives exactly [`len`](Self::len) bytes. A file that has become shorter meanwhile is an error of kind
 /// [`UnexpectedEof`](ErrorKind::UnexpectedEof), not an early end.
@@ -175,9 +176,17 @@ fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buf, offset)
 }
 
+/// `seek_read` leaves the position behind what it read, and Windows has no read that does not.
 #[cfg(windows)]
-fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buf, offset)
+fn read_at(mut file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    use std::{
+        io::{Seek, SeekFrom},
+        os::windows::fs::FileExt,
+    };
+    let position = file.stream_position()?;
+    let read = file.seek_read(buf, offset);
+    file.seek(SeekFrom::Start(position))?;
+    read
 }
 
 fn invalid(message: String) -> io::Error {
