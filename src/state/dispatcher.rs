@@ -65,7 +65,8 @@ pub enum Exceptional {
     /// # }
     /// ```
     ///
-    /// On Windows an end that comes behind unread data is known once that data has been read.
+    /// An end that comes behind unread data is told if the poller sees it there. That of wine does not, until the data has
+    /// been read.
     ReadClosed,
     /// The peer sent out-of-band data (`MSG_OOB`). Linux and Android only.
     ///

@@ -18,7 +18,7 @@ use asynchat::{Address, Channel, Reactor, Result};
 use socket2::SockRef;
 use util::{
     Recorder, Trace,
-    peer::{narrow_unix_pair, pair, turns},
+    peer::{narrow_pair, pair, turns},
     process::open_descriptors,
     reactor, settle, turn_until,
 };
@@ -176,7 +176,7 @@ fn a_peer_that_goes_while_a_queue_waits_for_it_drops_the_queue() {
         let before = open_descriptors();
         let mut reactor = reactor();
         let trace = Trace::new();
-        let (ours, theirs) = narrow_unix_pair();
+        let (ours, theirs) = narrow_pair();
         let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
         reactor.channel(id).unwrap().push(vec![b'x'; 1 << 20]);
         settle(&mut reactor);

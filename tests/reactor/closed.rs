@@ -88,9 +88,6 @@ const MS: Duration = Duration::from_millis(1);
 
 #[test]
 fn every_end_has_its_cause() {
-    if !tells_resets() {
-        return;
-    }
     silence_scripted_panics();
     let table: &[(&str, Cause, Way)] = &[
         (
@@ -417,6 +414,9 @@ fn every_end_has_its_cause() {
         }),
     ];
     for &(name, cause, end) in table {
+        if cause == Cause::Reset && !tells_resets() {
+            continue;
+        }
         let mut reactor = Reactor::new().unwrap();
         let (ends, trace) = (Ends::default(), Trace::new());
         let _peer = end(&mut reactor, &ends, &trace);
@@ -773,7 +773,7 @@ fn a_lingering_object_gets_its_last_callback_and_no_other() {
     let (id, mut peer) = settled(&mut reactor, ends.recorder(&trace));
     trace.clear();
     let mut channel = reactor.channel(id).unwrap();
-    channel.set_idle_timeout(Some(MS));
+    channel.set_idle_timeout(Some(20 * MS));
     channel.close_when_done();
     settle(&mut reactor);
     peer.write_all(b"nobody reads this").unwrap();

@@ -9,8 +9,6 @@ use std::{
     thread,
     time::Duration,
 };
-#[cfg(unix)]
-use util::peer::narrow_unix_pair;
 
 use asynchat::{
     BoxError, Bytes, Channel, ChannelId, Dispatcher, Produced, Producer, Reactor, Result, State,
@@ -20,8 +18,8 @@ use util::{
     DEADLINE, Log, Recorder, SCRIPTED, Trace,
     files::{file, whole},
     peer::{
-        borrowed, narrow_tcp_pair, pair, read_to_end, read_while, refusing, reset, settled,
-        tcp_pair,
+        borrowed, narrow_pair, narrow_tcp_pair, pair, read_to_end, read_while, refusing, reset,
+        settled, tcp_pair,
     },
     reactor, run, serve, settle, silence_scripted_panics, turn_until,
 };
@@ -619,7 +617,6 @@ fn a_callback_that_closes_its_channel_still_owns_its_object_until_it_returns() {
 
 // ---- close_when_done and linger
 
-#[cfg(unix)]
 #[test]
 fn close_when_done_sends_everything_and_then_the_end_of_file() {
     let mut reactor = reactor();
@@ -646,7 +643,7 @@ fn close_when_done_sends_everything_and_then_the_end_of_file() {
             reactor.register(ours, recorder).unwrap();
             read_to_end(&mut reactor, &mut theirs)
         } else {
-            let (ours, mut theirs) = narrow_unix_pair();
+            let (ours, mut theirs) = narrow_pair();
             reactor.register(ours, recorder).unwrap();
             read_to_end(&mut reactor, &mut theirs)
         };

@@ -10,14 +10,12 @@ use std::{
     rc::Rc,
     time::Duration,
 };
-#[cfg(unix)]
-use util::peer::narrow_unix_pair;
 
 use asynchat::{Channel, ChannelId, Dispatcher, FilePart, Reactor, Result, Unsent};
 use util::{
     Recorder, Trace,
     files::{content, file, hole, whole},
-    peer::{narrow_tcp_pair, pair, read_to_end, read_while, reset, tcp_pair},
+    peer::{narrow_pair, narrow_tcp_pair, pair, read_to_end, read_while, reset, tcp_pair},
     reactor, settle, turn_until,
 };
 
@@ -109,10 +107,9 @@ fn files_keep_their_place_among_bytes_and_producers_on_a_unix_stream() {
     all_arrives_in_order(ours, &mut theirs);
 }
 
-#[cfg(unix)]
 #[test]
 fn files_keep_their_place_among_bytes_and_producers_on_a_narrow_unix_stream() {
-    let (ours, mut theirs) = narrow_unix_pair();
+    let (ours, mut theirs) = narrow_pair();
     all_arrives_in_order(ours, &mut theirs);
 }
 
@@ -162,10 +159,7 @@ fn a_range_is_sent_whatever_the_position_of_the_file_and_that_stays() {
             "{} bytes",
             received.len()
         );
-        // Windows has no call that reads elsewhere and leaves the position alone.
-        if cfg!(unix) {
-            assert_eq!(twin.stream_position().unwrap(), 17);
-        }
+        assert_eq!(twin.stream_position().unwrap(), 17);
     }
 }
 
@@ -235,7 +229,6 @@ fn a_small_file_behind_a_producer_leaves_with_what_follows() {
     assert_eq!(received[..n], b"produced file pushed"[..]);
 }
 
-#[cfg(unix)]
 #[test]
 fn a_small_file_behind_a_large_one_is_not_read_before_its_turn() {
     let mut reactor = reactor();
@@ -244,7 +237,7 @@ fn a_small_file_behind_a_large_one_is_not_read_before_its_turn() {
     let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
     let (large, small) = (content(1, 10 * LARGE), content(2, SMALL));
     let later = file(&content(3, SMALL));
-    let writer = later.try_clone().unwrap();
+    let mut writer = later.try_clone().unwrap();
     let mut channel = reactor.channel(id).unwrap();
     channel.push_file(whole(file(&large)));
     channel.push_file(whole(later));
@@ -253,7 +246,8 @@ fn a_small_file_behind_a_large_one_is_not_read_before_its_turn() {
     settle(&mut reactor);
     let held = reactor.channel(id).unwrap().outgoing_len();
     assert!((0..=BLOCK).contains(&held), "{held} bytes");
-    std::os::unix::fs::FileExt::write_all_at(&writer, &small, 0).unwrap();
+    writer.rewind().unwrap();
+    writer.write_all(&small).unwrap();
     let received = read_to_end(&mut reactor, &mut theirs);
     assert!(received == [large, small].concat());
 }

@@ -37,6 +37,5 @@ mod sockets;
 mod stage;
 mod swapped;
 mod timers;
-#[cfg(unix)]
 mod try_io;
 mod with_id;

@@ -6,8 +6,6 @@ use std::{
     rc::Rc,
     time::Duration,
 };
-#[cfg(unix)]
-use util::peer::narrow_unix_pair;
 
 use asynchat::{
     Channel, ChannelId, Dispatcher, Produced, Producer, Reactor, Result, State, from_fn,
@@ -16,8 +14,8 @@ use bytes::Bytes;
 use util::{
     Log, Recorder, Trace,
     peer::{
-        LocalStream, narrow_tcp_pair, pair, read_to_end, read_while, reset, settled, tcp_pair,
-        tells_resets, turns,
+        LocalStream, narrow_pair, narrow_tcp_pair, pair, read_to_end, read_while, reset, settled,
+        tcp_pair, tells_resets, turns,
     },
     reactor, settle, turn_until,
 };
@@ -314,12 +312,11 @@ fn an_empty_push_is_nothing() {
     assert_eq!(read_to_end(&mut reactor, &mut theirs), b"end");
 }
 
-#[cfg(unix)]
 #[test]
 fn handle_write_waits_until_the_queue_is_empty() {
     let mut reactor = reactor();
     let trace = Trace::new();
-    let (ours, mut theirs) = narrow_unix_pair();
+    let (ours, mut theirs) = narrow_pair();
     let mut recorder = Recorder::new(&trace);
     recorder.writable = true;
     recorder.on_connect = Some(Box::new(|channel| {
@@ -758,12 +755,11 @@ fn a_panic_in_a_producer_stays_with_its_channel() {
     assert!(reactor.channel(id).is_none() && reactor.channel(other).is_some());
 }
 
-#[cfg(unix)]
 #[test]
 fn above_the_high_mark_a_channel_is_congested_and_drains_once() {
     let mut reactor = reactor();
     let trace = Trace::new();
-    let (ours, mut theirs) = narrow_unix_pair();
+    let (ours, mut theirs) = narrow_pair();
     let mut recorder = Recorder::new(&trace);
     let seen = trace.clone();
     recorder.on_drain = Some(Box::new(move |channel| {
@@ -802,12 +798,11 @@ fn above_the_high_mark_a_channel_is_congested_and_drains_once() {
     assert_eq!(trace.count("drain"), 2);
 }
 
-#[cfg(unix)]
 #[test]
 fn watermarks_set_from_outside_hold_for_what_is_queued_already() {
     let mut reactor = reactor();
     let trace = Trace::new();
-    let (ours, _theirs) = narrow_unix_pair();
+    let (ours, _theirs) = narrow_pair();
     let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
     let mut channel = reactor.channel(id).unwrap();
     channel.set_watermarks(0, 10);
@@ -881,7 +876,6 @@ fn below_the_high_mark_nothing_drains() {
     assert_eq!(trace.joined(), "drain");
 }
 
-#[cfg(unix)]
 #[test]
 fn what_handle_drain_pushes_is_sent() {
     let mut reactor = Reactor::builder()
@@ -890,7 +884,7 @@ fn what_handle_drain_pushes_is_sent() {
         .build()
         .unwrap();
     let trace = Trace::new();
-    let (ours, mut theirs) = narrow_unix_pair();
+    let (ours, mut theirs) = narrow_pair();
     let mut recorder = Recorder::new(&trace);
     let mut rounds = 0;
     recorder.on_drain = Some(Box::new(move |channel| {
@@ -944,7 +938,6 @@ fn past_max_outgoing_the_push_is_refused_and_the_handler_told_once() {
     assert!(received.ends_with(b"w"));
 }
 
-#[cfg(unix)]
 #[test]
 fn by_default_a_full_queue_closes_the_channel() {
     struct Talks;
@@ -954,7 +947,7 @@ fn by_default_a_full_queue_closes_the_channel() {
         .propagate_panics(true)
         .build()
         .unwrap();
-    let (ours, _theirs) = narrow_unix_pair();
+    let (ours, _theirs) = narrow_pair();
     let id = reactor.register(ours, Talks).unwrap();
     settle(&mut reactor);
     reactor.channel(id).unwrap().push(vec![0; 100_001]);
@@ -1192,12 +1185,11 @@ fn bytes_ahead_of_a_failing_producer_arrive() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn bytes_ahead_of_a_pending_producer_are_sent_while_it_is_pending() {
     const SIZE: usize = 60_000;
     let mut reactor = reactor();
-    let (ours, mut theirs) = narrow_unix_pair();
+    let (ours, mut theirs) = narrow_pair();
     let id = reactor
         .register(ours, Recorder::new(&Trace::new()))
         .unwrap();

@@ -63,7 +63,7 @@ fn is_kept(reactor: &mut Reactor, client: &mut TcpStream) -> bool {
     kept
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 #[test]
 fn a_peer_past_its_limit_is_closed_at_once_and_others_are_not() {
     let mut reactor = reactor();

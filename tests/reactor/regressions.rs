@@ -319,7 +319,8 @@ fn index(id: ChannelId) -> String {
     id.to_string().split('.').next().unwrap().to_string()
 }
 
-/// epoll's batch may hold events of a channel whose slot and descriptor already belong to another one.
+/// epoll's batch may hold events of a channel whose slot and descriptor already belong to another one. Windows does not
+/// promise both events in one batch.
 #[cfg(unix)]
 #[test]
 fn a_stale_event_never_reaches_what_reuses_slot_and_descriptor() {
@@ -924,7 +925,6 @@ fn a_pipe_whose_reader_has_gone_closes_a_writer_that_tries_to_read() {
 }
 
 /// asyncore spun with a listener whose `writable` says yes.
-#[cfg(unix)]
 #[test]
 fn a_listener_is_never_asked_to_write() {
     struct Listens(Rc<Cell<usize>>);
@@ -945,22 +945,23 @@ fn a_listener_is_never_asked_to_write() {
             Ok(())
         }
     }
-    let folder = tempfile::tempdir().unwrap();
     let mut reactor = reactor();
     let asked = Rc::new(Cell::new(0));
     let tcp = reactor
         .listen(([127, 0, 0, 1], 0), Listens(asked.clone()))
         .unwrap();
-    let path = folder.path().join("s");
-    reactor
-        .listen(path.as_path(), Listens(asked.clone()))
-        .unwrap();
     let address = address_of(&mut reactor, tcp);
-    let _clients = (
-        TcpStream::connect(address).unwrap(),
-        UnixStream::connect(&path).unwrap(),
-    );
-    turn_until(&mut reactor, |reactor| reactor.stats().accepted == 2);
+    let _client = TcpStream::connect(address).unwrap();
+    turn_until(&mut reactor, |reactor| reactor.stats().accepted == 1);
+    #[cfg(unix)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listens = Listens(asked.clone());
+        reactor.listen(path.as_path(), listens).unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        turn_until(&mut reactor, |reactor| reactor.stats().accepted == 2);
+    }
     settle(&mut reactor);
     assert_eq!(turns(&mut reactor, 20), 0);
     assert_eq!(asked.get(), 0);

@@ -714,7 +714,6 @@ fn text_that_is_no_address_is_named_in_the_error() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn listening_and_connecting_on_no_address_is_refused() {
     let mut reactor = reactor();

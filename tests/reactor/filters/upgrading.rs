@@ -27,7 +27,6 @@ fn refused(channel: &mut Channel<'_>) -> String {
     error.to_string()
 }
 
-#[cfg(unix)]
 #[test]
 fn what_is_no_open_stream_cannot_be_upgraded() {
     let mut reactor = reactor();
@@ -37,12 +36,17 @@ fn what_is_no_open_stream_cannot_be_upgraded() {
         .unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let datagram = reactor.register(udp, Recorder::new(&trace)).unwrap();
-    let (ours, _theirs) = pair();
-    let pipe = std::os::fd::OwnedFd::from(ours);
-    let pipe = reactor.register(pipe, Recorder::new(&trace)).unwrap();
+    #[cfg(unix)]
+    let (pipe, _theirs) = {
+        let (ours, theirs) = pair();
+        let pipe = std::os::fd::OwnedFd::from(ours);
+        let pipe = reactor.register(pipe, Recorder::new(&trace)).unwrap();
+        (pipe, theirs)
+    };
     for (name, id) in [
         ("listener", listener),
         ("datagram", datagram),
+        #[cfg(unix)]
         ("pipe", pipe),
     ] {
         for _ in 0..2 {

@@ -1,8 +1,8 @@
 //! Plain std sockets as the other side: connected pairs, resets, ports that refuse, and reading while a reactor turns.
 
 use std::{
-    io::{ErrorKind, Read},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -75,12 +75,17 @@ pub fn narrow_tcp_pair() -> (TcpStream, TcpStream) {
     (ours, theirs)
 }
 
-/// Two connected Unix streams of which `ours` has a small send buffer.
+/// The same of this machine's streams. Of Unix ones the send buffer is all that there is.
 #[cfg(unix)]
-pub fn narrow_unix_pair() -> (LocalStream, LocalStream) {
+pub fn narrow_pair() -> (LocalStream, LocalStream) {
     let (ours, theirs) = pair();
     SockRef::from(&ours).set_send_buffer_size(4096).unwrap();
     (ours, theirs)
+}
+
+#[cfg(not(unix))]
+pub fn narrow_pair() -> (LocalStream, LocalStream) {
+    narrow_tcp_pair()
 }
 
 /// Closes with a reset instead of an end of file.
@@ -91,18 +96,77 @@ pub fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// Whether this system tells a reset from an end of file when a plain socket reads. Wine does not, and a skip says so.
-pub fn tells_resets() -> bool {
-    static TELLS: LazyLock<bool> = LazyLock::new(|| {
+/// What tests need of a system and not every system has: found once, by sockets that no reactor serves. A skip says if it
+/// is missing.
+macro_rules! probe {
+    ($(#[$doc:meta])* $name:ident, $missing:literal, $has:expr) => {
+        $(#[$doc])*
+        pub fn $name() -> bool {
+            static HAS: LazyLock<bool> = LazyLock::new(|| {
+                let has: bool = $has;
+                if !has {
+                    skip($missing);
+                }
+                has
+            });
+            *HAS
+        }
+    };
+}
+
+probe! {
+    /// Whether this system tells a reset from an end of file when a plain socket reads. Wine does not.
+    tells_resets, "this system reads a reset as an end of file", {
         let (mut ours, theirs) = tcp_pair();
         reset(theirs);
         ours.set_read_timeout(Some(DEADLINE)).unwrap();
         ours.read(&mut [0]).is_err()
-    });
-    if !*TELLS {
-        skip("this system reads a reset as an end of file");
     }
-    *TELLS
+}
+
+probe! {
+    /// Whether a plain socket reads what arrived before a reset.
+    keeps_input_before_resets, "this system throws away what arrived before a reset", {
+        let (mut ours, mut theirs) = tcp_pair();
+        theirs.write_all(b"x").unwrap();
+        reset(theirs);
+        // Until the reset has arrived.
+        while ours.write_all(&[0]).is_ok() {}
+        ours.set_read_timeout(Some(DEADLINE)).unwrap();
+        matches!(ours.read(&mut [0]), Ok(1))
+    }
+}
+
+probe! {
+    /// Whether `accept` gives a connection that was reset while it waited.
+    accepts_resets, "accept of this system gives no connection that was reset", {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let first = TcpStream::connect(address).unwrap();
+        let port = first.local_addr().unwrap().port();
+        reset(first);
+        // Or it would wait where the first is forgotten.
+        let _second = TcpStream::connect(address).unwrap();
+        matches!(listener.accept(), Ok((_, from)) if from.port() == port)
+    }
+}
+
+probe! {
+    /// Whether mio reports an end that comes behind data that nobody has read. Under wine it does not.
+    announces_ends_behind_data, "the poller of this system sees no end behind unread data", {
+        let (ours, mut theirs) = tcp_pair();
+        ours.set_nonblocking(true).unwrap();
+        let mut ours = mio::net::TcpStream::from_std(ours);
+        let mut poll = mio::Poll::new().unwrap();
+        let readable = mio::Interest::READABLE;
+        poll.registry().register(&mut ours, mio::Token(0), readable).unwrap();
+        let mut events = mio::Events::with_capacity(1);
+        theirs.write_all(b"x").unwrap();
+        poll.poll(&mut events, Some(DEADLINE)).unwrap();
+        theirs.shutdown(Shutdown::Write).unwrap();
+        poll.poll(&mut events, Some(Duration::from_secs(1))).unwrap();
+        events.iter().any(mio::event::Event::is_read_closed)
+    }
 }
 
 /// A loopback address that refuses connections as long as the socket lives: bound, so that nobody else gets the
