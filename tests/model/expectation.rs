@@ -7,6 +7,7 @@ use std::{
 };
 
 use asynchat::{Cause, Channel, ChannelId, Closed, State, TimerId};
+use util::peer::announces_ends_behind_data;
 
 use crate::{
     peer::Peer,
@@ -1386,7 +1387,7 @@ impl Model {
                 }
                 let due = l.born < turns
                     && l.spec.filter.is_none_or(|trips| trips == 0 && !l.closing)
-                    && matches!(l.spec.kind, Kind::Unix | Kind::Tcp | Kind::Accepted);
+                    && matches!(l.spec.kind, Kind::Narrow | Kind::Tcp | Kind::Accepted);
                 if due && !l.greeted {
                     faults.push("handle_connect did not come".to_string());
                 }
@@ -1535,6 +1536,9 @@ impl Model {
             if writes && sent && !l.this_turn.contains(&On::Write) {
                 owes("handle_write did not come in this turn".into());
             }
+            // Behind much unread input even the kernel does not see the end.
+            let unread = l.peer_sent() - l.delivered.min(l.peer_sent());
+            let seen = unread == 0 || (unread < 20_000 && announces_ends_behind_data());
             if !l.reads_nothing() && !l.closing {
                 if !l.is_deaf()
                     && !l.peer_is_gone()
@@ -1547,13 +1551,11 @@ impl Model {
                         l.unread
                     ));
                 }
-                if l.peer_ended() && !l.told {
+                if l.peer_ended() && !l.told && (seen || !l.is_deaf()) {
                     owes("the peer has ended, and handle_close has not come".into());
                 }
             }
             let told_of_end = l.heard_of_end || l.told || l.found_eof;
-            // Behind much unread input even the kernel does not see it.
-            let seen = l.peer_sent() - l.delivered.min(l.peer_sent()) < 20_000;
             if l.reads_nothing()
                 && l.peer_ended()
                 && !told_of_end

@@ -1,7 +1,6 @@
 //! The whole reactor against a model (R1, R3–R14, R20–R22): random programs of operations, from outside and out of
 //! callbacks, over socket pairs; nothing may happen that a rule forbids, and all that it promises must.
 //! `ASYNCHAT_MODEL_CASES` sets the number of programs, `ASYNCHAT_MODEL_SEED` repeats a run.
-#![cfg(unix)]
 #![allow(
     unreachable_pub,
     missing_debug_implementations,

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     io,
     net::{SocketAddr, TcpListener, TcpStream},
-    os::{fd::OwnedFd, unix::net::UnixStream},
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
@@ -13,8 +12,11 @@ use asynchat::{
     Address, BoxError, Cause, Channel, ChannelId, Closed, Dispatcher, Exceptional, OutgoingFull,
     Produced, Producer, Reactor, Registry, Result, Socket, State, Stream, Unsent, VisitError,
 };
-use socket2::SockRef;
-use util::{SCRIPTED, peer::refusing, toy::Toy};
+use util::{
+    SCRIPTED,
+    peer::{narrow_pair, refusing},
+    toy::Toy,
+};
 
 use crate::{
     expectation::{Direction, Link, Model, Told, View, bytes, install, model, take},
@@ -298,10 +300,10 @@ fn open(registry: &mut Registry, spec: &Spec) {
     }
     let link;
     let id = match spec.kind {
-        Kind::Unix => {
-            let (ours, theirs) = UnixStream::pair().unwrap();
-            SockRef::from(&ours).set_send_buffer_size(4096).unwrap();
-            link = add_link(spec, Some(Peer::new(theirs, false).behind(spec.filter)));
+        Kind::Narrow => {
+            let (ours, theirs) = narrow_pair();
+            let peer = Peer::new(theirs, cfg!(not(unix))).behind(spec.filter);
+            link = add_link(spec, Some(peer));
             register(registry, link, ours.into())
         }
         Kind::Tcp | Kind::Accepted => {
@@ -330,12 +332,15 @@ fn open(registry: &mut Registry, spec: &Spec) {
             model(|m| m.links[link].waiting = Some(listener));
             connect(registry, link, &addresses)
         }
+        #[cfg(unix)]
         Kind::Fd => {
-            let (ours, theirs) = UnixStream::pair().unwrap();
-            SockRef::from(&ours).set_send_buffer_size(4096).unwrap();
+            let (ours, theirs) = narrow_pair();
             link = add_link(spec, Some(Peer::new(theirs, false)));
-            register(registry, link, OwnedFd::from(ours).into())
+            register(registry, link, std::os::fd::OwnedFd::from(ours).into())
         }
+        // What Windows has in place of a descriptor is a socket of a known kind.
+        #[cfg(not(unix))]
+        Kind::Fd => unreachable!("no program has one here"),
         Kind::Refused => {
             link = add_link(spec, None);
             let address = FIXTURE.with(|fixture| fixture.refusing);
@@ -1061,9 +1066,18 @@ fn detach(channel: &mut Channel<'_>, link: usize, again: bool, view: View) {
             l.delivered += l.unread;
         }
         l.unread = 0;
-        let fd = detached.socket.into_fd().unwrap();
-        l.detached = Some(fd.into());
+        l.detached = Some(bare(detached.socket));
     });
+}
+
+#[cfg(unix)]
+fn bare(socket: Socket) -> socket2::Socket {
+    socket.into_fd().unwrap().into()
+}
+
+#[cfg(not(unix))]
+fn bare(socket: Socket) -> socket2::Socket {
+    socket.into_tcp_stream().unwrap().into()
 }
 
 /// What left through a channel so far.
