@@ -29,10 +29,10 @@ pub(crate) fn report_on_signal(registry: &mut Registry) -> io::Result<()> {
     Ok(())
 }
 
-/// Elsewhere Ctrl-C ends the process at once.
+/// Windows calls back on a thread of its own anyway.
 #[cfg(not(unix))]
-pub(crate) fn stop_on_signal(_: &mut Registry) -> io::Result<()> {
-    Ok(())
+pub(crate) fn stop_on_signal(registry: &mut Registry) -> io::Result<()> {
+    shared::signals::end_on_signal(registry, Registry::stop)
 }
 
 #[cfg(not(unix))]
