@@ -122,7 +122,8 @@ fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
     }
 }
 
-/// A path that leads neither upwards nor, with another slash in front or a drive letter, to a place of its own.
+/// A path that leads neither upwards nor, with another slash in front or a drive letter, to a place of its own, nor to a
+/// device.
 fn below(path: &[u8]) -> Option<&Path> {
     #[cfg(unix)]
     {
@@ -133,8 +134,11 @@ fn below(path: &[u8]) -> Option<&Path> {
     }
     #[cfg(not(unix))]
     {
+        use shared::windows_name;
+        use std::path::Component;
         let path = Path::new(std::str::from_utf8(path).ok()?);
-        let stays = |part| matches!(part, std::path::Component::Normal(_));
+        let stays =
+            |part| matches!(part, Component::Normal(name) if windows_name::is_usable_here(name));
         path.components().all(stays).then_some(path)
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use asynchat::Result;
 use percent_encoding::percent_decode_str;
-use shared::{saving::Target, text::is_unprintable};
+use shared::{saving::Target, text::is_unprintable, windows_name};
 use tempfile::TempDir;
 
 /// The file of a URL whose path has no last part.
@@ -105,6 +105,7 @@ fn name_of(url: &str) -> Option<String> {
     let name = percent_decode_str(last).decode_utf8().ok()?.into_owned();
     let is_bad = |c: char| is_unprintable(c) || "/\\:*?\"<>|".contains(c);
     let is_good = !name.contains(is_bad) && !name.starts_with('.') && name.len() <= MAX_NAME;
+    let is_good = is_good && windows_name::is_usable_here(name.as_ref());
     (is_good && !name.is_empty()).then_some(name)
 }
 
@@ -215,6 +216,9 @@ mod tests {
             ("http://a/b%00", None),
             ("http://a/b%0a", None),
             ("http://a/c:%5cb", None),
+            ("http://a/b::$DATA", None),
+            ("http://a/aux.c", (!cfg!(windows)).then_some("aux.c")),
+            ("http://a/b.", (!cfg!(windows)).then_some("b.")),
             ("data:,x", None),
             ("nonsense", None),
         ] {

@@ -10,6 +10,7 @@ use shared::{
     ftp::{Command, Consumer, Fetch, What},
     progress::Bar,
     saving::{Sink, Target},
+    windows_name,
 };
 
 use crate::report::Report;
@@ -73,7 +74,11 @@ fn last_name(name: &str) -> Result<&str> {
     let last = name.rsplit('/').next().unwrap_or_default();
     let mut components = Path::new(last).components();
     match (components.next(), components.next()) {
-        (Some(Component::Normal(part)), None) if part == last => Ok(last),
+        (Some(Component::Normal(part)), None)
+            if part == last && windows_name::is_usable_here(part) =>
+        {
+            Ok(last)
+        }
         _ => Err(format!("{last:?} is no name for a file here: -o gives another").into()),
     }
 }
@@ -176,6 +181,9 @@ mod tests {
             ("..", None),
             ("a/..", None),
             ("/", None),
+            ("b/NUL", (!cfg!(windows)).then_some("NUL")),
+            ("b/a:b", (!cfg!(windows)).then_some("a:b")),
+            ("C:\\a", (!cfg!(windows)).then_some("C:\\a")),
         ] {
             assert_eq!(last_name(name).ok(), last, "{name}");
         }

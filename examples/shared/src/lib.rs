@@ -36,3 +36,4 @@ pub mod telnet;
 pub mod text;
 pub mod tls;
 pub mod waiting;
+pub mod windows_name;

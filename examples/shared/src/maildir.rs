@@ -48,8 +48,7 @@ impl Maildir {
         let maildir = Self {
             tmp: inside("tmp"),
             new: inside("new"),
-            // As the specification has them: a name must not lead elsewhere, and a colon begins the flags.
-            host: host.replace('/', "\\057").replace(':', "\\072"),
+            host: escaped(host),
             deliveries: AtomicU64::new(0),
         };
         for part in above.into_iter().chain([folder, &maildir.new]) {
@@ -190,6 +189,14 @@ fn make(folder: &Path) -> io::Result<()> {
     builder.recursive(true).create(folder)
 }
 
+/// As the specification has it: a name must not lead elsewhere, and a colon begins the flags. On Windows a backslash leads
+/// elsewhere, and a colon begins a stream of the file.
+fn escaped(host: &str) -> String {
+    let escape = if cfg!(windows) { '=' } else { '\\' };
+    let slash = host.replace('/', &format!("{escape}057"));
+    slash.replace(':', &format!("{escape}072"))
+}
+
 /// So that a new name outlives a crash.
 #[cfg(unix)]
 fn sync(folder: &Path) -> io::Result<()> {
@@ -207,7 +214,7 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -234,7 +241,12 @@ mod tests {
         let [name] = &names(&top.join("new"))[..] else {
             panic!("one message");
         };
-        assert_eq!(name, &format!("{id}.a\\057b\\072c"));
+        let host = match cfg!(windows) {
+            true => "a=057b=072c",
+            false => "a\\057b\\072c",
+        };
+        assert_eq!(name, &format!("{id}.{host}"));
+        assert!(crate::windows_name::is_usable_here(name.as_ref()), "{name}");
         assert_eq!(
             fs::read(top.join("new").join(name)).expect("a file"),
             b"text"

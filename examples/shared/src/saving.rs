@@ -14,7 +14,7 @@ use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 use asynchat::BoxError;
 use tempfile::NamedTempFile;
 
-use crate::screen;
+use crate::{screen, windows_name};
 
 /// As many symbolic links as Linux follows.
 const MAX_LINKS: usize = 40;
@@ -55,6 +55,7 @@ impl Target {
     /// What the system says, with the name of the target.
     pub fn append(&self) -> Result<(Sink, u64), BoxError> {
         if let Self::File(path) = self
+            && !windows_name::is_device_here(path)
             && (path.is_file() || !path.exists())
         {
             let file = File::options().append(true).create(true).open(path);
@@ -137,12 +138,16 @@ impl fmt::Debug for Way {
 
 impl Way {
     fn file(path: &Path) -> io::Result<Self> {
+        // A device or pipe takes the body itself, and a folder is an error.
+        let stream = || {
+            let other = File::options().write(true).open(path)?;
+            Ok(Self::Stream(Box::new(other)))
+        };
+        if windows_name::is_device_here(path) {
+            return stream();
+        }
         let old = match fs::metadata(path) {
-            Ok(other) if !other.is_file() => {
-                // A device or pipe takes the body itself, and a folder is an error.
-                let other = File::options().write(true).open(path)?;
-                return Ok(Self::Stream(Box::new(other)));
-            }
+            Ok(other) if !other.is_file() => return stream(),
             Ok(old) if old.permissions().readonly() => {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }

@@ -1,8 +1,11 @@
 //! One module for each target: `fuzz` takes any bytes and panics where a promise is broken.
 
 pub mod filter;
+// This one and the heads of requests go through a pair of Unix sockets.
+#[cfg(unix)]
 pub mod framer;
 pub mod paths;
+#[cfg(unix)]
 pub mod request_head;
 pub mod response;
 pub mod tls;

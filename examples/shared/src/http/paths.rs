@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::escape;
+use crate::windows_name;
 
 /// What is there.
 #[derive(Debug)]
@@ -185,7 +186,8 @@ impl Root {
 
     /// Whether an entry of a directory is shown.
     pub fn shows(&self, name: &OsStr) -> bool {
-        self.hidden || !name.as_encoded_bytes().starts_with(b".")
+        windows_name::is_usable_here(name)
+            && (self.hidden || !name.as_encoded_bytes().starts_with(b"."))
     }
 
     /// Whether a name so far below the root exists for clients. `/.well-known/` is there to be asked for (RFC 8615).
@@ -221,7 +223,7 @@ impl Root {
         let name = os_str(name)
             .filter(|name| self.serves(name, depth))
             .ok_or(Refused::NotFound)?;
-        // One plain name in the eyes of this system: on Windows that rules out backslashes and drive letters.
+        // One plain name in the eyes of this system.
         let mut components = Path::new(name).components();
         match (components.next(), components.next()) {
             (Some(Component::Normal(plain)), None) if plain == name => Ok(name),
