@@ -25,6 +25,6 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(not(unix))]
 fn main() -> std::process::ExitCode {
-    eprintln!("unix_rpc: there are Unix sockets on Unix only");
+    eprintln!("unix_rpc: needs Unix");
     std::process::ExitCode::FAILURE
 }

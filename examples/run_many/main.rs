@@ -81,7 +81,7 @@ fn run(args: Args) -> Result {
 
 #[cfg(not(unix))]
 fn run(_: Args) -> Result {
-    Err("run_many needs Unix".into())
+    Err("needs Unix".into())
 }
 
 fn main() -> ExitCode {

@@ -1,6 +1,6 @@
-//! What the suites of the example programs share: programs as processes, and clients for them. Unix only, as the suites
-//! are.
-#![cfg(unix)]
+//! What the suites of the example programs share: programs as processes, and clients for them.
+//!
+//! On Windows `ASYNCHAT_SUITES_BUILT` names the folder of the built examples where a test cannot start cargo, as under wine.
 #![allow(
     missing_docs,
     missing_debug_implementations,
@@ -14,7 +14,8 @@ mod build;
 pub mod certificates;
 #[cfg(target_os = "linux")]
 pub mod dovecot;
-#[cfg(target_os = "linux")]
+pub mod errors;
+pub mod maildir;
 pub mod others;
 pub mod program;
 pub mod scripted;
@@ -22,6 +23,8 @@ pub mod tls;
 #[cfg(target_os = "linux")]
 pub mod victim;
 pub mod web_server;
+#[cfg(windows)]
+pub mod windows;
 
 /// The top of the repository.
 pub fn root() -> &'static Path {

@@ -1,20 +1,26 @@
 //! Programs of others: found in PATH, or skipped with a line; run with a deadline; started as servers.
 
 use std::{
+    env::consts::EXE_SUFFIX,
     io::{Read, Write},
-    net::{SocketAddr, TcpListener},
-    os::unix::process::CommandExt,
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
+#[cfg(unix)]
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+};
 
+#[cfg(unix)]
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use crate::victim::{DEADLINE, within};
+use crate::program::{DEADLINE, within};
 
 /// `None`, and a line that says so, where it is not installed.
 pub fn tool(name: &str) -> Option<Command> {
@@ -23,7 +29,7 @@ pub fn tool(name: &str) -> Option<Command> {
     let folders =
         std::env::split_paths(&paths).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     let found = folders
-        .map(|folder| folder.join(name))
+        .map(|folder| folder.join(format!("{name}{EXE_SUFFIX}")))
         .find(|file| file.is_file());
     if found.is_none() {
         crate::skip(format_args!("no {name}"));
@@ -75,6 +81,23 @@ pub fn unpacked(package: &str) -> Option<Unpacked> {
         crate::skip(format_args!("no {package}"));
     }
     root.map(Unpacked)
+}
+
+/// Whether the tests run as root. Windows has none.
+pub fn is_root() -> bool {
+    #[cfg(unix)]
+    let root = rustix::process::geteuid().is_root();
+    #[cfg(not(unix))]
+    let root = false;
+    root
+}
+
+/// Sets who may read and write, for servers that run as another user. Nothing on Windows.
+pub fn set_mode(path: &Path, mode: u32) {
+    #[cfg(unix)]
+    fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    #[cfg(not(unix))]
+    let _ = (path, mode);
 }
 
 /// Its top folder stands for `/`.
@@ -226,11 +249,12 @@ impl Server {
     pub fn start_in(folder: TempDir, command: &mut Command, address: SocketAddr) -> Self {
         let log = folder.path().join("output");
         let output = std::fs::File::create(&log).unwrap();
+        #[cfg(unix)]
+        command.process_group(0);
         let child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
-            .process_group(0)
             .spawn()
             .unwrap();
         let mut server = Self {
@@ -267,16 +291,22 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        #[cfg(unix)]
         if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
             let _ = kill_process_group(group, Signal::KILL);
         }
+        #[cfg(not(unix))]
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 /// Whether a TCP socket of this machine listens on the port, for connections of the address's family. No connection is made: a
-/// server that takes one client, or that logs each, would have met one more.
+/// server that takes one client, or that logs each, would have met one more. Where there is no /proc, one is made.
 pub fn is_listened_on(address: SocketAddr) -> bool {
+    if !cfg!(target_os = "linux") {
+        return TcpStream::connect(address).is_ok();
+    }
     // A server that listens on both families has two sockets, one after the other.
     let table = match address {
         SocketAddr::V4(_) => "/proc/net/tcp",

@@ -12,9 +12,14 @@ use std::{
 };
 
 use crate::build;
+#[cfg(windows)]
+use crate::windows;
 
 /// Long enough for a loaded machine; a passing test never waits for it.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A file that takes all and keeps nothing.
+pub const NULL: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
 
 /// The executable of a program.
 pub fn path(name: &str) -> PathBuf {
@@ -30,6 +35,31 @@ pub fn example(name: &str) -> Command {
     let mut command = Command::new(path(name));
     command.env_remove("RUST_LOG");
     command
+}
+
+/// Without a console of its own a program on Windows can be sent no signal by [`signal`].
+pub fn give_console(command: &mut Command) {
+    #[cfg(windows)]
+    windows::give_console(command);
+    #[cfg(not(windows))]
+    let _ = command;
+}
+
+/// Sends a signal, and gives whether it was sent. On Windows there are `INT` and `TERM`, which both are Ctrl-C, and `KILL`.
+#[cfg(windows)]
+pub fn signal(pid: u32, name: &str) -> bool {
+    match name {
+        "INT" | "TERM" => windows::interrupt(pid, windows::Event::CtrlC).is_ok(),
+        "KILL" => windows::terminate(pid),
+        _ => panic!("Windows has no {name}"),
+    }
+}
+
+#[cfg(not(windows))]
+pub fn signal(pid: u32, name: &str) -> bool {
+    let pid = pid.to_string();
+    let sent = Command::new("kill").args(["-s", name, &pid]).status();
+    sent.unwrap().success()
 }
 
 /// A running program.
@@ -60,6 +90,11 @@ impl Program {
 
     /// With another standard output: there are no lines of it, and what is left behind is empty.
     pub fn start_into(command: &mut Command, stdout: impl Into<Stdio>) -> Self {
+        give_console(command);
+        Self::spawn(command, stdout)
+    }
+
+    fn spawn(command: &mut Command, stdout: impl Into<Stdio>) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(stdout)
@@ -113,9 +148,7 @@ impl Program {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.unwrap().success());
+        assert!(signal(self.pid(), name), "{name} is not sent");
     }
 
     /// Waits for the end of the process: both its streams end with it.
@@ -128,8 +161,18 @@ impl Program {
         Ended { code, out, err }
     }
 
-    /// A memory figure of `/proc/PID/status` in KiB: `VmRSS`, or `VmHWM`, which is the most there ever was. Other systems
-    /// know only how much it is now.
+    /// A memory figure of `/proc/PID/status` in KiB: `VmRSS`, or `VmHWM`, which is the most there ever was. Other systems than
+    /// Linux and Windows know only how much it is now.
+    #[cfg(windows)]
+    pub fn memory(&self, what: &str) -> u64 {
+        let memory = windows::memory(&self.child);
+        match what {
+            "VmHWM" => memory.most,
+            _ => memory.now,
+        }
+    }
+
+    #[cfg(not(windows))]
     pub fn memory(&self, what: &str) -> u64 {
         if !cfg!(any(target_os = "linux", target_os = "android")) {
             let pid = self.pid().to_string();
@@ -154,7 +197,7 @@ impl Drop for Program {
 /// Runs a program to its end.
 #[track_caller]
 pub fn run(name: &str, args: &[&str]) -> Ended {
-    Program::start(example(name).args(args)).ended()
+    Program::spawn(example(name).args(args), Stdio::piped()).ended()
 }
 
 /// Starts a server and reads its address off the first line, where it is a word of its own, or a URL.
@@ -183,6 +226,26 @@ pub fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
         // Not a wait for anything: only leaves the processor to the other process.
         thread::yield_now();
     }
+}
+
+/// Asks until the answer is yes; false if it was not in time.
+pub fn within(time: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + time;
+    while !done() {
+        if Instant::now() > end {
+            return false;
+        }
+        thread::park_timeout(Duration::from_millis(2));
+    }
+    true
+}
+
+/// Whether a read has ended because nothing came in time: Windows has another name for that.
+pub fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// Terminates a server and checks that it takes that for an orderly end.

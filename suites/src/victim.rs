@@ -16,6 +16,7 @@ use std::{
 };
 
 use crate::program;
+pub use crate::program::within;
 
 /// Long enough for a loaded machine; a passing test never waits for it.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -234,18 +235,6 @@ fn collect(from: impl Read + Send + 'static, into: Lines, mut first: Option<mpsc
             }
         }
     });
-}
-
-/// Asks until the answer is yes; false if it was not in time.
-pub fn within(time: Duration, mut done: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + time;
-    while !done() {
-        if Instant::now() > end {
-            return false;
-        }
-        thread::park_timeout(Duration::from_millis(2));
-    }
-    true
 }
 
 /// Something done over and over on a thread of its own until this is dropped: one half of most attacks.

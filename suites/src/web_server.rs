@@ -33,6 +33,7 @@ pub struct Server {
 pub fn command() -> Command {
     let mut command = program::example("http_server");
     command.stdin(Stdio::null());
+    program::give_console(&mut command);
     command
 }
 
@@ -142,27 +143,17 @@ impl Server {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let done = Command::new("kill")
-            .args(["-s", name, &pid])
-            .status()
-            .unwrap();
-        assert!(done.success());
+        assert!(program::signal(self.child.id(), name), "{name} is not sent");
     }
 
     /// Waits for the end; gives the exit code, `None` if it did not come in time.
     pub fn wait(&mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        let (ended, watched) = channel::<()>();
-        let watchdog = thread::spawn(move || {
-            if watched.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
-                let _ = Command::new("kill").args(["-s", "KILL", &pid]).status();
-            }
+        let mut status = None;
+        program::within(DEADLINE, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
         });
-        let status = self.child.wait().unwrap();
-        drop(ended);
-        watchdog.join().unwrap();
-        status.code()
+        status?.code()
     }
 
     /// Descriptors the process has open.
@@ -322,7 +313,6 @@ impl Client {
         self.stream.set_read_timeout(Some(QUIET)).unwrap();
         let read = uninterrupted(|| self.stream.peek(&mut [0]));
         self.stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        self.buffer.is_empty()
-            && read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+        self.buffer.is_empty() && read.is_err_and(|error| program::is_timeout(&error))
     }
 }

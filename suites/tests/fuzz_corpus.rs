@@ -1,14 +1,17 @@
 //! The fuzz targets of fuzz/ without a fuzzer: each runs the inputs checked in there, and mutations of them (R15 to R18,
 //! the parsers of the HTTP examples, and TLS).
 // Once is enough: how the poller does is the subject of others.
-#![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#![cfg(all(
+    any(target_os = "linux", windows),
+    not(mio_unsupported_force_poll_poll)
+))]
 
 use std::fs;
 
 use asynchat_fuzz::targets;
 
-/// So many mutations a target.
-const MUTATIONS: usize = 3_000;
+/// So many mutations a target. Fewer where paths are looked up slowly.
+const MUTATIONS: usize = if cfg!(windows) { 500 } else { 3_000 };
 
 /// Runs what is in fuzz/seeds/NAME and what comes of changing it. The same every time.
 fn run(name: &str, fuzz: fn(&[u8])) {
@@ -86,6 +89,8 @@ impl Random {
     }
 }
 
+// This one and the heads of requests go through a pair of Unix sockets.
+#[cfg(unix)]
 #[test]
 fn a_chat_makes_the_calls_that_the_stream_as_a_whole_asks_for() {
     run("framer", targets::framer::fuzz);
@@ -96,6 +101,7 @@ fn a_channel_with_a_filter_keeps_its_rules_whatever_is_called() {
     run("filter", targets::filter::fuzz);
 }
 
+#[cfg(unix)]
 #[test]
 fn requests_are_read_as_a_strict_reader_reads_them_however_they_are_cut() {
     run("request_head", targets::request_head::fuzz);
@@ -117,6 +123,7 @@ fn over_tls_arrives_what_was_sent_as_far_as_it_goes() {
 }
 
 /// What fuzzing found.
+#[cfg(unix)]
 mod found {
     use std::{cell::RefCell, io::Write, net::Shutdown, os::unix::net::UnixStream, rc::Rc};
 

@@ -1,5 +1,5 @@
 //! The program `http_responder`, asked with plain blocking sockets and with curl.
-#![cfg(unix)]
+
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
 use std::{

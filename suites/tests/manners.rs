@@ -1,6 +1,5 @@
 //! Every program answers `--help`, and wrong arguments, in the same way: exit code 0 and the help on standard output;
 //! exit code 2 and one line on standard error.
-#![cfg(unix)]
 
 use suites::program::run;
 
@@ -378,9 +377,26 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
     ),
 ];
 
+/// Elsewhere there are no Unix sockets, and `unix_rpc` reads no argument.
+fn here() -> impl Iterator<Item = &'static (&'static str, &'static [&'static [&'static str]])> {
+    PROGRAMS
+        .iter()
+        .filter(|(name, _)| cfg!(unix) || *name != "unix_rpc")
+}
+
+#[cfg(not(unix))]
+#[test]
+fn a_program_for_unix_says_so() {
+    for name in ["cgi_server", "run_many", "unix_rpc"] {
+        let ended = run(name, &[]);
+        assert_eq!((ended.code, ended.out().as_str()), (Some(1), ""), "{name}");
+        assert_eq!(ended.err, format!("{name}: needs Unix\n"));
+    }
+}
+
 #[test]
 fn help_is_exit_code_0_and_goes_to_standard_output() {
-    for (name, _) in PROGRAMS {
+    for (name, _) in here() {
         for flag in ["--help", "-h"] {
             let help = run(name, &[flag]);
             assert_eq!((help.code, help.err.as_str()), (Some(0), ""), "{name}");
@@ -393,7 +409,7 @@ fn help_is_exit_code_0_and_goes_to_standard_output() {
 
 #[test]
 fn a_wrong_call_is_exit_code_2_and_one_line_that_points_to_the_help() {
-    for (name, calls) in PROGRAMS {
+    for (name, calls) in here() {
         for args in *calls {
             let ended = run(name, args);
             assert_eq!(ended.code, Some(2), "{name} {args:?}: {}", ended.err);

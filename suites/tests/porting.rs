@@ -1,6 +1,6 @@
 //! `docs/porting.md` keeps what it says: every Rust block is compiled, no name of asyncore and asynchat and no idiom is
 //! left out, and the program before and the one after answer alike.
-#![cfg(unix)]
+
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
 use std::{

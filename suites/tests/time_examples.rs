@@ -1,6 +1,5 @@
 //! The time programs of `examples/` (RFC 868), started as processes and met with plain blocking sockets, with each
 //! other and with Python. Their arithmetic brings its own tests along with the module.
-#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
 use std::{
@@ -45,6 +44,7 @@ fn example(name: &str) -> Command {
 }
 
 fn start(command: &mut Command) -> Example {
+    program::give_console(command);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -85,12 +85,7 @@ fn line_with(lines: &Receiver<String>, needle: &str) -> String {
 
 impl Example {
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill")
-            .args(["-s", name, &pid])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        assert!(program::signal(self.child.id(), name));
     }
 
     /// Waits for the end of the process: both its streams end with it.

@@ -1,4 +1,5 @@
 //! The program `time_handlers`: one handler over four kinds of sockets, on threads and on the loop.
+// Half of the sockets are Unix ones.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 

@@ -95,7 +95,7 @@ fn variable(text: &str) -> Result<String, String> {
 
 #[cfg(not(unix))]
 fn run(_: Args) -> asynchat::Result {
-    Err("cgi_server needs Unix".into())
+    Err("needs Unix".into())
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! The program `chat_server`: users on plain sockets, who talk, command, flood, read too slowly and vanish, and the
 //! operator on the monitor's port.
 // Once is enough: how the poller does is the subject of others.
-#![cfg(all(unix, not(mio_unsupported_force_poll_poll)))]
+#![cfg(not(mio_unsupported_force_poll_poll))]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
 #[cfg(target_os = "linux")]
@@ -12,6 +12,7 @@ use std::{
 };
 
 use socket2::{Domain, Socket, Type};
+use suites::errors::no_such_file;
 #[cfg(target_os = "linux")]
 use suites::program::DEADLINE;
 use suites::program::{ends_well_when_terminated, run, serve};
@@ -293,7 +294,7 @@ fn without_a_password_there_is_no_monitor() {
     let file = directory.path().join("password");
     let name = file.to_str().unwrap();
     for (text, why) in [
-        (None, "No such file"),
+        (None, no_such_file().as_str()),
         (Some(""), "no password in its first line"),
         (Some("\nsecret\n"), "no password in its first line"),
     ] {

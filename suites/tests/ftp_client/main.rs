@@ -1,5 +1,4 @@
 //! The program `ftp_client` against servers of others, and against servers that no other program would be.
-#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
 mod hostile;

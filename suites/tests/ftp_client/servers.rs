@@ -1,9 +1,8 @@
 //! The servers: each shows a folder with `pub/README`, `pub/blob` and a place for files that come.
 
 use std::{
-    fs::{self, Permissions},
+    fs,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -93,14 +92,14 @@ fn folder() -> TempDir {
     fs::write(public.join("README"), README).unwrap();
     fs::write(public.join("blob"), blob()).unwrap();
     for (path, mode) in [(folder.path(), 0o755), (&public, 0o777)] {
-        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        others::set_mode(path, mode);
     }
     folder
 }
 
 /// The unpacked ones change to another user.
 fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
+    let root = others::is_root();
     if !root {
         suites::skip("only root can start this FTP server");
     }
@@ -208,7 +207,7 @@ pub(crate) fn proftpd(secure: &Secure, certificate: Option<&Certificate>) -> Opt
     fs::write(&users, format!("joe:{hash}:33:33::{at}/root:/bin/sh\n")).unwrap();
     fs::write(folder.path().join("groups"), "www-data:x:33:joe\n").unwrap();
     for name in ["users", "groups"] {
-        fs::set_permissions(folder.path().join(name), Permissions::from_mode(0o640)).unwrap();
+        others::set_mode(&folder.path().join(name), 0o640);
     }
     let mut config = format!(
         "ServerName peer\nServerType standalone\nDefaultServer on\nPort {}\nDefaultAddress 127.0.0.1\n\

@@ -1,6 +1,5 @@
 //! The program `gopher_client` against gophernicus and pygopherd, which differ where RFC 1436 leaves room, and servers of
 //! the test's own, which do wrong.
-#![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
     unreachable_pub,
@@ -11,11 +10,11 @@
 mod servers;
 mod wrong;
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, net::SocketAddr};
 
 use suites::{
     certificates::{Authority, text},
-    others::{Server, free_address, tool},
+    others::{Server, free_address, set_mode, tool},
     program::{Ended, run},
 };
 use tempfile::TempDir;
@@ -44,14 +43,11 @@ fn bytes() -> Vec<u8> {
 /// To be read by everybody.
 fn site() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let mode = |path: &Path, mode| {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    };
-    mode(folder.path(), 0o755);
+    set_mode(folder.path(), 0o755);
     let file = |name: &str, content: &[u8]| {
         let path = folder.path().join(name);
         fs::write(&path, content).unwrap();
-        mode(&path, 0o644);
+        set_mode(&path, 0o644);
     };
     file("dots.txt", DOTS.as_bytes());
     file("open.txt", OPEN.as_bytes());
@@ -63,12 +59,12 @@ fn site() -> TempDir {
     );
     let scripts = folder.path().join("cgi-bin");
     fs::create_dir(&scripts).unwrap();
-    mode(&scripts, 0o755);
+    set_mode(&scripts, 0o755);
     file(
         "cgi-bin/search",
         b"#!/bin/sh\necho \"ifound $QUERY_STRING\tx\tnone\t0\"\n",
     );
-    mode(&scripts.join("search"), 0o755);
+    set_mode(&scripts.join("search"), 0o755);
     folder
 }
 

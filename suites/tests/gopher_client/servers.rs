@@ -1,12 +1,12 @@
 //! Servers of others, which serve a folder.
 
-use suites::others::{Server, free_address, tool, unpacked};
+use suites::others::{self, Server, free_address, tool, unpacked};
 use tempfile::TempDir;
 
 /// In C, started for each connection by xinetd. It does not run as root, and only root can start another user's.
 pub fn gophernicus(site: TempDir) -> Option<Server> {
     let (xinetd, gophernicus) = (unpacked("xinetd")?, unpacked("gophernicus")?);
-    if !rustix::process::geteuid().is_root() {
+    if !others::is_root() {
         suites::skip("xinetd needs root");
         return None;
     }

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use suites::program::{Program, example};
+use suites::program::{NULL, Program, example};
 
 use crate::fetch;
 
@@ -65,7 +65,7 @@ fn a_server_that_is_silent_or_slow_or_gone_is_an_error() {
             thread::yield_now();
         }
     });
-    let ended = fetch(&["--max-time", "0.3", "-o", "/dev/null", &url]);
+    let ended = fetch(&["--max-time", "0.3", "-o", NULL, &url]);
     assert_eq!(
         (ended.code, ended.err.as_str()),
         (

@@ -1,5 +1,7 @@
 //! Redirects: every status and every kind of `Location`, and those that lead nowhere.
 
+use suites::errors::refused;
+
 use crate::{
     CLOSED, assert_fails, fetch,
     scripted::{Answer, End, serve},
@@ -89,10 +91,11 @@ fn redirects_that_lead_nowhere_are_errors() {
         };
         Answer::new(&format!("HTTP/1.1 302 Found\nLocation: {location}\n\n"))
     });
+    let refused = format!("connection failed: {}", refused());
     for (target, why, requests) in [
         ("/self", "loop", 2),
         ("/ping", "loop", 3),
-        ("/tls", "connection failed: Connection refused", 1),
+        ("/tls", &refused, 1),
         ("/file", "only supports http and https, not file", 1),
         (
             "/tel",
@@ -100,7 +103,7 @@ fn redirects_that_lead_nowhere_are_errors() {
             1,
         ),
         ("/mail", "only supports http and https, not mailto", 1),
-        ("/closed", "connection failed: Connection refused", 1),
+        ("/closed", &refused, 1),
         ("/nowhere", "redirected to http:///: empty host", 1),
         ("/1", "more than 10 redirects", 11),
     ] {

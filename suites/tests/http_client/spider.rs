@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use suites::program;
+use suites::{errors::broken_pipe, program};
 
 use crate::{
     fetch,
@@ -138,7 +138,7 @@ fn a_crawl_ends_when_nobody_reads_it() {
     left.set(()).unwrap();
     let output = client.wait_with_output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
-    assert!(err.contains("Broken pipe"), "{err}");
+    assert!(err.contains(&broken_pipe()), "{err}");
     assert_eq!(output.status.code(), Some(1));
     let requests = server.targets().len();
     assert!(requests < 10, "{requests}");

@@ -165,6 +165,8 @@ fn the_access_log_has_the_common_format() {
     }
 }
 
+// On Windows a listener for IPv6 takes no IPv4.
+#[cfg(unix)]
 #[test]
 fn a_client_with_ipv4_on_a_listener_for_both_is_logged_with_its_ipv4_address() {
     let server = serve(&["--bind", "::"], |_| ());
@@ -379,18 +381,17 @@ fn a_log_nobody_reads_does_not_stop_the_server_and_tells_what_it_lost() {
 
 #[test]
 fn a_third_signal_ends_a_server_whose_log_nobody_reads_at_once() {
-    use std::os::unix::process::ExitStatusExt;
     let (mut child, out, _) = unread();
     let end = std::time::Instant::now() + DEADLINE;
     let status = loop {
-        let pid = child.id().to_string();
-        let _ = Command::new("kill").args(["-s", "TERM", &pid]).status();
+        // It may be gone.
+        suites::program::signal(child.id(), "TERM");
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
         assert!(std::time::Instant::now() < end, "it goes on");
     };
-    assert_eq!((status.code(), status.signal()), (Some(130), None));
+    assert_eq!(status.code(), Some(130));
     drop(out);
 }
 

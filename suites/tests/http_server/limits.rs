@@ -1,8 +1,11 @@
 //! Every limit: reached it is fine, passed it has its status.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 
-use suites::web_server::{DEADLINE, QUIET, Reply, Server, plain, serve};
+use suites::{
+    program::is_timeout,
+    web_server::{DEADLINE, QUIET, Reply, Server, plain, serve},
+};
 
 const GET: &str = "GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -147,7 +150,7 @@ fn trickle(server: &Server, start: &str, byte: &str) -> Reply {
     while client
         .stream
         .peek(&mut [0])
-        .is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        .is_err_and(|error| is_timeout(&error))
     {
         assert!(
             std::time::Instant::now() < end,
@@ -322,8 +325,10 @@ fn the_least_max_outgoing_is_enough_for_every_answer() {
     let targets = ["inline", "inline", "large", "", "large"];
     let requests = targets.map(|target| format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n"));
     let mut client = server.connect();
-    client.send(&requests.concat().repeat(20));
-    for n in 0..20 * targets.len() {
+    // Wine takes seconds for a large folder.
+    let rounds = if cfg!(windows) { 2 } else { 20 };
+    client.send(&requests.concat().repeat(rounds));
+    for n in 0..rounds * targets.len() {
         let length = client.reply_to(GET).expect(200).body.len();
         let least = [32 * 1024, 32 * 1024, 3_000_000, 100_000, 3_000_000][n % targets.len()];
         assert!(length >= least, "answer {n}: {length} bytes");
@@ -374,5 +379,5 @@ fn the_limits_of_one_connection_do_not_touch_another() {
     slow.reply_to("").expect(408);
     fast.stream.set_read_timeout(Some(QUIET)).unwrap();
     let read = fast.stream.read(&mut [0]);
-    assert!(read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+    assert!(read.is_err_and(|error| is_timeout(&error)));
 }

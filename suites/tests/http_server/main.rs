@@ -1,6 +1,5 @@
 //! The example `http_server` as a process, met with raw sockets: its headers, limits and statuses, byte by byte and in
 //! one piece. What is pure in it is tested inside the example.
-#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 #![allow(
     unreachable_pub,
@@ -16,6 +15,7 @@ mod files;
 mod life;
 mod limits;
 mod load;
+mod names;
 mod options;
 mod smuggling;
 mod threads;

@@ -4,12 +4,13 @@ use std::{
     io::Read,
     net::TcpListener,
     process::{Command, Output, Stdio},
-    sync::mpsc::channel,
-    thread,
     time::Instant,
 };
 
-use suites::web_server::{Client, DEADLINE, Server, command, plain, serve};
+use suites::{
+    program::within,
+    web_server::{Client, DEADLINE, Server, command, plain, serve},
+};
 
 const GET: &str = "GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";
 const STATUS: &str = "GET /-/status HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -37,15 +38,14 @@ fn served(server: &Server) -> Client {
 /// What comes of a server that is not to start.
 fn ended(command: &mut Command) -> Output {
     let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = piped.spawn().unwrap();
-    let pid = child.id().to_string();
-    let (sender, output) = channel();
-    thread::spawn(move || sender.send(child.wait_with_output()));
-    let output = output.recv_timeout(DEADLINE);
-    if output.is_err() {
-        let _ = Command::new("kill").args(["-s", "KILL", &pid]).status();
+    let mut child = piped.spawn().unwrap();
+    let ends = within(DEADLINE, || child.try_wait().unwrap().is_some());
+    if !ends {
+        let _ = child.kill();
     }
-    output.expect("it ends").unwrap()
+    let output = child.wait_with_output().unwrap();
+    assert!(ends, "it goes on: {output:?}");
+    output
 }
 
 /// Connections each thread has had, as the status page knows them; `asks` is one of them.
@@ -209,6 +209,8 @@ fn a_port_that_is_taken_is_an_error_also_if_it_could_be_shared() {
     }
 }
 
+// There is neither a shell nor a limit of descriptors elsewhere.
+#[cfg(unix)]
 #[test]
 #[cfg_attr(
     mio_unsupported_force_poll_poll,

@@ -2,7 +2,7 @@
 
 use suites::{
     certificates::text,
-    dovecot::messages,
+    maildir::messages,
     program::{Program, eventually},
     scripted,
 };

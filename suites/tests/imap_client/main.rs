@@ -1,5 +1,4 @@
 //! The program `imap_client` against Dovecot, and against servers that lie.
-#![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
     missing_debug_implementations,
@@ -12,6 +11,7 @@ use std::process::Command;
 use suites::program::{Ended, Program, example};
 
 mod hostile;
+#[cfg(target_os = "linux")]
 mod peers;
 
 fn command(port: u16, args: &[&str]) -> Command {

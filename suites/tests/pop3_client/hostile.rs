@@ -1,7 +1,7 @@
 //! Servers that lie, that stop, and that are in the way.
 
 use suites::{
-    dovecot::messages,
+    maildir::messages,
     program::{Program, eventually},
     scripted,
 };

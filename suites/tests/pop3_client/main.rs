@@ -1,5 +1,4 @@
 //! The program `pop3_client` against Dovecot, and against servers that lie.
-#![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
     missing_debug_implementations,
@@ -15,6 +14,7 @@ use suites::{
 };
 
 mod hostile;
+#[cfg(target_os = "linux")]
 mod peers;
 
 fn command(port: u16, args: &[&str]) -> Command {

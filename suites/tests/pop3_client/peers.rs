@@ -2,7 +2,8 @@
 
 use suites::{
     certificates::{Authority, text},
-    dovecot::{Dovecot, messages},
+    dovecot::Dovecot,
+    maildir::messages,
     others::{Server, free_address, run, tool},
 };
 

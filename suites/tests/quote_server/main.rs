@@ -1,6 +1,5 @@
 //! The program `quote_server`: its pages, its form and its errors with clients of others, as a browser of 1999 and as an
 //! attacker would ask, and beside BaseHTTPServer of CPython.
-#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
 mod cpython;
@@ -10,6 +9,7 @@ use std::{io::Write, net::SocketAddr, time::Duration};
 use shared::http::smuggling::{self, CHUNKED};
 use suites::{
     certificates::{Authority, text},
+    errors::no_such_folder,
     others::{run, tool},
     program::{self, Program, ends_well_when_terminated, serve},
     web_server::{Client, Reply, connect},
@@ -252,8 +252,8 @@ fn files_that_cannot_be_used_are_told_of() {
     std::fs::write(&two, "a\n%\nb\n").unwrap();
     for (args, why) in [
         (vec!["--quotes", text(&empty)], "there is no quote in it"),
-        (vec!["--quotes", "/no/such/file"], "No such file"),
-        (vec!["--error-page", "/no/such/file"], "No such file"),
+        (vec!["--quotes", "/no/such/file"], &no_such_folder()),
+        (vec!["--error-page", "/no/such/file"], &no_such_folder()),
         (
             vec!["--quotes", text(&two), "--max-quotes", "1"],
             "2 quotes are more than --max-quotes 1",

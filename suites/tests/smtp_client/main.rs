@@ -1,5 +1,4 @@
 //! The program `smtp_client` against servers of others: Postfix and its smtp-sink, which fails to order, and Python's.
-#![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
     unreachable_pub,
@@ -7,16 +6,18 @@
     reason = "the helpers of a test are part of it"
 )]
 
+// It changes owners.
+#[cfg(unix)]
 mod postfix;
 mod python;
 mod sink;
 mod tls;
 mod wrong;
 
-use std::{net::SocketAddr, os::unix::fs::PermissionsExt, path::Path};
+use std::{net::SocketAddr, path::Path};
 
 use suites::{
-    others::{Said, run},
+    others::{Said, run, set_mode},
     program::example,
 };
 use tempfile::TempDir;
@@ -45,5 +46,5 @@ fn open_folder() -> TempDir {
 }
 
 fn open_to_all(path: &Path) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+    set_mode(path, 0o777);
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Write, os::unix::fs::chown, path::Path};
 
 use suites::{
-    others::{Server, Unpacked, free_address, unpacked},
+    others::{self, Server, Unpacked, free_address, unpacked},
     program::eventually,
 };
 
@@ -32,7 +32,7 @@ const GAMES: u32 = 5;
 
 fn start() -> Option<Server> {
     let postfix = unpacked("postfix")?;
-    if !rustix::process::geteuid().is_root() {
+    if !others::is_root() {
         suites::skip("Postfix needs root");
         return None;
     }

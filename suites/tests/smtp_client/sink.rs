@@ -1,6 +1,6 @@
 //! Postfix's smtp-sink, which takes everything, or fails as its options say.
 
-use suites::others::{Server, free_address, unpacked};
+use suites::others::{self, Server, free_address, unpacked};
 use suites::program::{Program, eventually, example};
 
 use crate::{ASCII, MESSAGE, open_folder, open_to_all, send};
@@ -19,7 +19,7 @@ pub fn sink(options: &[&str]) -> Option<Server> {
         .env("LD_LIBRARY_PATH", postfix.path("usr/lib/postfix"))
         .env("MAIL_CONFIG", &etc)
         .current_dir(&folder);
-    if rustix::process::geteuid().is_root() {
+    if others::is_root() {
         command.args(["-u", "nobody"]);
     }
     command.args(options).args([&address.to_string(), "100"]);

@@ -1,7 +1,8 @@
 //! The program `smtpd` with clients of others, its Maildir, its ends, and clients that attack it.
-#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
+// Memory and processor time are read from /proc.
+#[cfg(target_os = "linux")]
 mod attacks;
 mod client;
 mod clients;

@@ -6,6 +6,7 @@ use suites::{
     certificates::{Authority, text},
     others::{run, tool},
     program::eventually,
+    skip,
     tls::{self, VERSIONS},
 };
 
@@ -66,6 +67,9 @@ fn mail_over_tls_is_taken_from_swaks_and_python_and_only_over_tls_if_that_is_req
 
 #[test]
 fn sighup_has_new_sessions_get_the_new_certificate() {
+    if cfg!(windows) {
+        return skip("Windows has no SIGHUP");
+    }
     let mut authority = Authority::new();
     let (first, second) = (
         authority.issue(&["localhost"]),

@@ -1,7 +1,7 @@
 //! The program `telnet_client` by a script, with standard input, and at a terminal.
-#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
+#[cfg(unix)]
 mod at_terminal;
 mod peers;
 mod scripted;

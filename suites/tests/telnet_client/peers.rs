@@ -1,7 +1,7 @@
 //! Servers of others.
 
 use suites::{
-    others::{Server, free_address, python_with, unpacked},
+    others::{self, Server, free_address, python_with, unpacked},
     program::{Program, example},
 };
 
@@ -27,7 +27,7 @@ fn telnetd_starts_a_shell_for_the_client() {
     let (Some(xinetd), Some(telnetd)) = (unpacked("xinetd"), unpacked("inetutils-telnetd")) else {
         return;
     };
-    if !rustix::process::geteuid().is_root() {
+    if !others::is_root() {
         suites::skip("only root can start telnetd");
         return;
     }
