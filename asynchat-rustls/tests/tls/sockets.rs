@@ -414,7 +414,7 @@ fn what_is_pushed_before_the_handshake_leaves_after_it_and_a_close_waits() {
 fn silent_peers_are_ended_at_the_deadline_and_others_are_served_meanwhile() {
     const SILENT: usize = 500;
     let mut reactor = Reactor::builder()
-        .handshake_timeout(Duration::from_millis(500))
+        .handshake_timeout(util::DEADLINE / 20)
         .linger(Duration::from_millis(100), 1024)
         .propagate_panics(true)
         .build()

@@ -11,7 +11,7 @@ use std::{
 };
 
 use socket2::{Domain, SockRef, Socket, Type};
-use util::peer::pair;
+use util::{peer::pair, process::this_binary};
 
 const SERVER: &str = "ASYNCHAT_TEST_LOAD_SERVER";
 /// The ports of one source address are not enough for all connections and those just closed.
@@ -35,7 +35,9 @@ impl Drop for Process {
 /// Starts it: this binary once more, with the same test. What comes back is the other end of its standard input.
 pub(super) fn start(test: &str, server: SocketAddr) -> (Process, UnixStream) {
     let (here, there) = pair();
-    let child = Command::new(env::current_exe().unwrap())
+    let mut words = this_binary().into_iter();
+    let child = Command::new(words.next().unwrap())
+        .args(words)
         .args(["--exact", "--nocapture", test])
         .env(SERVER, server.to_string())
         .stdin(Stdio::from(std::os::fd::OwnedFd::from(there)))
@@ -69,7 +71,8 @@ pub(super) fn works_here() -> bool {
 
 /// Every place of every connection looks different, so that a byte lost, doubled or given to another shows.
 fn byte(number: usize, at: usize) -> u8 {
-    let mixed = (number * 7919 + at + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let place = (number * 7919 + at + 1) as u64;
+    let mixed = place.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 56) as u8
 }
 

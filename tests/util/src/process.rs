@@ -1,6 +1,6 @@
 //! What belongs to a process as a whole: its descriptors, and their limit.
 
-use std::{any::type_name, env, process::Command};
+use std::{any::type_name, env, ffi::OsString, process::Command};
 
 /// Descriptors this process has open. Without those of /proc and /sys, which the C library has open for a moment when a
 /// thread begins.
@@ -23,6 +23,15 @@ pub fn name_of<F>(_: &F) -> &'static str {
     name.split_once("::").map_or(name, |(_, name)| name)
 }
 
+/// The words that start the test's binary once more. The system cannot start one of another processor by itself: what
+/// started this one, `.ci/platforms` names in `ASYNCHAT_TEST_RUNNER`.
+pub fn this_binary() -> Vec<OsString> {
+    let runner = env::var("ASYNCHAT_TEST_RUNNER").unwrap_or_default();
+    let mut words: Vec<OsString> = runner.split_whitespace().map(OsString::from).collect();
+    words.push(env::current_exe().unwrap().into());
+    words
+}
+
 /// The whole of a test, in a process of its own with a limit of `descriptors`: the test's binary once more, with this
 /// test alone.
 ///
@@ -38,11 +47,11 @@ pub fn with_descriptors<F: FnOnce()>(descriptors: u32, test: F) {
     if cfg!(not(unix)) {
         return test();
     }
-    let script = format!("ulimit -n {descriptors} && exec \"$0\" --exact --nocapture \"$1\"");
+    let script = format!("ulimit -n {descriptors} && exec \"$@\"");
     let output = Command::new("sh")
-        .args(["-c", &script])
-        .arg(env::current_exe().unwrap())
-        .arg(name_of(&test))
+        .args(["-c", &script, "sh"])
+        .args(this_binary())
+        .args(["--exact", "--nocapture", name_of(&test)])
         .env(CHILD, "1")
         .output()
         .unwrap();
