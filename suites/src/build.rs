@@ -26,7 +26,8 @@ pub(crate) fn folder_of(program: &str) -> PathBuf {
     folder
 }
 
-/// Says to a test that runs itself again, maybe where there is no network, that the programs are there.
+/// The folder of programs that are there: for a test that runs itself again, maybe where there is no network, and for
+/// programs of another target, which `.ci/platforms` builds.
 const BUILT: &str = "ASYNCHAT_SUITES_BUILT";
 
 pub(crate) fn built() -> (&'static str, &'static Path) {
@@ -42,7 +43,11 @@ fn build(what: &[&str]) -> PathBuf {
     let profile = test.ancestors().nth(2).unwrap();
     let above = profile.parent().unwrap();
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-    let triple = Some(name(above)).filter(|name| name.starts_with(&format!("{}-", consts::ARCH)));
+    let arch = match consts::ARCH {
+        "x86" => "i686",
+        arch => arch,
+    };
+    let triple = Some(name(above)).filter(|name| name.starts_with(&format!("{arch}-")));
     let target_dir = match triple {
         Some(_) => above.parent().unwrap(),
         None => above,
