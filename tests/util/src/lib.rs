@@ -29,9 +29,9 @@ use asynchat::{
 
 /// Long enough for a loaded machine, and for one that is interpreted; a passing test never waits for it.
 pub const DEADLINE: Duration = Duration::from_secs(if SLOW { 120 } else { 10 });
-/// Under wine each turn asks a server. `.ci/platforms` names the emulator while it compiles, too.
-const SLOW: bool =
-    cfg!(any(miri, windows)) || option_env!("ASYNCHAT_TEST_RUNNER").is_some();
+/// Under wine, where each turn asks a server, and under Miri, an emulator or a sanitizer; `.ci/platforms` and
+/// `.ci/sanitizers` say so while they compile.
+pub const SLOW: bool = cfg!(any(miri, windows)) || option_env!("ASYNCHAT_TEST_SLOW").is_some();
 
 /// A reactor whose callbacks' panics fail the test. Use `Reactor::new` where a panic is the subject.
 pub fn reactor() -> Reactor {
