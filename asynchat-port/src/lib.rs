@@ -1,0 +1,12 @@
+//! Reads a Python program that uses `asyncore` or `asynchat`, and says what its port to the crate `asynchat` will meet.
+//! The program `asynchat-port` is all there is to it for users; as a library it serves its tests.
+
+#![forbid(unsafe_code)]
+
+pub mod library;
+pub mod limits;
+pub mod load;
+pub mod model;
+pub mod resolve;
+pub mod source;
+pub mod syntax;

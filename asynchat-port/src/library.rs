@@ -1,0 +1,272 @@
+//! The two modules, the copies of them that programs carry, and the classes of other packages that descend from them.
+
+use serde::Serialize;
+
+/// One of the two modules.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Library {
+    /// `asyncore`.
+    Asyncore,
+    /// `asynchat`.
+    Asynchat,
+}
+
+impl Library {
+    /// The name of the module.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Asyncore => "asyncore",
+            Self::Asynchat => "asynchat",
+        }
+    }
+}
+
+/// A class of the two modules, from which others descend.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Root {
+    /// `asyncore.dispatcher`.
+    Dispatcher,
+    /// `asyncore.dispatcher_with_send`.
+    DispatcherWithSend,
+    /// `asyncore.file_dispatcher`.
+    FileDispatcher,
+    /// `asyncore.file_wrapper`.
+    FileWrapper,
+    /// `asynchat.async_chat`.
+    AsyncChat,
+    /// `asynchat.simple_producer`.
+    SimpleProducer,
+    /// `asynchat.fifo`.
+    Fifo,
+    /// `asyncore.ExitNow`.
+    ExitNow,
+}
+
+/// Root, module, name of the class.
+const ROOTS: [(Root, Library, &str); 8] = [
+    (Root::Dispatcher, Library::Asyncore, "dispatcher"),
+    (
+        Root::DispatcherWithSend,
+        Library::Asyncore,
+        "dispatcher_with_send",
+    ),
+    (Root::FileDispatcher, Library::Asyncore, "file_dispatcher"),
+    (Root::FileWrapper, Library::Asyncore, "file_wrapper"),
+    (Root::AsyncChat, Library::Asynchat, "async_chat"),
+    (Root::SimpleProducer, Library::Asynchat, "simple_producer"),
+    (Root::Fifo, Library::Asynchat, "fifo"),
+    (Root::ExitNow, Library::Asyncore, "ExitNow"),
+];
+
+impl Root {
+    /// The class of this name. asynchat has the names of asyncore too: it imports them, or reaches the module.
+    pub fn named(name: &str) -> Option<Self> {
+        ROOTS.iter().find(|row| row.2 == name).map(|row| row.0)
+    }
+
+    /// The name of the class.
+    pub fn name(self) -> &'static str {
+        ROOTS
+            .iter()
+            .find(|row| row.0 == self)
+            .map_or("", |row| row.2)
+    }
+
+    /// The module of the class.
+    pub fn library(self) -> Library {
+        ROOTS
+            .iter()
+            .find(|row| row.0 == self)
+            .map_or(Library::Asyncore, |row| row.1)
+    }
+
+    /// True if its objects are in `socket_map`.
+    pub fn is_channel(self) -> bool {
+        matches!(
+            self,
+            Self::Dispatcher | Self::DispatcherWithSend | Self::FileDispatcher | Self::AsyncChat
+        )
+    }
+}
+
+/// Modules that are copies, by the last part of their names.
+const COPIES: [(&str, Library); 14] = [
+    ("asyncore", Library::Asyncore),
+    ("asyncore_25", Library::Asyncore), // supervisor.medusa
+    ("asyncore_27", Library::Asyncore),
+    ("_asyncore", Library::Asyncore),
+    ("my_asyncore", Library::Asyncore),
+    ("pyasyncore", Library::Asyncore),
+    ("wasyncore", Library::Asyncore), // waitress
+    ("aasyncore", Library::Asyncore),
+    ("asynchat", Library::Asynchat),
+    ("asynchat_25", Library::Asynchat), // supervisor.medusa
+    ("asynchat_27", Library::Asynchat),
+    ("_asynchat", Library::Asynchat),
+    ("my_asynchat", Library::Asynchat),
+    ("pyasynchat", Library::Asynchat),
+];
+
+/// The copies of a program: those that are known, and those that the user names.
+#[derive(Clone, Default, Debug)]
+pub struct Copies {
+    own: Vec<(String, Library)>,
+}
+
+impl Copies {
+    /// Takes a module for a copy too. Only the last part of a dotted name counts.
+    pub fn add(&mut self, module: &str, library: Library) {
+        let name = module.rsplit('.').next().unwrap_or(module);
+        self.own.push((name.to_owned(), library));
+    }
+
+    /// The library whose copy a module is, by the last part of its name.
+    pub fn library(&self, module: &str) -> Option<Library> {
+        let name = module.rsplit('.').next().unwrap_or(module);
+        let own = self
+            .own
+            .iter()
+            .find(|copy| copy.0 == name)
+            .map(|copy| copy.1);
+        own.or_else(|| COPIES.iter().find(|copy| copy.0 == name).map(|copy| copy.1))
+    }
+}
+
+/// Classes of packages that descend from the two modules, for programs that use them: module, class, root.
+const DESCENDANTS: [(&str, &str, Root); 24] = [
+    ("smtpd", "SMTPServer", Root::Dispatcher),
+    ("smtpd", "DebuggingServer", Root::Dispatcher),
+    ("smtpd", "PureProxy", Root::Dispatcher),
+    ("smtpd", "MailmanProxy", Root::Dispatcher),
+    ("smtpd", "SMTPChannel", Root::AsyncChat),
+    ("pyftpdlib.ioloop", "Acceptor", Root::Dispatcher),
+    ("pyftpdlib.ioloop", "Connector", Root::Dispatcher),
+    ("pyftpdlib.ioloop", "AsyncChat", Root::AsyncChat),
+    ("pyftpdlib.handlers", "PassiveDTP", Root::Dispatcher),
+    ("pyftpdlib.handlers", "ActiveDTP", Root::Dispatcher),
+    ("pyftpdlib.handlers", "DTPHandler", Root::AsyncChat),
+    ("pyftpdlib.handlers", "ThrottledDTPHandler", Root::AsyncChat),
+    ("pyftpdlib.handlers", "FTPHandler", Root::AsyncChat),
+    ("pyftpdlib.handlers", "TLS_FTPHandler", Root::AsyncChat),
+    ("pyftpdlib.handlers", "TLS_DTPHandler", Root::AsyncChat),
+    ("pyftpdlib.handlers", "SSLConnection", Root::Dispatcher),
+    ("pyftpdlib.servers", "FTPServer", Root::Dispatcher),
+    ("pyinotify", "AsyncNotifier", Root::FileDispatcher),
+    ("waitress.channel", "HTTPChannel", Root::Dispatcher),
+    ("waitress.server", "BaseWSGIServer", Root::Dispatcher),
+    (
+        "supervisor.medusa.http_server",
+        "http_channel",
+        Root::AsyncChat,
+    ),
+    (
+        "supervisor.medusa.http_server",
+        "http_server",
+        Root::Dispatcher,
+    ),
+    (
+        "ZEO.zrpc.smac",
+        "SizedMessageAsyncConnection",
+        Root::Dispatcher,
+    ),
+    (
+        "pysnmp.carrier.asyncore.base",
+        "AbstractSocketTransport",
+        Root::Dispatcher,
+    ),
+];
+
+/// The root of a class that is imported from a package.
+pub fn descendant(module: &str, class: &str) -> Option<Root> {
+    let known = DESCENDANTS
+        .iter()
+        .find(|known| known.0 == module && known.1 == class);
+    known.map(|known| known.2)
+}
+
+/// The names that each module defines, private ones included.
+const NAMES: [(Library, &[&str]); 2] = [
+    (
+        Library::Asyncore,
+        &[
+            "read",
+            "write",
+            "readwrite",
+            "_exception",
+            "poll",
+            "poll2",
+            "poll3",
+            "loop",
+            "dispatcher",
+            "dispatcher_with_send",
+            "compact_traceback",
+            "close_all",
+            "file_wrapper",
+            "file_dispatcher",
+            "socket_map",
+            "ExitNow",
+            "_DISCONNECTED",
+            "_reraised_exceptions",
+            "_strerror",
+        ],
+    ),
+    (
+        Library::Asynchat,
+        &[
+            "async_chat",
+            "simple_producer",
+            "fifo",
+            "find_prefix_at_end",
+        ],
+    ),
+];
+
+/// What `from asyncore import *` brings besides.
+const ERRNO: [&str; 13] = [
+    "EALREADY",
+    "EINPROGRESS",
+    "EWOULDBLOCK",
+    "ECONNRESET",
+    "EINVAL",
+    "ENOTCONN",
+    "ESHUTDOWN",
+    "EISCONN",
+    "EBADF",
+    "ECONNABORTED",
+    "EPIPE",
+    "EAGAIN",
+    "errorcode",
+];
+
+/// Modules that the two import, and so have as names.
+const MODULES: [&str; 8] = [
+    "asyncore", "errno", "os", "select", "socket", "sys", "time", "warnings",
+];
+
+/// What a name of one of the modules is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Name {
+    /// It defines the name.
+    Own(Library),
+    /// A number of errno, or the table of them.
+    Errno,
+    /// Another module.
+    Module,
+}
+
+impl Library {
+    /// None if the module has no such name.
+    pub fn find(self, name: &str) -> Option<Name> {
+        // The copies in one file define both.
+        if let Some(row) = NAMES.iter().find(|row| row.1.contains(&name)) {
+            return (row.0 == self || self == Self::Asynchat || Root::named(name).is_some())
+                .then_some(Name::Own(row.0));
+        }
+        if self == Self::Asyncore && ERRNO.contains(&name) {
+            return Some(Name::Errno);
+        }
+        MODULES.contains(&name).then_some(Name::Module)
+    }
+}

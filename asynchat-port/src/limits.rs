@@ -1,0 +1,28 @@
+//! Bounds of time and memory.
+
+/// What the tool reads at most. Each limit is an option of the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one file.
+    pub file_size: u64,
+    /// Bytes of all files.
+    pub total_size: u64,
+    /// Files of all arguments.
+    pub files: usize,
+    /// Folders inside each other.
+    pub depth: usize,
+    /// Steps of the parser for each byte of a file. Python needs less than one; recovery from errors needs more.
+    pub steps_per_byte: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            file_size: 8 << 20,
+            total_size: 128 << 20,
+            files: 10_000,
+            depth: 64,
+            steps_per_byte: 20,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! All files together.
+
+use std::ops::Index;
+
+use crate::{
+    library::{Library, Root},
+    model::{class::Class, function::Function, module::Module},
+};
+
+/// Classes that are looked at for one of them.
+const LONGEST_LINEAGE: usize = 100;
+
+macro_rules! id {
+    ($(#[$meta:meta])* $name:ident, $table:ident, $kept:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub struct $name(pub(crate) usize);
+
+        impl Index<$name> for Program {
+            type Output = $kept;
+
+            fn index(&self, id: $name) -> &$kept {
+                &self.$table[id.0]
+            }
+        }
+    };
+}
+
+id!(
+    /// A module of a [`Program`].
+    ModuleId, modules, Module
+);
+id!(
+    /// A class of a [`Program`].
+    ClassId, classes, Class
+);
+id!(
+    /// A function or method of a [`Program`].
+    FunctionId, functions, Function
+);
+
+/// The files of a program. `program[id]` looks a module, class or function up.
+#[derive(Default, Debug)]
+pub struct Program {
+    /// In the order of their paths.
+    pub modules: Vec<Module>,
+    /// In the order of the text, nested ones behind those around them.
+    pub classes: Vec<Class>,
+    /// In the order of the text, methods too.
+    pub functions: Vec<Function>,
+}
+
+/// The meaning of a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// `asyncore` or `asynchat` itself, or a copy.
+    Library(Library),
+    /// A name of one of the two.
+    Item(Library, String),
+    /// A class of another package that descends from them.
+    Descendant(Root),
+    /// A module of the program.
+    Module(ModuleId),
+    /// A class of the program.
+    Class(ClassId),
+    /// A function of the program.
+    Function(FunctionId),
+    /// Something of another module, by its full name, such as `socket.socket`.
+    Foreign(String),
+    /// A variable, or a name that nothing defines.
+    Unknown,
+}
+
+impl Program {
+    /// A class with its bases, nearest first, as far as they are classes of the program; each once.
+    pub fn lineage(&self, class: ClassId) -> Vec<ClassId> {
+        let mut line = vec![class];
+        let mut seen = std::collections::HashSet::from([class]);
+        let mut next = 0;
+        while let Some(&class) = line.get(next).filter(|_| line.len() < LONGEST_LINEAGE) {
+            next += 1;
+            for base in &self[class].bases {
+                if let Target::Class(base) = base.target
+                    && seen.insert(base)
+                {
+                    line.push(base);
+                }
+            }
+        }
+        line
+    }
+
+    /// A method of a class or of its bases.
+    pub fn method(&self, class: ClassId, name: &str) -> Option<FunctionId> {
+        self.lineage(class)
+            .into_iter()
+            .find_map(|class| self[class].method(self, name))
+    }
+
+    /// Classes whose root is known, in the order of the text.
+    pub fn descendants(&self) -> impl Iterator<Item = &Class> {
+        self.classes.iter().filter(|class| class.root.is_some())
+    }
+
+    /// The class as which a function sees its first argument: that of the method it is, or in which it stands.
+    pub fn receiver(&self, function: FunctionId, name: &str) -> Option<ClassId> {
+        let mut function = Some(function);
+        while let Some(id) = function {
+            let here = &self[id];
+            if here.class.is_some() && here.receiver() == Some(name) {
+                return here.class;
+            }
+            if here.binds(name) {
+                return None;
+            }
+            function = here.outer;
+        }
+        None
+    }
+}
