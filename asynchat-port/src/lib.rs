@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod knowledge;
 pub mod library;
 pub mod limits;
 pub mod load;
