@@ -3,11 +3,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod find;
+pub mod json;
 pub mod knowledge;
 pub mod library;
 pub mod limits;
 pub mod load;
 pub mod model;
+pub mod order;
+pub mod report;
 pub mod resolve;
 pub mod source;
+pub mod summary;
 pub mod syntax;
+pub mod text;

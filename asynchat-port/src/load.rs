@@ -24,11 +24,27 @@ pub struct Loaded {
     pub doubts: Vec<Unread>,
 }
 
+impl Loaded {
+    /// True if all files were read, and are Python throughout.
+    pub fn is_whole(&self) -> bool {
+        let faulty = |module: &model::Module| !module.tree.faults().is_empty();
+        self.unread.is_empty() && !self.program.modules.iter().any(faulty)
+    }
+}
+
 /// Reads the files of the arguments.
 pub fn load(arguments: &[PathBuf], limits: &Limits, copies: Copies) -> Loaded {
     let (sources, unread) = source::read(arguments, limits);
     let mut loaded = load_sources(sources, limits, copies);
     loaded.unread.splice(0..0, unread);
+    if loaded.program.modules.is_empty() && loaded.unread.is_empty() {
+        let names: Vec<_> = arguments
+            .iter()
+            .map(|argument| argument.to_string_lossy())
+            .collect();
+        let (path, reason) = (names.join(", "), "no file of Python".to_owned());
+        loaded.unread.push(Unread { path, reason });
+    }
     loaded
 }
 

@@ -155,6 +155,20 @@ impl Names {
         self.lookup_around(program, module, &dotted, None)
     }
 
+    /// True if an import brings one of the two modules, a copy, or a name of theirs.
+    pub fn is_library(&self, program: &Program, module: ModuleId, import: &Import) -> bool {
+        let path = absolute(program, module, import);
+        let names = path
+            .split('.')
+            .chain(import.item.as_deref().filter(|&item| item != "*"));
+        let names: Vec<_> = names.filter(|part| !part.is_empty()).take(PARTS).collect();
+        let found = self.in_modules(program, module, import.level, &names, &mut { LOOKS });
+        matches!(
+            found.target,
+            Target::Library(_) | Target::Item(..) | Target::Descendant(_)
+        )
+    }
+
     /// Names at the top level of a module. `inside` is the class whose base is looked up: it is not bound yet.
     fn lookup_around(
         &self,

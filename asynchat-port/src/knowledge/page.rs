@@ -72,6 +72,6 @@ impl Row {
 }
 
 /// The code in a text.
-pub fn spans<'a>(text: &'a str) -> impl Iterator<Item = &'a str> {
+pub fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

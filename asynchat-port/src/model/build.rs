@@ -140,6 +140,7 @@ impl<'a> Builder<'a> {
             nested: Vec::new(),
             outer,
             root: None,
+            by_name: HashMap::new(),
         });
         Some(id)
     }
@@ -150,7 +151,9 @@ impl<'a> Builder<'a> {
         let id = FunctionId(self.program.functions.len());
         let (class, outer) = match self.scope() {
             Scope::Class(class) => {
-                self.program.classes[class.0].methods.push(id);
+                let owner = &mut self.program.classes[class.0];
+                owner.methods.push(id);
+                owner.by_name.insert(name.clone(), id);
                 (Some(class), None)
             }
             Scope::Function(outer) => {

@@ -1,9 +1,11 @@
 //! Classes.
 
+use std::collections::HashMap;
+
 use crate::{
     library::Root,
     model::{
-        program::{ClassId, FunctionId, ModuleId, Program, Target},
+        program::{ClassId, FunctionId, ModuleId, Target},
         value::Value,
     },
     syntax::{Node, Position},
@@ -36,6 +38,8 @@ pub struct Class {
     pub outer: Option<ClassId>,
     /// The class of asyncore or asynchat from which it descends.
     pub root: Option<Root>,
+    /// The last method of each name.
+    pub(crate) by_name: HashMap<String, FunctionId>,
 }
 
 /// A base of a class.
@@ -66,9 +70,8 @@ pub struct Attribute {
 
 impl Class {
     /// A method of its own.
-    pub fn method(&self, program: &Program, name: &str) -> Option<FunctionId> {
-        let mut named = self.methods.iter().rev();
-        named.find(|&&id| program[id].name == name).copied()
+    pub fn method(&self, name: &str) -> Option<FunctionId> {
+        self.by_name.get(name).copied()
     }
 
     /// True if its objects are channels.

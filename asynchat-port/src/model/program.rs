@@ -94,7 +94,7 @@ impl Program {
     pub fn method(&self, class: ClassId, name: &str) -> Option<FunctionId> {
         self.lineage(class)
             .into_iter()
-            .find_map(|class| self[class].method(self, name))
+            .find_map(|class| self[class].method(name))
     }
 
     /// Classes whose root is known, in the order of the text.

@@ -1,0 +1,221 @@
+//! The calls of a program, with the meaning of each callee.
+
+use std::collections::HashMap;
+
+use crate::{
+    model::{FunctionId, Module, Program, Scope, Target},
+    resolve::{Found, Names},
+    syntax::{Node, Tree},
+};
+
+/// A call.
+#[derive(Debug)]
+pub(crate) struct Call<'p> {
+    /// The `call`.
+    pub(crate) node: Node,
+    /// The statement around it.
+    pub(crate) statement: Node,
+    /// Where it stands.
+    pub(crate) scope: Scope,
+    /// The last part of the callee: `b` of `a.b()`.
+    pub(crate) name: &'p str,
+    /// The node of that part.
+    pub(crate) name_node: Node,
+    /// What stands before that part.
+    pub(crate) object: Option<Node>,
+    /// The meaning of the callee, as far as imports and definitions say.
+    pub(crate) found: Found,
+    /// Positional arguments.
+    pub(crate) arguments: Vec<Node>,
+    /// Keyword arguments.
+    pub(crate) keywords: Vec<(&'p str, Node)>,
+}
+
+impl<'p> Call<'p> {
+    /// A positional argument, or the keyword of this name.
+    pub(crate) fn argument(&self, at: usize, keyword: &str) -> Option<Node> {
+        let named = self.keywords.iter().find(|(name, _)| *name == keyword);
+        self.arguments
+            .get(at)
+            .copied()
+            .or(named.map(|&(_, value)| value))
+    }
+
+    /// The full name of a function of another module.
+    pub(crate) fn foreign(&self) -> Option<&str> {
+        match &self.found.target {
+            Target::Foreign(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The name of a function or class of asyncore or asynchat.
+    pub(crate) fn item(&self) -> Option<&str> {
+        match &self.found.target {
+            Target::Item(_, name) if self.found.rest == 0 => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The function around it.
+    pub(crate) fn function(&self) -> Option<FunctionId> {
+        match self.scope {
+            Scope::Function(function) => Some(function),
+            Scope::Module | Scope::Class(_) => None,
+        }
+    }
+}
+
+/// The calls of a module in the order of the text, and those of each function.
+#[derive(Debug)]
+pub(crate) struct Calls<'p> {
+    /// In the order of the text.
+    pub(crate) all: Vec<Call<'p>>,
+    of_functions: HashMap<FunctionId, Vec<usize>>,
+    of_nodes: HashMap<Node, usize>,
+}
+
+impl<'p> Calls<'p> {
+    /// Of a module.
+    pub(crate) fn of(program: &'p Program, names: &Names, module: &'p Module) -> Self {
+        let tree = &module.tree;
+        let mut calls = Self {
+            all: Vec::new(),
+            of_functions: HashMap::new(),
+            of_nodes: HashMap::new(),
+        };
+        // Statements around the node; kept here because to climb from each call would cost the depth each time.
+        let mut statements: Vec<Node> = Vec::new();
+        for node in tree.nodes() {
+            while statements
+                .last()
+                .is_some_and(|&statement| !tree.contains(statement, node))
+            {
+                statements.pop();
+            }
+            let kind = tree.kind(node);
+            if is_statement(kind) {
+                statements.push(node);
+            }
+            if kind == "call" {
+                let statement = statements.last().copied().unwrap_or(tree.root());
+                if let Some(call) = call(program, names, module, node, statement) {
+                    let number = calls.all.len();
+                    if let Some(function) = call.function() {
+                        calls.of_functions.entry(function).or_default().push(number);
+                    }
+                    calls.of_nodes.insert(node, number);
+                    calls.all.push(call);
+                }
+            }
+        }
+        calls
+    }
+
+    /// Those in a function, without functions inside it.
+    pub(crate) fn in_function(&self, function: FunctionId) -> impl Iterator<Item = &Call<'p>> {
+        let numbers = self.of_functions.get(&function).into_iter().flatten();
+        numbers.map(|&number| &self.all[number])
+    }
+
+    /// The call that is this node.
+    pub(crate) fn at(&self, node: Node) -> Option<&Call<'p>> {
+        self.of_nodes.get(&node).map(|&number| &self.all[number])
+    }
+}
+
+fn call<'p>(
+    program: &'p Program,
+    names: &Names,
+    module: &'p Module,
+    node: Node,
+    statement: Node,
+) -> Option<Call<'p>> {
+    let tree = &module.tree;
+    let callee = tree.child(node, "function")?;
+    let (name_node, object) = match tree.kind(callee) {
+        "identifier" => (callee, None),
+        "attribute" => (
+            tree.child(callee, "attribute")?,
+            tree.child(callee, "object"),
+        ),
+        _ => return None,
+    };
+    let list = tree.child(node, "arguments");
+    let (mut arguments, mut keywords) = (Vec::new(), Vec::new());
+    for argument in list.into_iter().flat_map(|list| tree.children(list)) {
+        match tree.kind(argument) {
+            "keyword_argument" => {
+                if let (Some(name), Some(value)) =
+                    (tree.child(argument, "name"), tree.child(argument, "value"))
+                {
+                    keywords.push((tree.text(name), value));
+                }
+            }
+            "list_splat" | "dictionary_splat" => {}
+            _ => arguments.push(argument),
+        }
+    }
+    Some(Call {
+        node,
+        statement,
+        scope: module.scope(node),
+        name: tree.text(name_node),
+        name_node,
+        object,
+        found: names.lookup(program, module.id, callee),
+        arguments,
+        keywords,
+    })
+}
+
+fn is_statement(kind: &str) -> bool {
+    kind.ends_with("_statement")
+        || kind.ends_with("_definition")
+        || kind.ends_with("_clause") && kind != "for_in_clause"
+}
+
+/// True if the first statement may run before the second in one pass through their function.
+pub(crate) fn may_precede(tree: &Tree, first: Node, second: Node) -> bool {
+    if first == second {
+        return true;
+    }
+    if first > second {
+        return false;
+    }
+    let above = |node: Node| {
+        std::iter::once(node)
+            .chain(tree.ancestors(node))
+            .collect::<Vec<_>>()
+    };
+    let (one, other) = (above(first), above(second));
+    let mut shared = one
+        .iter()
+        .rev()
+        .zip(other.iter().rev())
+        .take_while(|(one, other)| one == other);
+    let Some((&common, _)) = shared.by_ref().last() else {
+        return false;
+    };
+    if matches!(tree.kind(common), "if_statement" | "match_statement") && first != common {
+        return false;
+    }
+    // Nothing behind `return` in a block of the first runs after it.
+    let blocks = one.iter().take_while(|&&node| node != common);
+    blocks
+        .clone()
+        .zip(std::iter::once(&first).chain(blocks))
+        .all(|(&block, _)| {
+            tree.kind(block) != "block"
+                || !tree
+                    .children(block)
+                    .any(|child| child > first && leaves(tree.kind(child)))
+        })
+}
+
+fn leaves(kind: &str) -> bool {
+    matches!(
+        kind,
+        "return_statement" | "raise_statement" | "continue_statement" | "break_statement"
+    )
+}

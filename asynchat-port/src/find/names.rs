@@ -1,0 +1,203 @@
+//! Every name of the two modules, every attribute and method of a channel, and the names of ssl.
+
+use crate::{
+    find::{
+        context::{Findings, Here},
+        finding::Kind,
+        types::Type,
+        vocabulary::{self, ASYNCHAT, ASYNCORE, SSL},
+    },
+    library::Root,
+    model::Target,
+    syntax::Node,
+};
+
+/// Methods of contexts and TLS sockets that no other object has.
+const OF_TLS: [&str; 6] = [
+    "do_handshake",
+    "getpeercert",
+    "load_cert_chain",
+    "selected_alpn_protocol",
+    "set_alpn_protocols",
+    "wrap_socket",
+];
+
+/// At an `identifier` or `attribute`.
+pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
+    let tree = here.tree;
+    if tree.field(node) == Some("attribute") || is_definition(here, node) {
+        return;
+    }
+    let is_object = tree.field(node) == Some("object");
+    if !is_object && named(here, out, node) {
+        return;
+    }
+    if tree.kind(node) == "attribute" {
+        attribute(here, out, node);
+    }
+}
+
+/// Names that are written, not used.
+fn is_definition(here: Here<'_, '_>, node: Node) -> bool {
+    let tree = here.tree;
+    let Some(parent) = tree.parent(node) else {
+        return true;
+    };
+    let kind = tree.kind(parent);
+    let field = tree.field(node);
+    matches!(
+        kind,
+        "dotted_name" | "aliased_import" | "parameters" | "lambda_parameters" | "global_statement"
+    ) || field == Some("name")
+        || tree.field(parent) == Some("superclasses") && kind == "argument_list"
+        || field == Some("left") && tree.kind(node) == "identifier"
+}
+
+/// A whole dotted name that leads into one of the modules, or to ssl.
+fn named(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) -> bool {
+    let tree = here.tree;
+    let found = here
+        .context
+        .names
+        .lookup(here.context.program, here.module.id, node);
+    match &found.target {
+        Target::Item(_, name) => {
+            let dotted = tree.dotted(node).unwrap_or_default();
+            let behind = dotted
+                .len()
+                .checked_sub(found.rest)
+                .and_then(|at| dotted.get(at));
+            if let (Some(root), Some(method)) = (Root::named(name), behind) {
+                let place = tree.child(node, "attribute").unwrap_or(node);
+                return member(out, place, root, method, Kind::Method);
+            }
+            item(here, out, node, name);
+            true
+        }
+        Target::Foreign(name) => {
+            if let Some(name) = name.strip_prefix("ssl.") {
+                let rows = [(SSL, name), (SSL, &format!("ssl.{name}"))];
+                out.row(node, Kind::Name, name, &rows);
+            }
+            false
+        }
+        _ => false,
+    }
+}
+
+fn item(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node, name: &str) {
+    let in_readable = here.method_around(here.module.scope(node)) == Some("readable");
+    let errno = name.starts_with('E') && name != "ExitNow";
+    let row = if errno { "errorcode" } else { name };
+    out.row(node, Kind::Name, name, &[(ASYNCORE, row), (ASYNCHAT, row)]);
+    match name {
+        "socket_map" => {
+            out.difference(node, "one global `socket_map`", name);
+            if in_readable {
+                out.idiom(node, 5);
+            } else if is_looped_over(here, node) {
+                out.idiom(node, 6);
+            }
+        }
+        "ExitNow" => out.idiom(node, 54),
+        _ => {}
+    }
+}
+
+/// In the head of a loop, or of a comprehension.
+fn is_looped_over(here: Here<'_, '_>, node: Node) -> bool {
+    let tree = here.tree;
+    let mut node = node;
+    for _ in 0..6 {
+        let Some(parent) = tree.parent(node) else {
+            return false;
+        };
+        if matches!(tree.kind(parent), "for_statement" | "for_in_clause") {
+            return tree.field(node) == Some("right");
+        }
+        node = parent;
+    }
+    false
+}
+
+/// `object.name`, where the type of the object is known, or its name says enough.
+fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
+    let tree = here.tree;
+    let (Some(object), Some(place)) = (tree.child(node, "object"), tree.child(node, "attribute"))
+    else {
+        return;
+    };
+    let name = tree.text(place);
+    let is_called = tree.field(node) == Some("function");
+    let kind = if is_called {
+        Kind::Method
+    } else {
+        Kind::Attribute
+    };
+    let root = match here.type_of(object) {
+        Some(Type::Object(class)) => match here.context.root(class) {
+            Some(root) => root,
+            None if name == "more" && here.context.program.method(class, "more").is_some() => {
+                let [(section, row)] = vocabulary::producer_rows(name);
+                out.row(place, Kind::Method, name, &[(section, row.as_str())]);
+                return;
+            }
+            None => return,
+        },
+        Some(Type::Root(root)) => root,
+        // `Base.method(self)` where the class of the program inherits it.
+        Some(Type::Class(class)) => match here.context.root(class) {
+            Some(root) if here.context.program.method(class, name).is_none() => root,
+            _ => return,
+        },
+        Some(Type::Foreign(name_of_type)) => {
+            if name_of_type.starts_with("ssl.") {
+                out.row(
+                    place,
+                    Kind::Method,
+                    name,
+                    &[(SSL, name), (SSL, &format!("context.{name}"))],
+                );
+            }
+            return;
+        }
+        Some(Type::Many(_)) => return,
+        None if is_super(here, object) => match here.class_around(here.module.scope(node)) {
+            Some(class) => match here.context.root(class.id) {
+                Some(root) => root,
+                None => return,
+            },
+            None => return,
+        },
+        None => {
+            if vocabulary::is_unmistakable(name) {
+                member(out, place, Root::AsyncChat, name, kind);
+            } else if OF_TLS.contains(&name) && is_called {
+                out.row(
+                    place,
+                    Kind::Method,
+                    name,
+                    &[(SSL, name), (SSL, &format!("context.{name}"))],
+                );
+            }
+            return;
+        }
+    };
+    member(out, place, root, name, kind);
+}
+
+/// `super()` or `super(Class, self)`.
+pub(crate) fn is_super(here: Here<'_, '_>, object: Node) -> bool {
+    here.calls
+        .at(object)
+        .is_some_and(|call| call.name == "super" && call.object.is_none())
+}
+
+fn member(out: &mut Findings<'_, '_>, node: Node, root: Root, name: &str, kind: Kind) -> bool {
+    let rows = vocabulary::rows(root, name);
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(section, row)| (*section, row.as_str()))
+        .collect();
+    out.row(node, kind, name, &rows)
+}
