@@ -1,6 +1,6 @@
 //! Names across files: imports, aliases, bases, and so the root of each class.
 
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap};
 
 use crate::{
     library::{self, Copies, Library, Name, Root},
@@ -35,6 +35,8 @@ pub struct Names {
     modules: HashMap<String, ModuleId>,
     /// By the last part of the name.
     endings: HashMap<String, Vec<ModuleId>>,
+    /// By module and expression, as programs say the same names again and again.
+    known: RefCell<HashMap<ModuleId, HashMap<String, Found>>>,
 }
 
 /// Fills in the copies among the modules, the bases of all classes, and their roots.
@@ -129,6 +131,7 @@ impl Names {
     fn new(program: &Program, copies: Copies) -> Self {
         let mut modules = HashMap::new();
         let mut endings: HashMap<String, Vec<ModuleId>> = HashMap::new();
+        let known = RefCell::default();
         for module in &program.modules {
             modules.entry(module.name.clone()).or_insert(module.id);
             let last = module.name.rsplit('.').next().unwrap_or_default();
@@ -138,6 +141,7 @@ impl Names {
             copies,
             modules,
             endings,
+            known,
         }
     }
 
@@ -152,7 +156,20 @@ impl Names {
         {
             return UNKNOWN;
         }
-        self.lookup_around(program, module, &dotted, None)
+        let text = here.tree.text(node);
+        let known = |known: &HashMap<ModuleId, HashMap<String, Found>>| {
+            known.get(&module)?.get(text).cloned()
+        };
+        if let Some(found) = known(&self.known.borrow()) {
+            return found;
+        }
+        let found = self.lookup_around(program, module, &dotted, None);
+        let mut known = self.known.borrow_mut();
+        known
+            .entry(module)
+            .or_default()
+            .insert(text.to_owned(), found.clone());
+        found
     }
 
     /// True if an import brings one of the two modules, a copy, or a name of theirs.

@@ -38,13 +38,14 @@ pub fn add_module(
     };
     let tree = std::mem::replace(&mut module.tree, Tree::empty());
     let open = vec![(u32::MAX, Scope::Module)];
-    let (attributes, globals) = (HashMap::new(), HashSet::new());
+    let (attributes, imported, globals) = (HashMap::new(), HashSet::new(), HashSet::new());
     Builder {
         program,
         module: &mut module,
         tree: &tree,
         open,
         attributes,
+        imported,
         globals,
     }
     .run();
@@ -61,6 +62,8 @@ struct Builder<'a> {
     open: Vec<(u32, Scope)>,
     /// Places in the lists of attributes.
     attributes: HashMap<(ClassId, &'a str), usize>,
+    /// Level, module, item and name of the imports.
+    imported: HashSet<(usize, String, Option<String>, Option<String>)>,
     /// Names that a function takes from its module.
     globals: HashSet<(FunctionId, &'a str)>,
 }
@@ -472,6 +475,16 @@ impl<'a> Builder<'a> {
 
     fn add_import(&mut self, import: Import) {
         let number = self.module.imports.len();
+        // Each function may import the same again.
+        let identity = (
+            import.level,
+            import.module.clone(),
+            import.item.clone(),
+            import.bound.clone(),
+        );
+        if !self.imported.insert(identity) {
+            return;
+        }
         if let Some(bound) = import.bound.clone() {
             self.name(&bound, Binding::Import(number));
         }

@@ -29,7 +29,7 @@ pub struct Module {
     pub functions: Vec<FunctionId>,
     /// Variables at its top level.
     pub variables: Vec<Variable>,
-    /// All imports, those inside functions too.
+    /// All imports, those inside functions too; the same one once.
     pub imports: Vec<Import>,
     /// The meaning of each name at its top level, in the order of the text.
     pub(crate) bindings: HashMap<String, Vec<Binding>>,

@@ -116,8 +116,13 @@ impl Tree {
 
     /// A line of the text without its end, counted from 1.
     pub fn line(&self, number: usize) -> &str {
-        let line = self.text.get(self.marks.line(number)).unwrap_or_default();
+        let line = self.text.get(self.line_span(number)).unwrap_or_default();
         line.trim_end_matches(['\n', '\r'])
+    }
+
+    /// The place of a line with its end.
+    pub(crate) fn line_span(&self, number: usize) -> Range<usize> {
+        self.marks.line(number)
     }
 
     /// None for the root.
