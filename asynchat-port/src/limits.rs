@@ -19,7 +19,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             file_size: 8 << 20,
-            total_size: 128 << 20,
+            total_size: 64 << 20,
             files: 10_000,
             depth: 64,
             steps_per_byte: 20,

@@ -101,6 +101,12 @@ const WAITS: [&str; 10] = [
     "waitpid",
 ];
 
+/// Calls before one that blocks that are looked at.
+const LOOK_BACK: usize = 20;
+
+/// Functions of a way that are named.
+const NAMED: usize = 6;
+
 /// At a call.
 pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<'_>) {
     let Some(function) = call
@@ -174,6 +180,12 @@ fn way(here: Here<'_, '_>, function: FunctionId) -> String {
     let names: Vec<_> = names.collect();
     match &names[..] {
         [first] => format!("in {first}"),
+        [first, .., last] if names.len() > NAMED => {
+            format!(
+                "in {first}, by way of {} functions, the last {last}",
+                names.len() - 1
+            )
+        }
         [first, rest @ ..] => format!("in {first}, by way of {}", rest.join(", ")),
         [] => String::new(),
     }
@@ -181,16 +193,12 @@ fn way(here: Here<'_, '_>, function: FunctionId) -> String {
 
 /// A push earlier in the same function.
 fn has_pushed(here: Here<'_, '_>, call: &Call<'_>) -> bool {
-    let Some(function) = call.function() else {
-        return false;
-    };
-    let before = here
+    let pushes = here
         .calls
-        .in_function(function)
-        .take_while(|other| other.node < call.node);
-    let pushes =
-        before.filter(|other| matches!(other.name, "push" | "push_with_producer" | "send"));
-    pushes.take(20).any(|other| {
+        .before(call)
+        .take(LOOK_BACK)
+        .filter(|other| matches!(other.name, "push" | "push_with_producer" | "send"));
+    pushes.into_iter().any(|other| {
         here.is_on_channel(other) && call::may_precede(here.tree, other.statement, call.statement)
     })
 }

@@ -8,6 +8,9 @@ use crate::{
     syntax::{Node, Tree},
 };
 
+/// Statements of a block that are looked at for one that leaves it.
+const LOOK_AHEAD: usize = 100;
+
 /// A call.
 #[derive(Debug)]
 pub(crate) struct Call<'p> {
@@ -118,6 +121,19 @@ impl<'p> Calls<'p> {
         numbers.map(|&number| &self.all[number])
     }
 
+    /// Those before it in its function, the nearest first.
+    pub(crate) fn before(&self, call: &Call<'_>) -> impl Iterator<Item = &Call<'p>> {
+        let numbers = call
+            .function()
+            .and_then(|function| self.of_functions.get(&function));
+        let numbers = numbers.map_or(&[][..], Vec::as_slice);
+        let place = numbers.partition_point(|&number| self.all[number].node < call.node);
+        numbers[..place]
+            .iter()
+            .rev()
+            .map(|&number| &self.all[number])
+    }
+
     /// The call that is this node.
     pub(crate) fn at(&self, node: Node) -> Option<&Call<'p>> {
         self.of_nodes.get(&node).map(|&number| &self.all[number])
@@ -201,16 +217,14 @@ pub(crate) fn may_precede(tree: &Tree, first: Node, second: Node) -> bool {
         return false;
     }
     // Nothing behind `return` in a block of the first runs after it.
-    let blocks = one.iter().take_while(|&&node| node != common);
-    blocks
-        .clone()
-        .zip(std::iter::once(&first).chain(blocks))
-        .all(|(&block, _)| {
-            tree.kind(block) != "block"
-                || !tree
-                    .children(block)
-                    .any(|child| child > first && leaves(tree.kind(child)))
-        })
+    let inner = one
+        .iter()
+        .take_while(|&&node| node != common && tree.parent(node) != Some(common));
+    !inner.into_iter().any(|&node| {
+        tree.following(node)
+            .take(LOOK_AHEAD)
+            .any(|later| leaves(tree.kind(later)))
+    })
 }
 
 fn leaves(kind: &str) -> bool {

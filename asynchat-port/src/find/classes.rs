@@ -15,6 +15,13 @@ use crate::{
 /// At a class.
 pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, class: &Class) {
     let Some(root) = here.context.root(class.id) else {
+        let is_test = class
+            .bases
+            .iter()
+            .any(|base| base.text.ends_with("TestCase"));
+        if is_test && here.context.is_concerned(here.module) {
+            out.pitfall(class.node, "Tests", &class.qualified, None);
+        }
         return producer(here, out, class);
     };
     if class.root.is_some() {

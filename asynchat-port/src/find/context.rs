@@ -56,6 +56,8 @@ pub(crate) struct Context<'p> {
     pub(crate) reach: Reach,
     roots: HashMap<ClassId, Root>,
     timers_or_threads: bool,
+    /// By module, whether it has anything to do with channels.
+    concerned: Vec<bool>,
     /// Classes with subclasses.
     bases: HashSet<ClassId>,
 }
@@ -82,6 +84,14 @@ impl<'p> Context<'p> {
             _ => None,
         });
         let bases = bases.collect();
+        let concerned = program.modules.iter().map(|module| {
+            let names_it = module
+                .imports
+                .iter()
+                .any(|import| names.is_library(program, module.id, import));
+            names_it || module.classes.iter().any(|class| roots.contains_key(class))
+        });
+        let concerned = concerned.collect();
         let timers_or_threads = calls
             .iter()
             .flat_map(|calls| &calls.all)
@@ -94,6 +104,7 @@ impl<'p> Context<'p> {
             reach,
             roots,
             timers_or_threads,
+            concerned,
             bases,
         }
     }
@@ -110,15 +121,7 @@ impl<'p> Context<'p> {
 
     /// True if a module has anything to do with channels: it names one of the two modules, or has a class with a root.
     pub(crate) fn is_concerned(&self, module: &Module) -> bool {
-        let names_it = module
-            .imports
-            .iter()
-            .any(|import| self.names.is_library(self.program, module.id, import));
-        names_it
-            || module
-                .classes
-                .iter()
-                .any(|class| self.roots.contains_key(class))
+        self.concerned[module.id.0]
     }
 
     /// The root of a class, or of the classes that it is mixed into.
@@ -198,7 +201,18 @@ impl<'a, 'p> Here<'a, 'p> {
 
     /// True for `self`, where `self` is a channel.
     pub(crate) fn is_own_channel(&self, node: Node) -> bool {
-        self.tree.kind(node) == "identifier" && self.root_of(node).is_some_and(Root::is_channel)
+        let (Scope::Function(function), "identifier") =
+            (self.module.scope(node), self.tree.kind(node))
+        else {
+            return false;
+        };
+        let class = self
+            .context
+            .program
+            .receiver(function, self.tree.text(node));
+        class
+            .and_then(|class| self.context.root(class))
+            .is_some_and(Root::is_channel)
     }
 
     /// The class whose method a node stands in, also in a function inside it.

@@ -425,7 +425,10 @@ fn does_more_than_close(here: Here<'_, '_>, function: &Function) -> bool {
             Some((_, "string")) => false,
             Some((only, "call")) => here.calls.at(only).is_none_or(|call| {
                 let is_base = call.name == "handle_close" && is_base(here, call);
-                !(is_base || matches!(call.name, "close" | "log" | "log_info"))
+                let is_own = call
+                    .object
+                    .is_some_and(|object| here.is_own_channel(object));
+                !(is_base || is_own && matches!(call.name, "close" | "log" | "log_info"))
             }),
             _ => true,
         }

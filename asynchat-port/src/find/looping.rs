@@ -76,12 +76,8 @@ fn is_guarded(here: Here<'_, '_>, statement: Node) -> bool {
 
 fn has_code_behind(here: Here<'_, '_>, statement: Node) -> bool {
     let tree = here.tree;
-    tree.parent(statement).is_some_and(|block| {
-        tree.kind(block) == "block"
-            && tree
-                .children(block)
-                .any(|other| other > statement && tree.kind(other) != "pass_statement")
-    })
+    let mut behind = tree.following(statement).take(2);
+    behind.any(|other| !matches!(tree.kind(other), "comment" | "pass_statement"))
 }
 
 /// The private map that a call names: of the loop, of a constructor, or of the constructor of a base.

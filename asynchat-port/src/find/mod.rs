@@ -61,7 +61,7 @@ pub fn find(loaded: &Loaded) -> Found {
             for &method in &class.methods {
                 let method = &loaded.program[method];
                 life::method(here, &mut found, class, root, method);
-                sending::method(here, &mut found, class, root, method);
+                sending::method(here, &mut found, root, method);
                 framing::method(here, &mut found, class, root, method);
                 predicates::method(here, &mut found, method);
             }
@@ -89,7 +89,9 @@ fn visit(here: Here<'_, '_>, found: &mut Findings<'_, '_>, node: Node) {
             if here.tree.field(node) != Some("object") && here.tree.field(node) != Some("attribute")
             {
                 tls::name(here, found, node);
-                other_names(here, found, node);
+                if !names::is_definition(here, node) || here.tree.field(node) == Some("left") {
+                    other_names(here, found, node);
+                }
             }
         }
         "assignment" => threads::assignment(here, found, node),

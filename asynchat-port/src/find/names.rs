@@ -4,6 +4,7 @@ use crate::{
     find::{
         context::{Findings, Here},
         finding::Kind,
+        life,
         types::Type,
         vocabulary::{self, ASYNCHAT, ASYNCORE, SSL},
     },
@@ -22,6 +23,9 @@ const OF_TLS: [&str; 6] = [
     "wrap_socket",
 ];
 
+/// Methods of a channel's socket that only one with TLS has.
+const OF_TLS_SOCKET: [&str; 4] = ["cipher", "pending", "unwrap", "version"];
+
 /// At an `identifier` or `attribute`.
 pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
     let tree = here.tree;
@@ -38,7 +42,7 @@ pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) 
 }
 
 /// Names that are written, not used.
-fn is_definition(here: Here<'_, '_>, node: Node) -> bool {
+pub(crate) fn is_definition(here: Here<'_, '_>, node: Node) -> bool {
     let tree = here.tree;
     let Some(parent) = tree.parent(node) else {
         return true;
@@ -75,9 +79,12 @@ fn named(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) -> bool {
             true
         }
         Target::Foreign(name) => {
-            if let Some(name) = name.strip_prefix("ssl.") {
+            if let Some(name) = name
+                .strip_prefix("ssl.")
+                .filter(|_| here.context.is_concerned(here.module))
+            {
                 let rows = [(SSL, name), (SSL, &format!("ssl.{name}"))];
-                out.row(node, Kind::Name, name, &rows);
+                return out.row(node, Kind::Name, name, &rows);
             }
             false
         }
@@ -100,6 +107,8 @@ fn item(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node, name: &str) 
             }
         }
         "ExitNow" => out.idiom(node, 54),
+        // Handed to a thread.
+        "loop" if here.tree.field(node) != Some("function") => out.idiom(node, 51),
         _ => {}
     }
 }
@@ -152,12 +161,7 @@ fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
         },
         Some(Type::Foreign(name_of_type)) => {
             if name_of_type.starts_with("ssl.") {
-                out.row(
-                    place,
-                    Kind::Method,
-                    name,
-                    &[(SSL, name), (SSL, &format!("context.{name}"))],
-                );
+                tls(out, place, name, kind);
             }
             return;
         }
@@ -172,18 +176,25 @@ fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
         None => {
             if vocabulary::is_unmistakable(name) {
                 member(out, place, Root::AsyncChat, name, kind);
-            } else if OF_TLS.contains(&name) && is_called {
-                out.row(
-                    place,
-                    Kind::Method,
-                    name,
-                    &[(SSL, name), (SSL, &format!("context.{name}"))],
-                );
+            } else if is_called
+                && (OF_TLS.contains(&name)
+                    || OF_TLS_SOCKET.contains(&name) && life::is_socket_of_channel(here, object))
+            {
+                tls(out, place, name, kind);
             }
             return;
         }
     };
     member(out, place, root, name, kind);
+}
+
+fn tls(out: &mut Findings<'_, '_>, place: Node, name: &str, kind: Kind) {
+    out.row(
+        place,
+        kind,
+        name,
+        &[(SSL, name), (SSL, &format!("context.{name}"))],
+    );
 }
 
 /// `super()` or `super(Class, self)`.

@@ -13,6 +13,16 @@ use crate::{
     syntax::Node,
 };
 
+/// Functions of a way from a callback.
+const LONGEST_WAY: usize = 100;
+
+/// Calls that are followed. A program needs a few for each of its functions; one that overrides a method 10,000 times and
+/// calls it as often would need 100 million.
+const EDGES: usize = 1 << 20;
+
+/// Values of a variable that are looked at.
+const VALUES: usize = 100;
+
 /// Functions with the reason why they run there.
 #[derive(Default, Debug)]
 pub(crate) struct Reach {
@@ -60,7 +70,9 @@ impl Reach {
     /// The way from a callback to a function, the callback first.
     pub(crate) fn way(&self, function: FunctionId) -> Vec<FunctionId> {
         let mut way = vec![function];
-        while let Some(Some(caller)) = way.last().and_then(|last| self.callbacks.get(last)) {
+        while way.len() < LONGEST_WAY
+            && let Some(Some(caller)) = way.last().and_then(|last| self.callbacks.get(last))
+        {
             way.push(*caller);
         }
         way.reverse();
@@ -69,6 +81,7 @@ impl Reach {
 }
 
 struct Graph {
+    count: usize,
     edges: HashMap<FunctionId, Vec<FunctionId>>,
     threads: Vec<FunctionId>,
 }
@@ -77,6 +90,7 @@ impl Graph {
     fn of(program: &Program, names: &Names, calls: &[Calls<'_>], types: &Types<'_>) -> Self {
         let overrides = overrides(program);
         let mut graph = Self {
+            count: 0,
             edges: HashMap::new(),
             threads: Vec::new(),
         };
@@ -120,7 +134,10 @@ impl Graph {
     }
 
     fn add(&mut self, from: FunctionId, to: FunctionId) {
-        self.edges.entry(from).or_default().push(to);
+        if self.count < EDGES {
+            self.count += 1;
+            self.edges.entry(from).or_default().push(to);
+        }
     }
 
     /// `self.method` without a call: it is kept, and called later. Functions inside functions count as called.
@@ -262,16 +279,21 @@ pub(crate) fn prefix<'p>(
         let mut values = program[function]
             .variables
             .iter()
+            .take(VALUES)
             .filter(|variable| variable.name == tree.text(node));
         node = values.find_map(|variable| variable.value)?;
     }
     let text = match tree.kind(node) {
         "binary_operator" => tree.string(tree.child(node, "left")?)?,
         // f"cmd_{name}"
-        "string" => tree.text(
-            tree.children(node)
-                .find(|&part| tree.kind(part) == "string_content")?,
-        ),
+        "string" => {
+            let mut parts = tree.children(node).skip(1);
+            let first = parts
+                .next()
+                .filter(|&part| tree.kind(part) == "string_content")?;
+            parts.find(|&part| tree.kind(part) == "interpolation")?;
+            tree.text(first)
+        }
         _ => return None,
     };
     let prefix = text.split(['%', '{']).next().unwrap_or(text);

@@ -10,7 +10,7 @@ use crate::{
         vocabulary,
     },
     library::Root,
-    model::{Class, Function},
+    model::Function,
     syntax::Node,
 };
 
@@ -62,7 +62,6 @@ pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<
                 queue(here, out, call);
             }
         }
-        "handle_request" | "handle" => {}
         _ => {}
     }
     visits(here, out, call);
@@ -105,11 +104,9 @@ fn queue(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<'_>) {
 
 /// The last call before that queued something for the same channel, if both may run.
 fn pushed_before<'a, 'p>(here: Here<'a, 'p>, call: &Call<'_>) -> Option<&'a Call<'p>> {
-    let calls: Vec<_> = here.calls.in_function(call.function()?).collect();
-    let place = calls.partition_point(|other| other.node < call.node);
     let receiver = here.tree.text(call.object?);
-    let before = calls[..place].iter().rev().take(LOOK_BACK);
-    before.copied().find(|other| {
+    let mut before = here.calls.before(call).take(LOOK_BACK);
+    before.find(|other| {
         matches!(other.name, "push" | "push_with_producer" | "send")
             && other
                 .object
@@ -218,14 +215,13 @@ fn visits(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<'_>) {
 pub(crate) fn method(
     here: Here<'_, '_>,
     out: &mut Findings<'_, '_>,
-    class: &Class,
     root: Root,
     function: &Function,
 ) {
     let place = name_of(here, function);
     match function.name.as_str() {
         "send" | "recv" => out.idiom(place, 21),
-        "handle_write" if root != Root::AsyncChat && pushes_too(here, class) => {
+        "handle_write" if matches!(root, Root::AsyncChat | Root::DispatcherWithSend) => {
             out.difference(
                 place,
                 "`handle_write` whenever the socket takes bytes",
@@ -238,8 +234,9 @@ pub(crate) fn method(
     let assignments = tree
         .descendants(function.node)
         .filter(|&node| tree.kind(node) == "assignment");
+    let sends = sends(here, function);
     for assignment in assignments {
-        if sends(here, function) && is_cut(here, assignment) {
+        if sends && is_cut(here, assignment) {
             out.idiom(assignment, 15);
         }
         if appends_itself_to_other(here, assignment) {
@@ -308,13 +305,5 @@ fn is_attribute_of_other(here: Here<'_, '_>, node: Node) -> bool {
         .filter(|_| tree.kind(node) == "attribute");
     object.is_some_and(|object| {
         tree.kind(object) == "attribute" && matches!(here.type_of(object), Some(Type::Object(_)))
-    })
-}
-
-fn pushes_too(here: Here<'_, '_>, class: &Class) -> bool {
-    class.methods.iter().any(|&method| {
-        here.calls
-            .in_function(method)
-            .any(|call| call.name == "push" && here.is_on_channel(call))
     })
 }

@@ -81,7 +81,10 @@ fn is_of_running_channel(here: Here<'_, '_>, call: &Call<'_>) -> bool {
 
 /// At a dotted name.
 pub(crate) fn name(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
-    let Some(name) = here.foreign(node) else {
+    let Some(name) = here
+        .foreign(node)
+        .filter(|_| here.context.is_concerned(here.module))
+    else {
         return;
     };
     match name.as_str() {

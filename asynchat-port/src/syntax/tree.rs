@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use super::marks::{Marks, Position};
 
+/// Steps of a dotted name.
+const LONGEST_NAME: usize = 64;
+
 /// A node of a [`Tree`]: its place in the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Node(pub(crate) u32);
@@ -153,6 +156,19 @@ impl Tree {
             .find(|&child| self.field(child) == Some(field))
     }
 
+    /// Nodes behind a node with the same parent.
+    pub fn following(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
+        let end = self
+            .parent(node)
+            .map_or(0, |parent| self.entry(parent).behind);
+        let mut next = self.entry(node).behind;
+        std::iter::from_fn(move || {
+            let sibling = (next < end).then_some(Node(next))?;
+            next = self.entry(sibling).behind;
+            Some(sibling)
+        })
+    }
+
     /// All below a node, in the order of the text.
     pub fn descendants(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
         (node.0 + 1..self.entry(node).behind).map(Node)
@@ -168,22 +184,19 @@ impl Tree {
         (outer.0..self.entry(outer).behind).contains(&inner.0)
     }
 
-    /// The names of `a.b.c`; none for anything else.
+    /// The names of `a.b.c`; none for anything else, and for a name of more than 64 steps.
     pub fn dotted(&self, node: Node) -> Option<Vec<&str>> {
         let mut names = Vec::new();
         let mut node = node;
-        loop {
+        for _ in 0..LONGEST_NAME {
             match self.kind(node) {
                 "identifier" => {
                     names.push(self.text(node));
-                    break;
+                    names.reverse();
+                    return Some(names);
                 }
                 "dotted_name" => {
-                    let mut parts: Vec<_> =
-                        self.children(node).map(|part| self.text(part)).collect();
-                    parts.reverse();
-                    names.extend(parts);
-                    break;
+                    return Some(self.children(node).map(|part| self.text(part)).collect());
                 }
                 "attribute" => {
                     names.push(self.text(self.child(node, "attribute")?));
@@ -193,8 +206,7 @@ impl Tree {
                 _ => return None,
             }
         }
-        names.reverse();
-        Some(names)
+        None
     }
 
     /// The value inside brackets that only group.
