@@ -15,7 +15,10 @@ use crate::{
 const PASSES: usize = 3;
 
 /// Parts of an expression inside each other that are looked at.
-const DEPTH: usize = 12;
+const DEPTH: usize = 8;
+
+/// Parameters of a function that are looked at.
+const PARAMETERS: usize = 100;
 
 /// The type of an expression.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -366,6 +369,7 @@ impl<'p> Types<'p> {
             return;
         };
         let parameters = &self.program[function].parameters;
+        let parameters = &parameters[..parameters.len().min(PARAMETERS)];
         let positional = parameters
             .iter()
             .skip(skipped)

@@ -13,6 +13,9 @@ use crate::{
     syntax::{Node, Tree},
 };
 
+/// Targets of `a = b = value` behind the first, after which the value is not looked for.
+const TARGETS: usize = 16;
+
 /// Adds a file to the program. Its bases and roots are unknown until `resolve` has seen all files.
 pub fn add_module(
     program: &mut Program,
@@ -374,7 +377,10 @@ impl<'a> Builder<'a> {
     ) {
         // `a = b = 1`: the value is an assignment itself.
         let mut value = value;
-        while let Some(inner) = value.filter(|&value| self.tree.kind(value) == "assignment") {
+        for _ in 0..TARGETS {
+            let Some(inner) = value.filter(|&value| self.tree.kind(value) == "assignment") else {
+                break;
+            };
             value = self.tree.child(inner, "right");
         }
         let guess = value.map_or(Value::Other, |value| Value::of(self.tree, value));

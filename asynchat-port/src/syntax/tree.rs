@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::marks::{Marks, Position};
 
-/// Steps of a dotted name.
-const LONGEST_NAME: usize = 64;
+/// Parts of a dotted name, brackets included.
+const LONGEST_NAME: usize = 16;
 
 /// A node of a [`Tree`]: its place in the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -184,7 +184,7 @@ impl Tree {
         (outer.0..self.entry(outer).behind).contains(&inner.0)
     }
 
-    /// The names of `a.b.c`; none for anything else, and for a name of more than 64 steps.
+    /// The names of `a.b.c`; none for anything else, and for a name of more than 16 parts.
     pub fn dotted(&self, node: Node) -> Option<Vec<&str>> {
         let mut names = Vec::new();
         let mut node = node;
