@@ -3,7 +3,8 @@
 use crate::{
     find::{
         call::{self, Call},
-        context::{Findings, Here},
+        findings::Findings,
+        here::Here,
         types::Type,
     },
     model::FunctionId,

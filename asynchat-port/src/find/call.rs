@@ -11,6 +11,17 @@ use crate::{
 /// Statements of a block that are looked at for one that leaves it.
 const LOOK_AHEAD: usize = 100;
 
+/// Calls of the timers that programs and their frameworks have.
+const TIMERS: [&str; 7] = [
+    "CallLater",
+    "CallEvery",
+    "callLater",
+    "call_every",
+    "call_later",
+    "enterabs",
+    "schedule",
+];
+
 /// A call.
 #[derive(Debug)]
 pub(crate) struct Call<'p> {
@@ -58,6 +69,24 @@ impl<'p> Call<'p> {
             Target::Item(_, name) if self.found.rest == 0 => Some(name),
             _ => None,
         }
+    }
+
+    /// True for a call of a timer.
+    pub(crate) fn is_timer(&self) -> bool {
+        TIMERS.contains(&self.name) || self.foreign() == Some("threading.Timer")
+    }
+
+    /// True if it starts a thread.
+    pub(crate) fn starts_thread(&self) -> bool {
+        matches!(
+            self.foreign(),
+            Some(
+                "threading.Thread"
+                    | "thread.start_new_thread"
+                    | "_thread.start_new_thread"
+                    | "thread.start_new"
+            )
+        )
     }
 
     /// The function around it.

@@ -1,14 +1,9 @@
 //! Classes, the callbacks and other methods that they override, and what the classes themselves mean for a port.
 
 use crate::{
-    find::{
-        context::{self, Findings, Here},
-        finding::Kind,
-        types::Type,
-        vocabulary,
-    },
+    find::{finding::Kind, findings::Findings, here::Here, types::Type, vocabulary},
     library::Root,
-    model::{Class, Function},
+    model::Class,
     syntax::Node,
 };
 
@@ -42,12 +37,12 @@ pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, class: &Clas
     for &method in &class.methods {
         let function = &here.context.program[method];
         if function.name != "__init__" {
-            let kind = if context::is_callback(&function.name) || function.name == "more" {
+            let kind = if vocabulary::is_callback(&function.name) || function.name == "more" {
                 Kind::Callback
             } else {
                 Kind::Override
             };
-            member(out, name_of(here, function), root, &function.name, kind);
+            member(out, here.name_of(function), root, &function.name, kind);
         }
     }
     if root.is_channel() {
@@ -72,7 +67,7 @@ fn producer(here: Here<'_, '_>, out: &mut Findings<'_, '_>, class: &Class) {
         );
         let [(section, row)] = vocabulary::producer_rows("more");
         out.row(
-            name_of(here, more),
+            here.name_of(more),
             Kind::Callback,
             "more",
             &[(section, row.as_str())],
@@ -132,11 +127,4 @@ fn member(out: &mut Findings<'_, '_>, node: Node, root: Root, name: &str, kind: 
         .map(|(section, row)| (*section, row.as_str()))
         .collect();
     out.row(node, kind, name, &rows)
-}
-
-/// The name in a definition.
-pub(crate) fn name_of(here: Here<'_, '_>, function: &Function) -> Node {
-    here.tree
-        .child(function.node, "name")
-        .unwrap_or(function.node)
 }

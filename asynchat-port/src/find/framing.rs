@@ -1,13 +1,7 @@
 //! Input: terminators, frames, and the buffers behind them.
 
 use crate::{
-    find::{
-        call::Call,
-        classes::name_of,
-        context::{Findings, Here},
-        reach,
-        types::Type,
-    },
+    find::{call::Call, findings::Findings, here::Here, reach, types::Type},
     library::Root,
     model::{Class, Function},
     syntax::Node,
@@ -121,7 +115,7 @@ pub(crate) fn method(
     root: Root,
     function: &Function,
 ) {
-    let place = name_of(here, function);
+    let place = here.name_of(function);
     let calls: Vec<_> = here.calls.in_function(function.id).collect();
     match function.name.as_str() {
         "collect_incoming_data" => collect(here, out, function, place),

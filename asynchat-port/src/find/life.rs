@@ -3,8 +3,8 @@
 use crate::{
     find::{
         call::{self, Call},
-        classes::name_of,
-        context::{Findings, Here},
+        findings::Findings,
+        here::Here,
         types::Type,
     },
     library::Root,
@@ -22,9 +22,7 @@ pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<
     {
         constructed(here, out, call);
     } else if call.name == "__init__"
-        && call
-            .object
-            .is_some_and(|object| super::names::is_super(here, object))
+        && call.object.is_some_and(|object| here.is_super(object))
         && here
             .class_around(call.scope)
             .is_some_and(|class| is_below_library(here, class))
@@ -261,7 +259,7 @@ fn on_socket(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<'_>) {
     if call.name == "shutdown"
         && call
             .object
-            .is_some_and(|object| is_socket_of_channel(here, object))
+            .is_some_and(|object| here.is_socket_of_channel(object))
     {
         out.idiom(call.node, 22);
     }
@@ -287,18 +285,6 @@ fn on_socket(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<'_>) {
     }
 }
 
-/// `self.socket`, where `self` is a channel.
-pub(crate) fn is_socket_of_channel(here: Here<'_, '_>, object: Node) -> bool {
-    let tree = here.tree;
-    tree.kind(object) == "attribute"
-        && tree
-            .child(object, "attribute")
-            .is_some_and(|name| tree.text(name) == "socket")
-        && tree
-            .child(object, "object")
-            .is_some_and(|object| here.root_of(object).is_some_and(Root::is_channel))
-}
-
 /// At a method of a channel.
 pub(crate) fn method(
     here: Here<'_, '_>,
@@ -307,7 +293,7 @@ pub(crate) fn method(
     root: Root,
     function: &Function,
 ) {
-    let place = name_of(here, function);
+    let place = here.name_of(function);
     let calls: Vec<_> = here.calls.in_function(function.id).collect();
     let own = |name: &str| {
         calls.iter().find(|call| {
@@ -404,10 +390,7 @@ fn is_base(here: Here<'_, '_>, call: &Call<'_>) -> bool {
         (&call.found.target, call.found.rest),
         (Target::Item(..) | Target::Class(_), 1)
     );
-    by_name
-        || call
-            .object
-            .is_some_and(|object| super::names::is_super(here, object))
+    by_name || call.object.is_some_and(|object| here.is_super(object))
 }
 
 fn does_more_than_close(here: Here<'_, '_>, function: &Function) -> bool {
@@ -454,11 +437,7 @@ fn takes_a_socket(here: Here<'_, '_>, class: &Class) -> bool {
         return false;
     };
     here.calls.in_function(init).any(|call| {
-        let skipped = usize::from(
-            !call
-                .object
-                .is_some_and(|object| super::names::is_super(here, object)),
-        );
+        let skipped = usize::from(!call.object.is_some_and(|object| here.is_super(object)));
         let socket = call.argument(skipped, "sock");
         call.name == "__init__"
             && is_base(here, call)

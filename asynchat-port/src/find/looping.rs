@@ -1,10 +1,7 @@
 //! The loop, its map, and loops beside it.
 
 use crate::{
-    find::{
-        call::Call,
-        context::{Findings, Here},
-    },
+    find::{call::Call, findings::Findings, here::Here},
     library::Root,
     model::Target,
     syntax::Node,
@@ -101,11 +98,7 @@ fn map_argument(here: Here<'_, '_>, call: &Call<'_>) -> Option<Node> {
                 .find(|(name, _)| *name == "map")
                 .map(|&(_, value)| value)
         }
-        _ if call.name == "__init__"
-            && call
-                .object
-                .is_some_and(|object| super::names::is_super(here, object)) =>
-        {
+        _ if call.name == "__init__" && call.object.is_some_and(|object| here.is_super(object)) => {
             call.keywords
                 .iter()
                 .find(|(name, _)| *name == "map")

@@ -6,7 +6,9 @@ pub(crate) mod call;
 mod classes;
 pub(crate) mod context;
 mod finding;
+mod findings;
 mod framing;
+pub(crate) mod here;
 mod life;
 mod looping;
 mod names;
@@ -19,11 +21,7 @@ pub(crate) mod types;
 mod vocabulary;
 
 pub use self::finding::{Entry, Finding, Kind};
-use self::{
-    call::Call,
-    context::{Findings, Here},
-    types::Type,
-};
+use self::{call::Call, findings::Findings, here::Here, types::Type};
 use crate::{library::Root, load::Loaded, model::ClassId, syntax::Node};
 
 /// What is found in a program.
@@ -48,7 +46,7 @@ pub fn find(loaded: &Loaded) -> Found {
         if module.copy_of.is_some() {
             continue;
         }
-        let here = context.here(module);
+        let here = Here::new(&context, module);
         let mut found = Findings::new(here);
         for node in module.tree.nodes() {
             visit(here, &mut found, node);

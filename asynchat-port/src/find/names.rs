@@ -2,9 +2,9 @@
 
 use crate::{
     find::{
-        context::{Findings, Here},
         finding::Kind,
-        life,
+        findings::Findings,
+        here::Here,
         types::Type,
         vocabulary::{self, ASYNCHAT, ASYNCORE, SSL},
     },
@@ -166,7 +166,7 @@ fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
             return;
         }
         Some(Type::Many(_)) => return,
-        None if is_super(here, object) => match here.class_around(here.module.scope(node)) {
+        None if here.is_super(object) => match here.class_around(here.module.scope(node)) {
             Some(class) => match here.context.root(class.id) {
                 Some(root) => root,
                 None => return,
@@ -178,7 +178,7 @@ fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
                 member(out, place, Root::AsyncChat, name, kind);
             } else if is_called
                 && (OF_TLS.contains(&name)
-                    || OF_TLS_SOCKET.contains(&name) && life::is_socket_of_channel(here, object))
+                    || OF_TLS_SOCKET.contains(&name) && here.is_socket_of_channel(object))
             {
                 tls(out, place, name, kind);
             }
@@ -195,13 +195,6 @@ fn tls(out: &mut Findings<'_, '_>, place: Node, name: &str, kind: Kind) {
         name,
         &[(SSL, name), (SSL, &format!("context.{name}"))],
     );
-}
-
-/// `super()` or `super(Class, self)`.
-pub(crate) fn is_super(here: Here<'_, '_>, object: Node) -> bool {
-    here.calls
-        .at(object)
-        .is_some_and(|call| call.name == "super" && call.object.is_none())
 }
 
 fn member(out: &mut Findings<'_, '_>, node: Node, root: Root, name: &str, kind: Kind) -> bool {

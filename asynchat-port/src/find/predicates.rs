@@ -1,10 +1,7 @@
 //! `readable` and `writable`.
 
 use crate::{
-    find::{
-        classes::name_of,
-        context::{Findings, Here},
-    },
+    find::{findings::Findings, here::Here},
     model::Function,
     syntax::Node,
 };
@@ -15,7 +12,7 @@ pub(crate) fn method(here: Here<'_, '_>, out: &mut Findings<'_, '_>, function: &
     if !is_readable && function.name != "writable" {
         return;
     }
-    let place = name_of(here, function);
+    let place = here.name_of(function);
     if is_constant(here, function) {
         return;
     }

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use crate::{
     find::{
         call::{Call, Calls},
-        context::is_callback,
         types::{Type, Types},
+        vocabulary::is_callback,
     },
     model::{Class, ClassId, FunctionId, Module, Program, Scope, Target},
     resolve::Names,

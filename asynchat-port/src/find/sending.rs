@@ -3,8 +3,8 @@
 use crate::{
     find::{
         call::{self, Call},
-        classes::name_of,
-        context::{Findings, Here},
+        findings::Findings,
+        here::Here,
         life,
         types::Type,
         vocabulary,
@@ -193,7 +193,7 @@ fn visits(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<'_>) {
     let Some(method) = program.method(class, call.name) else {
         return;
     };
-    let there = here.context.here(&program[program[method].module]);
+    let there = Here::new(here.context, &program[program[method].module]);
     let calls_others = there
         .calls
         .in_function(method)
@@ -218,7 +218,7 @@ pub(crate) fn method(
     root: Root,
     function: &Function,
 ) {
-    let place = name_of(here, function);
+    let place = here.name_of(function);
     match function.name.as_str() {
         "send" | "recv" => out.idiom(place, 21),
         "handle_write" if matches!(root, Root::AsyncChat | Root::DispatcherWithSend) => {

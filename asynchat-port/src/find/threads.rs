@@ -1,24 +1,9 @@
 //! Threads, processes, signals, timers, and other loops.
 
 use crate::{
-    find::{
-        call::Call,
-        context::{Findings, Here},
-        life,
-    },
+    find::{call::Call, findings::Findings, here::Here},
     syntax::Node,
 };
-
-/// Calls of the timers that programs and their frameworks have.
-const TIMERS: [&str; 7] = [
-    "CallLater",
-    "CallEvery",
-    "callLater",
-    "call_every",
-    "call_later",
-    "enterabs",
-    "schedule",
-];
 
 /// Methods that end or begin a pause, and so are given to a timer.
 const PAUSES: [&str; 4] = [
@@ -27,24 +12,6 @@ const PAUSES: [&str; 4] = [
     "set_reading",
     "set_readable",
 ];
-
-/// True for a call of a timer.
-pub(crate) fn is_timer(call: &Call<'_>) -> bool {
-    TIMERS.contains(&call.name) || call.foreign() == Some("threading.Timer")
-}
-
-/// True for a call that starts a thread.
-pub(crate) fn starts_thread(call: &Call<'_>) -> bool {
-    matches!(
-        call.foreign(),
-        Some(
-            "threading.Thread"
-                | "thread.start_new_thread"
-                | "_thread.start_new_thread"
-                | "thread.start_new"
-        )
-    )
-}
 
 /// At a call.
 pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<'_>) {
@@ -56,10 +23,10 @@ pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<
     if !here.context.is_concerned(here.module) {
         return;
     }
-    if starts_thread(call) {
+    if call.starts_thread() {
         out.idiom(place, 50);
     }
-    if is_timer(call) {
+    if call.is_timer() {
         timer(here, out, call);
     }
     if call.name == "reset"
@@ -174,7 +141,7 @@ pub(crate) fn socket(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call
     let Some(object) = call.object else {
         return;
     };
-    let concerned = life::is_socket_of_channel(here, object)
+    let concerned = here.is_socket_of_channel(object)
         || here.is_on_channel(call)
         || matches!(here.type_of(object), Some(crate::find::types::Type::Foreign(name)) if name == "socket.socket")
             && here.context.is_concerned(here.module);

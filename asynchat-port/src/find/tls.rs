@@ -1,11 +1,7 @@
 //! TLS: wrapping, handshakes, and OpenSSL's ways.
 
 use crate::{
-    find::{
-        call::Call,
-        context::{Findings, Here},
-        life,
-    },
+    find::{call::Call, findings::Findings, here::Here},
     library::Root,
     syntax::Node,
 };
@@ -72,7 +68,7 @@ fn is_of_running_channel(here: Here<'_, '_>, call: &Call<'_>) -> bool {
         .chain(call.keywords.iter().map(|&(_, value)| value));
     let own_socket = arguments
         .into_iter()
-        .any(|argument| life::is_socket_of_channel(here, argument));
+        .any(|argument| here.is_socket_of_channel(argument));
     let is_method = here
         .class_around(call.scope)
         .is_some_and(|class| here.context.root(class.id).is_some_and(Root::is_channel));

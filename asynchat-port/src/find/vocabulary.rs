@@ -26,6 +26,34 @@ const SSL_CONNECTION: [&str; 7] = [
     "secure_connection",
 ];
 
+/// Methods that the loop calls.
+const CALLBACKS: [&str; 19] = [
+    "handle_read",
+    "handle_write",
+    "handle_connect",
+    "handle_close",
+    "handle_error",
+    "handle_expt",
+    "handle_accept",
+    "handle_accepted",
+    "handle_read_event",
+    "handle_write_event",
+    "handle_connect_event",
+    "handle_expt_event",
+    "readable",
+    "writable",
+    "collect_incoming_data",
+    "found_terminator",
+    "initiate_send",
+    "refill_buffer",
+    "handle_timeout",
+];
+
+/// True for a method that the loop calls.
+pub(crate) fn is_callback(name: &str) -> bool {
+    CALLBACKS.contains(&name)
+}
+
 /// Names that nothing else has, so that an object of unknown type which has them is a channel.
 const UNMISTAKABLE: [&str; 25] = [
     "_fileno",

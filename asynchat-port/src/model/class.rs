@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::{
     library::Root,
     model::{
-        program::{ClassId, FunctionId, ModuleId, Target},
+        target::{ClassId, FunctionId, ModuleId, Target},
         value::Value,
     },
     syntax::{Node, Position},

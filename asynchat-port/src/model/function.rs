@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::{
     model::{
         module::Variable,
-        program::{ClassId, FunctionId, ModuleId},
+        target::{ClassId, FunctionId, ModuleId},
     },
     syntax::{Node, Position},
 };

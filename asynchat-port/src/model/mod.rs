@@ -6,6 +6,7 @@ pub mod class;
 pub mod function;
 pub mod module;
 pub mod program;
+pub mod target;
 pub mod value;
 
 pub use self::{
@@ -13,6 +14,7 @@ pub use self::{
     class::{Attribute, Base, Class},
     function::{Function, Parameter},
     module::{Binding, Import, Module, Scope, Variable},
-    program::{ClassId, FunctionId, ModuleId, Program, Target},
+    program::Program,
+    target::{ClassId, FunctionId, ModuleId, Target},
     value::Value,
 };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     library::Library,
-    model::program::{ClassId, FunctionId, ModuleId},
+    model::target::{ClassId, FunctionId, ModuleId},
     syntax::{Node, Tree},
 };
 

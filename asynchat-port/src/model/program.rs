@@ -2,42 +2,31 @@
 
 use std::ops::Index;
 
-use crate::{
-    library::{Library, Root},
-    model::{class::Class, function::Function, module::Module},
+use crate::model::{
+    class::Class,
+    function::Function,
+    module::Module,
+    target::{ClassId, FunctionId, ModuleId, Target},
 };
 
 /// Classes that are looked at for one of them.
 const LONGEST_LINEAGE: usize = 100;
 
-macro_rules! id {
-    ($(#[$meta:meta])* $name:ident, $table:ident, $kept:ident) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub struct $name(pub(crate) usize);
-
-        impl Index<$name> for Program {
+macro_rules! table {
+    ($id:ident, $table:ident, $kept:ident) => {
+        impl Index<$id> for Program {
             type Output = $kept;
 
-            fn index(&self, id: $name) -> &$kept {
+            fn index(&self, id: $id) -> &$kept {
                 &self.$table[id.0]
             }
         }
     };
 }
 
-id!(
-    /// A module of a [`Program`].
-    ModuleId, modules, Module
-);
-id!(
-    /// A class of a [`Program`].
-    ClassId, classes, Class
-);
-id!(
-    /// A function or method of a [`Program`].
-    FunctionId, functions, Function
-);
+table!(ModuleId, modules, Module);
+table!(ClassId, classes, Class);
+table!(FunctionId, functions, Function);
 
 /// The files of a program. `program[id]` looks a module, class or function up.
 #[derive(Default, Debug)]
@@ -48,27 +37,6 @@ pub struct Program {
     pub classes: Vec<Class>,
     /// In the order of the text, methods too.
     pub functions: Vec<Function>,
-}
-
-/// The meaning of a name.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Target {
-    /// `asyncore` or `asynchat` itself, or a copy.
-    Library(Library),
-    /// A name of one of the two.
-    Item(Library, String),
-    /// A class of another package that descends from them.
-    Descendant(Root),
-    /// A module of the program.
-    Module(ModuleId),
-    /// A class of the program.
-    Class(ClassId),
-    /// A function of the program.
-    Function(FunctionId),
-    /// Something of another module, by its full name, such as `socket.socket`.
-    Foreign(String),
-    /// A variable, or a name that nothing defines.
-    Unknown,
 }
 
 impl Program {
