@@ -347,7 +347,7 @@ impl Registry {
     /// ```
     /// use asynchat::{Dispatcher, Reactor};
     /// use socket2::{Domain, Socket, Type};
-    /// use std::os::fd::OwnedFd;
+    /// use std::net::TcpStream;
     ///
     /// struct Client;
     /// impl Dispatcher for Client {}
@@ -356,7 +356,7 @@ impl Registry {
     /// let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     /// socket.set_tos_v4(0x10)?; // low delay
     /// let mut reactor = Reactor::new()?;
-    /// reactor.connect_socket(OwnedFd::from(socket), "127.0.0.1:9", Client)?;
+    /// reactor.connect_socket(TcpStream::from(socket), "127.0.0.1:9", Client)?;
     /// # Ok(())
     /// # }
     /// ```

@@ -368,7 +368,7 @@ pub trait Dispatcher: Any {
 ///
 /// ```
 /// use asynchat::{Dispatcher, Reactor};
-/// use std::os::unix::net::UnixStream;
+/// use std::net::UdpSocket;
 ///
 /// struct Quick(u32);
 /// impl Dispatcher for Quick {}
@@ -381,7 +381,7 @@ pub trait Dispatcher: Any {
 ///
 /// # fn main() -> asynchat::Result {
 /// let mut reactor = Reactor::new()?;
-/// let id = reactor.register(UnixStream::pair()?.0, make(true))?;
+/// let id = reactor.register(UdpSocket::bind("127.0.0.1:0")?, make(true))?;
 /// assert_eq!(reactor.with(id, |object: &mut Quick, _| object.0)?, 7);
 /// # Ok(())
 /// # }

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// ```
 /// use asynchat::{ChannelId, Closed, Dispatcher, Reactor, Registry, Result, with_id};
-/// use std::{cell::RefCell, collections::HashSet, os::unix::net::UnixStream, rc::Rc};
+/// use std::{cell::RefCell, collections::HashSet, net::UdpSocket, rc::Rc};
 ///
 /// type Members = Rc<RefCell<HashSet<ChannelId>>>;
 ///
@@ -40,7 +40,7 @@ use crate::{
 /// let mut reactor = Reactor::new()?;
 /// let of_session = Rc::clone(&members);
 /// let session = with_id(move |id| Session::new(id, of_session));
-/// let id = reactor.register(UnixStream::pair()?.0, session)?;
+/// let id = reactor.register(UdpSocket::bind("127.0.0.1:0")?, session)?;
 /// assert!(members.borrow().contains(&id));
 /// # reactor.close_all();
 /// # reactor.run()?;
