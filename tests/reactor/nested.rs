@@ -82,7 +82,8 @@ fn an_outer_poller_that_tells_news_only_misses_nothing_of_a_poll_that_was_full()
     let mut reactor = Reactor::builder().events(1).build().unwrap();
     let mut outer = Poll::new().unwrap();
     let watched = reactor.as_fd().try_clone_to_owned().unwrap();
-    let mut source = SourceFd(&watched.as_raw_fd());
+    let fd = watched.as_raw_fd();
+    let mut source = SourceFd(&fd);
     outer
         .registry()
         .register(&mut source, Token(0), Interest::READABLE)

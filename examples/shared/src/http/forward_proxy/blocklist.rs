@@ -50,8 +50,8 @@ impl Blocklist {
             if !entry.contains(['/', '*']) {
                 list.hosts.insert(normal(entry));
             } else if list.patterns.len() == MAX_PATTERNS {
-                let why = format_args!("more than {MAX_PATTERNS} patterns; hosts are not limited");
-                return Err(invalid(number, why));
+                let why = format!("more than {MAX_PATTERNS} patterns; hosts are not limited");
+                return Err(invalid(number, format_args!("{why}")));
             } else {
                 let parts = entry.split('*').map(str::to_owned);
                 list.patterns.push(Pattern(parts.collect()));
