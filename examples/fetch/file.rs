@@ -27,8 +27,9 @@ pub(crate) fn fetch(
 }
 
 fn open(url: &Url, download: &mut Download) -> Result<File> {
-    let path = url.to_file_path();
-    let path = path.map_err(|()| "a file URL is file:///PATH, of this machine")?;
+    // With a host it would be a share of another machine on Windows.
+    let path = url.to_file_path().ok().filter(|_| url.host().is_none());
+    let path = path.ok_or("a file URL is file:///PATH, of this machine")?;
     let failed = |error| format!("{}: {error}", path.display());
     // Opening a FIFO would wait for its writer.
     let about = fs::metadata(&path).map_err(failed)?;

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     thread,
 };
@@ -13,8 +13,8 @@ use std::{
 use suites::{
     certificates::{Authority, text},
     errors::{no_such_folder, refused},
-    others::{Server, free_address, python_with, set_mode},
-    program::{self, Ended, NULL, Program, eventually, example, run},
+    others::{Server, free_address, python_with},
+    program::{self, Ended, NULL, Program, example, run},
 };
 
 #[track_caller]
@@ -255,7 +255,7 @@ fn an_interrupted_run_is_no_success() {
     let url = format!("http://{}/", serve(None));
     let program = Program::start(example("fetch").args(["--open", "data:,x", &url]));
     // It handles signals once it is connected.
-    eventually(|| {
+    program::eventually(|| {
         let folder = format!("/proc/{}/fd", program.pid());
         let open = fs::read_dir(folder)
             .ok()?
@@ -289,7 +289,7 @@ fn the_result_is_shown_in_the_browser_that_the_environment_names() {
         format!("#!/bin/sh\nprintf '%s\\n' \"$@\" >>{}\n", log.display()),
     )
     .unwrap();
-    set_mode(&browser, 0o755);
+    suites::others::set_mode(&browser, 0o755);
     let show = |args: &[&str]| {
         let mut command = example("fetch");
         command
@@ -307,7 +307,7 @@ fn the_result_is_shown_in_the_browser_that_the_environment_names() {
         let ended = show(args);
         assert_eq!(ended.code, Some(0), "{}", ended.err);
     }
-    let shown = eventually(|| {
+    let shown = program::eventually(|| {
         let text = fs::read_to_string(&log).ok()?;
         (text.lines().count() == 2).then_some(text)
     });
@@ -344,9 +344,9 @@ fn file_url(path: &Path) -> String {
 }
 
 /// The path of a file URL.
-fn path_of(url: &str) -> PathBuf {
-    let begin = if cfg!(windows) { "file:///" } else { "file://" };
-    let path = url.strip_prefix(begin).unwrap();
+#[cfg(unix)]
+fn path_of(url: &str) -> std::path::PathBuf {
+    let path = url.strip_prefix("file://").unwrap();
     let path = percent_encoding::percent_decode_str(path).decode_utf8();
     path.unwrap().into_owned().into()
 }

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use util::peer::tells_resets;
+
 use crate::{
     assert_fails, body_of, fetch,
     scripted::{Answer, End, serve},
@@ -345,6 +347,9 @@ fn a_body_cut_short_is_an_error() {
         ("", End::Reset, "connection reset without an answer"),
         ("HTTP/1.1 200 OK\n\nhell", End::Reset, "connection reset"),
     ] {
+        if why.starts_with("connection reset") && !tells_resets() {
+            continue;
+        }
         let text = text.to_owned();
         let server = serve(move |_| Answer::new(&text).end(end));
         let url = server.url("/");

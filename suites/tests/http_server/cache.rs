@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use suites::{
     program::eventually,
-    web_server::{Reply, Server, plain, serve},
+    web_server::{Reply, Server, serve},
 };
 
 const SMALL: usize = 1_000;
@@ -194,7 +194,7 @@ fn the_copy_that_is_kept_is_the_one_that_the_client_takes() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_file_that_nobody_asks_for_any_more_is_closed() {
-    let server = plain();
+    let server = suites::web_server::plain();
     let place = server.root.path().join("large");
     write(&place, 'o', LARGE);
     server.get("/large").expect(200);

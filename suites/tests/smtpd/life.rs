@@ -29,7 +29,14 @@ fn what_it_cannot_have_ends_it_with_a_reason() {
     fs::write(&file, "").unwrap();
     let file = file.to_str().unwrap();
     for (args, why) in [
-        (["--port", port.as_str()], "in use"),
+        (
+            ["--port", port.as_str()],
+            if cfg!(windows) {
+                "(os error 10048)"
+            } else {
+                "in use"
+            },
+        ),
         (["--maildir", file], file),
     ] {
         let ended = program::run("smtpd", &args);
