@@ -5,6 +5,7 @@
 
 use std::{
     fs::File,
+    io,
     net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
@@ -237,7 +238,9 @@ fn without_descriptors_one_address_of_several_fails_and_the_others_go_on() {
             .unwrap();
         let log = Log::start();
         let files = use_up_descriptors();
-        let failed = format!("channel {id}: connecting to {silent}: Too many open files");
+        // The words are the C library's.
+        let shortage = io::Error::from_raw_os_error(24);
+        let failed = format!("channel {id}: connecting to {silent}: {shortage}");
         turn_until(&mut reactor, |_| log.lines(&failed).len() == 1);
         drop(files);
         assert_eq!(trace.lines(), [""; 0]);
