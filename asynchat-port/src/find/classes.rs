@@ -10,11 +10,7 @@ use crate::{
 /// At a class.
 pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, class: &Class) {
     let Some(root) = here.context.root(class.id) else {
-        let is_test = class
-            .bases
-            .iter()
-            .any(|base| base.text.ends_with("TestCase"));
-        if is_test && here.context.is_concerned(here.module) {
+        if is_first_test(here, class) && here.context.is_concerned(here.module) {
             out.pitfall(class.node, "Tests", &class.qualified, None);
         }
         return producer(here, out, class);
@@ -48,6 +44,19 @@ pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, class: &Clas
     if root.is_channel() {
         channel(here, out, class, root);
     }
+}
+
+/// The first `TestCase` of its file: what is to be said of tests is said once.
+fn is_first_test(here: Here<'_, '_>, class: &Class) -> bool {
+    let is_test = |class: &Class| {
+        class
+            .bases
+            .iter()
+            .any(|base| base.text.ends_with("TestCase"))
+    };
+    let mut classes = here.module.classes.iter();
+    is_test(class)
+        && classes.find(|&&class| is_test(&here.context.program[class])) == Some(&class.id)
 }
 
 /// A class of its own with `more()`.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::{
-    find::{call::Calls, reach::Reach, types::Types},
+    find::{call::Calls, reach::Reach, types::Types, vocabulary},
     library::Root,
     load::Loaded,
     model::{ClassId, Module, Program, Target},
@@ -24,6 +24,8 @@ pub(crate) struct Context<'p> {
     concerned: Vec<bool>,
     /// Classes with subclasses.
     bases: HashSet<ClassId>,
+    /// Names of the methods of classes that are no channels.
+    others: HashSet<&'p str>,
 }
 
 impl<'p> Context<'p> {
@@ -48,6 +50,14 @@ impl<'p> Context<'p> {
             _ => None,
         });
         let bases = bases.collect();
+        let others = program
+            .classes
+            .iter()
+            .filter(|class| !roots.contains_key(&class.id) && !program.is_copy(class));
+        let others = others.flat_map(|class| &class.methods);
+        let others = others
+            .map(|&method| program[method].name.as_str())
+            .collect();
         let concerned = program.modules.iter().map(|module| {
             let names_it = module
                 .imports
@@ -70,12 +80,18 @@ impl<'p> Context<'p> {
             timers_or_threads,
             concerned,
             bases,
+            others,
         }
     }
 
     /// True if the program has timers or threads of its own.
     pub(crate) fn has_timers_or_threads(&self) -> bool {
         self.timers_or_threads
+    }
+
+    /// True if a name of an object of unknown type shows that it is a channel.
+    pub(crate) fn is_unmistakable(&self, name: &str) -> bool {
+        vocabulary::is_unmistakable(name) && !self.others.contains(name)
     }
 
     /// True if another class descends from it.

@@ -64,6 +64,13 @@ impl<'a, 'p> Here<'a, 'p> {
         self.callee_root(call).is_some_and(Root::is_channel)
     }
 
+    /// True if the method of a channel other than `self` is called.
+    pub(crate) fn is_on_other_channel(&self, call: &Call<'_>) -> bool {
+        call.object
+            .is_some_and(|object| !self.is_own_channel(object))
+            && self.is_on_channel(call)
+    }
+
     /// True for `self`, where `self` is a channel.
     pub(crate) fn is_own_channel(&self, node: Node) -> bool {
         let (Scope::Function(function), "identifier") =

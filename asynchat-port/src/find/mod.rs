@@ -3,6 +3,7 @@
 
 mod blocking;
 pub(crate) mod call;
+mod callbacks;
 mod classes;
 pub(crate) mod context;
 mod finding;
@@ -58,7 +59,7 @@ pub fn find(loaded: &Loaded) -> Found {
             };
             for &method in &class.methods {
                 let method = &loaded.program[method];
-                life::method(here, &mut found, class, root, method);
+                callbacks::method(here, &mut found, class, root, method);
                 sending::method(here, &mut found, root, method);
                 framing::method(here, &mut found, class, root, method);
                 predicates::method(here, &mut found, method);
@@ -84,12 +85,11 @@ fn visit(here: Here<'_, '_>, found: &mut Findings<'_, '_>, node: Node) {
     match here.tree.kind(node) {
         "identifier" | "attribute" => {
             names::visit(here, found, node);
-            if here.tree.field(node) != Some("object") && here.tree.field(node) != Some("attribute")
-            {
-                tls::name(here, found, node);
-                if !names::is_definition(here, node) || here.tree.field(node) == Some("left") {
-                    other_names(here, found, node);
+            if !matches!(here.tree.field(node), Some("object" | "attribute")) {
+                if !names::is_definition(here, node) {
+                    tls::name(here, found, node);
                 }
+                other_names(here, found, node);
             }
         }
         "assignment" => threads::assignment(here, found, node),
@@ -120,18 +120,15 @@ fn other_names(here: Here<'_, '_>, found: &mut Findings<'_, '_>, node: Node) {
     let name = tree
         .child(node, "attribute")
         .map_or_else(|| tree.text(node), |name| tree.text(name));
+    let of_channel = || {
+        let object = tree.child(node, "object");
+        object.is_some_and(|object| here.root_of(object).is_some_and(Root::is_channel))
+    };
     match name {
-        "NOT_DONE_YET" if tree.field(node) != Some("left") => found.idiom(node, 19),
-        "accepting" | "connected"
-            if tree.kind(node) == "attribute" && tree.field(node) == Some("left") =>
-        {
-            let is_channel = tree
-                .child(node, "object")
-                .is_some_and(|object| here.root_of(object).is_some_and(Root::is_channel));
-            if is_channel {
-                found.idiom(node, if name == "accepting" { 7 } else { 48 });
-                found.pitfall(node, "Names you used", name, None);
-            }
+        "NOT_DONE_YET" if !names::is_definition(here, node) => found.idiom(node, 19),
+        "accepting" | "connected" if names::is_target(here, node) && of_channel() => {
+            found.idiom(node, if name == "accepting" { 7 } else { 48 });
+            found.pitfall(node, "Names you used", name, None);
         }
         _ => {}
     }

@@ -9,7 +9,7 @@ use crate::{
         vocabulary::{self, ASYNCHAT, ASYNCORE, SSL},
     },
     library::Root,
-    model::Target,
+    model::{ClassId, Target},
     syntax::Node,
 };
 
@@ -22,6 +22,9 @@ const OF_TLS: [&str; 6] = [
     "set_alpn_protocols",
     "wrap_socket",
 ];
+
+/// Attributes that the two modules only read.
+const OFTEN_ONES_OWN: [&str; 2] = ["debug", "encoding"];
 
 /// Methods of a channel's socket that only one with TLS has.
 const OF_TLS_SOCKET: [&str; 4] = ["cipher", "pending", "unwrap", "version"];
@@ -54,7 +57,22 @@ pub(crate) fn is_definition(here: Here<'_, '_>, node: Node) -> bool {
         "dotted_name" | "aliased_import" | "parameters" | "lambda_parameters" | "global_statement"
     ) || field == Some("name")
         || tree.field(parent) == Some("superclasses") && kind == "argument_list"
-        || field == Some("left") && tree.kind(node) == "identifier"
+        || is_target(here, node) && tree.kind(node) == "identifier"
+}
+
+/// On the left of an assignment, or of a loop.
+pub(crate) fn is_target(here: Here<'_, '_>, node: Node) -> bool {
+    let tree = here.tree;
+    let binds = |kind| {
+        matches!(
+            kind,
+            "assignment" | "augmented_assignment" | "for_statement" | "for_in_clause"
+        )
+    };
+    tree.field(node) == Some("left")
+        && tree
+            .parent(node)
+            .is_some_and(|parent| binds(tree.kind(parent)))
 }
 
 /// A whole dotted name that leads into one of the modules, or to ssl.
@@ -106,11 +124,17 @@ fn item(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node, name: &str) 
                 out.idiom(node, 6);
             }
         }
-        "ExitNow" => out.idiom(node, 54),
+        "ExitNow" if is_raised(here, node) => out.idiom(node, 54),
         // Handed to a thread.
         "loop" if here.tree.field(node) != Some("function") => out.idiom(node, 51),
         _ => {}
     }
+}
+
+/// `raise Name` or `raise Name(…)`.
+fn is_raised(here: Here<'_, '_>, node: Node) -> bool {
+    let mut around = here.tree.ancestors(node).take(2);
+    around.any(|node| here.tree.kind(node) == "raise_statement")
 }
 
 /// In the head of a loop, or of a comprehension.
@@ -144,6 +168,7 @@ fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
         Kind::Attribute
     };
     let root = match here.type_of(object) {
+        Some(Type::Object(class)) if is_ones_own(here, class, name) => return,
         Some(Type::Object(class)) => match here.context.root(class) {
             Some(root) => root,
             None if name == "more" && here.context.program.method(class, "more").is_some() => {
@@ -174,7 +199,7 @@ fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
             None => return,
         },
         None => {
-            if vocabulary::is_unmistakable(name) {
+            if here.context.is_unmistakable(name) {
                 member(out, place, Root::AsyncChat, name, kind);
             } else if is_called
                 && (OF_TLS.contains(&name)
@@ -186,6 +211,16 @@ fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
         }
     };
     member(out, place, root, name, kind);
+}
+
+/// An attribute whose name a class takes for something else: its methods assign it.
+fn is_ones_own(here: Here<'_, '_>, class: ClassId, name: &str) -> bool {
+    let line = || here.context.program.lineage(class).into_iter();
+    OFTEN_ONES_OWN.contains(&name)
+        && line().any(|class| {
+            let attribute = here.context.program[class].attribute(name);
+            attribute.is_some_and(|attribute| attribute.function.is_some())
+        })
 }
 
 fn tls(out: &mut Findings<'_, '_>, place: Node, name: &str, kind: Kind) {

@@ -198,18 +198,20 @@ fn overrides(program: &Program) -> HashMap<FunctionId, Vec<FunctionId>> {
     found
 }
 
-/// The function that a call hands to a thread of its own.
+/// The function that a call hands to a thread or process of its own. A `target` is one also for a program's own helper.
 fn thread_target(module: &Module, call: &Call<'_>) -> Option<Node> {
     let tree = &module.tree;
-    let target = match call.foreign()? {
-        "threading.Thread" | "threading.Timer" => {
-            call.argument(1, "target").or(call.argument(1, "function"))
-        }
-        "thread.start_new_thread" | "_thread.start_new_thread" | "thread.start_new" => {
+    let target = match call.foreign() {
+        Some("threading.Timer") => call.argument(1, "function"),
+        Some("thread.start_new_thread" | "_thread.start_new_thread" | "thread.start_new") => {
             call.argument(0, "function")
         }
-        "multiprocessing.Process" => call.argument(1, "target"),
-        _ => None,
+        Some("threading.Thread" | "multiprocessing.Process") => call.argument(1, "target"),
+        _ => call
+            .keywords
+            .iter()
+            .find(|(name, _)| *name == "target")
+            .map(|&(_, value)| value),
     };
     target.filter(|&target| matches!(tree.kind(target), "attribute" | "identifier"))
 }

@@ -5,7 +5,6 @@ use crate::{
         call::{self, Call},
         findings::Findings,
         here::Here,
-        life,
         types::Type,
         vocabulary,
     },
@@ -184,7 +183,7 @@ fn medusa(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<'_>) {
 /// A method of another channel's object.
 fn visits(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<'_>) {
     let program = here.context.program;
-    if !here.is_in_callback(call.scope) || !life::is_on_other_channel(here, call) {
+    if !here.is_in_callback(call.scope) || !here.is_on_other_channel(call) {
         return;
     }
     let Some(class) = call.object.and_then(|object| here.class_of(object)) else {
@@ -198,7 +197,7 @@ fn visits(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<'_>) {
         .calls
         .in_function(method)
         .take(200)
-        .any(|inner| life::is_on_other_channel(there, inner));
+        .any(|inner| there.is_on_other_channel(inner));
     let passes_itself = call
         .arguments
         .iter()

@@ -6,6 +6,7 @@ use crate::{
     model::{
         class::{Attribute, Base, Class},
         function::{Function, Parameter},
+        imports,
         module::{Binding, Import, Module, Scope, Variable},
         program::Program,
         target::{ClassId, FunctionId, ModuleId, Target},
@@ -246,8 +247,11 @@ impl<'a> Builder<'a> {
     fn bind(&mut self, node: Node, scope: Scope) {
         let tree = self.tree;
         match tree.kind(node) {
-            "import_statement" => self.import(node),
-            "import_from_statement" => self.import_from(node),
+            "import_statement" | "import_from_statement" => {
+                for import in imports::imports(tree, node) {
+                    self.add_import(import);
+                }
+            }
             "assignment" => {
                 let value = tree.child(node, "right");
                 if let Some(left) = tree.child(node, "left") {
@@ -406,77 +410,6 @@ impl<'a> Builder<'a> {
                     function,
                 });
             }
-        }
-    }
-
-    fn import(&mut self, statement: Node) {
-        let tree = self.tree;
-        for node in tree.children(statement) {
-            let (name, bound) = match tree.kind(node) {
-                "dotted_name" => (node, None),
-                "aliased_import" => match (tree.child(node, "name"), tree.child(node, "alias")) {
-                    (Some(name), Some(alias)) => (name, Some(tree.text(alias).to_owned())),
-                    _ => continue,
-                },
-                _ => continue,
-            };
-            let Some(module) = tree.dotted(name).map(|names| names.join(".")) else {
-                continue;
-            };
-            let bound = bound.or_else(|| module.split('.').next().map(str::to_owned));
-            self.add_import(Import {
-                node,
-                level: 0,
-                module,
-                item: None,
-                bound,
-            });
-        }
-    }
-
-    fn import_from(&mut self, statement: Node) {
-        let tree = self.tree;
-        let Some(from) = tree.child(statement, "module_name") else {
-            return;
-        };
-        let (level, module) = match tree.kind(from) {
-            "relative_import" => {
-                let dots = tree
-                    .children(from)
-                    .find(|&part| tree.kind(part) == "import_prefix");
-                let dots = dots.map_or(0, |dots| {
-                    tree.text(dots).bytes().filter(|&byte| byte == b'.').count()
-                });
-                (
-                    dots,
-                    tree.children(from)
-                        .find(|&part| tree.kind(part) == "dotted_name"),
-                )
-            }
-            _ => (0, Some(from)),
-        };
-        let module = module
-            .and_then(|module| tree.dotted(module))
-            .unwrap_or_default()
-            .join(".");
-        for node in tree.children(statement) {
-            let (item, bound) = match tree.kind(node) {
-                "wildcard_import" => ("*", None),
-                "dotted_name" if node != from => (tree.text(node), Some(tree.text(node))),
-                "aliased_import" => match (tree.child(node, "name"), tree.child(node, "alias")) {
-                    (Some(name), Some(alias)) => (tree.text(name), Some(tree.text(alias))),
-                    _ => continue,
-                },
-                _ => continue,
-            };
-            let (item, bound) = (Some(item.to_owned()), bound.map(str::to_owned));
-            self.add_import(Import {
-                node,
-                level,
-                module: module.clone(),
-                item,
-                bound,
-            });
         }
     }
 

@@ -4,6 +4,7 @@
 mod build;
 pub mod class;
 pub mod function;
+mod imports;
 pub mod module;
 pub mod program;
 pub mod target;

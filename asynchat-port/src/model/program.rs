@@ -65,6 +65,11 @@ impl Program {
             .find_map(|class| self[class].method(name))
     }
 
+    /// True for a class of a copy of one of the two modules.
+    pub fn is_copy(&self, class: &Class) -> bool {
+        self[class.module].copy_of.is_some()
+    }
+
     /// Classes whose root is known, in the order of the text.
     pub fn descendants(&self) -> impl Iterator<Item = &Class> {
         self.classes.iter().filter(|class| class.root.is_some())

@@ -119,3 +119,16 @@ class Datagrams(asyncore.dispatcher):
         self.socket.sendmsg([data])
         self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED)
         self.socket.recv(4, socket.MSG_PEEK)
+
+
+class Taking(asyncore.dispatcher):
+    def handle_accepted(self, sock, addr):
+        handler = Handler(sock)
+        handler.close()
+        sock.close()
+        self.start(target=self.later)
+        self.socket.shutdown()
+        return self.connected and asyncore.socket_map and True
+
+    def later(self):
+        time.sleep(1)

@@ -12,6 +12,8 @@ class Session(asynchat.async_chat):
         self.file = open('x')
         self.stack = Stack()
         self.jobs = queue.Queue()
+        self.encoding = None
+        self.out = None
 
     def found_terminator(self):
         self.list.append(1)
@@ -25,6 +27,8 @@ class Session(asynchat.async_chat):
         child = subprocess.Popen(['true'], stdout=self.file)
         child.poll()
         getattr(self, 'list')
+        if self.encoding:
+            self.collector.collect_incoming_data('x')
 
     def start(self):
         time.sleep(1)
@@ -54,3 +58,8 @@ def push(text):
 def main():
     time.sleep(5)
     threading.Event().wait()
+
+
+class Collector:
+    def collect_incoming_data(self, data):
+        data.found_terminator()
