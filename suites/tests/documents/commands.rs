@@ -9,14 +9,15 @@ use crate::{
 };
 
 /// Not run, by the beginning of the command.
-const NOT_RUN: [(&str, &str); 18] = [
+const NOT_RUN: [(&str, &str); 19] = [
     (
         "cargo test",
         "it would run itself; its targets, features and names are checked",
     ),
     ("cargo bench", "minutes; its targets are checked"),
     ("cargo doc", "a step of .ci/run; its options are checked"),
-    ("cargo install cargo-fuzz", "from the network"),
+    ("cargo install", "from the network"),
+    ("asynchat-port", "its tests run it; its options are checked"),
     (
         "cargo +nightly fuzz",
         "needs a nightly toolchain; its target is checked",
@@ -155,6 +156,7 @@ fn check(command: &Command) -> Result<(), String> {
     match command.name().as_str() {
         "cargo test" | "cargo bench" | "cargo doc" | "cargo run" => cargo(command),
         "cargo install" => Ok(()),
+        "asynchat-port" => of_port(command.args()),
         "cargo +nightly" => {
             let target = command.args().get(2).map_or("", String::as_str);
             file(&format!("fuzz/fuzz_targets/{target}.rs"))
@@ -180,6 +182,17 @@ fn file(name: &str) -> Result<(), String> {
     exists
         .then_some(())
         .ok_or_else(|| format!("{name} does not exist"))
+}
+
+/// Options of `asynchat-port` are fields of its arguments.
+fn of_port(args: &[String]) -> Result<(), String> {
+    let source = repository::text("asynchat-port/src/main.rs");
+    let mut options = args.iter().filter_map(|word| word.strip_prefix("--"));
+    let unknown =
+        options.find(|option| !source.contains(&format!("    {}: ", option.replace('-', "_"))));
+    unknown.map_or(Ok(()), |option| {
+        Err(format!("asynchat-port has no --{option}"))
+    })
 }
 
 /// Whether the file or the name of a unit test contains this.
