@@ -13,6 +13,7 @@ pub mod model;
 pub mod order;
 pub mod report;
 pub mod resolve;
+pub mod skeleton;
 pub mod source;
 pub mod summary;
 pub mod syntax;

@@ -10,7 +10,7 @@ use asynchat_port::{
     find, json,
     library::{Copies, Library},
     limits::Limits,
-    load, report,
+    load, report, skeleton,
 };
 use clap::Parser;
 
@@ -26,6 +26,9 @@ struct Arguments {
     /// Write JSON
     #[arg(long)]
     json: bool,
+    /// Write the beginning of the port instead: a Rust file that compiles
+    #[arg(long, conflicts_with = "json")]
+    skeleton: bool,
     /// A module of the program that is a copy of asyncore, besides those of known names
     #[arg(long, value_name = "MODULE")]
     asyncore: Vec<String>,
@@ -68,13 +71,18 @@ fn main() -> ExitCode {
         }
     }
     let loaded = load::load(&arguments.paths, &limits, copies);
-    let found = find::find(&loaded);
     let mut out = BufWriter::new(io::stdout().lock());
     let written = if arguments.json {
-        json::write(&mut out, &loaded, &found)
+        json::write(&mut out, &loaded, &find::find(&loaded))
     } else {
-        report::write_errors(&mut io::stderr().lock(), &loaded)
-            .and_then(|()| report::write(&mut out, &loaded, &found))
+        report::write_errors(&mut io::stderr().lock(), &loaded).and_then(|()| {
+            if arguments.skeleton {
+                let text = skeleton::skeleton(&loaded.program, &loaded.names);
+                out.write_all(text.as_bytes())
+            } else {
+                report::write(&mut out, &loaded, &find::find(&loaded))
+            }
+        })
     };
     match written.and_then(|()| out.flush()) {
         Ok(()) => {}

@@ -2,9 +2,12 @@
 #![allow(
     dead_code,
     missing_docs,
+    clippy::unwrap_used,
     unreachable_pub,
     reason = "each test uses a part of it"
 )]
+
+pub mod others;
 
 use asynchat_port::{
     library::Copies,

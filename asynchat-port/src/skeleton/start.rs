@@ -1,0 +1,148 @@
+//! `start`: how an object comes by its channel.
+
+use crate::{
+    model::ClassId,
+    skeleton::{
+        callbacks::Trait,
+        class::Writer,
+        context::Context,
+        literal::{Literal, quoted},
+        plan::{PlannedClass, Role},
+    },
+};
+
+impl Writer<'_, '_> {
+    pub(super) fn start(&mut self, class: &PlannedClass, of: Trait) {
+        let mut parameters = vec!["self".to_owned(), "registry: &mut Registry".to_owned()];
+        match class.role {
+            Role::Stream => parameters.push("stream: Stream".to_owned()),
+            Role::Given => parameters.push("socket: Socket".to_owned()),
+            Role::Listener | Role::Client | Role::Datagrams => {}
+        }
+        self.page
+            .function("pub fn start", &parameters, " -> io::Result<ChannelId>");
+        let object = match of {
+            Trait::Dispatcher => "self",
+            Trait::AsyncChat => {
+                let terminator = self.terminator(class.id);
+                self.page.call(
+                    "let chat = ChatDispatcher::new",
+                    &["self".to_owned(), terminator],
+                    ";",
+                );
+                "chat"
+            }
+        };
+        let address = self.address(class);
+        match class.role {
+            Role::Stream => self
+                .page
+                .line(&format!("registry.register(stream, {object})")),
+            Role::Given => self
+                .page
+                .line(&format!("registry.register(socket, {object})")),
+            Role::Datagrams => {
+                self.page.line("let socket: UdpSocket = todo!();");
+                self.page
+                    .line(&format!("registry.register(socket, {object})"));
+            }
+            Role::Listener => match address {
+                Some((host, port)) => {
+                    let host = if host.is_empty() {
+                        "0.0.0.0".to_owned()
+                    } else {
+                        host
+                    };
+                    match host.parse::<std::net::Ipv4Addr>() {
+                        Ok(host) => {
+                            let octets = host.octets().map(|octet| octet.to_string()).join(", ");
+                            self.page
+                                .line(&format!("registry.listen(([{octets}], {port}), {object})"));
+                        }
+                        Err(_) => self.listen_somewhere(object),
+                    }
+                }
+                None => self.listen_somewhere(object),
+            },
+            Role::Client => match address {
+                Some((host, port)) => {
+                    let host = quoted(&host);
+                    self.page.call(
+                        "registry.connect_host",
+                        &[host, port, object.to_owned()],
+                        "",
+                    );
+                }
+                None => {
+                    self.page.line("let (host, port): (String, u16) = todo!();");
+                    self.page
+                        .line(&format!("registry.connect_host(host, port, {object})"));
+                }
+            },
+        }
+        self.page.close();
+    }
+
+    fn listen_somewhere(&mut self, object: &str) {
+        self.page.line("let address: Address = todo!();");
+        self.page
+            .line(&format!("registry.listen(address, {object})"));
+    }
+
+    /// The host and port that `bind` or `connect` spells out.
+    fn address(&self, class: &PlannedClass) -> Option<(String, String)> {
+        let name = if class.role == Role::Listener {
+            "bind"
+        } else {
+            "connect"
+        };
+        let plan = self.plan;
+        plan.lineage(class.id).into_iter().find_map(|(_, class)| {
+            let module = plan.program[class].module;
+            let tree = plan.tree(module);
+            let call = *plan.calls.own.get(&(class, name.to_owned()))?.first()?;
+            let argument = tree.children(tree.child(call, "arguments")?).next()?;
+            if tree.kind(argument) != "tuple" {
+                return None;
+            }
+            let mut parts = tree.children(argument);
+            let (host, port) = (parts.next()?, parts.next()?);
+            let Some(Literal::Text(host)) = Literal::of(tree, host) else {
+                return None;
+            };
+            let constant = plan.constant(module, port);
+            let port = match Literal::of(tree, port) {
+                Some(Literal::Int(port)) => u16::try_from(port).ok()?.to_string(),
+                _ => match constant? {
+                    constant if matches!(constant.value, Literal::Int(_)) => {
+                        format!("{} as u16", constant.rust)
+                    }
+                    _ => return None,
+                },
+            };
+            Some((host, port))
+        })
+    }
+
+    fn terminator(&self, class: ClassId) -> String {
+        let plan = self.plan;
+        if let Some((module, call)) = plan.terminator(class) {
+            let context = Context::of_script(plan, module);
+            let tree = context.tree;
+            let argument = tree
+                .child(call, "arguments")
+                .and_then(|list| tree.children(list).next());
+            return context.terminator(argument);
+        }
+        let sets = plan.lineage(class).into_iter().any(|(_, class)| {
+            plan.calls
+                .own
+                .contains_key(&(class, "set_terminator".to_owned()))
+        });
+        if sets {
+            "todo::terminator()".to_owned()
+        } else {
+            "Terminator::None".to_owned()
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The ends of frames.
+
+use crate::{
+    model::{ClassId, ModuleId},
+    skeleton::{context::Context, literal::Literal, plan::Plan},
+    syntax::Node,
+};
+
+impl Context<'_, '_> {
+    /// The argument of `set_terminator`.
+    pub(super) fn terminator(&self, node: Option<Node>) -> String {
+        let Some(node) = node else {
+            return "todo::terminator()".to_owned();
+        };
+        let constant = self
+            .plan
+            .constant(self.module, node)
+            .map(|constant| &constant.value);
+        let literal = Literal::of(self.tree, node);
+        match literal.as_ref().or(constant) {
+            Some(Literal::None) => "Terminator::None".to_owned(),
+            Some(Literal::Int(count @ 0..)) => count.to_string(),
+            Some(literal) => literal
+                .sent()
+                .unwrap_or_else(|| "todo::terminator()".to_owned()),
+            None => "todo::terminator()".to_owned(),
+        }
+    }
+}
+
+impl Plan<'_> {
+    /// The first call of a class's own methods that sets a terminator which is known.
+    pub(super) fn first_terminator(&self, class: ClassId) -> Option<Node> {
+        let calls = self.calls.own.get(&(class, "set_terminator".to_owned()))?;
+        let module = self.program[class].module;
+        let tree = self.tree(module);
+        calls.iter().copied().find(|&call| {
+            let argument = tree
+                .child(call, "arguments")
+                .and_then(|list| tree.children(list).next());
+            argument.is_some_and(|argument| {
+                let constant = self
+                    .constant(module, argument)
+                    .map(|constant| constant.value.clone());
+                match Literal::of(tree, argument).or(constant) {
+                    Some(Literal::None) => true,
+                    Some(Literal::Int(count)) => count >= 0,
+                    Some(literal) => literal.sent().is_some(),
+                    None => false,
+                }
+            })
+        })
+    }
+
+    /// The call that sets the terminator of a new channel.
+    pub(super) fn terminator(&self, class: ClassId) -> Option<(ModuleId, Node)> {
+        self.lineage(class).into_iter().find_map(|(_, class)| {
+            let call = self.classes.get(&class)?.terminator?;
+            Some((self.program[class].module, call))
+        })
+    }
+}
