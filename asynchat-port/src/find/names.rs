@@ -104,10 +104,30 @@ fn named(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) -> bool {
                 let rows = [(SSL, name), (SSL, &format!("ssl.{name}"))];
                 return out.row(node, Kind::Name, name, &rows);
             }
-            false
+            let (module, item) = name.rsplit_once('.').unwrap_or_default();
+            is_of_medusa(out, node, module, item)
+        }
+        Target::Class(class) if found.rest == 0 => {
+            let class = &here.context.program[*class];
+            let module = &here.context.program[class.module].name;
+            class.module != here.module.id && is_of_medusa(out, node, module, &class.name)
         }
         _ => false,
     }
+}
+
+/// `producers.lines_producer`: Medusa's, or the program's copy of it.
+fn is_of_medusa(out: &mut Findings<'_, '_>, node: Node, module: &str, name: &str) -> bool {
+    if module.rsplit('.').next() != Some("producers") {
+        return false;
+    }
+    let [(section, row)] = vocabulary::producer_rows(name);
+    out.row(
+        node,
+        Kind::Name,
+        name,
+        &[(ASYNCHAT, row.as_str()), (section, row.as_str())],
+    )
 }
 
 fn item(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node, name: &str) {
@@ -199,7 +219,10 @@ fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
             None => return,
         },
         None => {
-            if here.context.is_unmistakable(name) {
+            let called = tree.dotted(object).and_then(|names| names.last().copied());
+            // A request's own channel, whose type no constructor shows.
+            let is_address = name == "addr" && called == Some("channel");
+            if here.context.is_unmistakable(name) || is_address {
                 member(out, place, Root::AsyncChat, name, kind);
             } else if is_called
                 && (OF_TLS.contains(&name)
