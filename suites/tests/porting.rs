@@ -516,7 +516,7 @@ fn the_program_before_answers_the_same() {
     let page = page();
     let (_, program, _) = blocks(&page)
         .into_iter()
-        .find(|(info, ..)| *info == "python")
+        .find(|(info, text, _)| *info == "python" && text.contains("asyncore.loop()"))
         .unwrap();
     let server = Server::start(Command::new(python).args(["-W", "ignore", "-c", &program]));
     speaks(&server);

@@ -36,16 +36,9 @@ use crate::{
 
 const HEAD: &str = "\
 //! A skeleton by asynchat-port: it compiles with the crate `asynchat`, and each `todo!()` is for a person to decide.
-#![allow(
-    dead_code,
-    nonstandard_style,
-    unconditional_recursion,
-    unreachable_code,
-    unused_mut,
-    unused_variables,
-    clippy::all,
-    reason = \"until the port is done\"
-)]
+// Until the port is done.
+#![allow(dead_code, unused_variables, unreachable_code, unconditional_recursion)]
+#![allow(nonstandard_style, clippy::all)]
 ";
 
 const BYTES: &str = "    /// Bytes to send.

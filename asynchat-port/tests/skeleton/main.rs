@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod compiled;
+mod documents;
 mod hostile;
 mod mapped;
 mod programs;
