@@ -63,11 +63,8 @@ impl Writer<'_, '_> {
                     self.page.comment(&text);
                 }
             }
-            if let Some(constant) = constant
-                && let Some(right) =
-                    assignment.and_then(|assignment| tree.child(assignment, "right"))
-                && Literal::of(tree, right).as_ref() == Some(&constant.value)
-            {
+            let right = assignment.and_then(|assignment| tree.child(assignment, "right"));
+            if let Some(constant) = constant.filter(|constant| Some(constant.node) == right) {
                 self.constant(&constant.rust, &constant.value);
             }
         }

@@ -7,6 +7,7 @@ use crate::{
         code::Code,
         context::{Context, Place},
         literal::Literal,
+        names,
         plan::addition,
         types::Type,
     },
@@ -173,12 +174,34 @@ impl Context<'_, '_> {
         if self.accepted.is_some() && self.is_accept(right) {
             return Some(Vec::new());
         }
+        if let Some(code) = self.received(left, right) {
+            return Some(code);
+        }
         if tree.kind(left) == "identifier"
             && let Some(&made) = self.plan.calls.constructed.get(&(self.module, right))
         {
             return self.construct(made, &self.arguments(right), None);
         }
         None
+    }
+
+    /// `data = self.recv(size)`.
+    fn received(&self, left: Node, right: Node) -> Option<Vec<Code>> {
+        let tree = self.tree;
+        let function = tree
+            .child(right, "function")
+            .filter(|_| tree.kind(right) == "call")?;
+        let is_own = self.own(function) == Some("recv")
+            && self.program.method(self.class?, "recv").is_none();
+        let is_here = self.trait_() == Some(Trait::Dispatcher) && self.is_fallible();
+        if tree.kind(left) != "identifier" || !is_own || !is_here || self.place != Place::Function {
+            return None;
+        }
+        let channel = self.channel?;
+        let name = names::value(tree.text(left));
+        let name = self.plan.variables(self.module, &[channel]).take(&name);
+        let read = "recv_with(|_, data| data.to_vec())?;";
+        Some(vec![Code::line(format!("let {name} = {channel}.{read}"))])
     }
 
     fn is_accept(&self, node: Node) -> bool {

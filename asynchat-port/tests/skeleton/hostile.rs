@@ -28,7 +28,7 @@ const SMALL: [(&str, &str); 30] = [
     ),
     (
         "twice",
-        "import asyncore\nclass A(asyncore.dispatcher):\n    def handle_read(self): pass\n    def handle_read(self): self.close()\n    def __init__(self, a): self.a = a\n    def __init__(self): self.b = 1\n    x = 1\n    x = 2\n    @property\n    def p(self): return 1\n    @p.setter\n    def p(self, v): self._p = v\n    def set_p(self): pass\n    def close(self): pass\n    def close(self): pass\nclass A(A):\n    def handle_read(self): pass\nif 1:\n    class A: pass\nelse:\n    class A(object): pass\ndef f(): pass\ndef f(): pass\nX = 1\nX = 'a'\n",
+        "import asyncore\nclass A(asyncore.dispatcher):\n    def handle_read(self): pass\n    def handle_read(self): self.close()\n    def __init__(self, a): self.a = a\n    def __init__(self): self.b = 1\n    x = 1\n    x = 2\n    @property\n    def p(self): return 1\n    @p.setter\n    def p(self, v): self._p = v\n    def set_p(self): pass\n    def close(self): pass\n    def close(self): pass\nclass A(A):\n    def handle_read(self): pass\nif 1:\n    class A: pass\nelse:\n    class A(object): pass\ndef f(): pass\ndef f(): pass\nX = 1\nX = 'a'\nX = 1\nY = Z = 2\nY: int = 2\n",
     ),
     (
         "nested",

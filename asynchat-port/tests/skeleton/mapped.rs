@@ -208,7 +208,11 @@ fn each_statement_has_its_rust_below_it() {
 }
 
 /// Whole programs, and a piece of their skeletons.
-const PIECES: [(&str, &str); 15] = [
+const PIECES: [(&str, &str); 16] = [
+    (
+        "import asyncore\nCONST = 1\nclass A(asyncore.dispatcher):\n    def handle_read(self):\n        type = self.recv(8)\n        CONST = self.recv(8)\n",
+        "        let r#type = channel.recv_with(|_, data| data.to_vec())?;\n        // CONST = self.recv(8)\n        let CONST_2 = channel.recv_with(|_, data| data.to_vec())?;\n",
+    ),
     // Callbacks by their traits.
     (
         "import asyncore\nclass A(asyncore.dispatcher):\n    def readable(self):\n        return self.accepting\n    def writable(self): return False\n",

@@ -133,6 +133,8 @@ impl PlannedClass {
 pub(super) struct Constant {
     pub(super) rust: String,
     pub(super) value: Literal,
+    /// The literal: a name may be assigned several times, and the first counts.
+    pub(super) node: Node,
 }
 
 /// A file.

@@ -125,10 +125,13 @@ impl Plan<'_> {
             };
             let python = &program[module.id];
             for variable in &python.variables {
-                let value = variable
+                let node = variable
                     .value
                     .filter(|&value| is_outermost(&python.tree, value));
-                let value = value.and_then(|value| Literal::of(&python.tree, value));
+                let Some(node) = node else {
+                    continue;
+                };
+                let value = Literal::of(&python.tree, node);
                 let Some(value) = value.filter(|value| *value != Literal::None) else {
                     continue;
                 };
@@ -136,7 +139,7 @@ impl Plan<'_> {
                     let rust = taken.take(&names::constant(&variable.name));
                     module
                         .constants
-                        .insert(variable.name.clone(), Constant { rust, value });
+                        .insert(variable.name.clone(), Constant { rust, value, node });
                 }
             }
             let constants = module.constants.values();
@@ -173,7 +176,7 @@ impl Plan<'_> {
     }
 
     /// The names of a function's variables.
-    pub(super) fn variables(&self, module: ModuleId, reserved: &[&str]) -> Taken {
+    pub(in crate::skeleton) fn variables(&self, module: ModuleId, reserved: &[&str]) -> Taken {
         let taken = Taken::new(reserved.iter().copied());
         match self.module(module) {
             Some(module) => taken.beside(Rc::clone(&module.values)),
