@@ -41,6 +41,9 @@ const HEAD: &str = "\
 #![allow(nonstandard_style, clippy::all)]
 ";
 
+/// The module of what is to be decided.
+const TODO: &str = "todo";
+
 const BYTES: &str = "    /// Bytes to send.
     pub fn bytes() -> Vec<u8> {
         todo!()
@@ -115,7 +118,7 @@ fn nested(plan: &Plan<'_>, module: &PlannedModule) -> String {
         if !uses.is_empty() {
             uses.push('\n');
         }
-        uses.push_str("use super::todo;\n");
+        uses.push_str(&format!("use super::{TODO};\n"));
     }
     let mut text = format!("\npub mod {} {{\n", module.rust);
     for line in uses.lines() {
