@@ -118,7 +118,7 @@ fn nested(plan: &Plan<'_>, module: &PlannedModule) -> String {
         if !uses.is_empty() {
             uses.push('\n');
         }
-        uses.push_str(&format!("use super::{TODO};\n"));
+        uses.push_str(&format!("use {};\n", ["super", TODO].join("::")));
     }
     let mut text = format!("\npub mod {} {{\n", module.rust);
     for line in uses.lines() {
