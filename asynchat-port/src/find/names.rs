@@ -221,8 +221,9 @@ fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
         None => {
             let called = tree.dotted(object).and_then(|names| names.last().copied());
             // A request's own channel, whose type no constructor shows.
-            let is_address = name == "addr" && called == Some("channel");
-            if here.context.is_unmistakable(name) || is_address {
+            let is_of_channel =
+                called == Some("channel") && (name == "addr" || vocabulary::is_unmistakable(name));
+            if is_of_channel || here.context.is_unmistakable(name) {
                 member(out, place, Root::AsyncChat, name, kind);
             } else if is_called
                 && (OF_TLS.contains(&name)
