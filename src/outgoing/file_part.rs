@@ -40,7 +40,7 @@ pub struct FilePart {
 }
 
 impl FilePart {
-    /// The bytes `range` of `file`, a [`File`] or an `Arc` of one; `..` is the whole file.
+    /// The bytes `range` of `file`, a [`File`], for which this allocates, or an `Arc` of one; `..` is the whole file.
     ///
     /// An open end means the present size of the file. Files in `/proc` have size 0, because their content is made when
     /// it is read: use a [`ReaderProducer`](crate::ReaderProducer).

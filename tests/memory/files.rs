@@ -2,6 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -77,7 +78,7 @@ fn a_stalled_reader_of_64_mib_costs_no_memory() {
 fn files_allocate_nothing_in_steady_state() {
     for len in [1, SMALL, 16 * 1024, LARGE] {
         let bytes = content(9, len);
-        let source = file(&bytes);
+        let source = Arc::new(file(&bytes));
         let mut reactor = reactor();
         let (ours, mut theirs) = pair();
         theirs.set_nonblocking(true).unwrap();
@@ -94,7 +95,7 @@ fn files_allocate_nothing_in_steady_state() {
             let mut channel = reactor.channel(id).unwrap();
             for _ in 0..2 {
                 channel.write_all(b"head\r\n").unwrap();
-                channel.push_file(whole(source.try_clone().unwrap()));
+                channel.push_file(whole(Arc::clone(&source)));
             }
             let mut n = 0;
             let end = Instant::now() + DEADLINE;
