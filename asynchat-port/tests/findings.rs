@@ -1,4 +1,5 @@
-//! What is found in the small programs of `tests/programs`: of each, exactly the lines, kinds and names of its `.expected`.
+//! What is found in the small programs of `asynchat-port/tests/programs`: of each, exactly the lines, kinds and names of
+//! its `.expected`.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Each entry of the porting guide is found in one of the programs of `tests/programs`, or the reason is here.
+//! Each entry of the porting guide is found in one of the programs of `asynchat-port/tests/programs`, or the reason is here.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;

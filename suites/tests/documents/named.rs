@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use crate::{markdown::Page, nothing_wrong, repository, root, shell::is_script};
 
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 10] = [
     "src/",
     "tests/",
     "suites/",
@@ -13,6 +13,8 @@ const FOLDERS: [&str; 8] = [
     "benches/",
     "fuzz/",
     ".ci/",
+    "asynchat-port/",
+    "asynchat-rustls/",
 ];
 /// Named although no file is there.
 const NOT_KEPT: [(&str, &str); 3] = [
