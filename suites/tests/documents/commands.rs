@@ -208,6 +208,10 @@ fn test_is_named(part: &str) -> bool {
 fn of_program(program: &str, args: &[String]) -> Result<(), String> {
     let folder = program.rsplit_once('/').unwrap().0;
     let mut source = repository::text(program);
+    // The scripts of that folder share one, which has the names of targets.
+    if source.contains("/steps\"") {
+        source += &repository::text(&format!("{folder}/steps"));
+    }
     for file in repository::files(&[".py"]).unwrap_or_default() {
         if file.starts_with(folder) {
             source += &repository::text(&file);
