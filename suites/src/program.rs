@@ -11,12 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use util::SLOWNESS;
+
 use crate::build;
 #[cfg(windows)]
 use crate::windows;
 
-/// Long enough for a loaded machine; a passing test never waits for it.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+/// Long enough for a loaded machine, and under an emulator; a passing test never waits for it.
+pub const DEADLINE: Duration = Duration::from_secs(30 * SLOWNESS);
 
 /// A file that takes all and keeps nothing.
 pub const NULL: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };

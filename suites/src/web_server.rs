@@ -11,11 +11,12 @@ use std::{
 };
 
 use tempfile::TempDir;
+use util::SLOWNESS;
 
 use crate::program;
 
 /// Long enough for a loaded machine; a passing test never waits for it.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(20 * SLOWNESS);
 /// How long "nothing comes" is waited for.
 pub const QUIET: Duration = Duration::from_millis(300);
 

@@ -16,9 +16,10 @@ use shared::{
     rfc868,
 };
 use suites::program;
+use util::SLOWNESS;
 
 /// Long enough for a loaded machine; a passing test never waits for it.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20 * SLOWNESS);
 /// Nobody listens there, and no test gets the port by chance.
 const CLOSED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 /// For tests in which the client has to give up.

@@ -17,10 +17,10 @@ use shared::handlers::{
     BlockingHandler, BlockingRequest, DatagramServer, LoopDatagramServer, LoopHandler,
     LoopStreamServer, Pool, PoolOptions, Reply, StreamServer, Times, shut_down,
 };
-use util::peer::tells_resets;
+use util::{SLOWNESS, peer::tells_resets};
 
 /// More than anything takes here, also on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20 * SLOWNESS);
 
 /// A reactor on a thread of its own.
 struct Running {
