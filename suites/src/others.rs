@@ -32,7 +32,7 @@ pub fn tool(name: &str) -> Option<Command> {
         .map(|folder| folder.join(format!("{name}{EXE_SUFFIX}")))
         .find(|file| file.is_file());
     if found.is_none() {
-        crate::skip(format_args!("no {name}"));
+        crate::missing(name);
     }
     Some(Command::new(found?))
 }
@@ -54,7 +54,7 @@ pub fn python_with(module: &str) -> Option<Command> {
         .args(["-W", "ignore", "-c", &format!("import {module}")]);
     let probe = probe.stderr(Stdio::null()).status();
     if !probe.is_ok_and(|status| status.success()) {
-        crate::skip(format_args!("no {module} for python3"));
+        crate::missing(format_args!("{module} for python3"));
         return None;
     }
     Some(python)
@@ -78,7 +78,7 @@ pub fn unpacked(package: &str) -> Option<Unpacked> {
     let root = beside_target("peers").map(|peers| peers.join(package));
     let root = root.filter(|root| root.is_dir());
     if root.is_none() {
-        crate::skip(format_args!("no {package}"));
+        crate::missing(package);
     }
     root.map(Unpacked)
 }

@@ -104,9 +104,9 @@ fn pattern(length: usize) -> Vec<u8> {
 }
 
 /// On Windows a write that has timed out leaves its socket in an indeterminate state (MSDN, `SO_SNDTIMEO`).
-fn skips_stalled_writes() -> bool {
+fn lacks_stalled_writes() -> bool {
     if cfg!(windows) {
-        suites::skip("a write that times out leaves an indeterminate socket on Windows");
+        suites::lacks("a write that times out leaves an indeterminate socket on Windows");
     }
     cfg!(windows)
 }
@@ -206,7 +206,7 @@ fn echo_gives_every_byte_back_until_the_end_of_file() {
 
 #[test]
 fn echo_stops_reading_while_a_reader_stalls_and_loses_none_of_24_mib() {
-    if skips_stalled_writes() {
+    if lacks_stalled_writes() {
         return;
     }
     let (program, address) = serve("echo", &[]);
@@ -304,7 +304,7 @@ fn a_line_of_16000_bytes_comes_back_and_a_longer_one_ends_its_connection_only() 
 
 #[test]
 fn lines_wait_for_a_reader_who_stalls() {
-    if skips_stalled_writes() {
+    if lacks_stalled_writes() {
         return;
     }
     let (program, address) = serve("lines", &[]);
@@ -408,7 +408,7 @@ fn a_source_needs_no_memory_for_a_reader_who_stalls() {
 
 #[test]
 fn a_source_takes_no_more_requests_than_it_can_answer() {
-    if skips_stalled_writes() {
+    if lacks_stalled_writes() {
         return;
     }
     let (program, address) = serve("source", &[]);
@@ -546,7 +546,7 @@ fn the_date_goes_with_the_time() {
 
 #[test]
 fn greetings_wait_for_a_reader_who_stalls() {
-    if skips_stalled_writes() {
+    if lacks_stalled_writes() {
         return;
     }
     let (program, address) = serve("http", &[]);
@@ -837,7 +837,7 @@ impl Drop for Counted {
 )]
 fn steady_work_allocates_nothing() {
     if cfg!(windows) {
-        return suites::skip("Windows has no SIGUSR1, which asks for the figures");
+        return suites::lacks("Windows has no SIGUSR1, which asks for the figures");
     }
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("small"), "a small file").unwrap();
@@ -888,7 +888,7 @@ fn steady_work_allocates_nothing() {
 #[test]
 fn what_is_counted_is_counted_right() {
     if cfg!(windows) {
-        return suites::skip("Windows has no SIGUSR1, which asks for the figures");
+        return suites::lacks("Windows has no SIGUSR1, which asks for the figures");
     }
     let mut server = Counted::start("lines", ".");
     let [allocations, bytes, live] = server.figures("USR1");

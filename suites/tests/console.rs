@@ -3,8 +3,8 @@
 #![cfg(windows)]
 
 use suites::{
+    lacks,
     program::{Program, serve},
-    skip,
     windows::{Event, interrupt},
 };
 
@@ -12,7 +12,7 @@ use suites::{
 fn send(program: &Program, event: Event) -> bool {
     let sent = interrupt(program.pid(), event);
     if let Err(error) = &sent {
-        skip(format_args!("{event:?} cannot be sent: {error}"));
+        lacks(format_args!("{event:?} cannot be sent: {error}"));
     }
     sent.is_ok()
 }

@@ -13,8 +13,8 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 use suites::{
+    lacks,
     program::{self, DEADLINE, Ended, Program, eventually},
-    skip,
 };
 
 /// Asks `server`, with more patience than a passing test needs.
@@ -78,7 +78,7 @@ fn dnsmasq(config: &str) -> Option<Dnsmasq> {
         let child = match command.spawn() {
             Ok(child) => child,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                suites::skip("dnsmasq is not installed");
+                suites::missing("dnsmasq");
                 return None;
             }
             Err(error) => panic!("{error}"),
@@ -319,7 +319,7 @@ fn a_closed_port_is_told_at_once() {
     let (server, at) = bound();
     drop(server);
     let Some(closed) = told_of_a_closed_port(at) else {
-        return skip("this system does not tell a datagram's sender of a closed port");
+        return lacks("this system does not tell a datagram's sender of a closed port");
     };
     let why = format!("a.test: no answer from {at}: {closed}");
     expect(&ask(at, &["a.test"]), 1, &[], &[&why]);

@@ -126,7 +126,7 @@ fn curl_is_content_with_it() {
         .args(["-sS", "-d", "ignored", &url])
         .output()
     else {
-        suites::skip(format_args!("no curl"));
+        suites::missing("curl");
         return;
     };
     let text = String::from_utf8(curl.stdout).unwrap();

@@ -375,7 +375,7 @@ fn every_name_of_the_two_modules_has_a_row() {
 #[test]
 fn the_list_of_names_is_that_of_python() {
     let Some(python) = python() else {
-        suites::skip(format_args!("no Python with asyncore"));
+        suites::missing("Python with asyncore");
         return;
     };
     let output = Command::new(python)
@@ -510,7 +510,7 @@ fn the_program_after_answers_as_the_page_says() {
 #[test]
 fn the_program_before_answers_the_same() {
     let Some(python) = python() else {
-        suites::skip(format_args!("no Python with asyncore"));
+        suites::missing("Python with asyncore");
         return;
     };
     let page = page();

@@ -37,7 +37,7 @@ fn certificate(authority: &mut Authority) -> Files {
 fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
-        suites::skip(format_args!("no {program}"));
+        suites::missing(program);
     }
     found
 }

@@ -42,7 +42,7 @@ fn answer(challenge: &str) -> Option<String> {
         .args(["-c", script, PASSWORD, challenge])
         .output()
     else {
-        suites::skip(format_args!("no python3"));
+        suites::missing("python3");
         return None;
     };
     Some(String::from_utf8(output.stdout).unwrap().trim().to_owned())

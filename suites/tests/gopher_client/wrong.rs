@@ -7,8 +7,8 @@ use std::{
 };
 
 use suites::{
+    lacks,
     program::{NULL, Program, example},
-    skip,
 };
 
 use crate::fetch;
@@ -29,7 +29,7 @@ fn serve(answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> String {
 #[test]
 fn a_menu_without_an_end_is_left_and_control_characters_are_replaced() {
     if cfg!(windows) {
-        return skip("100,000 lines take Wine longer than the test waits");
+        return lacks("100,000 lines take Wine longer than the test waits");
     }
     let url = serve(
         |stream| {

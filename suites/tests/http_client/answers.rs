@@ -137,7 +137,7 @@ const TAKEN: [(&str, &str); 10] = [
 fn what_is_not_by_the_book_is_taken_as_curl_takes_it() {
     let curl = Command::new("curl").arg("--version").output().is_ok();
     if !curl {
-        suites::skip(format_args!("no curl to compare with"));
+        suites::missing("curl to compare with");
     }
     for (text, fields) in TAKEN {
         for slice in [1, usize::MAX] {

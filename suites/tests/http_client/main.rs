@@ -385,7 +385,7 @@ fn on_a_terminal(args: &[&str]) -> Option<String> {
         .stdin(Stdio::null())
         .output()
     else {
-        suites::skip(format_args!("no python3 to open a terminal with"));
+        suites::missing("python3 to open a terminal with");
         return None;
     };
     Some(String::from_utf8_lossy(&output.stdout).into_owned())

@@ -16,7 +16,7 @@ fn pythons_server_is_understood() {
         .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"])
         .current_dir(&folder);
     if Command::new("python3").arg("--version").output().is_err() {
-        suites::skip(format_args!("no python3"));
+        suites::missing("python3");
         return;
     }
     let python = Program::start(&mut python);

@@ -18,8 +18,8 @@ use rustls::{
 };
 use suites::{
     certificates::{Authority, Certificate, text},
+    lacks,
     program::{self, Program, eventually},
-    skip,
     tls::{self, VERSIONS},
     web_server::{Client, connect},
 };
@@ -256,7 +256,7 @@ fn one_file_may_hold_both_and_more() {
 #[test]
 fn a_hangup_gives_new_connections_the_new_pair_and_open_ones_keep_theirs() {
     if cfg!(windows) {
-        return skip("Windows has no SIGHUP");
+        return lacks("Windows has no SIGHUP");
     }
     for options in [
         &[][..],
@@ -291,7 +291,7 @@ fn a_hangup_gives_new_connections_the_new_pair_and_open_ones_keep_theirs() {
 #[test]
 fn a_pair_that_is_bad_at_a_hangup_is_an_error_in_the_log_and_the_old_one_stays() {
     if cfg!(windows) {
-        return skip("Windows has no SIGHUP");
+        return lacks("Windows has no SIGHUP");
     }
     let mut files = Files::new();
     let (program, address) = files.serve(&[]);
@@ -337,7 +337,7 @@ fn a_pair_that_is_bad_at_a_hangup_is_an_error_in_the_log_and_the_old_one_stays()
 #[test]
 fn reloads_under_load_cost_no_request() {
     if cfg!(windows) {
-        return skip("Windows has no SIGHUP");
+        return lacks("Windows has no SIGHUP");
     }
     const RELOADS: usize = 10;
     let mut files = Files::new();
@@ -388,7 +388,7 @@ fn reloads_under_load_cost_no_request() {
 #[test]
 fn without_tls_a_hangup_ends_the_server_as_before() {
     if cfg!(windows) {
-        return skip("Windows has no SIGHUP");
+        return lacks("Windows has no SIGHUP");
     }
     let (program, _) = program::serve("http_server", &["--port", "0"]);
     program.signal("HUP");

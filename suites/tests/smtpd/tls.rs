@@ -4,9 +4,9 @@ use std::fs;
 
 use suites::{
     certificates::{Authority, text},
+    lacks,
     others::{run, tool},
     program::eventually,
-    skip,
     tls::{self, VERSIONS},
 };
 
@@ -68,7 +68,7 @@ fn mail_over_tls_is_taken_from_swaks_and_python_and_only_over_tls_if_that_is_req
 #[test]
 fn sighup_has_new_sessions_get_the_new_certificate() {
     if cfg!(windows) {
-        return skip("Windows has no SIGHUP");
+        return lacks("Windows has no SIGHUP");
     }
     let mut authority = Authority::new();
     let (first, second) = (

@@ -15,8 +15,8 @@ use rustls::{
 };
 use suites::{
     certificates::{Authority, Certificate, text},
+    lacks, missing,
     program::{self, Program, eventually, serve},
-    skip,
     tls::{self, VERSIONS},
     web_server,
 };
@@ -506,7 +506,7 @@ fn a_client_that_breaks_tls_is_a_line_of_the_level_info() {
 #[test]
 fn a_hangup_gives_new_clients_the_new_certificate() {
     if cfg!(windows) {
-        return skip("Windows has no SIGHUP");
+        return lacks("Windows has no SIGHUP");
     }
     let mut setup = proxy([true, false]);
     let [mut client, mut server] = setup.pair();
@@ -561,7 +561,7 @@ fn http_client_and_curl_get_a_file_of_a_plain_server_and_of_one_behind_tls_over_
             &url,
         ]);
         let Ok(output) = curl.output() else {
-            return skip("there is no curl");
+            return missing("curl");
         };
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{err}");

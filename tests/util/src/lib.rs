@@ -45,6 +45,12 @@ pub fn skip(why: impl fmt::Display) {
     let _ = writeln!(std::io::stderr(), "\n-- skipped: {why}");
 }
 
+/// Says that a probe finds this system to lack something, which nothing can be installed for: unlike a skip it is no failure
+/// for `--strict` of the scripts in `.ci`.
+pub fn lacks(why: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "\n-- not on this system: {why}");
+}
+
 /// Turns until `done` answers true.
 #[track_caller]
 pub fn turn_until(reactor: &mut Reactor, mut done: impl FnMut(&mut Reactor) -> bool) {

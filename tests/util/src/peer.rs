@@ -10,7 +10,7 @@ use std::{
 use asynchat::{Channel, ChannelId, Dispatcher, Reactor};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::{DEADLINE, settle, skip};
+use crate::{DEADLINE, lacks, settle};
 
 #[cfg(not(unix))]
 pub use std::net::TcpStream as LocalStream;
@@ -96,7 +96,7 @@ pub fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// What tests need of a system and not every system has: found once, by sockets that no reactor serves. A skip says if it
+/// What tests need of a system and not every system has: found once, by sockets that no reactor serves. A line says if it
 /// is missing.
 macro_rules! probe {
     ($(#[$doc:meta])* $name:ident, $missing:literal, $has:expr) => {
@@ -105,7 +105,7 @@ macro_rules! probe {
             static HAS: LazyLock<bool> = LazyLock::new(|| {
                 let has: bool = $has;
                 if !has {
-                    skip($missing);
+                    lacks($missing);
                 }
                 has
             });

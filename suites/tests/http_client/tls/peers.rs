@@ -13,7 +13,7 @@ use crate::{assert_fails, fetch};
 fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
-        suites::skip(format_args!("no {program}"));
+        suites::missing(program);
     }
     found
 }

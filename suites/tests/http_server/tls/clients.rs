@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use suites::{certificates::text, skip};
+use suites::{certificates::text, missing};
 
 use super::{LAST, https, pattern};
 
@@ -97,7 +97,7 @@ fn openssl_agrees_on_versions_and_resumes() {
                 .args([option, text(&session)])
                 .stdin(fs::File::open(&request).unwrap());
             let Ok(output) = openssl.output() else {
-                return skip("there is no openssl");
+                return missing("openssl");
             };
             let said = String::from_utf8_lossy(&output.stdout);
             assert!(

@@ -10,7 +10,7 @@ use std::{
 use rustls::{ClientConfig, ProtocolVersion};
 use suites::{
     certificates::{Authority, Certificate, text},
-    program, skip,
+    missing, program,
     tls::{self, VERSIONS},
     web_server::{Client, Server, connect, serve},
 };
@@ -71,7 +71,7 @@ impl Setup {
         match command.stdin(Stdio::null()).output() {
             Ok(output) => Some(output),
             Err(_) => {
-                skip(format!("there is no {name}"));
+                missing(name);
                 None
             }
         }
