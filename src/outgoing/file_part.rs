@@ -29,18 +29,24 @@ use std::{
 /// assert_eq!(std::io::read_to_string(&mut part)?, "23456789");
 /// assert!(part.is_empty());
 /// let modified = part.file().metadata()?.modified()?;
-/// let tail = FilePart::new(part.into_file(), 8..)?;
+/// let tail = FilePart::shared(part.into_file(), 8..)?;
 /// # let _ = (modified, tail); Ok(()) }
 /// ```
 #[derive(Debug)]
 pub struct FilePart {
-    file: Arc<File>,
+    file: Source,
     offset: u64,
     len: u64,
 }
 
+#[derive(Debug)]
+enum Source {
+    Own(File),
+    Shared(Arc<File>),
+}
+
 impl FilePart {
-    /// The bytes `range` of `file`, a [`File`], for which this allocates, or an `Arc` of one; `..` is the whole file.
+    /// The bytes `range` of `file`; `..` is the whole file.
     ///
     /// An open end means the present size of the file. Files in `/proc` have size 0, because their content is made when
     /// it is read: use a [`ReaderProducer`](crate::ReaderProducer).
@@ -48,9 +54,20 @@ impl FilePart {
     /// # Errors
     /// `InvalidInput` if it is no regular file, and for a range that is reversed or exceeds the file. Otherwise the
     /// error of the system when asked for the size.
-    pub fn new(file: impl Into<Arc<File>>, range: impl RangeBounds<u64>) -> io::Result<Self> {
-        let file = file.into();
-        let metadata = file.metadata()?;
+    pub fn new(file: File, range: impl RangeBounds<u64>) -> io::Result<Self> {
+        Self::of(Source::Own(file), range)
+    }
+
+    /// The same of a file that other parts may be of, too.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn shared(file: Arc<File>, range: impl RangeBounds<u64>) -> io::Result<Self> {
+        Self::of(Source::Shared(file), range)
+    }
+
+    fn of(file: Source, range: impl RangeBounds<u64>) -> io::Result<Self> {
+        let metadata = file.get().metadata()?;
         if !metadata.is_file() {
             let what = if metadata.is_dir() {
                 "a directory"
@@ -106,12 +123,15 @@ impl FilePart {
 
     /// The file, for instance to ask for its date.
     pub fn file(&self) -> &File {
-        &self.file
+        self.file.get()
     }
 
     /// Returns the file, for another part of it.
     pub fn into_file(self) -> Arc<File> {
-        self.file
+        match self.file {
+            Source::Own(file) => Arc::new(file),
+            Source::Shared(file) => file,
+        }
     }
 
     pub(crate) fn advance(&mut self, n: u64) {
@@ -153,13 +173,22 @@ impl FilePart {
     }
 }
 
+impl Source {
+    fn get(&self) -> &File {
+        match self {
+            Self::Own(file) => file,
+            Self::Shared(file) => file,
+        }
+    }
+}
+
 impl Read for FilePart {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.len).map_or(buf.len(), |len| len.min(buf.len()));
         if most == 0 {
             return Ok(0);
         }
-        let n = read_at(&self.file, &mut buf[..most], self.offset)?;
+        let n = read_at(self.file.get(), &mut buf[..most], self.offset)?;
         if n == 0 {
             return Err(io::Error::new(
                 ErrorKind::UnexpectedEof,
@@ -226,8 +255,9 @@ mod tests {
     #[test]
     fn parts_of_one_open_file_do_not_move_each_other() {
         let first = FilePart::new(file(b"0123456789"), 0..4).unwrap();
-        let mut second = FilePart::new(Arc::clone(&first.file), 2..).unwrap();
-        let mut third = FilePart::new(first.into_file(), ..).unwrap();
+        let shared = first.into_file();
+        let mut second = FilePart::shared(Arc::clone(&shared), 2..).unwrap();
+        let mut third = FilePart::shared(shared, ..).unwrap();
         let mut bytes = [0; 3];
         for expected in [b"234", b"567"] {
             second.read_exact(&mut bytes).unwrap();

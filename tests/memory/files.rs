@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use asynchat::FilePart;
 use util::{
     DEADLINE, Recorder, Trace,
     files::{content, file, hole, whole},
@@ -95,7 +96,7 @@ fn files_allocate_nothing_in_steady_state() {
             let mut channel = reactor.channel(id).unwrap();
             for _ in 0..2 {
                 channel.write_all(b"head\r\n").unwrap();
-                channel.push_file(whole(Arc::clone(&source)));
+                channel.push_file(FilePart::shared(Arc::clone(&source), ..).unwrap());
             }
             let mut n = 0;
             let end = Instant::now() + DEADLINE;

@@ -15,8 +15,10 @@ pub(crate) const LISTING: usize = 2_000;
 /// The number of directory pages kept, and the time each is kept.
 pub(crate) const PAGES: usize = 8;
 pub(crate) const PAGE_AGE: Duration = Duration::from_secs(1);
-/// Files that a thread keeps (`--file-cache`): descriptors, or bytes of up to [`INLINE_BODY`] each.
+/// Files that a thread keeps (`--file-cache`), and those of them that are open: the others are up to [`INLINE_BODY`] bytes in
+/// memory. Descriptors are few, because clients need them.
 pub(crate) const KEPT_FILES: usize = 128;
+pub(crate) const KEPT_DESCRIPTORS: usize = 16;
 /// After this number of answers, or one directory page, the other connections get their turn.
 pub(crate) const ANSWERS: u8 = 16;
 /// The same after this number of parts of chunks: a read may bring thousands of chunks of one byte.

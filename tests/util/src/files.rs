@@ -1,6 +1,6 @@
 //! Files to send.
 
-use std::{fs::File, io::Write, sync::Arc};
+use std::{fs::File, io::Write};
 
 use asynchat::FilePart;
 
@@ -27,6 +27,6 @@ pub fn hole(len: u64) -> File {
 }
 
 /// The whole of a file.
-pub fn whole(file: impl Into<Arc<File>>) -> FilePart {
+pub fn whole(file: File) -> FilePart {
     FilePart::new(file, ..).unwrap()
 }

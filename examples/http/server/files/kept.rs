@@ -44,12 +44,10 @@ impl KeptFiles {
 
     /// Keeps a file that was opened now, in place of the least recently used one if there are too many. O(files kept).
     fn keep(&mut self, name: &str, file: Rc<OpenFile>, now: Instant) {
-        if self.by_name.len() >= limits::KEPT_FILES
-            && let Some((name, _)) = self.by_name.iter().min_by_key(|(_, kept)| kept.last_use)
-        {
-            let name = name.clone();
-            self.by_name.remove(&name);
+        if file.has_descriptor() {
+            self.make_room(limits::KEPT_DESCRIPTORS, |kept| kept.file.has_descriptor());
         }
+        self.make_room(limits::KEPT_FILES, |_| true);
         self.uses += 1;
         let kept = Kept {
             file,
@@ -57,6 +55,18 @@ impl KeptFiles {
             last_use: self.uses,
         };
         self.by_name.insert(name.into(), kept);
+    }
+
+    /// Leaves fewer than `limit` files of a kind.
+    fn make_room(&mut self, limit: usize, is_counted: impl Fn(&Kept) -> bool) {
+        let counted = || self.by_name.iter().filter(|(_, kept)| is_counted(kept));
+        if counted().count() < limit {
+            return;
+        }
+        let oldest = counted().min_by_key(|(_, kept)| kept.last_use);
+        if let Some(name) = oldest.map(|(name, _)| name.clone()) {
+            self.by_name.remove(&name);
+        }
     }
 
     fn sweep(&mut self, now: Instant, age: Duration) {
@@ -159,5 +169,23 @@ mod tests {
         fs::write(&place, "").expect("a file");
         assert!(files.get("/", now, AGE).is_none());
         assert!(files.by_name.is_empty());
+    }
+
+    #[test]
+    fn few_files_are_kept_open_and_small_ones_stay() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let place = dir.path().join("file");
+        fs::write(&place, "text").expect("a file");
+        let open =
+            |in_memory| Rc::new(OpenFile::open(&place, "", None, in_memory).expect("a file"));
+        let now = Instant::now();
+        let mut files = KeptFiles::default();
+        files.keep("/small", open(true), now);
+        for n in 0..2 * limits::KEPT_DESCRIPTORS {
+            files.keep(&format!("/{n}"), open(false), now);
+        }
+        assert_eq!(files.by_name.len(), 1 + limits::KEPT_DESCRIPTORS);
+        assert!(files.get("/small", now, AGE).is_some());
+        assert!(files.get("/0", now, AGE).is_none());
     }
 }

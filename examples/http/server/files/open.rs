@@ -1,4 +1,4 @@
-//! A file that is open: one version of it, whole.
+//! A file that is open, or small and in memory: one version of it.
 
 use std::{
     cell::OnceCell,
@@ -82,6 +82,10 @@ impl OpenFile {
         self.validators.len
     }
 
+    pub(crate) fn has_descriptor(&self) -> bool {
+        matches!(self.content, Content::File(_))
+    }
+
     /// Whether its content is still the one it was opened with.
     pub(crate) fn is_unchanged(&self) -> bool {
         match &self.content {
@@ -105,7 +109,7 @@ impl OpenFile {
                     .ok_or(io::ErrorKind::InvalidInput.into())
             }
             Content::File(file) => {
-                FilePart::new(Arc::clone(file), start..start + len).map(Cut::File)
+                FilePart::shared(Arc::clone(file), start..start + len).map(Cut::File)
             }
         }
     }

@@ -410,7 +410,7 @@ impl Source {
             channel.close_when_done();
             return Ok(());
         }
-        let part = FilePart::new(Arc::clone(&self.file), self.at..end)?;
+        let part = FilePart::shared(Arc::clone(&self.file), self.at..end)?;
         self.at = end;
         channel.push_then(part, move |registry, sent| {
             (self.progress)(sent.bytes);

@@ -94,7 +94,7 @@ impl Upload {
             match piece {
                 Piece::Bytes(bytes) => chat.push(bytes.clone()),
                 Piece::File { path, file, len } => {
-                    let part = FilePart::new(Arc::clone(file), ..len);
+                    let part = FilePart::shared(Arc::clone(file), ..len);
                     let part = part.map_err(|error| format!("{}: {error}", path.display()))?;
                     match watch.cloned() {
                         None => chat.push_file(part),
