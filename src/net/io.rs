@@ -341,21 +341,24 @@ impl Io {
             Self::Udp(s) => s.recv_from(buf).map(|(n, from)| (n, from.into())),
             // The error of a datagram that is cut has no sender, so the sender is looked up first.
             #[cfg(windows)]
-            Self::Udp(s) => match s.try_io(|| socket2::SockRef::from(s).peek_sender()) {
-                Ok(from) => {
-                    let from = from.as_socket().map_or(Address::Unnamed, Address::from);
-                    Ok((self.read_other(buf)?, from))
+            Self::Udp(s) => {
+                let look = || s.try_io(|| socket2::SockRef::from(s).peek_sender());
+                match look_up_sender(look) {
+                    Ok(Some(from)) => {
+                        let from = from.as_socket().map_or(Address::Unnamed, Address::from);
+                        Ok((self.read_other(buf)?, from))
+                    }
+                    Ok(None) => {
+                        let mut sender = Address::Unnamed;
+                        let read = s.recv_from(buf).map(|(n, from)| {
+                            sender = from.into();
+                            n
+                        });
+                        skip_earlier(s, cut_datagram(read, buf.len())).map(|n| (n, sender))
+                    }
+                    Err(error) => skip_earlier(s, Err(error)),
                 }
-                // A look may leave it in the queue.
-                Err(earlier) if is_about_earlier_datagram(&earlier) => {
-                    let received = match s.recv_from(buf) {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(earlier),
-                        received => received.map(|(n, from)| (n, from.into())),
-                    };
-                    skip_earlier(s, received)
-                }
-                Err(error) => Err(error),
-            },
+            }
             #[cfg(unix)]
             Self::UnixDatagram(s) => s.recv_from(buf).map(|(n, from)| (n, from.into())),
             _ => Err(not_a("datagram socket")),
@@ -481,6 +484,19 @@ fn skip_earlier<T>(socket: &mio::net::UdpSocket, answer: io::Result<T>) -> io::R
     }
 }
 
+/// A look takes the error of an earlier datagram, or leaves it to the call that receives, which a second look shows. `None` if
+/// it was left.
+#[cfg(any(windows, test))]
+fn look_up_sender<T>(look: impl Fn() -> io::Result<T>) -> io::Result<Option<T>> {
+    match look() {
+        Err(earlier) if is_about_earlier_datagram(&earlier) => match look() {
+            Err(again) if is_about_earlier_datagram(&again) => Ok(None),
+            _ => Err(earlier),
+        },
+        looked => looked.map(Some),
+    }
+}
+
 /// A datagram that is longer than the buffer is cut on every system; Windows says so by an error.
 fn cut_datagram(read: io::Result<usize>, len: usize) -> io::Result<usize> {
     const WSAEMSGSIZE: i32 = 10040;
@@ -512,6 +528,30 @@ mod tests {
         assert!(!again(Ok(7)) && !again(Err(io::ErrorKind::WouldBlock.into())));
         socket.connect(peer.local_addr().unwrap()).unwrap();
         assert!(!again(unreachable_port()));
+    }
+
+    #[test]
+    fn the_error_of_an_earlier_datagram_is_never_taken_for_the_datagram_behind_it() {
+        let would_block = || Err(io::ErrorKind::WouldBlock.into());
+        for (looks, windows, elsewhere) in [
+            ([Ok(7), unreachable_port()], "Some(7)", "Some(7)"),
+            ([would_block(), Ok(7)], "WouldBlock", "WouldBlock"),
+            // The first look took it.
+            ([unreachable_port(), Ok(7)], "10054", "10054"),
+            ([unreachable_port(), would_block()], "10054", "10054"),
+            // It was left.
+            ([unreachable_port(), unreachable_port()], "None", "10054"),
+        ] {
+            let looks = std::cell::RefCell::new(looks.into_iter());
+            let seen = match look_up_sender(|| looks.borrow_mut().next().unwrap()) {
+                Ok(sender) => format!("{sender:?}"),
+                Err(error) => match error.raw_os_error() {
+                    Some(code) => code.to_string(),
+                    None => format!("{:?}", error.kind()),
+                },
+            };
+            assert_eq!(seen, if cfg!(windows) { windows } else { elsewhere });
+        }
     }
 }
 
