@@ -307,10 +307,10 @@ impl Crowd {
             open,
         }
     }
+}
 
-    fn sum(&self, of: impl Fn(&Watch) -> usize) -> usize {
-        self.waiting.iter().map(|(_, watch)| of(watch)).sum()
-    }
+fn sum(waiting: &[(LocalStream, Watch)], of: impl Fn(&Watch) -> usize) -> usize {
+    waiting.iter().map(|(_, watch)| of(watch)).sum()
 }
 
 #[test]
@@ -318,32 +318,30 @@ fn a_turn_takes_no_more_steps_than_its_budget_and_serves_open_channels_meanwhile
     for (budget, filtered) in [(1, false), (5, false), (5, true), (64, false)] {
         let mut crowd = Crowd::new(budget, 100, filtered);
         let mut far = Far::new(Toy::client().round_trips(0));
-        let mut turns = 0;
-        loop {
-            let (steps, reads) = (
-                crowd.sum(|it| it.seen().steps),
-                crowd.trace.count("open.read:5"),
-            );
-            if steps == 100 {
-                break;
-            }
+        let (mut steps, mut turns, mut said) = (0, 0, 0);
+        while steps < 100 {
             if filtered {
                 far.say("hello");
                 crowd.open.write_all(&far.wire()).unwrap();
             } else {
                 crowd.open.write_all(b"hello").unwrap();
             }
-            crowd.reactor.turn(Some(Duration::ZERO)).unwrap();
-            let taken = crowd.sum(|it| it.seen().steps) - steps;
-            assert!((1..=budget).contains(&taken), "{taken} of {budget}");
-            assert_eq!(
-                crowd.trace.count("open.read:5"),
-                reads + 1,
-                "budget {budget}"
-            );
-            turns += 1;
+            said += 1;
+            turn_until(&mut crowd.reactor, |_| {
+                let now = sum(&crowd.waiting, |it| it.seen().steps);
+                assert!(now - steps <= budget, "{} of {budget}", now - steps);
+                steps = now;
+                let is_heard = crowd.trace.count("open.read:5") == said;
+                turns += usize::from(!is_heard);
+                is_heard
+            });
         }
-        assert_eq!(turns, 100_usize.div_ceil(budget));
+        let expected = 100_usize.div_ceil(budget);
+        assert!(turns >= expected, "{turns} turns with budget {budget}");
+        // Windows may report bytes some turns after they were sent.
+        if cfg!(not(windows)) {
+            assert_eq!((turns, said), (expected, expected), "budget {budget}");
+        }
         settle(&mut crowd.reactor);
         assert_eq!(crowd.trace.count("crowd.connect"), 100);
     }
@@ -352,14 +350,22 @@ fn a_turn_takes_no_more_steps_than_its_budget_and_serves_open_channels_meanwhile
 #[test]
 fn handshakes_that_wait_are_not_looked_at_in_each_turn() {
     let calls = |size| {
-        let mut crowd = Crowd::new(5, size, false);
-        // The first turn hears of all of them.
-        crowd.reactor.turn(Some(Duration::ZERO)).unwrap();
-        let before = crowd.sum(|it| it.calls(Call::Phase) + it.calls(Call::Feed));
+        let mut crowd = Crowd::new(1, size, false);
+        let heard = crowd.reactor.stats().events + size as u64;
+        turn_until(&mut crowd.reactor, |reactor| {
+            reactor.stats().events >= heard
+        });
+        let count = |crowd: &Crowd| {
+            let count = |it: &Watch| it.calls(Call::Phase) + it.calls(Call::Feed);
+            sum(&crowd.waiting, count)
+        };
+        let before = count(&crowd);
         for _ in 0..5 {
             crowd.reactor.turn(Some(Duration::ZERO)).unwrap();
         }
-        crowd.sum(|it| it.calls(Call::Phase) + it.calls(Call::Feed)) - before
+        let steps = sum(&crowd.waiting, |it| it.seen().steps);
+        assert!(steps < size, "none waits any more");
+        count(&crowd) - before
     };
     let (few, many) = (calls(40), calls(400));
     assert!(many <= few, "{many} calls with 400, {few} with 40");
