@@ -11,7 +11,7 @@ pub fn is_usable_here(name: &OsStr) -> bool {
 /// Whether this system takes the last part of the user's path for a device, as `NUL` on Windows. It has no metadata there.
 pub fn is_device_here(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str);
-    cfg!(windows) && name.is_some_and(is_device)
+    cfg!(windows) && name.is_some_and(is_device_itself)
 }
 
 /// Whether Windows takes the name for that of a file: no path, drive, alternate stream, wildcard, device or short name, and
@@ -25,22 +25,28 @@ pub fn is_plain(name: &str) -> bool {
         && !is_short(name)
 }
 
-/// Devices are in every folder, whatever extension their names have.
+/// Whether some Windows, of any age, takes the name for that of a device: older ones do with any extension, or behind spaces.
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default();
     let stem = stem.trim_matches(' ').to_ascii_uppercase();
+    is_device_itself(&stem) || matches!(stem.as_str(), "CLOCK$" | "COM0" | "LPT0")
+}
+
+/// Whether every Windows takes the name for that of a device.
+fn is_device_itself(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
     let is_port = |digit: &str| {
         let mut chars = digit.chars();
         matches!(
             (chars.next(), chars.next()),
-            (Some('0'..='9' | '¹' | '²' | '³'), None)
+            (Some('1'..='9' | '¹' | '²' | '³'), None)
         )
     };
-    match stem.as_str() {
-        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$" => true,
-        stem => ["COM", "LPT"]
+    match name.as_str() {
+        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" => true,
+        name => ["COM", "LPT"]
             .iter()
-            .filter_map(|kind| stem.strip_prefix(kind))
+            .filter_map(|kind| name.strip_prefix(kind))
             .any(is_port),
     }
 }
@@ -187,10 +193,27 @@ mod tests {
     }
 
     #[test]
+    fn a_device_of_the_user_has_its_name_alone() {
+        for name in [
+            "CON", "prn", "Aux", "nul", "COM1", "com9", "COM¹", "lpt1", "LPT9", "lpt³", "CONIN$",
+            "conout$",
+        ] {
+            assert!(is_device_itself(name), "{name:?} is a device");
+        }
+        for name in [
+            "", "com", "com0", "com0.txt", "LPT0", "com10", "COM⁴", "lpt", "clock$", " nul",
+            "nul ", " nul.x", "nul.", "NUL.txt", "com1.a", "con:", "conin", "console", "nulls",
+        ] {
+            assert!(!is_device_itself(name), "{name:?} is a file");
+        }
+    }
+
+    #[test]
     fn names_are_judged_where_they_matter() {
         assert_eq!(is_usable_here("NUL.txt".as_ref()), !cfg!(windows));
         assert!(is_usable_here("a.txt".as_ref()));
         assert_eq!(is_device_here(Path::new("a/NUL")), cfg!(windows));
         assert!(!is_device_here(Path::new("NUL/a")));
+        assert!(!is_device_here(Path::new("com0.txt")));
     }
 }
