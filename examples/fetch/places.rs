@@ -27,7 +27,7 @@ pub(crate) struct Places {
     output: Option<Target>,
     remote_name: bool,
     open: bool,
-    /// Names of -O that are taken.
+    /// Names of -O that are taken, in small letters: two that differ in those alone are one file on Windows and macOS.
     names: Vec<String>,
 }
 
@@ -78,10 +78,11 @@ impl Places {
 
     fn by_name(&mut self, url: &str) -> Result<Kind, String> {
         let name = name_of(url).ok_or("-O: the URL has no name for a file; -o gives one")?;
-        if self.names.contains(&name) {
+        let lowercase = name.to_lowercase();
+        if self.names.contains(&lowercase) {
             return Err(format!("-O: another URL is saved as {name}"));
         }
-        self.names.push(name.clone());
+        self.names.push(lowercase);
         Ok(Kind::Target(Target::File(name.into())))
     }
 }
@@ -223,6 +224,21 @@ mod tests {
             ("nonsense", None),
         ] {
             assert_eq!(name_of(url).as_deref(), name, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_given_once_whatever_the_case_of_its_letters() {
+        let mut places = Places::new(None, true, false);
+        for (url, is_free) in [
+            ("http://a/X.txt", true),
+            ("http://b/x.txt", false),
+            ("http://a/X.TXT", false),
+            ("http://a/x.text", true),
+            ("http://a/%C3%9C", true),
+            ("http://a/%C3%BC", false),
+        ] {
+            assert_eq!(places.of(url).target().is_ok(), is_free, "{url}");
         }
     }
 
