@@ -40,6 +40,19 @@ struct Site {
 }
 
 impl Site {
+    fn new(root: &Path) -> io::Result<Self> {
+        let root = root.canonicalize()?;
+        std::fs::read_dir(&root)?;
+        Ok(Self {
+            root,
+            place: PathBuf::new(),
+            date: Date::default(),
+            now: UNIX_EPOCH.into(),
+            ok: Vec::new(),
+            answer: Vec::new(),
+        })
+    }
+
     /// Opens what a request names, or says with which status it is refused.
     fn open(&mut self, target: &[u8]) -> Result<FilePart, &'static str> {
         const NOT_FOUND: &str = "404 Not Found";
@@ -55,6 +68,8 @@ impl Site {
         open(&self.place)
             .and_then(|file| FilePart::new(file, ..))
             .map_err(|error| match error.kind() {
+                // Windows opens no directory.
+                ErrorKind::PermissionDenied if self.place.is_dir() => NOT_FOUND,
                 // A directory, a NUL in a name, and a name that is too long.
                 ErrorKind::NotFound
                 | ErrorKind::NotADirectory
@@ -163,16 +178,7 @@ pub(crate) struct Files {
 pub(crate) fn connections(
     root: &Path,
 ) -> io::Result<impl FnMut() -> ChatDispatcher<Files> + 'static> {
-    let root = root.canonicalize()?;
-    std::fs::read_dir(&root)?;
-    let site = Rc::new(RefCell::new(Site {
-        root,
-        place: PathBuf::new(),
-        date: Date::default(),
-        now: UNIX_EPOCH.into(),
-        ok: Vec::new(),
-        answer: Vec::new(),
-    }));
+    let site = Rc::new(RefCell::new(Site::new(root)?));
     Ok(move || {
         let files = Files {
             site: Rc::clone(&site),
@@ -267,6 +273,23 @@ impl AsyncChat for Files {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_not_found() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("folder")).unwrap();
+        std::fs::write(root.path().join("file"), "text").unwrap();
+        let mut site = Site::new(root.path()).unwrap();
+        for (target, refusal) in [
+            ("/file", None),
+            ("/folder", Some("404 Not Found")),
+            ("/folder/", Some("404 Not Found")),
+            ("/", Some("404 Not Found")),
+            ("/nothing", Some("404 Not Found")),
+        ] {
+            assert_eq!(site.open(target.as_bytes()).err(), refusal, "{target}");
+        }
+    }
 
     #[test]
     fn a_length_is_written_in_decimal() {
