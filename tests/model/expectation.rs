@@ -1538,7 +1538,9 @@ impl Model {
             }
             // Behind much unread input even the kernel does not see the end.
             let unread = l.peer_sent() - l.delivered.min(l.peer_sent());
-            let seen = unread == 0 || (unread < 20_000 && announces_ends_behind_data());
+            // The end of a filter is a record, which an object that does not read leaves there.
+            let nothing_before = unread == 0 && l.spec.filter.is_none();
+            let seen = nothing_before || (unread < 20_000 && announces_ends_behind_data());
             if !l.reads_nothing() && !l.closing {
                 if !l.is_deaf()
                     && !l.peer_is_gone()
