@@ -553,29 +553,27 @@ fn two_listeners_share_a_port_with_reuse_port_only() {
 
 #[test]
 fn an_ipv6_listener_takes_ipv4_clients_unless_v6_only() {
-    for only in [false, true] {
-        let mut reactor = reactor();
-        let trace = Trace::new();
+    let trace = Trace::new();
+    let listen = |reactor: &mut Reactor, only| {
         let server = trace.clone();
         let options = ListenOptions::new().v6_only(only);
         let acceptor = Acceptor(move |_: &Address| Recorder::new(&server));
-        let Ok(id) = reactor.listen_with((Ipv6Addr::UNSPECIFIED, 0), &options, acceptor) else {
-            util::skip(format_args!("no IPv6"));
-            return;
-        };
-        let port = address_of(&mut reactor, id).port();
-        if only {
-            let v4 = TcpListener::bind(("127.0.0.1", port)).unwrap();
-            assert_eq!(
-                v4.local_addr().unwrap().port(),
-                port,
-                "the port's IPv4 side is free"
-            );
-        } else {
-            let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            turn_until(&mut reactor, |_| trace.has("connect"));
-        }
-    }
+        let id = reactor.listen_with((Ipv6Addr::UNSPECIFIED, 0), &options, acceptor);
+        id.map(|id| address_of(reactor, id).port())
+    };
+    let mut reactor = reactor();
+    let Ok(port) = listen(&mut reactor, false) else {
+        util::skip(format_args!("no IPv6"));
+        return;
+    };
+    let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    turn_until(&mut reactor, |_| trace.has("connect"));
+    // Another test may have the IPv4 side of one port.
+    let is_free = (0..10).any(|_| {
+        let port = listen(&mut reactor, true).unwrap();
+        TcpListener::bind(("127.0.0.1", port)).is_ok()
+    });
+    assert!(is_free, "the port's IPv4 side is taken");
 }
 
 #[test]
