@@ -108,9 +108,10 @@ impl Graph {
                 };
                 if let Some((callee, _)) = types.callee(names, module, calls, call) {
                     graph.add(function, callee);
-                    // A class below may have a method of its own for it.
-                    for &other in overrides.get(&callee).into_iter().flatten() {
-                        graph.add(function, other);
+                    if is_virtual(program, call, callee) {
+                        for &other in overrides.get(&callee).into_iter().flatten() {
+                            graph.add(function, other);
+                        }
                     }
                 }
                 for method in by_prefix(program, types, names, module, calls, call) {
@@ -177,6 +178,13 @@ impl Graph {
         }
         found
     }
+}
+
+/// A class below may have a method of its own for it: not for `Base.method(self)`, `super().method()` and constructors.
+fn is_virtual(program: &Program, call: &Call<'_>, callee: FunctionId) -> bool {
+    call.object.is_some()
+        && call.name == program[callee].name
+        && !matches!(call.found.target, Target::Class(_))
 }
 
 /// For each method those that override it.
