@@ -134,56 +134,92 @@ impl Copies {
     }
 }
 
-/// Classes of packages that descend from the two modules, for programs that use them: module, class, root.
-const DESCENDANTS: [(&str, &str, Root); 24] = [
-    ("smtpd", "SMTPServer", Root::Dispatcher),
-    ("smtpd", "DebuggingServer", Root::Dispatcher),
-    ("smtpd", "PureProxy", Root::Dispatcher),
-    ("smtpd", "MailmanProxy", Root::Dispatcher),
-    ("smtpd", "SMTPChannel", Root::AsyncChat),
-    ("pyftpdlib.ioloop", "Acceptor", Root::Dispatcher),
-    ("pyftpdlib.ioloop", "Connector", Root::Dispatcher),
-    ("pyftpdlib.ioloop", "AsyncChat", Root::AsyncChat),
-    ("pyftpdlib.handlers", "PassiveDTP", Root::Dispatcher),
-    ("pyftpdlib.handlers", "ActiveDTP", Root::Dispatcher),
-    ("pyftpdlib.handlers", "DTPHandler", Root::AsyncChat),
-    ("pyftpdlib.handlers", "ThrottledDTPHandler", Root::AsyncChat),
-    ("pyftpdlib.handlers", "FTPHandler", Root::AsyncChat),
-    ("pyftpdlib.handlers", "TLS_FTPHandler", Root::AsyncChat),
-    ("pyftpdlib.handlers", "TLS_DTPHandler", Root::AsyncChat),
-    ("pyftpdlib.handlers", "SSLConnection", Root::Dispatcher),
-    ("pyftpdlib.servers", "FTPServer", Root::Dispatcher),
-    ("pyinotify", "AsyncNotifier", Root::FileDispatcher),
-    ("waitress.channel", "HTTPChannel", Root::Dispatcher),
-    ("waitress.server", "BaseWSGIServer", Root::Dispatcher),
-    (
+/// A class of a package that descends from the two modules.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Descendant {
+    /// Its module.
+    pub module: &'static str,
+    /// Its name.
+    pub class: &'static str,
+    /// The class of the two modules.
+    pub root: Root,
+}
+
+impl Descendant {
+    /// True for a method that the package calls from its own callbacks.
+    pub fn calls(&self, method: &str) -> bool {
+        CALLED
+            .iter()
+            .any(|(module, start)| *module == self.module && method.starts_with(start))
+    }
+}
+
+const fn below(root: Root, module: &'static str, class: &'static str) -> Descendant {
+    Descendant {
+        module,
+        class,
+        root,
+    }
+}
+
+/// For programs that use such packages.
+static DESCENDANTS: [Descendant; 24] = [
+    below(Root::Dispatcher, "smtpd", "SMTPServer"),
+    below(Root::Dispatcher, "smtpd", "DebuggingServer"),
+    below(Root::Dispatcher, "smtpd", "PureProxy"),
+    below(Root::Dispatcher, "smtpd", "MailmanProxy"),
+    below(Root::AsyncChat, "smtpd", "SMTPChannel"),
+    below(Root::Dispatcher, "pyftpdlib.ioloop", "Acceptor"),
+    below(Root::Dispatcher, "pyftpdlib.ioloop", "Connector"),
+    below(Root::AsyncChat, "pyftpdlib.ioloop", "AsyncChat"),
+    below(Root::Dispatcher, "pyftpdlib.handlers", "PassiveDTP"),
+    below(Root::Dispatcher, "pyftpdlib.handlers", "ActiveDTP"),
+    below(Root::AsyncChat, "pyftpdlib.handlers", "DTPHandler"),
+    below(Root::AsyncChat, "pyftpdlib.handlers", "ThrottledDTPHandler"),
+    below(Root::AsyncChat, "pyftpdlib.handlers", "FTPHandler"),
+    below(Root::AsyncChat, "pyftpdlib.handlers", "TLS_FTPHandler"),
+    below(Root::AsyncChat, "pyftpdlib.handlers", "TLS_DTPHandler"),
+    below(Root::Dispatcher, "pyftpdlib.handlers", "SSLConnection"),
+    below(Root::Dispatcher, "pyftpdlib.servers", "FTPServer"),
+    below(Root::FileDispatcher, "pyinotify", "AsyncNotifier"),
+    below(Root::Dispatcher, "waitress.channel", "HTTPChannel"),
+    below(Root::Dispatcher, "waitress.server", "BaseWSGIServer"),
+    below(
+        Root::AsyncChat,
         "supervisor.medusa.http_server",
         "http_channel",
-        Root::AsyncChat,
     ),
-    (
+    below(
+        Root::Dispatcher,
         "supervisor.medusa.http_server",
         "http_server",
-        Root::Dispatcher,
     ),
-    (
+    below(
+        Root::Dispatcher,
         "ZEO.zrpc.smac",
         "SizedMessageAsyncConnection",
-        Root::Dispatcher,
     ),
-    (
+    below(
+        Root::Dispatcher,
         "pysnmp.carrier.asyncore.base",
         "AbstractSocketTransport",
-        Root::Dispatcher,
     ),
 ];
 
-/// The root of a class that is imported from a package.
-pub fn descendant(module: &str, class: &str) -> Option<Root> {
-    let known = DESCENDANTS
+/// Module, and the beginning of the names of methods that its callbacks call: `process_message` and `smtp_MAIL`, and
+/// `on_login` and `ftp_STOR` of pyftpdlib.
+const CALLED: [(&str, &str); 4] = [
+    ("smtpd", "process_message"),
+    ("smtpd", "smtp_"),
+    ("pyftpdlib.handlers", "on_"),
+    ("pyftpdlib.handlers", "ftp_"),
+];
+
+/// A class that is imported from a package.
+pub fn descendant(module: &str, class: &str) -> Option<&'static Descendant> {
+    DESCENDANTS
         .iter()
-        .find(|known| known.0 == module && known.1 == class);
-    known.map(|known| known.2)
+        .find(|known| known.module == module && known.class == class)
 }
 
 /// The names that each module defines, private ones included.

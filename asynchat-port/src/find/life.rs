@@ -42,7 +42,7 @@ pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<
 fn is_below_library(here: Here<'_, '_>, class: &Class) -> bool {
     class.bases.iter().any(|base| match &base.target {
         Target::Item(_, name) => Root::named(name).is_some_and(Root::is_channel),
-        Target::Descendant(root) => root.is_channel(),
+        Target::Descendant(class) => class.root.is_channel(),
         _ => false,
     }) && here.context.root(class.id).is_some()
 }

@@ -43,9 +43,10 @@ impl Reach {
     ) -> Self {
         let graph = Graph::of(program, names, calls, types);
         let callbacks = program.functions.iter().filter(|function| {
-            let is_called = function
-                .class
-                .is_some_and(|class| is_channel(class) && is_callback(&function.name));
+            let is_called = function.class.is_some_and(|class| {
+                is_channel(class)
+                    && (is_callback(&function.name) || is_called(program, class, &function.name))
+            });
             is_called
                 || function.class.is_some()
                     && function.name == "more"
@@ -178,6 +179,15 @@ impl Graph {
         }
         found
     }
+}
+
+/// True for a method that a class of a package calls, which the class descends from.
+fn is_called(program: &Program, class: ClassId, method: &str) -> bool {
+    let mut line = program.lineage(class).into_iter();
+    line.any(|class| {
+        let mut bases = program[class].bases.iter();
+        bases.any(|base| matches!(base.target, Target::Descendant(base) if base.calls(method)))
+    })
 }
 
 /// A class below may have a method of its own for it: not for `Base.method(self)`, `super().method()` and constructors.

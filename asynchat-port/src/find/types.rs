@@ -186,7 +186,7 @@ impl<'p> Types<'p> {
     ) -> Option<Type> {
         match (&call.found.target, call.found.rest) {
             (Target::Class(class), 0) => return Some(Type::Object(*class)),
-            (Target::Descendant(root), 0) => return Some(Type::Root(*root)),
+            (Target::Descendant(class), 0) => return Some(Type::Root(class.root)),
             (Target::Item(_, name), 0) => return Root::named(name).map(Type::Root),
             (Target::Foreign(name), _) => return Some(Type::Foreign(name.clone())),
             _ => {}

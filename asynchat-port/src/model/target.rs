@@ -1,6 +1,6 @@
 //! What names lead to.
 
-use crate::library::{Library, Root};
+use crate::library::{Descendant, Library};
 
 /// A module of a program.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -22,7 +22,7 @@ pub enum Target {
     /// A name of one of the two.
     Item(Library, String),
     /// A class of another package that descends from them.
-    Descendant(Root),
+    Descendant(&'static Descendant),
     /// A module of the program.
     Module(ModuleId),
     /// A class of the program.

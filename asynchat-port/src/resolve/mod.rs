@@ -262,10 +262,10 @@ impl Names {
             }
         }
         if let [path @ .., class] = names
-            && let Some(root) = library::descendant(&path.join("."), class)
+            && let Some(class) = library::descendant(&path.join("."), class)
         {
             return Found {
-                target: Target::Descendant(root),
+                target: Target::Descendant(class),
                 rest: 0,
             };
         }

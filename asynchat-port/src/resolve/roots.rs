@@ -43,7 +43,7 @@ fn root_by_bases(
         .iter()
         .filter_map(|base| match &base.target {
             Target::Item(_, name) => Root::named(name),
-            Target::Descendant(root) => Some(*root),
+            Target::Descendant(class) => Some(class.root),
             Target::Class(base) => roots[base.0].flatten(),
             _ => None,
         });
