@@ -1,9 +1,9 @@
 //! Classes, the callbacks and other methods that they override, and what the classes themselves mean for a port.
 
 use crate::{
-    find::{finding::Kind, findings::Findings, here::Here, types::Type, vocabulary},
+    find::{finding::Kind, findings::Findings, here::Here, predicates, types::Type, vocabulary},
     library::Root,
-    model::Class,
+    model::{Base, Class, Target},
     syntax::Node,
 };
 
@@ -85,17 +85,11 @@ fn producer(here: Here<'_, '_>, out: &mut Findings<'_, '_>, class: &Class) {
 }
 
 fn channel(here: Here<'_, '_>, out: &mut Findings<'_, '_>, class: &Class, root: Root) {
-    let program = here.context.program;
-    let has = |name| program.method(class.id, name).is_some();
     let is_last = !here.context.has_subclasses(class.id);
     if !is_last {
         out.pitfall(class.node, "Subclasses", &class.qualified, None);
     }
-    let reads = has("handle_read")
-        || has("handle_read_event")
-        || has("handle_accept")
-        || has("handle_accepted");
-    if root != Root::AsyncChat && class.root.is_some() && is_last && !reads {
+    if root != Root::AsyncChat && class.root.is_some() && is_last && spins(here, class) {
         out.difference(
             class.node,
             "`handle_read` unimplemented: spins",
@@ -127,6 +121,42 @@ fn channel(here: Here<'_, '_>, out: &mut Findings<'_, '_>, class: &Class, root: 
             );
         }
     }
+}
+
+/// Methods by which a channel reads or accepts.
+const READS: [&str; 5] = [
+    "handle_read",
+    "handle_read_event",
+    "handle_accept",
+    "handle_accept_event",
+    "handle_accepted",
+];
+
+/// It is readable, and nothing reads. A base that is not known may read.
+fn spins(here: Here<'_, '_>, class: &Class) -> bool {
+    let program = here.context.program;
+    let line: Vec<_> = program
+        .lineage(class.id)
+        .iter()
+        .map(|&class| &program[class])
+        .collect();
+    let is_known = |base: &Base| {
+        matches!(base.target, Target::Item(..) | Target::Class(_)) || base.text == "object"
+    };
+    // Also `handle_read = on_read`, and `self.handle_read = self.on_read`.
+    let has = |name: &str| {
+        line.iter()
+            .any(|class| class.method(name).is_some() || class.attribute(name).is_some())
+    };
+    let is_readable = !program
+        .method(class.id, "readable")
+        .is_some_and(|readable| {
+            let readable = &program[readable];
+            predicates::is_never(&program[readable.module].tree, readable)
+        });
+    line.iter().all(|class| class.bases.iter().all(is_known))
+        && !READS.iter().any(|name| has(name))
+        && is_readable
 }
 
 fn member(out: &mut Findings<'_, '_>, node: Node, root: Root, name: &str, kind: Kind) -> bool {

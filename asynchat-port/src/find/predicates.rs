@@ -3,7 +3,7 @@
 use crate::{
     find::{findings::Findings, here::Here},
     model::Function,
-    syntax::Node,
+    syntax::{Node, Tree},
 };
 
 /// At a method of a channel.
@@ -13,7 +13,7 @@ pub(crate) fn method(here: Here<'_, '_>, out: &mut Findings<'_, '_>, function: &
         return;
     }
     let place = here.name_of(function);
-    if is_constant(here, function) {
+    if is_constant(here.tree, function, &["true", "false", "integer", "none"]) {
         return;
     }
     out.difference(
@@ -66,9 +66,15 @@ fn returned(here: Here<'_, '_>, function: &Function) -> Vec<Node> {
         .collect()
 }
 
-/// `return True`, `return 0` or nothing.
-fn is_constant(here: Here<'_, '_>, function: &Function) -> bool {
-    let tree = here.tree;
+/// `return False`, `return 0` or nothing.
+pub(crate) fn is_never(tree: &Tree, function: &Function) -> bool {
+    let is_zero = |node| tree.kind(node) != "integer" || tree.text(node) == "0";
+    is_constant(tree, function, &["false", "none", "integer"])
+        && tree.descendants(function.node).all(is_zero)
+}
+
+/// It returns a value of one of these kinds, or nothing.
+fn is_constant(tree: &Tree, function: &Function, kinds: &[&str]) -> bool {
     let Some(body) = function.body else {
         return true;
     };
@@ -77,7 +83,7 @@ fn is_constant(here: Here<'_, '_>, function: &Function) -> bool {
             "pass_statement" => true,
             "return_statement" => tree
                 .children(statement)
-                .all(|value| matches!(tree.kind(value), "true" | "false" | "integer" | "none")),
+                .all(|value| kinds.contains(&tree.kind(value))),
             "expression_statement" => tree
                 .children(statement)
                 .all(|value| tree.kind(value) == "string"),
