@@ -1,6 +1,6 @@
 //! From bytes to text, as Python does: a byte order mark, a cookie (PEP 263), or UTF-8 (PEP 3120).
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, X_USER_DEFINED};
 
 /// The text of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,12 +72,16 @@ fn name(rest: &[u8]) -> Option<&str> {
         .filter(|name| !name.is_empty())
 }
 
+/// Labels of the web that are no encodings of a Python file: its first lines are ASCII.
+static REFUSED: [&Encoding; 4] = [UTF_16LE, UTF_16BE, REPLACEMENT, X_USER_DEFINED];
+
 fn by_name(bytes: &[u8], name: &str) -> (String, Option<String>) {
     let normal = normal(name);
     if normal == "latin1" {
         return (latin_1(bytes), None);
     }
-    let Some(encoding) = Encoding::for_label(normal.as_bytes()) else {
+    let known = Encoding::for_label(normal.as_bytes());
+    let Some(encoding) = known.filter(|encoding| !REFUSED.contains(encoding)) else {
         return (
             latin_1(bytes),
             Some(format!(
@@ -189,6 +193,18 @@ mod tests {
             "# coding: rot13\né",
             Some("names the unknown encoding rot13: read as Latin-1"),
         );
+        for name in [
+            "utf-16",
+            "utf-16be",
+            "iso-2022-kr",
+            "replacement",
+            "x-user-defined",
+        ] {
+            let line = format!("# coding: {name}\n");
+            let doubt = format!("names the unknown encoding {name}: read as Latin-1");
+            let bytes = [line.as_bytes(), b"\xe9"].concat();
+            check(&bytes, &format!("{line}é"), Some(&doubt));
+        }
         check(
             b"# coding: euc-jp\n\xff",
             "# coding: euc-jp\n\u{fffd}",
