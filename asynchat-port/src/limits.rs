@@ -3,7 +3,7 @@
 /// What the tool reads at most. Each limit is an option of the program.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of one file.
+    /// Bytes of one file. A byte takes up to 250 bytes of memory.
     pub file_size: u64,
     /// Bytes of all files.
     pub total_size: u64,
@@ -18,8 +18,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            file_size: 8 << 20,
-            total_size: 64 << 20,
+            file_size: 2 << 20,
+            total_size: 16 << 20,
             files: 10_000,
             depth: 64,
             steps_per_byte: 20,

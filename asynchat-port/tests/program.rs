@@ -212,6 +212,28 @@ fn each_limit_names_its_option() {
 }
 
 #[test]
+fn files_above_the_default_size_are_refused() {
+    let statements = |bytes: usize| b"x=1;".repeat(bytes / 4);
+    let folder = folder(&[
+        ("small.py", &statements(2 << 20)),
+        ("large.py", &statements((2 << 20) + 4)),
+    ]);
+    let at = folder.path();
+    check(
+        &run(at, &["small.py"]),
+        0,
+        "Files: 1, of which 0 with errors",
+        "",
+    );
+    check(
+        &run(at, &["large.py"]),
+        1,
+        "",
+        "large.py: error: has more bytes than --max-file-size",
+    );
+}
+
+#[test]
 fn copies_of_the_modules_have_names_or_are_named() {
     let folder = folder(&[(
         "a.py",
@@ -296,7 +318,7 @@ fn programs_of_any_size_and_depth_are_read() {
         ]
         .concat()
     };
-    let classes: String = (0..33_000).map(|n| format!("class A{n}(asyncore.dispatcher):\n    def handle_read(self):\n        self.close()\n")).collect();
+    let classes: String = (0..24_000).map(|n| format!("class A{n}(asyncore.dispatcher):\n    def handle_read(self):\n        self.close()\n")).collect();
     let long = format!("import asyncore\n{classes}");
     let files: &[(&str, &[u8])] = &[
         ("brackets.py", &deep("(", ")")),
@@ -311,7 +333,7 @@ fn programs_of_any_size_and_depth_are_read() {
     for (name, _) in files {
         let status = i32::from(*name == "open.py");
         let out = if *name == "long.py" {
-            "Classes: 33000; callbacks: 33000"
+            "Classes: 24000; callbacks: 24000"
         } else {
             "Classes: 0"
         };
