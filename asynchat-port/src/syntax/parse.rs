@@ -89,7 +89,7 @@ fn flatten(parsed: &tree_sitter::Tree, text: String) -> Tree {
         let (start, end) = (offset(node.start_byte()), offset(node.end_byte()));
         if (node.is_error() || node.is_missing()) && faults.len() < FAULTS {
             let missing = node.is_missing().then(|| node.kind());
-            let offset = node.start_byte();
+            let offset = fault_offset(node);
             faults.push(Fault { offset, missing });
         }
         let kept = node.is_named();
@@ -124,6 +124,23 @@ fn flatten(parsed: &tree_sitter::Tree, text: String) -> Tree {
                 };
             }
         }
+    }
+}
+
+/// An error may take the statements before it in: of a file with an open bracket it is the root. They are Python.
+fn fault_offset(node: tree_sitter::Node<'_>) -> usize {
+    let is_whole = |kind: &str| {
+        kind.ends_with("_statement") || kind.ends_with("_definition") || kind == "comment"
+    };
+    let mut cursor = node.walk();
+    let mut has_child = cursor.goto_first_child();
+    while has_child && is_whole(cursor.node().kind()) && !cursor.node().has_error() {
+        has_child = cursor.goto_next_sibling();
+    }
+    if has_child {
+        cursor.node().start_byte()
+    } else {
+        node.start_byte()
     }
 }
 
@@ -223,6 +240,23 @@ mod tests {
                 .count(),
             2
         );
+    }
+
+    #[test]
+    fn a_fault_is_behind_the_statements_before_it() {
+        for text in [
+            "import a\n# b\nclass C: pass\n<((((",
+            "import a\nb = 1\n<x = (((\nc()\n",
+            "import a\ndef f():\n    b()\n<x = [1,\n",
+        ] {
+            let place = text.find('<');
+            let tree = parsed(&text.replace('<', ""));
+            assert_eq!(
+                tree.faults().first().map(|fault| fault.offset),
+                place,
+                "{text}"
+            );
+        }
     }
 
     #[test]
