@@ -265,8 +265,14 @@ fn links_in_a_circle_and_files_that_are_none_do_not_hang_it() {
     check(
         &run(at, &["."]),
         1,
-        "Files: 3, of which 1 with errors",
+        "Files: 4, of which 2 with errors",
         "itself.py: error: ",
+    );
+    check(
+        &run(at, &["."]),
+        1,
+        "",
+        "pipe.py: error: is no regular file",
     );
     check(
         &run(at, &["pipe.py"]),
@@ -279,6 +285,22 @@ fn links_in_a_circle_and_files_that_are_none_do_not_hang_it() {
         1,
         "",
         "/dev/null: error: is no regular file",
+    );
+}
+
+/// The size of a file that the system makes up is 0, and to read it may block.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_without_a_size_is_not_read() {
+    let folder = folder(&[]);
+    let at = folder.path();
+    std::os::unix::fs::symlink("/proc/self/cmdline", at.join("made.py")).unwrap();
+    // It has bytes that are 0, which would be an error.
+    check(
+        &run(at, &["made.py"]),
+        0,
+        "Files: 1, of which 0 with errors",
+        "",
     );
 }
 

@@ -78,13 +78,24 @@ fn shown(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
+const NOT_REGULAR: &str = "is no regular file";
+
+/// To read a file of this size may block all the same, as `/proc/kmsg` does. Files of a program have a size.
+fn is_empty(kind: &fs::Metadata) -> bool {
+    kind.len() == 0
+}
+
 fn read_file(path: &Path, limit: u64, is_total: bool) -> Result<(u64, Decoded), String> {
     let broken = |error: io::Error| error.to_string();
     // A FIFO would block when it is opened.
-    if !fs::metadata(path).map_err(broken)?.is_file() {
-        return Err("is no regular file".to_owned());
+    let kind = fs::metadata(path).map_err(broken)?;
+    if !kind.is_file() {
+        return Err(NOT_REGULAR.to_owned());
     }
     let mut bytes = Vec::new();
+    if is_empty(&kind) {
+        return Ok((0, decode(&bytes)?));
+    }
     let file = fs::File::open(path).map_err(broken)?;
     file.take(limit + 1)
         .read_to_end(&mut bytes)

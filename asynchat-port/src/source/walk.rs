@@ -61,12 +61,15 @@ pub fn walk(arguments: &[PathBuf], limits: &Limits) -> Listing {
                 Ok(kind) if kind.is_dir() && is_wanted_folder(&path) => {
                     folders.push((path, depth + 1));
                 }
-                Ok(kind) if kind.is_file() && is_python(&path) => {
+                Ok(kind) if kind.is_file() && is_python(&path, &kind) => {
                     if listing.files.len() >= limits.files {
                         listing.refuse(&folder, &"all folders have more files than --max-files");
                         return sorted(listing);
                     }
                     take(&mut listing, &mut seen, path);
+                }
+                Ok(kind) if !kind.is_dir() && !kind.is_file() && has_extension(&path) => {
+                    listing.refuse(&path, &super::NOT_REGULAR);
                 }
                 Ok(_) => {}
                 // A link that leads nowhere, or to itself.
@@ -103,8 +106,8 @@ fn has_extension(path: &Path) -> bool {
         .is_some_and(|extension| extension == "py" || extension == "pyw")
 }
 
-fn is_python(path: &Path) -> bool {
-    has_extension(path) || path.extension().is_none() && is_script(path)
+fn is_python(path: &Path, kind: &fs::Metadata) -> bool {
+    has_extension(path) || path.extension().is_none() && !super::is_empty(kind) && is_script(path)
 }
 
 /// A file whose first line names python.
