@@ -28,7 +28,14 @@ pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, class: &Clas
         .iter()
         .filter(|attribute| attribute.function.is_none())
     {
-        member(out, attribute.node, root, &attribute.name, Kind::Attribute);
+        let is_callback = class.assigned.contains_key(&attribute.name)
+            && vocabulary::is_callback(&attribute.name);
+        let kind = if is_callback {
+            Kind::Callback
+        } else {
+            Kind::Attribute
+        };
+        member(out, attribute.node, root, &attribute.name, kind);
     }
     for &method in &class.methods {
         let function = &here.context.program[method];

@@ -52,7 +52,15 @@ impl Reach {
                     && function.name == "more"
                     && function.parameters.len() == 1
         });
-        let starts: Vec<_> = callbacks.map(|function| function.id).collect();
+        let mut starts: Vec<_> = callbacks.map(|function| function.id).collect();
+        for class in program.classes.iter().filter(|class| is_channel(class.id)) {
+            let assigned = class.assigned.iter();
+            let called = assigned
+                .filter(|(name, _)| is_callback(name) || is_called(program, class.id, name));
+            starts.extend(called.map(|(_, &function)| function));
+        }
+        starts.sort_unstable();
+        starts.dedup();
         let callbacks = graph.reached(starts);
         let threads = graph.reached(graph.threads.clone());
         Self { callbacks, threads }
@@ -250,7 +258,7 @@ fn method_at(
     let object = tree.child(node, "object")?;
     let name = tree.text(tree.child(node, "attribute")?);
     match types.of(names, module, calls, object)? {
-        Type::Object(class) => program.method(class, name),
+        Type::Object(class) => program.callable(class, name),
         _ => None,
     }
 }

@@ -62,6 +62,15 @@ impl<'p> Types<'p> {
             .iter()
             .map(|module| bindings(&module.tree))
             .collect();
+        for class in &program.classes {
+            for &function in class.assigned.values() {
+                let first = program[function].parameters.first();
+                if let Some(object) = first.filter(|_| program[function].class.is_none()) {
+                    let name = (Owner::Function(function), object.name.as_str());
+                    learn(&mut types.variables, name, Type::Object(class.id));
+                }
+            }
+        }
         for _ in 0..PASSES {
             for ((module, calls), nodes) in program.modules.iter().zip(calls).zip(&interesting) {
                 for &node in nodes {
@@ -416,7 +425,7 @@ impl<'p> Types<'p> {
         let called = match call.object {
             None => self.of_name(names, module, call.name_node)?,
             Some(object) => match self.of(names, module, calls, object)? {
-                Type::Object(class) => match program.method(class, call.name) {
+                Type::Object(class) => match program.callable(class, call.name) {
                     Some(method) => return Some((method, 1)),
                     None => self.attribute(class, call.name)?,
                 },

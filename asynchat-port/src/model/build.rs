@@ -148,6 +148,7 @@ impl<'a> Builder<'a> {
             nested: Vec::new(),
             outer,
             root: None,
+            assigned: HashMap::new(),
             by_name: HashMap::new(),
         });
         Some(id)

@@ -38,6 +38,8 @@ pub struct Class {
     pub outer: Option<ClassId>,
     /// The class of asyncore or asynchat from which it descends.
     pub root: Option<Root>,
+    /// Functions that its body assigns to names: `handle_read = on_read`.
+    pub(crate) assigned: HashMap<String, FunctionId>,
     /// The last method of each name.
     pub(crate) by_name: HashMap<String, FunctionId>,
 }

@@ -65,6 +65,16 @@ impl Program {
             .find_map(|class| self[class].method(name))
     }
 
+    /// A method of a class or of its bases, or a function that they assign to this name.
+    pub fn callable(&self, class: ClassId, name: &str) -> Option<FunctionId> {
+        self.lineage(class).into_iter().find_map(|class| {
+            let class = &self[class];
+            class
+                .method(name)
+                .or_else(|| class.assigned.get(name).copied())
+        })
+    }
+
     /// True for a class of a copy of one of the two modules.
     pub fn is_copy(&self, class: &Class) -> bool {
         self[class.module].copy_of.is_some()

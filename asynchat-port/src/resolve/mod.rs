@@ -6,7 +6,7 @@ use std::{cell::RefCell, collections::HashMap};
 
 use crate::{
     library::{self, Copies, Library, Name},
-    model::{Binding, ClassId, Import, ModuleId, Program, Scope, Target},
+    model::{Binding, Class, ClassId, FunctionId, Import, ModuleId, Program, Scope, Target},
     syntax::Node,
 };
 
@@ -74,11 +74,47 @@ pub fn resolve(program: &mut Program, copies: Copies) -> Names {
             base.target = target;
         }
     }
+    let assigned: Vec<_> = program
+        .classes
+        .iter()
+        .map(|class| assigned(program, &names, class))
+        .collect();
+    for (class, assigned) in program.classes.iter_mut().zip(assigned) {
+        class.assigned = assigned;
+    }
     let roots = roots::roots(program);
     for (class, root) in program.classes.iter_mut().zip(roots) {
         class.root = root;
     }
     names
+}
+
+/// Functions that the body of a class assigns to names: methods of its own, or functions of a module.
+fn assigned(program: &Program, names: &Names, class: &Class) -> HashMap<String, FunctionId> {
+    let tree = &program[class.module].tree;
+    let in_body = class
+        .attributes
+        .iter()
+        .filter(|attribute| attribute.function.is_none());
+    let functions = in_body.filter_map(|attribute| {
+        let dotted = tree.dotted(attribute.value?)?;
+        let own = match dotted[..] {
+            [name] => class.method(name),
+            _ => None,
+        };
+        let function =
+            own.or_else(
+                || match names.lookup_around(program, class.module, &dotted, None) {
+                    Found {
+                        target: Target::Function(function),
+                        rest: 0,
+                    } => Some(function),
+                    _ => None,
+                },
+            )?;
+        Some((attribute.name.clone(), function))
+    });
+    functions.collect()
 }
 
 impl Names {
@@ -414,7 +450,7 @@ fn nested(program: &Program, class: ClassId, rest: &[&str]) -> Found {
     }
 }
 
-fn is_local(program: &Program, function: crate::model::FunctionId, name: &str) -> bool {
+fn is_local(program: &Program, function: FunctionId, name: &str) -> bool {
     let mut function = Some(function);
     while let Some(id) = function {
         if program[id].binds(name) {
