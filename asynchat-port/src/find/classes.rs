@@ -3,7 +3,7 @@
 use crate::{
     find::{finding::Kind, findings::Findings, here::Here, predicates, types::Type, vocabulary},
     library::Root,
-    model::{Base, Class, Target},
+    model::{Base, Class, Target, Value},
     syntax::Node,
 };
 
@@ -28,8 +28,9 @@ pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, class: &Clas
         .iter()
         .filter(|attribute| attribute.function.is_none())
     {
-        let is_callback = class.assigned.contains_key(&attribute.name)
-            && vocabulary::is_callback(&attribute.name);
+        let is_function =
+            class.assigned.contains_key(&attribute.name) || attribute.guess == Value::Lambda;
+        let is_callback = is_function && vocabulary::is_callback(&attribute.name);
         let kind = if is_callback {
             Kind::Callback
         } else {
@@ -155,12 +156,14 @@ fn spins(here: Here<'_, '_>, class: &Class) -> bool {
         line.iter()
             .any(|class| class.method(name).is_some() || class.attribute(name).is_some())
     };
-    let is_readable = !program
-        .method(class.id, "readable")
-        .is_some_and(|readable| {
-            let readable = &program[readable];
-            predicates::is_never(&program[readable.module].tree, readable)
-        });
+    let readable = program
+        .callable(class.id, "readable")
+        .map(|id| &program[id]);
+    let is_readable = match readable {
+        Some(readable) => !predicates::is_never(&program[readable.module].tree, readable),
+        // Of a lambda the value is not looked at.
+        None => !has("readable"),
+    };
     line.iter().all(|class| class.bases.iter().all(is_known))
         && !READS.iter().any(|name| has(name))
         && is_readable

@@ -46,3 +46,15 @@ class Foreign(Reader, asyncore.dispatcher):
 
 class Plain(asyncore.dispatcher, object):
     pass
+
+
+def never(channel):
+    return None
+
+
+class Never(asyncore.dispatcher):
+    readable = never
+
+
+class Short(asyncore.dispatcher):
+    readable = lambda self: False
