@@ -245,10 +245,11 @@ mod tests {
     #[test]
     fn a_fault_is_behind_the_statements_before_it() {
         for text in [
-            "import a\n# b\nclass C: pass\n<((((",
-            "import a\nb = 1\n<x = (((\nc()\n",
-            "import a\ndef f():\n    b()\n<x = [1,\n",
+            "import a\n# b\nclass C: pass\n<%",
+            "import a\nb = 1\n<x = %\nc()\n",
+            "import a\ndef f():\n    b()\n<x = [1, %\n",
         ] {
+            let text = text.replace('%', &"(".repeat(1000));
             let place = text.find('<');
             let tree = parsed(&text.replace('<', ""));
             assert_eq!(
