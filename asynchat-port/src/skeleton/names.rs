@@ -22,10 +22,57 @@ const KEYWORDS: [&str; 53] = [
 /// Keywords that not even `r#` makes a name.
 const NO_NAMES: [&str; 4] = ["self", "Self", "super", "crate"];
 
+/// Types and traits that the skeleton itself has, imports or finds in the prelude.
+pub(super) const RESERVED: [&str; 42] = [
+    "Address",
+    "AsyncChat",
+    "BoxError",
+    "Box",
+    "Channel",
+    "ChannelId",
+    "ChatChannel",
+    "ChatDispatcher",
+    "Clone",
+    "Closed",
+    "Copy",
+    "Debug",
+    "Default",
+    "Dispatcher",
+    "Drop",
+    "Err",
+    "Exceptional",
+    "Fn",
+    "FnMut",
+    "FnOnce",
+    "HashMap",
+    "HashSet",
+    "None",
+    "Ok",
+    "Option",
+    "Produced",
+    "Producer",
+    "Reactor",
+    "Registry",
+    "Result",
+    "Self",
+    "Send",
+    "Socket",
+    "Some",
+    "Stream",
+    "String",
+    "Sync",
+    "Terminator",
+    "ToString",
+    "UdpSocket",
+    "Vec",
+    "Into",
+];
+
 /// A name of a field, variable, function or module.
 pub(super) fn value(python: &str) -> String {
     let name = identifier(python);
-    if NO_NAMES.contains(&name.as_str()) || name.bytes().all(|byte| byte == b'_') {
+    let is_reserved = RESERVED.contains(&name.as_str()) || NO_NAMES.contains(&name.as_str());
+    if is_reserved || name.bytes().all(|byte| byte == b'_') {
         format!("{name}_0")
     } else if KEYWORDS.contains(&name.as_str()) {
         format!("r#{name}")
@@ -39,7 +86,7 @@ pub(super) fn constant(python: &str) -> String {
     value(&python.to_uppercase())
 }
 
-/// A name of a type: `http_channel` is `HttpChannel`, and `SMTPChannel` itself.
+/// A name of a type: `http_channel` is `HttpChannel`, `SMTPChannel` itself, and `vec` is `PyVec`.
 pub(super) fn type_(python: &str) -> String {
     let name = identifier(python);
     let mut camel = String::new();
@@ -50,6 +97,9 @@ pub(super) fn type_(python: &str) -> String {
     }
     if camel.is_empty() || camel.starts_with(|first: char| first.is_ascii_digit()) {
         camel.insert(0, 'T');
+    }
+    if RESERVED.contains(&camel.as_str()) {
+        camel.insert_str(0, "Py");
     }
     value(&camel)
 }
@@ -140,6 +190,7 @@ mod tests {
             ("a b", "a_b"),
             ("9lives", "_9lives"),
             ("", "__0"),
+            ("Channel", "Channel_0"),
         ] {
             assert_eq!(value(python), expected, "{python:?}");
         }
@@ -149,7 +200,9 @@ mod tests {
             ("_Private", "Private"),
             ("__", "T"),
             ("_9", "T9"),
-            ("self", "Self_0"),
+            ("self", "PySelf"),
+            ("vec_", "PyVec"),
+            ("none", "PyNone"),
             ("élan", "Élan"),
         ] {
             assert_eq!(type_(python), expected, "{python:?}");

@@ -3,7 +3,7 @@
 use crate::skeleton;
 
 /// A name and a program.
-const SMALL: [(&str, &str); 30] = [
+const SMALL: [(&str, &str); 32] = [
     ("empty", ""),
     ("no_channel", "x = 1\n"),
     (
@@ -13,6 +13,14 @@ const SMALL: [(&str, &str); 30] = [
     (
         "library_names",
         "import asyncore\nclass Channel(asyncore.dispatcher): pass\nclass Result(asyncore.dispatcher): pass\nclass Vec: pass\nclass Option: pass\nclass todo: pass\nclass String(Channel): pass\nclass io: pass\nclass Some(Vec): pass\nclass log(asyncore.dispatcher):\n    def __init__(self):\n        self.a = Vec()\n        self.b = ''\n        self.c = []\n        self.d = None\n        self.e = {}\n    def new(self): self.log_info('x')\n    def start(self): self.new()\nPyChannel = 1\nAsyncChat = 2\ndef main(reactor): asyncore.loop()\ndef script(registry): Channel()\ndef todo(): pass\n",
+    ),
+    (
+        "library_names_to_be_decided",
+        "import asynchat\nclass A(asynchat.async_chat):\n    def __init__(self, vec, _vec, vec_, string, option, box, result, some, none, ok, err, clone, default, simple_producer, terminator):\n        self.vec = vec\n        self.string = self.box = x()\n        self.hash_map = {}\n        self.vec_ = []\n    def found_terminator(self):\n        self.push(x)\n        self.push_with_producer(x)\n        self.set_terminator(x)\n",
+    ),
+    (
+        "library_names_as_values",
+        "import asyncore\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.AsyncChat = 1\n        self.Address = 2\n    def Terminator(self, Produced): self.ChatChannel = self.Option\n    def Vec(self, String): pass\ndef Producer(Exceptional): pass\ndef Some(Err): pass\n",
     ),
     (
         "letters",

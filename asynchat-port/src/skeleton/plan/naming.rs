@@ -14,53 +14,7 @@ use crate::{
     syntax::{Node, Tree},
 };
 
-/// Names of the skeleton itself and of those it imports.
-const RESERVED: [&str; 42] = [
-    "Address",
-    "AsyncChat",
-    "BoxError",
-    "Box",
-    "Channel",
-    "ChannelId",
-    "ChatChannel",
-    "ChatDispatcher",
-    "Clone",
-    "Closed",
-    "Copy",
-    "Debug",
-    "Default",
-    "Dispatcher",
-    "Drop",
-    "Err",
-    "Exceptional",
-    "Fn",
-    "FnMut",
-    "FnOnce",
-    "HashMap",
-    "HashSet",
-    "None",
-    "Ok",
-    "Option",
-    "Produced",
-    "Producer",
-    "Reactor",
-    "Registry",
-    "Result",
-    "Self",
-    "Send",
-    "Socket",
-    "Some",
-    "Stream",
-    "String",
-    "Sync",
-    "Terminator",
-    "ToString",
-    "UdpSocket",
-    "Vec",
-    "Into",
-];
-
-/// The same, of values and modules.
+/// Names of values and modules that the skeleton itself has, or imports.
 const RESERVED_VALUES: [&str; 10] = [
     "main", "script", "todo", "std", "core", "alloc", "asynchat", "log", "io", "mem",
 ];
@@ -89,17 +43,14 @@ impl Plan<'_> {
         let mut scopes: HashMap<ModuleId, (usize, Taken)> = HashMap::new();
         for (at, module) in self.modules.iter().enumerate() {
             self.places.insert(module.id, at);
-            let reserved = RESERVED.into_iter().chain(RESERVED_VALUES);
+            let reserved = names::RESERVED.into_iter().chain(RESERVED_VALUES);
             scopes.insert(module.id, (at, Taken::new(reserved)));
         }
         for class in &program.classes {
             let Some((at, taken)) = scopes.get_mut(&class.module) else {
                 continue;
             };
-            let mut name = names::type_(&class.qualified.replace('.', "_"));
-            if RESERVED.contains(&name.as_str()) {
-                name.insert_str(0, "Py");
-            }
+            let name = names::type_(&class.qualified.replace('.', "_"));
             self.modules[*at].classes.push(class.id);
             let kind = self.kind(class.id);
             self.classes.insert(
