@@ -18,7 +18,8 @@ impl Context<'_, '_> {
             .map(|constant| &constant.value);
         let literal = Literal::of(self.tree, node);
         match literal.as_ref().or(constant) {
-            Some(Literal::None) => "Terminator::None".to_owned(),
+            // Python waits for no byte, and so collects for ever.
+            Some(Literal::None | Literal::Int(0)) => "Terminator::None".to_owned(),
             Some(Literal::Int(count @ 0..)) => count.to_string(),
             Some(literal) => literal
                 .sent()

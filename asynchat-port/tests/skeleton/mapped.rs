@@ -30,7 +30,7 @@ class Chat(asynchat.async_chat):
 ";
 
 /// A statement, and what stands below it. Nothing: only the comment; `todo`: no one line.
-const STATEMENTS: [(&str, &[&str]); 67] = [
+const STATEMENTS: [(&str, &[&str]); 68] = [
     (
         "self.push('220 hello\\r\\n')",
         &["chat.push(\"220 hello\\r\\n\");"],
@@ -80,6 +80,10 @@ const STATEMENTS: [(&str, &[&str]); 67] = [
     ("self.set_terminator(010)", &["chat.set_terminator(8);"]),
     (
         "self.set_terminator(None)",
+        &["chat.set_terminator(Terminator::None);"],
+    ),
+    (
+        "self.set_terminator(0)",
         &["chat.set_terminator(Terminator::None);"],
     ),
     (
