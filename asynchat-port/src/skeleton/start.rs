@@ -126,23 +126,14 @@ impl Writer<'_, '_> {
 
     fn terminator(&self, class: ClassId) -> String {
         let plan = self.plan;
-        if let Some((module, call)) = plan.terminator(class) {
-            let context = Context::of_script(plan, module);
-            let tree = context.tree;
-            let argument = tree
-                .child(call, "arguments")
-                .and_then(|list| tree.children(list).next());
-            return context.terminator(argument);
-        }
-        let sets = plan.lineage(class).into_iter().any(|(_, class)| {
-            plan.calls
-                .own
-                .contains_key(&(class, "set_terminator".to_owned()))
-        });
-        if sets {
-            "todo::terminator()".to_owned()
-        } else {
-            "Terminator::None".to_owned()
-        }
+        let Some((module, call)) = plan.terminator(class) else {
+            return "Terminator::None".to_owned();
+        };
+        let context = Context::of_script(plan, module);
+        let tree = context.tree;
+        let argument = tree
+            .child(call, "arguments")
+            .and_then(|list| tree.children(list).next());
+        context.terminator(argument)
     }
 }

@@ -30,27 +30,10 @@ impl Context<'_, '_> {
 }
 
 impl Plan<'_> {
-    /// The first call of a class's own methods that sets a terminator which is known.
+    /// The first call of a class's own methods that sets a terminator.
     pub(super) fn first_terminator(&self, class: ClassId) -> Option<Node> {
         let calls = self.calls.own.get(&(class, "set_terminator".to_owned()))?;
-        let module = self.program[class].module;
-        let tree = self.tree(module);
-        calls.iter().copied().find(|&call| {
-            let argument = tree
-                .child(call, "arguments")
-                .and_then(|list| tree.children(list).next());
-            argument.is_some_and(|argument| {
-                let constant = self
-                    .constant(module, argument)
-                    .map(|constant| constant.value.clone());
-                match Literal::of(tree, argument).or(constant) {
-                    Some(Literal::None) => true,
-                    Some(Literal::Int(count)) => count >= 0,
-                    Some(literal) => literal.sent().is_some(),
-                    None => false,
-                }
-            })
-        })
+        calls.first().copied()
     }
 
     /// The call that sets the terminator of a new channel.

@@ -212,7 +212,7 @@ fn each_statement_has_its_rust_below_it() {
 }
 
 /// Whole programs, and a piece of their skeletons.
-const PIECES: [(&str, &str); 16] = [
+const PIECES: [(&str, &str); 17] = [
     (
         "import asyncore\nCONST = 1\nclass A(asyncore.dispatcher):\n    def handle_read(self):\n        type = self.recv(8)\n        CONST = self.recv(8)\n",
         "        let r#type = channel.recv_with(|_, data| data.to_vec())?;\n        // CONST = self.recv(8)\n        let CONST_2 = channel.recv_with(|_, data| data.to_vec())?;\n",
@@ -242,6 +242,10 @@ const PIECES: [(&str, &str); 16] = [
     (
         "import asynchat\nclass A(asynchat.async_chat):\n    def __init__(self, conn):\n        self.set_terminator('\\n')\n",
         "        let chat = ChatDispatcher::new(self, \"\\n\");\n        registry.register(stream, chat)\n",
+    ),
+    (
+        "import asynchat\nclass A(asynchat.async_chat):\n    def __init__(self, conn, end):\n        self.set_terminator(end)\n    def found_terminator(self):\n        self.set_terminator('\\n')\n",
+        "        let chat = ChatDispatcher::new(self, todo::terminator());\n",
     ),
     // Sockets.
     (

@@ -107,7 +107,7 @@ pub(super) struct PlannedClass {
     pub(super) fields: Vec<Field>,
     /// Places in `fields`, by the names in Python.
     by_name: HashMap<String, usize>,
-    /// The call that sets the first terminator which is known.
+    /// The call that sets the first terminator.
     pub(super) terminator: Option<Node>,
     pub(super) methods: Vec<PlannedFunction>,
     /// The parameter of the constructor that is the socket.
