@@ -1,5 +1,7 @@
 //! `start`: how an object comes by its channel.
 
+use std::net::IpAddr;
+
 use crate::{
     model::ClassId,
     skeleton::{
@@ -46,24 +48,25 @@ impl Writer<'_, '_> {
                 self.page
                     .line(&format!("registry.register(socket, {object})"));
             }
-            Role::Listener => match address {
-                Some((host, port)) => {
-                    let host = if host.is_empty() {
-                        "0.0.0.0".to_owned()
-                    } else {
-                        host
+            Role::Listener => {
+                let address = address.and_then(|(host, port)| {
+                    let ip = match host.as_str() {
+                        "" => self.wildcard(class.id)?.to_owned(),
+                        host => segments(host.parse().ok()?),
                     };
-                    match host.parse::<std::net::Ipv4Addr>() {
-                        Ok(host) => {
-                            let octets = host.octets().map(|octet| octet.to_string()).join(", ");
-                            self.page
-                                .line(&format!("registry.listen(([{octets}], {port}), {object})"));
-                        }
-                        Err(_) => self.listen_somewhere(object),
+                    Some(format!("({ip}, {port})"))
+                });
+                match address {
+                    Some(address) => self
+                        .page
+                        .line(&format!("registry.listen({address}, {object})")),
+                    None => {
+                        self.page.line("let address: Address = todo!();");
+                        self.page
+                            .line(&format!("registry.listen(address, {object})"));
                     }
                 }
-                None => self.listen_somewhere(object),
-            },
+            }
             Role::Client => match address {
                 Some((host, port)) => {
                     let host = quoted(&host);
@@ -83,10 +86,26 @@ impl Writer<'_, '_> {
         self.page.close();
     }
 
-    fn listen_somewhere(&mut self, object: &str) {
-        self.page.line("let address: Address = todo!();");
-        self.page
-            .line(&format!("registry.listen(address, {object})"));
+    /// All addresses of the family that `create_socket` spells out.
+    fn wildcard(&self, class: ClassId) -> Option<&'static str> {
+        let (module, call) = self.plan.first_call(class, "create_socket")?;
+        let context = Context::of_script(self.plan, module);
+        let arguments = context.arguments(call);
+        let mut keywords = arguments.keywords.iter();
+        let keyword = keywords.find(|(name, _)| name == "family");
+        let family = arguments
+            .positional
+            .first()
+            .or(keyword.map(|(_, value)| value));
+        let Some(&family) = family else {
+            // Python's default is AF_INET.
+            return Some("[0, 0, 0, 0]");
+        };
+        match *context.tree.dotted(family)?.last()? {
+            "AF_INET" => Some("[0, 0, 0, 0]"),
+            "AF_INET6" => Some("[0u16; 8]"),
+            _ => None,
+        }
     }
 
     /// The host and port that `bind` or `connect` spells out.
@@ -97,31 +116,28 @@ impl Writer<'_, '_> {
             "connect"
         };
         let plan = self.plan;
-        plan.lineage(class.id).into_iter().find_map(|(_, class)| {
-            let module = plan.program[class].module;
-            let tree = plan.tree(module);
-            let call = *plan.calls.own.get(&(class, name.to_owned()))?.first()?;
-            let argument = tree.children(tree.child(call, "arguments")?).next()?;
-            if tree.kind(argument) != "tuple" {
-                return None;
-            }
-            let mut parts = tree.children(argument);
-            let (host, port) = (parts.next()?, parts.next()?);
-            let Some(Literal::Text(host)) = Literal::of(tree, host) else {
-                return None;
-            };
-            let constant = plan.constant(module, port);
-            let port = match Literal::of(tree, port) {
-                Some(Literal::Int(port)) => u16::try_from(port).ok()?.to_string(),
-                _ => match constant? {
-                    constant if matches!(constant.value, Literal::Int(_)) => {
-                        format!("{} as u16", constant.rust)
-                    }
-                    _ => return None,
-                },
-            };
-            Some((host, port))
-        })
+        let (module, call) = plan.first_call(class.id, name)?;
+        let tree = plan.tree(module);
+        let argument = tree.children(tree.child(call, "arguments")?).next()?;
+        if tree.kind(argument) != "tuple" {
+            return None;
+        }
+        let mut parts = tree.children(argument);
+        let (host, port) = (parts.next()?, parts.next()?);
+        let Some(Literal::Text(host)) = Literal::of(tree, host) else {
+            return None;
+        };
+        let constant = plan.constant(module, port);
+        let port = match Literal::of(tree, port) {
+            Some(Literal::Int(port)) => u16::try_from(port).ok()?.to_string(),
+            _ => match constant? {
+                constant if matches!(constant.value, Literal::Int(_)) => {
+                    format!("{} as u16", constant.rust)
+                }
+                _ => return None,
+            },
+        };
+        Some((host, port))
     }
 
     fn terminator(&self, class: ClassId) -> String {
@@ -135,5 +151,20 @@ impl Writer<'_, '_> {
             .child(call, "arguments")
             .and_then(|list| tree.children(list).next());
         context.terminator(argument)
+    }
+}
+
+/// As code that converts into an `IpAddr`.
+fn segments(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => format!(
+            "[{}]",
+            ip.octets().map(|octet| octet.to_string()).join(", ")
+        ),
+        IpAddr::V6(ip) if ip.is_unspecified() => "[0u16; 8]".to_owned(),
+        IpAddr::V6(ip) => {
+            let segments = ip.segments().map(|segment| format!("{segment:#x}"));
+            format!("[{}]", segments.join(", "))
+        }
     }
 }

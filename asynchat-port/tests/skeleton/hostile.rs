@@ -3,7 +3,7 @@
 use crate::skeleton;
 
 /// A name and a program.
-const SMALL: [(&str, &str); 32] = [
+const SMALL: [(&str, &str); 33] = [
     ("empty", ""),
     ("no_channel", "x = 1\n"),
     (
@@ -21,6 +21,10 @@ const SMALL: [(&str, &str); 32] = [
     (
         "library_names_as_values",
         "import asyncore\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.AsyncChat = 1\n        self.Address = 2\n    def Terminator(self, Produced): self.ChatChannel = self.Option\n    def Vec(self, String): pass\ndef Producer(Exceptional): pass\ndef Some(Err): pass\n",
+    ),
+    (
+        "addresses",
+        "import asyncore, socket\nPORT = 25\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.create_socket(socket.AF_INET6, socket.SOCK_STREAM)\n        self.bind(('', PORT))\n        self.listen(5)\nclass B(asyncore.dispatcher):\n    def __init__(self):\n        self.create_socket()\n        self.bind(('2001:db8::1', 25))\n        self.listen(5)\nclass C(asyncore.dispatcher):\n    def __init__(self, family):\n        self.create_socket(family)\n        self.bind(('', 25))\n        self.listen(5)\n",
     ),
     (
         "letters",

@@ -212,7 +212,7 @@ fn each_statement_has_its_rust_below_it() {
 }
 
 /// Whole programs, and a piece of their skeletons.
-const PIECES: [(&str, &str); 17] = [
+const PIECES: [(&str, &str); 22] = [
     (
         "import asyncore\nCONST = 1\nclass A(asyncore.dispatcher):\n    def handle_read(self):\n        type = self.recv(8)\n        CONST = self.recv(8)\n",
         "        let r#type = channel.recv_with(|_, data| data.to_vec())?;\n        // CONST = self.recv(8)\n        let CONST_2 = channel.recv_with(|_, data| data.to_vec())?;\n",
@@ -263,6 +263,26 @@ const PIECES: [(&str, &str); 17] = [
     (
         "import asyncore, socket\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.create_socket(socket.AF_INET, socket.SOCK_DGRAM)\n",
         "        let socket: UdpSocket = todo!();\n        registry.register(socket, self)\n",
+    ),
+    (
+        "import asyncore, socket\nclass A(asyncore.dispatcher):\n    def __init__(self, family=None):\n        self.create_socket(socket.AF_INET, socket.SOCK_STREAM)\n        self.bind(('', 25))\n        self.listen(5)\n",
+        "        registry.listen(([0, 0, 0, 0], 25), self)\n",
+    ),
+    (
+        "import asyncore, socket\nclass A(asyncore.dispatcher):\n    def __init__(self, family=None):\n        self.create_socket(socket.AF_INET6, socket.SOCK_STREAM)\n        self.bind(('', 25))\n        self.listen(5)\n",
+        "        registry.listen(([0u16; 8], 25), self)\n",
+    ),
+    (
+        "import asyncore, socket\nfrom socket import AF_INET6\nclass A(asyncore.dispatcher):\n    def __init__(self, family=None):\n        self.create_socket(type=1, family=AF_INET6)\n        self.bind(('', 25, 0, 0))\n        self.listen(5)\n",
+        "        registry.listen(([0u16; 8], 25), self)\n",
+    ),
+    (
+        "import asyncore, socket\nclass A(asyncore.dispatcher):\n    def __init__(self, family=None):\n        self.create_socket(socket.AF_INET6, socket.SOCK_STREAM)\n        self.bind(('2001:db8::1', 25))\n        self.listen(5)\n",
+        "        registry.listen(([0x2001, 0xdb8, 0x0, 0x0, 0x0, 0x0, 0x0, 0x1], 25), self)\n",
+    ),
+    (
+        "import asyncore, socket\nclass A(asyncore.dispatcher):\n    def __init__(self, family=None):\n        self.create_socket(family, socket.SOCK_STREAM)\n        self.bind(('', 25))\n        self.listen(5)\n",
+        "        let address: Address = todo!();\n        registry.listen(address, self)\n",
     ),
     // Bases.
     (

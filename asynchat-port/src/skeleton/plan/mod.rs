@@ -246,6 +246,14 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// The first call of a method of the object itself, in the nearest class that calls it.
+    pub(super) fn first_call(&self, class: ClassId, name: &str) -> Option<(ModuleId, Node)> {
+        self.lineage(class).into_iter().find_map(|(_, class)| {
+            let calls = self.calls.own.get(&(class, name.to_owned()))?;
+            Some((self.program[class].module, *calls.first()?))
+        })
+    }
+
     /// The constructor of a class, and the class that has it.
     pub(super) fn constructor(&self, class: ClassId) -> Option<(ClassId, FunctionId)> {
         self.lineage(class).into_iter().find_map(|(_, class)| {
