@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 /// What the skeleton names of the library.
-const LIBRARY: [&str; 18] = [
+const LIBRARY: [&str; 19] = [
     "Address",
     "AsyncChat",
     "BoxError",
@@ -12,6 +12,7 @@ const LIBRARY: [&str; 18] = [
     "ChatChannel",
     "ChatDispatcher",
     "Closed",
+    "ConnectOptions",
     "Dispatcher",
     "Exceptional",
     "Produced",

@@ -23,7 +23,7 @@ const KEYWORDS: [&str; 53] = [
 const NO_NAMES: [&str; 4] = ["self", "Self", "super", "crate"];
 
 /// Types and traits that the skeleton itself has, imports or finds in the prelude.
-pub(super) const RESERVED: [&str; 42] = [
+pub(super) const RESERVED: [&str; 43] = [
     "Address",
     "AsyncChat",
     "BoxError",
@@ -34,6 +34,7 @@ pub(super) const RESERVED: [&str; 42] = [
     "ChatDispatcher",
     "Clone",
     "Closed",
+    "ConnectOptions",
     "Copy",
     "Debug",
     "Default",

@@ -67,21 +67,26 @@ impl Writer<'_, '_> {
                     }
                 }
             }
-            Role::Client => match address {
-                Some((host, port)) => {
-                    let host = quoted(&host);
-                    self.page.call(
-                        "registry.connect_host",
-                        &[host, port, object.to_owned()],
-                        "",
-                    );
-                }
-                None => {
-                    self.page.line("let (host, port): (String, u16) = todo!();");
+            Role::Client => {
+                let (host, port) = match address {
+                    Some((host, port)) => (quoted(&host), port),
+                    None => {
+                        self.page.line("let (host, port): (String, u16) = todo!();");
+                        ("host".to_owned(), "port".to_owned())
+                    }
+                };
+                let mut arguments = vec![host, port];
+                let mut function = "registry.connect_host";
+                if self.plan.first_call(class.id, "bind").is_some() {
                     self.page
-                        .line(&format!("registry.connect_host(host, port, {object})"));
+                        .comment("`bind` before `connect`: the source of the options.");
+                    self.page.line("let options: ConnectOptions = todo!();");
+                    arguments.push("&options".to_owned());
+                    function = "registry.connect_host_with";
                 }
-            },
+                arguments.push(object.to_owned());
+                self.page.call(function, &arguments, "");
+            }
         }
         self.page.close();
     }

@@ -24,7 +24,7 @@ const SMALL: [(&str, &str); 33] = [
     ),
     (
         "addresses",
-        "import asyncore, socket\nPORT = 25\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.create_socket(socket.AF_INET6, socket.SOCK_STREAM)\n        self.bind(('', PORT))\n        self.listen(5)\nclass B(asyncore.dispatcher):\n    def __init__(self):\n        self.create_socket()\n        self.bind(('2001:db8::1', 25))\n        self.listen(5)\nclass C(asyncore.dispatcher):\n    def __init__(self, family):\n        self.create_socket(family)\n        self.bind(('', 25))\n        self.listen(5)\n",
+        "import asyncore, socket\nPORT = 25\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.create_socket(socket.AF_INET6, socket.SOCK_STREAM)\n        self.bind(('', PORT))\n        self.listen(5)\nclass B(asyncore.dispatcher):\n    def __init__(self):\n        self.create_socket()\n        self.bind(('2001:db8::1', 25))\n        self.listen(5)\nclass C(asyncore.dispatcher):\n    def __init__(self, family):\n        self.create_socket(family)\n        self.bind(('', 25))\n        self.listen(5)\nclass ConnectOptions(asyncore.dispatcher):\n    def __init__(self):\n        self.bind(('', 20))\n        self.connect(x)\nclass D(asyncore.dispatcher):\n    def __init__(self):\n        self.bind(('', 20))\n        self.connect(('a.example', 21))\n",
     ),
     (
         "letters",
