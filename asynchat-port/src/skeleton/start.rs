@@ -132,16 +132,16 @@ impl Writer<'_, '_> {
         let Some(Literal::Text(host)) = Literal::of(tree, host) else {
             return None;
         };
-        let constant = plan.constant(module, port);
-        let port = match Literal::of(tree, port) {
-            Some(Literal::Int(port)) => u16::try_from(port).ok()?.to_string(),
-            _ => match constant? {
-                constant if matches!(constant.value, Literal::Int(_)) => {
-                    format!("{} as u16", constant.rust)
-                }
+        let literal = Literal::of(tree, port);
+        let (number, port) = match (literal, plan.constant(module, port)) {
+            (Some(Literal::Int(number)), _) => (number, number.to_string()),
+            (None, Some(constant)) => match constant.value {
+                Literal::Int(number) => (number, format!("{} as u16", constant.rust)),
                 _ => return None,
             },
+            _ => return None,
         };
+        u16::try_from(number).ok()?;
         Some((host, port))
     }
 

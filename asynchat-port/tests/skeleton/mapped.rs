@@ -212,7 +212,7 @@ fn each_statement_has_its_rust_below_it() {
 }
 
 /// Whole programs, and a piece of their skeletons.
-const PIECES: [(&str, &str); 23] = [
+const PIECES: [(&str, &str); 25] = [
     (
         "import asyncore\nCONST = 1\nclass A(asyncore.dispatcher):\n    def handle_read(self):\n        type = self.recv(8)\n        CONST = self.recv(8)\n",
         "        let r#type = channel.recv_with(|_, data| data.to_vec())?;\n        // CONST = self.recv(8)\n        let CONST_2 = channel.recv_with(|_, data| data.to_vec())?;\n",
@@ -287,6 +287,14 @@ const PIECES: [(&str, &str); 23] = [
     (
         "import asyncore, socket\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.create_socket(socket.AF_INET, socket.SOCK_STREAM)\n        self.bind(('', 20))\n        self.connect(('192.0.2.1', 21))\n",
         "        // `bind` before `connect`: the source of the options.\n        let options: ConnectOptions = todo!();\n        registry.connect_host_with(\"192.0.2.1\", 21, &options, self)\n",
+    ),
+    (
+        "import asyncore, socket\nPORT = 70000\nclass A(asyncore.dispatcher):\n    def __init__(self, family=None):\n        self.create_socket(socket.AF_INET, socket.SOCK_STREAM)\n        self.bind(('', PORT))\n        self.listen(5)\n",
+        "        let address: Address = todo!();\n        registry.listen(address, self)\n",
+    ),
+    (
+        "import asyncore, socket\nPORT = -1\nclass A(asyncore.dispatcher):\n    def __init__(self, family=None):\n        self.create_socket(socket.AF_INET, socket.SOCK_STREAM)\n        self.bind(('127.0.0.1', PORT))\n        self.listen(5)\n",
+        "        let address: Address = todo!();\n        registry.listen(address, self)\n",
     ),
     // Bases.
     (
