@@ -8,7 +8,7 @@ use crate::{
         comment,
         context::{Context, Place},
         page::Page,
-        plan::{Home, Kind, Plan, PlannedClass, PlannedFunction},
+        plan::{Home, Initial, Kind, Plan, PlannedClass, PlannedFunction},
         types::Type,
     },
     syntax::{Node, Tree},
@@ -186,13 +186,11 @@ impl<'p> Writer<'_, 'p> {
             ));
         }
         for field in &class.fields {
-            let known = field
-                .first
-                .and_then(|first| context.known(first, &field.type_));
-            let value = known.unwrap_or_else(|| match &field.type_ {
-                Type::Option(_) if field.first.is_none() => "None".to_owned(),
+            let value = match (field.initial, &field.type_) {
+                (Initial::Value(value), type_) => context.value(Some(value), type_),
+                (Initial::Absent, Type::Option(_)) => "None".to_owned(),
                 _ => "todo!()".to_owned(),
-            });
+            };
             values.push((field.rust.clone(), value, None));
         }
         self.object(&values);

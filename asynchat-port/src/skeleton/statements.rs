@@ -8,7 +8,7 @@ use crate::{
         context::{Context, Place},
         literal::Literal,
         names,
-        plan::addition,
+        plan::{Initial, addition, last_right},
         types::Type,
     },
     syntax::Node,
@@ -147,12 +147,13 @@ impl Context<'_, '_> {
                 return (tree.kind(right) != "assignment").then(Vec::new);
             }
             if self.place == Place::New {
-                // The literal at the end has it.
-                let planned = self.plan.classes.get(&class)?;
-                let field = planned.field(name);
-                return field
-                    .filter(|field| is_outermost && field.first == Some(right))
-                    .map(|_| Vec::new());
+                // The literal at the end has the last value, and one before it does not matter.
+                let field = self.plan.classes.get(&class)?.field(name)?;
+                let value = last_right(tree, node);
+                let has_it = field.initial == Initial::Value(value)
+                    || matches!(field.initial, Initial::Value(_))
+                        && self.known(value, &field.type_).is_some();
+                return (is_outermost && has_it).then(Vec::new);
             }
             if !self.is_mutable {
                 return None;

@@ -12,6 +12,7 @@ fn every_skeleton() -> Vec<(String, String)> {
     let mut skeletons = programs::all();
     skeletons.extend(hostile::all());
     skeletons.push(("mapped".to_owned(), mapped::all()));
+    skeletons.extend(mapped::pieces());
     skeletons
 }
 

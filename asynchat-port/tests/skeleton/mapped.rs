@@ -212,7 +212,7 @@ fn each_statement_has_its_rust_below_it() {
 }
 
 /// Whole programs, and a piece of their skeletons.
-const PIECES: [(&str, &str); 25] = [
+const PIECES: [(&str, &str); 36] = [
     (
         "import asyncore\nCONST = 1\nclass A(asyncore.dispatcher):\n    def handle_read(self):\n        type = self.recv(8)\n        CONST = self.recv(8)\n",
         "        let r#type = channel.recv_with(|_, data| data.to_vec())?;\n        // CONST = self.recv(8)\n        let CONST_2 = channel.recv_with(|_, data| data.to_vec())?;\n",
@@ -246,6 +246,50 @@ const PIECES: [(&str, &str); 25] = [
     (
         "import asynchat\nclass A(asynchat.async_chat):\n    def __init__(self, conn, end):\n        self.set_terminator(end)\n    def found_terminator(self):\n        self.set_terminator('\\n')\n",
         "        let chat = ChatDispatcher::new(self, todo::terminator());\n",
+    ),
+    (
+        "import asyncore\nLIMIT = 5\nclass A(asyncore.dispatcher):\n    limit = 10\n    def __init__(self, limit=10):\n        self.limit = limit\n",
+        "        Self { limit }\n",
+    ),
+    (
+        "import asyncore\nLIMIT = 5\nclass A(asyncore.dispatcher):\n    limit = 10\n    def __init__(self):\n        self.limit = f()\n",
+        "        Self { limit: todo!() }\n",
+    ),
+    (
+        "import asyncore\nLIMIT = 5\nclass A(asyncore.dispatcher):\n    limit = 10\n    limit = 20\n",
+        "        Self { limit: 20 }\n",
+    ),
+    (
+        "import asyncore\nLIMIT = 5\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.n = 0\n        self.n = 7\n",
+        "    pub fn new() -> Self {\n        // def __init__(self):\n        // self.n = 0\n        // self.n = 7\n        Self { n: 7 }\n",
+    ),
+    (
+        "import asyncore\nLIMIT = 5\nclass A(asyncore.dispatcher):\n    def __init__(self, x):\n        self.n = 3\n        if x: self.n = 7\n",
+        "        todo!();\n        Self { n: 3 }\n",
+    ),
+    (
+        "import asyncore\nLIMIT = 5\nclass A(asyncore.dispatcher):\n    def __init__(self, x):\n        if x: self.n = 7\n        else: self.n = None\n",
+        "        Self { n: todo!() }\n",
+    ),
+    (
+        "import asyncore\nLIMIT = 5\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.n = 0\n        self.n += 7\n",
+        "        todo!();\n        Self { n: todo!() }\n",
+    ),
+    (
+        "import asyncore\nLIMIT = 5\nclass A(asyncore.dispatcher):\n    def f(self): self.n = 1\n    def __init__(self):\n        self.n = 0\n",
+        "        Self { n: 0 }\n",
+    ),
+    (
+        "import asyncore\nLIMIT = 5\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.n = self.m = LIMIT\n",
+        "        // self.n = self.m = LIMIT\n        Self { n: LIMIT, m: LIMIT }\n",
+    ),
+    (
+        "import asyncore\nLIMIT = 5\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.n = 1\n        self.n, x = 2, 3\n",
+        "        todo!();\n        Self { n: todo!() }\n",
+    ),
+    (
+        "import asyncore\nLIMIT = 5\nclass A(asyncore.dispatcher):\n    def __init__(self):\n        self.n = 1\n        self.n = None\n",
+        "        Self { n: None }\n",
     ),
     // Sockets.
     (
@@ -320,6 +364,14 @@ const PIECES: [(&str, &str); 25] = [
         "    // if __name__ == '__main__':\n    // main()\n    main_2(reactor)?;\n    Ok(reactor.run()?)\n",
     ),
 ];
+
+/// Each as a program.
+pub fn pieces() -> Vec<(String, String)> {
+    let programs = PIECES.iter().enumerate();
+    programs
+        .map(|(number, (python, _))| (format!("piece {number}"), skeleton(&[("a.py", python)])))
+        .collect()
+}
 
 #[test]
 fn each_program_has_its_piece() {

@@ -1,8 +1,8 @@
 //! Fields, with the types of their first assignments.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::{Field, Kind, Plan};
+use super::{Field, Initial, Kind, Plan};
 use crate::{
     model::{Attribute, ClassId, ModuleId, Program, Scope, Value},
     skeleton::{
@@ -23,6 +23,7 @@ impl Plan<'_> {
         let is_channel = planned.kind.channel().is_some();
         let mut taken = Taken::new(planned.bases.iter().map(|(field, _)| field.as_str()));
         let collected = collected(program, class);
+        let initials = initials(program, class);
         for attribute in &program[class].attributes {
             let name = attribute.name.as_str();
             let is_of_channel = is_channel && ATTRIBUTES.contains(&name);
@@ -32,13 +33,18 @@ impl Plan<'_> {
             let is_first = attribute
                 .function
                 .is_none_or(|function| program[function].name == "__init__");
-            let type_ = self.field_type(class, attribute, collected.contains(name));
-            let first = self.first_value(class, attribute).filter(|_| is_first);
+            let initial = initials.get(name).copied().unwrap_or(if is_first {
+                Initial::Unknown
+            } else {
+                Initial::Absent
+            });
+            let is_collected = collected.contains(name);
+            let type_ = self.field_type(class, attribute, is_collected, initial);
             let field = Field {
                 python: name.to_owned(),
                 rust: taken.take(&names::value(name)),
                 type_,
-                first,
+                initial,
             };
             if let Some(planned) = self.classes.get_mut(&class) {
                 planned.add_field(field);
@@ -56,7 +62,13 @@ impl Plan<'_> {
         tree.child(assignment, "right")
     }
 
-    fn field_type(&mut self, class: ClassId, attribute: &Attribute, is_collected: bool) -> Type {
+    fn field_type(
+        &mut self,
+        class: ClassId,
+        attribute: &Attribute,
+        is_collected: bool,
+        initial: Initial,
+    ) -> Type {
         let program = self.program;
         let module = program[class].module;
         let tree = self.tree(module);
@@ -88,7 +100,14 @@ impl Plan<'_> {
         };
         let type_ = known.unwrap_or_else(|| Type::Todo(self.todo.name(wanted, origin)));
         let first = self.first_value(class, attribute);
-        let is_none = first.is_some_and(|first| Literal::of(tree, first) == Some(Literal::None));
+        let last = match initial {
+            Initial::Value(value) => Some(value),
+            Initial::Absent | Initial::Unknown => None,
+        };
+        let is_none = [first, last]
+            .into_iter()
+            .flatten()
+            .any(|value| Literal::of(tree, value) == Some(Literal::None));
         if is_none && !matches!(type_, Type::Option(_)) {
             Type::Option(Box::new(type_))
         } else {
@@ -153,6 +172,72 @@ impl Plan<'_> {
             .filter(|_| is_constructor)
             .map(|parameter| parameter.type_.clone())
     }
+}
+
+/// The values of a new object: the last that the constructor assigns without a condition, or else the body of the class.
+fn initials(program: &Program, class: ClassId) -> HashMap<&str, Initial> {
+    let class = &program[class];
+    let tree = &program[class.module].tree;
+    let mut initials = HashMap::new();
+    if let Some(body) = tree.child(class.node, "body") {
+        let name = |node| (tree.kind(node) == "identifier").then(|| tree.text(node));
+        assign(tree, body, &name, &mut initials);
+    }
+    let init = class.method("__init__").map(|init| &program[init]);
+    if let Some(init) = init
+        && let (Some(body), Some(object)) = (init.body, init.receiver())
+    {
+        let name = |node| match tree.dotted(node).as_deref() {
+            Some(&[first, name]) if first == object => Some(name),
+            _ => None,
+        };
+        assign(tree, body, &name, &mut initials);
+    }
+    initials
+}
+
+/// Notes the assignments that are statements of the block itself.
+fn assign<'t>(
+    tree: &'t Tree,
+    block: Node,
+    name: &dyn Fn(Node) -> Option<&'t str>,
+    initials: &mut HashMap<&'t str, Initial>,
+) {
+    let statements = tree.children(block);
+    for statement in statements.filter(|&node| tree.kind(node) == "expression_statement") {
+        let Some(mut node) = tree.children(statement).next() else {
+            continue;
+        };
+        let value = last_right(tree, node);
+        while matches!(tree.kind(node), "assignment" | "augmented_assignment")
+            && let (Some(left), Some(right)) = (tree.child(node, "left"), tree.child(node, "right"))
+        {
+            let is_plain = tree.kind(node) == "assignment";
+            if let Some(name) = name(tree.unwrapped(left)) {
+                let initial = if is_plain {
+                    Initial::Value(value)
+                } else {
+                    Initial::Unknown
+                };
+                initials.insert(name, initial);
+            } else if tree.kind(left).contains("pattern") {
+                let names = tree.descendants(left).filter_map(name);
+                initials.extend(names.map(|name| (name, Initial::Unknown)));
+            }
+            node = right;
+        }
+    }
+}
+
+/// The value of an assignment to several targets one after the other: `a = b = 1`.
+pub(in crate::skeleton) fn last_right(tree: &Tree, assignment: Node) -> Node {
+    let mut node = assignment;
+    while matches!(tree.kind(node), "assignment" | "augmented_assignment")
+        && let Some(right) = tree.child(node, "right")
+    {
+        node = right;
+    }
+    node
 }
 
 /// The attributes to which `collect_incoming_data` adds its data.

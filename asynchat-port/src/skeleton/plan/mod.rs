@@ -11,7 +11,10 @@ use std::{
     rc::Rc,
 };
 
-pub(super) use self::{fields::addition, parameters::accepted_names};
+pub(super) use self::{
+    fields::{addition, last_right},
+    parameters::accepted_names,
+};
 use crate::{
     model::{ClassId, FunctionId, ModuleId, Program, Scope},
     resolve::Names,
@@ -91,8 +94,17 @@ pub(super) struct Field {
     pub(super) python: String,
     pub(super) rust: String,
     pub(super) type_: Type,
-    /// The value of the first assignment, if that is in the constructor or in the body of the class.
-    pub(super) first: Option<Node>,
+    pub(super) initial: Initial,
+}
+
+/// The value of a field of a new object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Initial {
+    /// A method assigns it later.
+    Absent,
+    /// It depends on a condition or on the value before, or is one of several.
+    Unknown,
+    Value(Node),
 }
 
 /// A class.
