@@ -30,17 +30,8 @@ impl Context<'_, '_> {
 }
 
 impl Plan<'_> {
-    /// The first call of a class's own methods that sets a terminator.
-    pub(super) fn first_terminator(&self, class: ClassId) -> Option<Node> {
-        let calls = self.calls.own.get(&(class, "set_terminator".to_owned()))?;
-        calls.first().copied()
-    }
-
     /// The call that sets the terminator of a new channel.
     pub(super) fn terminator(&self, class: ClassId) -> Option<(ModuleId, Node)> {
-        self.lineage(class).into_iter().find_map(|(_, class)| {
-            let call = self.classes.get(&class)?.terminator?;
-            Some((self.program[class].module, call))
-        })
+        self.first_call(class, "set_terminator")
     }
 }

@@ -119,8 +119,6 @@ pub(super) struct PlannedClass {
     pub(super) fields: Vec<Field>,
     /// Places in `fields`, by the names in Python.
     by_name: HashMap<String, usize>,
-    /// The call that sets the first terminator.
-    pub(super) terminator: Option<Node>,
     pub(super) methods: Vec<PlannedFunction>,
     /// The parameter of the constructor that is the socket.
     pub(super) socket: Option<String>,
@@ -319,9 +317,8 @@ impl<'a> Plan<'a> {
             self.plan_fields(class);
             let methods = self.plan_methods(class);
             let role = self.role(class);
-            let terminator = self.first_terminator(class);
             if let Some(planned) = self.classes.get_mut(&class) {
-                (planned.methods, planned.role, planned.terminator) = (methods, role, terminator);
+                (planned.methods, planned.role) = (methods, role);
             }
         }
     }

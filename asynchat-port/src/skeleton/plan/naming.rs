@@ -63,7 +63,6 @@ impl Plan<'_> {
                     bases: Vec::new(),
                     fields: Vec::new(),
                     by_name: HashMap::new(),
-                    terminator: None,
                     methods: Vec::new(),
                     socket: None,
                     parameters: Vec::new(),
