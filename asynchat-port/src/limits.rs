@@ -7,6 +7,8 @@ pub struct Limits {
     pub file_size: u64,
     /// Bytes of all files.
     pub total_size: u64,
+    /// Nodes of the syntax of all files, of which short statements have one for each byte. A node takes up to 150 bytes.
+    pub nodes: usize,
     /// Files of all arguments.
     pub files: usize,
     /// Folders inside each other.
@@ -20,6 +22,7 @@ impl Default for Limits {
         Self {
             file_size: 2 << 20,
             total_size: 16 << 20,
+            nodes: 4_000_000,
             files: 10_000,
             depth: 64,
             steps_per_byte: 20,

@@ -52,6 +52,7 @@ pub fn load(arguments: &[PathBuf], limits: &Limits, copies: Copies) -> Loaded {
 pub fn load_sources(sources: Vec<Source>, limits: &Limits, copies: Copies) -> Loaded {
     let mut program = Program::default();
     let (mut unread, mut doubts) = (Vec::new(), Vec::new());
+    let mut nodes_left = limits.nodes;
     for source in sources {
         let path = source.path;
         if let Some(reason) = source.doubt {
@@ -59,7 +60,12 @@ pub fn load_sources(sources: Vec<Source>, limits: &Limits, copies: Copies) -> Lo
             doubts.push(Unread { path, reason });
         }
         match syntax::parse(source.text, limits.steps_per_byte) {
+            Ok(tree) if tree.len() > nodes_left => {
+                let reason = "all files have more nodes than --max-nodes".to_owned();
+                unread.push(Unread { path, reason });
+            }
             Ok(tree) => {
+                nodes_left -= tree.len();
                 model::add_module(&mut program, path, source.module, source.is_package, tree);
             }
             Err(failure) => {

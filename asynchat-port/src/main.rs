@@ -41,6 +41,9 @@ struct Arguments {
     /// Bytes of all files
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().total_size)]
     max_total_size: u64,
+    /// Nodes of the syntax of all files
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().nodes)]
+    max_nodes: usize,
     /// Files of all folders
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().files)]
     max_files: usize,
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let limits = Limits {
         file_size: arguments.max_file_size,
         total_size: arguments.max_total_size,
+        nodes: arguments.max_nodes,
         files: arguments.max_files,
         depth: arguments.max_depth,
         steps_per_byte: arguments.max_steps,

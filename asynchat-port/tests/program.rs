@@ -182,6 +182,11 @@ fn each_limit_names_its_option() {
             "b.py: error: all files have more bytes than --max-total-size",
         ),
         (
+            "--max-nodes",
+            "10",
+            "b.py: error: all files have more nodes than --max-nodes",
+        ),
+        (
             "--max-files",
             "2",
             "error: all folders have more files than --max-files",
