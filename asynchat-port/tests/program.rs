@@ -309,7 +309,6 @@ fn a_file_without_a_size_is_not_read() {
     );
 }
 
-#[cfg(unix)]
 #[test]
 fn a_reader_that_has_seen_enough_ends_it_quietly() {
     let text = [
