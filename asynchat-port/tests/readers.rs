@@ -41,7 +41,7 @@ const LISTS: [(&str, &str, &str, &str); 4] = [
     ),
 ];
 
-/// One false alarm in so many findings is allowed.
+/// The number of findings for which one false alarm is allowed.
 const FALSE_ALARMS: usize = 20;
 
 /// A line, the kind of what is there, and its name.

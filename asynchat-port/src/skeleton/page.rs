@@ -17,7 +17,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// For text inside so many blocks.
+    /// For text inside blocks, as many as this number.
     pub(super) fn inside(depth: usize) -> Self {
         Self {
             depth,

@@ -99,7 +99,7 @@ impl Server {
         }
     }
 
-    /// Nobody may ask again for a file whose name is gone, and its blocks on the disk are not free while it is open.
+    /// A file whose name is gone may never be asked for again, and its blocks on the disk are not free while it is open.
     fn sweep_later(self: &Rc<Self>, registry: &mut Registry) {
         let server = Rc::clone(self);
         let age = self.options.file_cache;
