@@ -3,7 +3,7 @@
 use divan::{Bencher, black_box, counter::BytesCount};
 
 use crate::source::chat::{
-    framer::{End, Framer, Step},
+    framer::{Framer, Step, whole_frames::WholeFrames},
     terminator::Terminator,
 };
 
@@ -12,25 +12,19 @@ const READ: usize = 64 * 1024;
 
 /// Hands out `input`; `found` is called after each frame and tells whether it has changed the terminator.
 fn hand_out(framer: &mut Framer, mut input: &[u8], mut found: impl FnMut(&mut Framer) -> bool) {
+    let mut frames = WholeFrames::none();
     loop {
-        while let Some(frames) = framer.whole_frames() {
-            let mut changed = false;
-            while !changed
-                && let Some(len) = match frames.end {
-                    End::Short(needle) => needle.find_first(input),
-                    End::Long => framer.find_long(input),
-                    End::Known => framer.take_counted(input),
-                }
-                && len as u64 <= frames.max
-            {
+        'find: while !input.is_empty() && framer.find_whole_frames(input, &mut frames) {
+            let ahead = frames.ahead().iter().map(|&len| usize::from(len));
+            for len in std::iter::once(frames.first).chain(ahead) {
                 let frame;
-                (frame, input) = input.split_at(len + frames.terminator_len);
-                black_box(&frame[..len]);
-                changed = found(framer);
+                (frame, input) = input.split_at(len);
+                black_box(&frame[..len - frames.terminator_len]);
+                if found(framer) {
+                    continue 'find;
+                }
             }
-            if !changed {
-                break;
-            }
+            framer.note_used(&frames);
         }
         if step_through(framer, &mut input, &mut found) == Left::Nothing {
             return;
@@ -56,7 +50,7 @@ fn step_through(
             Step::Held(data) => drop(black_box(data)),
             Step::Terminator => {
                 found(framer);
-                if !input.is_empty() && framer.whole_frames().is_some() {
+                if !input.is_empty() && framer.takes_whole_frames() {
                     return Left::WholeFrames;
                 }
             }

@@ -10,9 +10,9 @@ use bytes::Bytes;
 
 use super::{
     AsyncChat, Terminator,
-    collecting::{Handing, Pieces},
     dispatcher::enter_as,
-    framer::{Framer, Step, WholeFrames},
+    extras::{Extras, Handing, Hold},
+    framer::{Framer, Step, whole_frames::WholeFrames},
 };
 use crate::{
     channel::handover::Detached,
@@ -60,8 +60,7 @@ use crate::{
 pub struct ChatChannel<'r> {
     channel: Channel<'r>,
     pub(super) framer: &'r mut Framer,
-    /// The pieces of the frame begun, if they are collected for the chat.
-    pieces: &'r mut Option<Box<Pieces>>,
+    extras: &'r mut Option<Box<Extras>>,
     /// Bytes that were read, as long as they are to be handed out.
     input: &'r [u8],
     /// How many of them are handed out.
@@ -90,7 +89,7 @@ impl<'r> ChatChannel<'r> {
         registry: &'r mut Registry,
         id: ChannelId,
         framer: &'r mut Framer,
-        pieces: &'r mut Option<Box<Pieces>>,
+        extras: &'r mut Option<Box<Extras>>,
         input: &'r [u8],
     ) -> Self {
         Self {
@@ -100,7 +99,7 @@ impl<'r> ChatChannel<'r> {
             may_step_back: false,
             channel: Channel::new(registry, id),
             framer,
-            pieces,
+            extras,
             input,
             at: 0,
             collected: None,
@@ -126,7 +125,10 @@ impl<'r> ChatChannel<'r> {
     fn still_goes_on(&mut self) -> bool {
         let changes = self.channel.registry().ownership_changes;
         if changes != self.served_at {
-            if self.has_given_back || !self.channel.is_served() || self.channel.is_reading_paused()
+            if self.has_given_back
+                || !self.channel.is_served()
+                || self.channel.is_reading_paused()
+                || (self.holds() && self.channel.is_congested())
             {
                 return false;
             }
@@ -165,30 +167,27 @@ impl<'r> ChatChannel<'r> {
     /// Whether a frame is begun of which pieces are collected.
     #[inline]
     pub(super) fn has_pieces(&self) -> bool {
-        self.pieces
-            .as_ref()
-            .is_some_and(|pieces| !pieces.0.is_empty())
+        let extras = self.extras.as_ref();
+        extras.is_some_and(|extras| {
+            extras
+                .pieces
+                .as_ref()
+                .is_some_and(|pieces| !pieces.is_empty())
+        })
     }
 
-    /// How to take frames that lie whole in the input, if none is begun, until something has changed.
+    /// Finds frames that lie whole in the input, if none is begun; they are good until something has changed.
     #[inline]
-    pub(super) fn whole_frames(&mut self) -> Option<WholeFrames> {
+    pub(super) fn find_whole_frames(&mut self, frames: &mut WholeFrames) -> bool {
         self.changed = false;
         self.unmoved_at = self.served_at;
-        let frames = self.framer.whole_frames()?;
+        let found = !self.rest().is_empty()
+            && !self.has_pieces()
+            && self
+                .framer
+                .find_whole_frames(&self.input[self.at..], frames);
         self.may_step_back = frames.terminator_len > 0 && !self.collects();
-        (!self.has_pieces()).then_some(frames)
-    }
-
-    /// The length of the next whole frame, if no terminator has to be looked for.
-    #[inline(never)]
-    pub(super) fn take_known(&mut self, input: &[u8]) -> Option<usize> {
-        if let collected @ Some(_) = self.collected.take() {
-            // The caller is about to take it off the input, where it is not.
-            self.at = self.at.wrapping_sub(input.len());
-            return collected;
-        }
-        self.framer.take_counted(input)
+        found
     }
 
     /// The next step of the framer.
@@ -228,10 +227,13 @@ impl<'r> ChatChannel<'r> {
     /// Appends to the frame begun.
     pub(super) fn collect(&mut self, data: &[u8]) {
         let frames = &mut self.channel.registry().pool.frames;
-        let Some(pieces) = self.pieces.as_deref_mut() else {
+        let Some(pieces) = self
+            .extras
+            .as_mut()
+            .and_then(|extras| extras.pieces.as_mut())
+        else {
             return;
         };
-        let pieces = &mut pieces.0;
         if pieces.capacity() == 0 {
             let most = self.framer.limit().unwrap_or(usize::MAX);
             *pieces = frames.take_fitting(data.len(), most);
@@ -241,10 +243,11 @@ impl<'r> ChatChannel<'r> {
 
     /// The frame begun; it is none any more. Its memory has to be given back.
     pub(super) fn take_pieces(&mut self) -> Vec<u8> {
-        self.pieces
+        let pieces = self
+            .extras
             .as_mut()
-            .map(|pieces| mem::take(&mut pieces.0))
-            .unwrap_or_default()
+            .and_then(|extras| extras.pieces.as_mut());
+        pieces.map(mem::take).unwrap_or_default()
     }
 
     pub(super) fn drop_pieces(&mut self) {
@@ -264,7 +267,14 @@ impl<'r> ChatChannel<'r> {
     }
 
     pub(super) fn collects(&self) -> bool {
-        self.pieces.is_some()
+        let extras = self.extras.as_ref();
+        extras.is_some_and(|extras| extras.pieces.is_some())
+    }
+
+    /// Whether input waits while the queue is congested.
+    fn holds(&self) -> bool {
+        let extras = self.extras.as_ref();
+        extras.is_some_and(|extras| extras.hold != Hold::Never)
     }
 
     /// The default `collect_incoming_data`.

@@ -10,9 +10,9 @@ use std::{
 
 use super::{
     AsyncChat, ChatChannel, Terminator,
-    collecting::{Handing, Pieces},
+    extras::{Extras, Handing, Hold},
     frame::Frame,
-    framer::{End, Framer, Step, WholeFrames},
+    framer::{Framer, Step, whole_frames::WholeFrames},
 };
 use crate::{
     closed::Closed,
@@ -64,8 +64,8 @@ const EMPTY_FRAMES: usize = 1000;
 pub struct ChatDispatcher<C> {
     chat: C,
     framer: Framer,
-    /// If the pieces of frames are collected for the chat. In a box, because most sessions are without.
-    pieces: Option<Box<Pieces>>,
+    /// In a box, because most sessions are without.
+    extras: Option<Box<Extras>>,
 }
 
 impl<C: AsyncChat> ChatDispatcher<C> {
@@ -74,7 +74,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         Self {
             chat,
             framer: Framer::new(terminator),
-            pieces: None,
+            extras: None,
         }
     }
 
@@ -112,7 +112,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
     /// than 128 KiB are freed.
     pub fn collecting(chat: C, terminator: impl Into<Terminator>, max_frame: usize) -> Self {
         let mut dispatcher = Self::new(chat, terminator).max_frame(max_frame);
-        dispatcher.pieces = Some(Box::default());
+        dispatcher.extras.get_or_insert_default().pieces = Some(Vec::new());
         dispatcher
     }
 
@@ -127,6 +127,48 @@ impl<C: AsyncChat> ChatDispatcher<C> {
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.framer.set_max_frame(Some(bytes));
         self
+    }
+
+    /// Hands out no input while the outgoing queue is [congested](Channel::is_congested), so that a peer that sends
+    /// requests and does not read the answers is slowed down.
+    ///
+    /// From the answer on that takes the queue past its high watermark, frames wait until it has fallen to the low one,
+    /// and [`handle_drain`](AsyncChat::handle_drain) was called. Those already read wait too. It stands beside
+    /// `readable()`: input is handed out if both allow it. What others push counts from the next read on.
+    ///
+    /// ```
+    /// use asynchat::{AsyncChat, ChatChannel, ChatDispatcher, Frame, Result};
+    /// use std::io::Write;
+    ///
+    /// /// Answers each line with a page.
+    /// struct Pages;
+    /// impl AsyncChat for Pages {
+    ///     fn found_frame(&mut self, chat: &mut ChatChannel<'_>, _: Frame<'_>) -> Result {
+    ///         Ok(chat.write_all(&[b'.'; 4096])?)
+    ///     }
+    /// }
+    ///
+    /// let pages = ChatDispatcher::collecting(Pages, "\n", 80).hold_while_congested();
+    /// # #[cfg(feature = "testing")] {
+    /// let mut peer = asynchat::testing::Harness::new(pages);
+    /// peer.feed("one\ntwo\n");
+    /// assert_eq!(peer.output().len(), 2 * 4096);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn hold_while_congested(mut self) -> Self {
+        self.set_hold(Hold::WhileCongested);
+        self
+    }
+
+    fn hold(&self) -> Hold {
+        self.extras
+            .as_ref()
+            .map_or(Hold::Never, |extras| extras.hold)
+    }
+
+    fn set_hold(&mut self, hold: Hold) {
+        self.extras.get_or_insert_default().hold = hold;
     }
 
     /// The wrapped object. [`Registry::with_chat`] lends it together with its channel.
@@ -150,7 +192,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
             channel.registry(),
             id,
             &mut self.framer,
-            &mut self.pieces,
+            &mut self.extras,
             &[],
         );
         let result = f(&mut self.chat, &mut view);
@@ -182,7 +224,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
             channel.registry(),
             id,
             &mut self.framer,
-            &mut self.pieces,
+            &mut self.extras,
             input,
         );
         let outcome = catch_unwind(AssertUnwindSafe(|| run(chat, &mut view, end)));
@@ -262,52 +304,42 @@ fn run_whole_frames<C: AsyncChat>(
     end: bool,
     collected: &[u8],
 ) -> Result<Then> {
-    loop {
-        let in_input = view.collected.is_none();
-        let (frames, mut rest) = if let Some(len) = view.collected {
-            (WholeFrames::of_one(collected.len() - len), collected)
-        } else if !end && let Some(frames) = view.whole_frames() {
-            (frames, view.rest())
+    let mut frames = WholeFrames::none();
+    'find: loop {
+        let mut rest = if let Some(len) = view.collected.take() {
+            frames.set_one(collected.len(), collected.len() - len);
+            // It is about to be taken off the input, where it is not.
+            view.at = view.at.wrapping_sub(collected.len());
+            collected
+        } else if !end && view.find_whole_frames(&mut frames) {
+            view.rest()
         } else {
             break;
         };
+        let mut len = frames.first;
+        let mut ahead = frames.ahead().iter();
         loop {
-            let len = match frames.end {
-                End::Short(needle) => match needle.find_first(rest) {
-                    Some(len) if len as u64 <= frames.max => len,
-                    _ => break,
-                },
-                End::Long => match view.framer.find_long(rest) {
-                    Some(len) if len as u64 <= frames.max => len,
-                    _ => break,
-                },
-                End::Known => match view.take_known(rest) {
-                    Some(len) => len,
-                    None => break,
-                },
-            };
             let bytes;
-            (bytes, rest) = rest.split_at(len + frames.terminator_len);
-            view.at = view.at.wrapping_add(bytes.len());
+            (bytes, rest) = rest.split_at(len);
+            view.at = view.at.wrapping_add(len);
             // The only call, so that the compiler makes one loop of it and of a short handler.
-            chat.found_frame(view, Frame::new(bytes, len))?;
+            chat.found_frame(view, Frame::new(bytes, len - frames.terminator_len))?;
             if view.is_unmoved() {
-                if chat.readable() {
-                    continue;
+                if !chat.readable() {
+                    // What is left at the end of file cannot wait.
+                    return Ok(if end { Then::GoOn } else { Then::Stop });
                 }
-                // What is left at the end of file cannot wait.
-                return Ok(if end { Then::GoOn } else { Then::Stop });
-            }
-            if !view.goes_on() || (!chat.readable() && !end) {
+            } else if !view.goes_on() || (!chat.readable() && !end) {
                 return Ok(Then::Stop);
+            } else if view.has_changed() {
+                continue 'find;
             }
-            if view.has_changed() {
-                break;
+            match ahead.next() {
+                Some(next) => len = usize::from(*next),
+                None => break,
             }
         }
-        if in_input && !view.has_changed() {
-            break;
-        }
+        view.framer.note_used(&frames);
     }
     Ok(if !end && view.rest().is_empty() && !view.framer.is_due() {
         Then::Stop
@@ -419,7 +451,7 @@ fn run_stepwise<C: AsyncChat>(
         if !view.goes_on() || (!end && !chat.readable()) {
             return Ok(Then::Stop);
         }
-        if whole_ones_next && view.framer.whole_frames().is_some() {
+        if whole_ones_next && view.framer.takes_whole_frames() {
             return Ok(Then::GoOn);
         }
     }
@@ -467,7 +499,7 @@ fn hand_uncollected<C: AsyncChat>(
 
 impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
     fn readable(&self) -> bool {
-        self.chat.readable()
+        self.hold() != Hold::UntilDrained && self.chat.readable()
     }
 
     fn writable(&self) -> bool {
@@ -479,7 +511,12 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
     }
 
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
-        if channel.take_read_request() {
+        let flags = channel.flags();
+        if flags.is_congested() && self.hold() == Hold::WhileCongested {
+            self.set_hold(Hold::UntilDrained);
+            return Ok(());
+        }
+        if flags.is_read_requested() && channel.take_read_request() {
             let end = channel.is_at_end();
             let cut = end && channel.is_truncated();
             let (_, outcome) = self.hand_out(channel, &[], end && !cut);
@@ -511,6 +548,9 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
     }
 
     fn handle_drain(&mut self, channel: &mut Channel<'_>) -> Result {
+        if self.hold() == Hold::UntilDrained {
+            self.set_hold(Hold::WhileCongested);
+        }
         self.enter(channel, C::handle_drain)
     }
 

@@ -8,12 +8,13 @@ use std::{fmt, mem, ops::Deref};
 
 use bytes::{Buf, Bytes};
 
-use self::search::{Cut, LongNeedle, Search, ShortNeedle};
+use self::search::{Cut, LongNeedle, Search};
 use super::terminator::Terminator;
 
 mod search;
 #[cfg(test)]
 mod tests;
+pub(crate) mod whole_frames;
 
 /// The next action of a [`ChatDispatcher`](crate::ChatDispatcher).
 #[derive(Debug, PartialEq, Eq)]
@@ -132,6 +133,8 @@ pub struct Framer {
     mode: Mode,
     /// Whether the bytes handed out last end the data of their frame.
     ends: bool,
+    /// How many bytes behind a whole frame may be searched for further ones.
+    window: u16,
     /// Data bytes of the current frame, or [`TOO_LONG`]. 0 while there is no terminator.
     frame_len: u64,
     max_frame: u64,
@@ -171,6 +174,7 @@ impl Framer {
         let mut framer = Self {
             mode: Mode::None,
             ends: false,
+            window: 0,
             frame_len: 0,
             max_frame: NO_LIMIT,
             aside: None,
@@ -397,77 +401,6 @@ impl Framer {
         self.next_of(input)
     }
 
-    /// The fast way to take frames that lie whole in the input, if the state of the framer allows it. The answer is
-    /// valid until terminator, limit or state are changed.
-    #[inline]
-    pub(crate) fn whole_frames(&self) -> Option<WholeFrames> {
-        if self.frame_len != 0 || self.has_step_aside() {
-            return None;
-        }
-        let (end, terminator_len) = match &self.mode {
-            Mode::Bytes(search) if search.is_at_start() => {
-                let end = search.short_needle().map_or(End::Long, End::Short);
-                (end, search.needle_len())
-            }
-            Mode::Count(1..) => (End::Known, 0),
-            _ => return None,
-        };
-        Some(WholeFrames {
-            end,
-            terminator_len,
-            max: self.max_frame,
-        })
-    }
-
-    /// The length of the frame at the front of `input`, if all of it is there and its terminator is long.
-    #[inline(always)]
-    pub(crate) fn find_long(&self, input: &[u8]) -> Option<usize> {
-        let Mode::Bytes(search) = &self.mode else {
-            return None;
-        };
-        search.find_long(input)
-    }
-
-    /// The same for a frame of a given number of bytes, which are then used up.
-    pub(crate) fn take_counted(&mut self, input: &[u8]) -> Option<usize> {
-        let Mode::Count(count) = self.mode else {
-            return None;
-        };
-        let len = usize::try_from(count).ok()?;
-        let whole = count > 0 && len <= input.len() && count <= self.max_frame;
-        whole.then(|| {
-            self.end_count();
-            len
-        })
-    }
-
-    /// A frame of a given number of bytes is taken off the input.
-    pub(crate) fn end_count(&mut self) {
-        self.mode = Mode::None;
-        self.end_frame();
-    }
-
-    /// The data of a whole frame is about to be handed out. Its terminator stays in the input, because a callback may
-    /// change it.
-    #[inline]
-    pub(crate) fn begin_frame(&mut self, len: usize) {
-        self.frame_len = len as u64;
-        self.ends = true;
-    }
-
-    /// The same for a frame of a given number of bytes.
-    pub(crate) fn begin_counted_frame(&mut self, len: usize) {
-        self.mode = Mode::Count(0);
-        self.begin_frame(len);
-    }
-
-    /// The terminator of a whole frame is taken off the input.
-    #[inline]
-    pub(crate) fn end_frame(&mut self) {
-        self.frame_len = 0;
-        self.ends = false;
-    }
-
     pub(crate) fn has_terminator(&self) -> bool {
         !matches!(self.mode, Mode::None)
     }
@@ -594,37 +527,6 @@ impl Framer {
             Admit::TooLong
         } else {
             Admit::Skip
-        }
-    }
-}
-
-/// What is needed to find whole frames, between two changes of their framer.
-#[derive(Clone, Copy)]
-pub(crate) struct WholeFrames {
-    pub(crate) end: End,
-    pub(crate) terminator_len: usize,
-    /// A longer frame is no whole one.
-    pub(crate) max: u64,
-}
-
-/// How the end of a frame is found.
-#[derive(Clone, Copy)]
-pub(crate) enum End {
-    /// By a terminator of one or two bytes.
-    Short(ShortNeedle),
-    /// By a longer terminator.
-    Long,
-    /// The length is known.
-    Known,
-}
-
-impl WholeFrames {
-    /// One frame that is not in the input.
-    pub(crate) fn of_one(terminator_len: usize) -> Self {
-        Self {
-            end: End::Known,
-            terminator_len,
-            max: NO_LIMIT,
         }
     }
 }

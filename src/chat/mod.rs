@@ -1,8 +1,8 @@
 //! asynchat: input cut into frames at a terminator.
 
 mod channel;
-mod collecting;
 mod dispatcher;
+mod extras;
 mod frame;
 mod framer;
 mod terminator;

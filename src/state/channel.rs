@@ -5,7 +5,7 @@ use std::{fmt, io};
 use crate::{
     error::closed,
     id::ChannelId,
-    state::{registry::Registry, slot::Slot},
+    state::{flags::Flags, registry::Registry, slot::Slot},
 };
 
 /// One registered socket with its outgoing queue and its timeouts: the argument of every callback.
@@ -40,6 +40,13 @@ impl<'r> Channel<'r> {
     pub(crate) fn slot_mut(&mut self) -> io::Result<&mut Slot> {
         let id = self.id;
         self.registry.slot_mut(id).ok_or_else(|| closed(id))
+    }
+
+    /// None is set if the channel is gone.
+    #[inline]
+    pub(crate) fn flags(&self) -> Flags {
+        let slot = self.registry.slot(self.id);
+        slot.map(|slot| slot.flags).unwrap_or_default()
     }
 }
 

@@ -295,8 +295,9 @@ impl Flags {
         self.has(CONGESTED)
     }
 
-    pub(crate) fn congest(&mut self) {
-        self.set(CONGESTED);
+    /// False if it was already.
+    pub(crate) fn congest(&mut self) -> bool {
+        self.raise(CONGESTED)
     }
 
     pub(crate) fn drain(&mut self) {
@@ -383,7 +384,7 @@ mod tests {
             |flags| assert!(flags.begin_closing()),
             |flags| flags.leave_read_unhandled(),
             |flags| flags.pause(),
-            |flags| flags.congest(),
+            |flags| assert!(flags.congest()),
             |flags| flags.refuse_push(),
             |flags| flags.request_read(),
             |flags| flags.note_finished(),

@@ -8,6 +8,7 @@ mod callbacks;
 mod differential;
 mod errors;
 mod framing;
+mod holding;
 mod limits;
 mod lookups;
 mod middle_of_a_read;

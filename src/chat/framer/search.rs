@@ -1,7 +1,13 @@
 //! Finds a byte string in a stream that comes in pieces, without keeping the stream (R15, R18).
 
 use bytes::Bytes;
-use memchr::{memchr, memmem};
+use memchr::memmem;
+
+use self::{blocks::Blocks, short::ShortNeedle};
+use super::whole_frames::Lens;
+
+mod blocks;
+mod short;
 
 /// The meaning of the front of the input.
 pub(super) enum Cut {
@@ -111,20 +117,27 @@ impl Search {
         matches!(self.progress, Progress::Held(0))
     }
 
+    /// The length of the first frame that lies whole in `input`, terminator and all. Those behind it that begin within
+    /// `window` bytes go to `ahead`.
     #[inline]
-    pub(super) fn short_needle(&self) -> Option<ShortNeedle> {
+    pub(super) fn measure(&self, input: &[u8], window: usize, ahead: &mut Lens) -> Option<usize> {
         match &self.needle {
-            Needle::Short(needle) => Some(*needle),
-            Needle::Long(_) => None,
-        }
-    }
-
-    /// How much data stands before the first whole needle, if it is a long one.
-    #[inline]
-    pub(super) fn find_long(&self, input: &[u8]) -> Option<usize> {
-        match &self.needle {
-            Needle::Short(_) => None,
-            Needle::Long(needle) => needle.finder.find(input),
+            Needle::Short(needle) => measure(
+                input,
+                window,
+                ahead,
+                needle.len(),
+                needle.blocks(),
+                |input| needle.find_first(input),
+            ),
+            Needle::Long(needle) => measure(
+                input,
+                window,
+                ahead,
+                needle.bytes.len(),
+                needle.blocks,
+                |input| needle.finder.find(input),
+            ),
         }
     }
 
@@ -204,125 +217,46 @@ impl Search {
     }
 }
 
-/// After this number of first bytes without the second, a search that does not stop at each of them is worth setting
-/// up.
-const CANDIDATES: usize = 8;
-
-/// A needle of one or two bytes: nothing to prepare.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ShortNeedle {
-    first: u8,
-    second: Option<u8>,
-}
-
-impl ShortNeedle {
-    #[inline]
-    pub(super) fn len(self) -> usize {
-        1 + usize::from(self.second.is_some())
-    }
-
-    fn is(self, bytes: &[u8]) -> bool {
-        match self.second {
-            None => bytes == [self.first],
-            Some(second) => bytes == [self.first, second],
-        }
-    }
-
-    fn prefix(self, len: usize) -> Bytes {
-        match (len, self.second) {
-            (0, _) => Bytes::new(),
-            (2, Some(second)) => Bytes::copy_from_slice(&[self.first, second]),
-            _ => Bytes::from_static(std::slice::from_ref(&EVERY_BYTE[usize::from(self.first)])),
-        }
-    }
-
-    /// How much data stands before the first whole needle.
-    #[inline(never)]
-    pub(super) fn find_whole(self, input: &[u8]) -> Option<usize> {
-        let Some(second) = self.second else {
-            return memchr(self.first, input);
-        };
-        let mut from = 0;
-        for _ in 0..CANDIDATES {
-            let at = from + memchr(self.first, input.get(from..)?)?;
-            if input.get(at + 1) == Some(&second) {
-                return Some(at);
-            }
-            from = at + 1;
-        }
-        memmem::find(&input[from..], &[self.first, second]).map(|at| from + at)
-    }
-
-    /// The same. The lines of a protocol are short, and within 32 bytes eight at a time are faster than setting up a
-    /// vector search.
-    #[inline(always)]
-    pub(crate) fn find_first(self, input: &[u8]) -> Option<usize> {
-        let near = match input.first_chunk::<32>() {
-            Some(near) => find_in_words(self.first, near.as_chunks::<8>().0),
-            None => find_in_short(self.first, input),
-        };
-        match near {
-            Some(at) if self.is_at(input, at) => near,
-            _ => self.find_whole(input),
-        }
-    }
-
-    #[inline]
-    fn is_at(self, input: &[u8], at: usize) -> bool {
-        self.second.is_none() || self.second == input.get(at + 1).copied()
-    }
-
-    /// The number of bytes that are data, and whether the needle follows them or only a possible start of it.
-    fn find(self, input: &[u8]) -> (usize, bool) {
-        match self.find_whole(input) {
-            Some(at) => (at, true),
-            None if self.second.is_some() && input.last() == Some(&self.first) => {
-                (input.len() - 1, false)
-            }
-            None => (input.len(), false),
-        }
-    }
-}
-
+/// See [`Search::measure`]. `find` is for one frame, however long, and `blocks` for those behind a short one.
 #[inline(always)]
-fn find_in_words(byte: u8, words: &[[u8; 8]]) -> Option<usize> {
-    const LOW: u64 = u64::MAX / 0xff;
-    const HIGH: u64 = LOW << 7;
-    for (index, word) in words.iter().enumerate() {
-        // A zero byte where they are equal; the lowest set bit of `zeros` marks the first one.
-        let difference = u64::from_le_bytes(*word) ^ (LOW * u64::from(byte));
-        let zeros = difference.wrapping_sub(LOW) & !difference & HIGH;
-        if zeros != 0 {
-            return Some(index * 8 + zeros.trailing_zeros() as usize / 8);
+fn measure(
+    input: &[u8],
+    window: usize,
+    ahead: &mut Lens,
+    needle_len: usize,
+    blocks: Option<Blocks>,
+    find: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<usize> {
+    let mut first = None;
+    let (mut end, mut stop) = (0, input.len());
+    // The only call, so that the compiler puts a short search in its place.
+    while let Some(at) = find(&input[end..stop]) {
+        let len = at + needle_len;
+        end += len;
+        if first.is_none() {
+            first = Some(end);
+            stop = stop.min(end + window);
+        } else if !ahead.note(len) {
+            break;
+        }
+        if let Some(blocks) = blocks
+            && end < stop
+        {
+            end = blocks.measure(&input[..stop], end, len, ahead);
+        }
+        if end == stop {
+            break;
         }
     }
-    None
+    first
 }
-
-#[inline(never)]
-fn find_in_short(byte: u8, input: &[u8]) -> Option<usize> {
-    let (words, rest) = input.as_chunks::<8>();
-    find_in_words(byte, words).or_else(|| {
-        let at = rest.iter().position(|&other| other == byte)?;
-        Some(words.len() * 8 + at)
-    })
-}
-
-/// Single bytes with a static lifetime.
-static EVERY_BYTE: [u8; 256] = {
-    let mut bytes = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        bytes[byte] = byte as u8;
-        byte += 1;
-    }
-    bytes
-};
 
 /// A needle of three bytes or more, made ready.
 #[derive(Debug)]
 pub(super) struct LongNeedle {
     bytes: Bytes,
+    /// If there are few enough for it.
+    blocks: Option<Blocks>,
     finder: memmem::Finder<'static>,
     /// `borders[n]`: the length of the longest proper prefix of the first `n` bytes that is their
     /// suffix too (Knuth, Morris, Pratt). A match that fails goes on from there, never back.
@@ -339,6 +273,7 @@ impl LongNeedle {
         }
         Self {
             finder: memmem::Finder::new(&bytes).into_owned(),
+            blocks: Blocks::new(&bytes),
             bytes,
             borders,
         }
@@ -359,7 +294,7 @@ impl LongNeedle {
 fn matched_after(needle: &[u8], borders: &[u32], mut matched: usize, byte: u8) -> usize {
     loop {
         #[cfg(test)]
-        super::tests::count_comparison();
+        super::tests::count_comparisons(1);
         if needle[matched] == byte {
             return matched + 1;
         }

@@ -3,12 +3,12 @@ use std::{cell::Cell, collections::VecDeque, fmt::Write};
 use super::*;
 
 thread_local! {
-    static COMPARISONS: Cell<u64> = const { Cell::new(0) };
+    pub(super) static COMPARISONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Called for every byte that is compared outside of memchr's searches.
-pub(super) fn count_comparison() {
-    COMPARISONS.set(COMPARISONS.get() + 1);
+/// Called for the bytes that are compared outside of memchr's searches, and may be compared again.
+pub(super) fn count_comparisons(bytes: u64) {
+    COMPARISONS.set(COMPARISONS.get() + bytes);
 }
 
 /// What a chat gets to see.

@@ -55,8 +55,8 @@ impl Registry {
         let fits = len <= max && !slot.flags.is_push_refused();
         self.progress += 1;
         if fits {
-            if congested {
-                slot.flags.congest();
+            if congested && slot.flags.congest() {
+                self.ownership_changes += 1;
             }
             let queue = slot.outgoing.get_or_insert_with(|| self.pool.take_queue());
             add(queue, &mut self.pool.tails);
@@ -145,8 +145,8 @@ impl Registry {
         change(limits);
         let limits = *limits;
         // What is queued already may be past the new high mark, or at the new low one.
-        if slot.is_past(limits.high) {
-            slot.flags.congest();
+        if slot.is_past(limits.high) && slot.flags.congest() {
+            self.ownership_changes += 1;
         }
         if slot.has_drained(&limits) {
             self.touch_later(id);
