@@ -13,16 +13,11 @@ use std::{
     time::{Instant, UNIX_EPOCH},
 };
 
-use asynchat::{AsyncChat, BoxError, ChatChannel, ChatDispatcher, FilePart, Result};
+use asynchat::{AsyncChat, BoxError, ChatChannel, ChatDispatcher, FilePart, Frame, Result};
 use httpdate::HttpDate;
 use percent_encoding::percent_decode;
 
-use crate::{
-    date::Date,
-    head::{Head, Then},
-    listener,
-    pressure::Pressure,
-};
+use crate::{date::Date, head::Then, listener};
 
 const MAX_HEAD: usize = 16 * 1024;
 
@@ -171,8 +166,6 @@ fn open(place: &Path) -> io::Result<File> {
 
 pub(crate) struct Files {
     site: Rc<RefCell<Site>>,
-    request: Vec<u8>,
-    pressure: Pressure,
 }
 
 pub(crate) fn connections(
@@ -182,24 +175,20 @@ pub(crate) fn connections(
     Ok(move || {
         let files = Files {
             site: Rc::clone(&site),
-            request: Vec::new(),
-            pressure: Pressure::default(),
         };
-        ChatDispatcher::new(files, "\r\n\r\n").max_frame(MAX_HEAD)
+        ChatDispatcher::collecting(files, "\r\n\r\n", MAX_HEAD).hold_while_congested()
     })
 }
 
-impl Files {
-    fn answer(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        let mut head = Head::default();
-        head.feed(&self.request);
-        let mut then = head.end();
+impl AsyncChat for Files {
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, head: Frame<'_>) -> Result {
+        let mut then = Then::of(&head);
         if then == Then::Nothing {
             return Ok(());
         }
         let site = &mut *self.site.borrow_mut();
         site.renew(chat.registry().now())?;
-        let found = match target(&self.request) {
+        let found = match target(&head) {
             Some(target) => site.open(target),
             // No request, or one that may have a body.
             None => {
@@ -218,16 +207,17 @@ impl Files {
             }
         };
         chat.write_all(&site.answer)?;
-        let mut bytes = site.answer.len();
         if let Some(body) = body {
-            bytes = bytes.saturating_add(usize::try_from(body.len()).unwrap_or(usize::MAX));
             chat.push_file(body);
         }
-        self.pressure.answered(chat, bytes);
         if then == Then::Close {
             chat.close_when_done();
         }
         Ok(())
+    }
+
+    fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
+        listener::give_up(chat, &error);
     }
 }
 
@@ -242,32 +232,6 @@ fn target(request: &[u8]) -> Option<&[u8]> {
     let target = (words.next()? == b"GET").then(|| words.next())??;
     let version = words.next()?;
     (version.starts_with(b"HTTP/1.") && words.next().is_none()).then_some(target)
-}
-
-impl AsyncChat for Files {
-    fn readable(&self) -> bool {
-        !self.pressure.holds_up()
-    }
-
-    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-        self.request.extend_from_slice(data);
-        Ok(())
-    }
-
-    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        let outcome = self.answer(chat);
-        self.request.clear();
-        outcome
-    }
-
-    fn handle_drain(&mut self, _: &mut ChatChannel<'_>) -> Result {
-        self.pressure.drained();
-        Ok(())
-    }
-
-    fn handle_error(&mut self, chat: &mut ChatChannel<'_>, error: BoxError) {
-        listener::give_up(chat, &error);
-    }
 }
 
 #[cfg(test)]

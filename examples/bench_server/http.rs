@@ -9,12 +9,7 @@ use std::{
 
 use asynchat::{AsyncChat, BoxError, ChatChannel, ChatDispatcher, Frame, Result};
 
-use crate::{
-    date::Date,
-    head::{Head, Then},
-    listener,
-    pressure::Pressure,
-};
+use crate::{date::Date, head::Then, listener};
 
 const MAX_HEAD: usize = 16 * 1024;
 
@@ -47,8 +42,6 @@ impl Answers {
 
 pub(crate) struct Http {
     answers: Rc<RefCell<Answers>>,
-    head: Head,
-    pressure: Pressure,
 }
 
 pub(crate) fn connections() -> impl FnMut() -> ChatDispatcher<Http> + 'static {
@@ -56,53 +49,23 @@ pub(crate) fn connections() -> impl FnMut() -> ChatDispatcher<Http> + 'static {
     move || {
         let http = Http {
             answers: Rc::clone(&answers),
-            head: Head::default(),
-            pressure: Pressure::default(),
         };
-        ChatDispatcher::new(http, "\r\n\r\n").max_frame(MAX_HEAD)
+        ChatDispatcher::collecting(http, "\r\n\r\n", MAX_HEAD).hold_while_congested()
     }
 }
 
-impl Http {
-    fn answer(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+impl AsyncChat for Http {
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, head: Frame<'_>) -> Result {
         let mut answers = self.answers.borrow_mut();
         answers.renew(chat.registry().now())?;
-        match self.head.end() {
+        match Then::of(&head) {
             Then::Nothing => {}
-            Then::Stay => {
-                chat.write_all(&answers.stay)?;
-                self.pressure.answered(chat, answers.stay.len());
-            }
+            Then::Stay => chat.write_all(&answers.stay)?,
             Then::Close => {
                 chat.write_all(&answers.close)?;
                 chat.close_when_done();
             }
         }
-        Ok(())
-    }
-}
-
-impl AsyncChat for Http {
-    fn readable(&self) -> bool {
-        !self.pressure.holds_up()
-    }
-
-    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-        self.head.feed(data);
-        Ok(())
-    }
-
-    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        self.answer(chat)
-    }
-
-    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, head: Frame<'_>) -> Result {
-        self.head.feed(&head);
-        self.answer(chat)
-    }
-
-    fn handle_drain(&mut self, _: &mut ChatChannel<'_>) -> Result {
-        self.pressure.drained();
         Ok(())
     }
 

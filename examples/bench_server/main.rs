@@ -22,7 +22,6 @@ mod head;
 mod http;
 mod lines;
 mod listener;
-mod pressure;
 mod signals;
 mod sink;
 mod source;

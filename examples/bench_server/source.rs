@@ -6,11 +6,11 @@
 use std::{io, rc::Rc};
 
 use asynchat::{
-    AsyncChat, BoxError, Builder, ChatChannel, ChatDispatcher, Produced, Producer, Result,
+    AsyncChat, BoxError, Builder, ChatChannel, ChatDispatcher, Frame, Produced, Producer, Result,
 };
 use bytes::Bytes;
 
-use crate::{listener, pressure::Pressure};
+use crate::listener;
 
 const BLOCK: usize = 512 * 1024;
 /// At most this number of bytes is pushed at once: the high watermark.
@@ -20,10 +20,8 @@ const MAX_REQUEST: usize = 32;
 
 pub(crate) struct Source {
     block: &'static [u8],
-    request: Vec<u8>,
     /// Held by the producer under way as well.
     giving: Rc<()>,
-    pressure: Pressure,
 }
 
 pub(crate) fn connections() -> impl FnMut() -> ChatDispatcher<Source> + 'static {
@@ -33,11 +31,9 @@ pub(crate) fn connections() -> impl FnMut() -> ChatDispatcher<Source> + 'static 
     move || {
         let source = Source {
             block,
-            request: Vec::new(),
             giving: Rc::default(),
-            pressure: Pressure::default(),
         };
-        ChatDispatcher::new(source, "\r\n").max_frame(MAX_REQUEST)
+        ChatDispatcher::collecting(source, "\r\n", MAX_REQUEST).hold_while_congested()
     }
 }
 
@@ -50,24 +46,17 @@ pub(crate) fn tune(builder: Builder) -> Builder {
 
 impl AsyncChat for Source {
     fn readable(&self) -> bool {
-        !self.pressure.holds_up() && Rc::strong_count(&self.giving) == 1
+        Rc::strong_count(&self.giving) == 1
     }
 
-    fn collect_incoming_data(&mut self, _: &mut ChatChannel<'_>, data: &[u8]) -> Result {
-        self.request.extend_from_slice(data);
-        Ok(())
-    }
-
-    fn found_terminator(&mut self, chat: &mut ChatChannel<'_>) -> Result {
-        let wanted = parse(&self.request).ok_or("the request is not `GIVE` and a number")?;
-        self.request.clear();
+    fn found_frame(&mut self, chat: &mut ChatChannel<'_>, request: Frame<'_>) -> Result {
+        let wanted = parse(&request).ok_or("the request is not `GIVE` and a number")?;
         match usize::try_from(wanted) {
             Ok(short) if short <= PUSHED => {
                 for from in (0..short).step_by(BLOCK) {
                     let slice = &self.block[..BLOCK.min(short - from)];
                     chat.push(Bytes::from_static(slice));
                 }
-                self.pressure.answered(chat, short);
             }
             _ => chat.push_with_producer(Giving {
                 block: self.block,
@@ -75,11 +64,6 @@ impl AsyncChat for Source {
                 _giving: Rc::clone(&self.giving),
             }),
         }
-        Ok(())
-    }
-
-    fn handle_drain(&mut self, _: &mut ChatChannel<'_>) -> Result {
-        self.pressure.drained();
         Ok(())
     }
 
