@@ -17,7 +17,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from measure.catalogue import BULK_TOLD_AS_RATE, MEMORY, OURS, SCENARIOS, SERVERS  # noqa: E402
+from measure.catalogue import BULK_TOLD_AS_RATE, MEMORY, OUR_OWN, OURS, SCENARIOS, SERVERS  # noqa: E402
 
 WIDTH, NAMES, ROOM = 720, 178, 96  # of the chart, of the names on the left, of the number after the longest bar
 TOP, ROW, BAR, GROUP = 62, 26, 17, 12
@@ -85,7 +85,7 @@ def draw(title, note, groups, scale_note):
             body.append(text(16, y + 4, "name ours", heading))
             y += 14
         for server, value in bars:
-            ours = " ours" if server == OURS else ""
+            ours = " ours" if server in OUR_OWN else ""
             length = max(scale.length(value), 1)
             body += [
                 text(NAMES - 8, y + 13, f"name{ours}", SERVERS[server].replace("`", ""), "end"),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-OURS = "asynchat"
+OURS, OUR_SITE = "asynchat", "http_server"  # bench_server, and the web server
 BASES = {"raw_mio": "M", "epoll": "E"}  # the servers that ratios are given to
 
 # In the order of a round. Those that come first are also the first to get the slow passes when time is short.
@@ -17,9 +17,13 @@ SERVERS = {
     "libuv": "C on libuv",
     "libevent": "C on libevent",
     "nginx": "nginx",
+    "lighttpd": "lighttpd",
+    "http_server": "http_server",
+    "http_server_log": "http_server, log",
     "asyncio": "CPython asyncio",
     "asyncore": "CPython asyncore",
 }
+OUR_OWN = {OURS, OUR_SITE, "http_server_log"}
 SLOW = {"asyncio", "asyncore"}  # get a fraction of the operations
 SPEAK_TLS = {"asynchat", "tokio", "hyper", "nginx"}
 SLOW_TO_ACCEPT = {"asyncore"}  # accepts one connection for each look at all it has
@@ -34,7 +38,7 @@ class Scenario:
     load: tuple
     op: str
     ops: int  # of a timed run
-    slow_ops: int  # of a timed run of a server in SLOW
+    slow_ops: int  # of a timed run of a server in SLOW; 0: they are left out
     lengths: tuple = None  # the two run lengths whose difference gives instructions, system calls and allocations
     bytes_per_op: int = 0  # not 0: bulk transfer, told in GB/s
     idle: int = 0  # connections the load holds besides
@@ -54,30 +58,54 @@ def _files(size, conns):
     return ("files", "--conns", str(conns), "--path", str(size), "--size", str(size))
 
 
+def _lines(conns, size, window):
+    return ("lines", "--conns", str(conns), "--size", str(size), "--window", str(window))
+
+
+def _http(conns):
+    return ("http", "--conns", str(conns), "--window", "16")
+
+
 def _echo(conns, idle=0):
     return ("echo", "--conns", str(conns), "--size", "64") + (("--idle", str(idle)) if idle else ())
 
 
-FILE_SIZES = (1024, 1 << 20)
+FILE_SIZES = (1 << 10, 1 << 16, 1 << 20)
 FEW_IDLE, MANY_IDLE = 100, 10_000
 TLS_IDLE = 2_000
 
 SCENARIOS = {
     "echo-1": Scenario("Echo, 1 connection, 64 B", "echo", _echo(1), "message", 50_000, 10_000, (1_000, 5_000)),
     "echo-64": Scenario("Echo, 64 connections, 64 B", "echo", _echo(64), "message", 200_000, 40_000, (2_560, 12_800)),
+    "echo-1000": Scenario(
+        "Echo, 1,000 connections, 64 B", "echo", _echo(1_000), "message", 100_000, 0, (5_000, 25_000)),
     "lines-pipelined": Scenario(
-        "Lines of 20 B, 16 connections, pipelined", "lines", ("lines", "--conns", "16", "--window", "1000"),
+        "Lines of 20 B, 16 connections, pipelined", "lines", _lines(16, 20, 1000),
         "line", 8_000_000, 160_000, (32_000, 160_000)),
     "lines-window4": Scenario(
-        "Lines of 20 B, 64 connections, 4 at a time", "lines", ("lines", "--conns", "64", "--window", "4"),
+        "Lines of 20 B, 64 connections, 4 at a time", "lines", _lines(64, 20, 4),
         "line", 600_000, 80_000, (5_120, 25_600)),
+    "lines-64": Scenario(
+        "Lines of 64 B, 16 connections, 256 at a time", "lines", _lines(16, 64, 256), "line", 5_000_000, 0,
+        (32_768, 163_840)),
+    "lines-64-window4": Scenario(
+        "Lines of 64 B, 64 connections, 4 at a time", "lines", _lines(64, 64, 4), "line", 600_000, 0, (5_120, 25_600)),
     "http": Scenario(
-        "HTTP hello, 16 connections, keep-alive, pipelined 16", "http", ("http", "--conns", "16", "--window", "16"),
+        "HTTP hello, 16 connections, keep-alive, pipelined 16", "http", _http(16),
         "request", 1_000_000, 80_000, (5_120, 25_600)),
+    "http-64": Scenario(
+        "HTTP hello, 64 connections, keep-alive, pipelined 16", "http", _http(64), "request", 1_000_000, 0,
+        (10_240, 51_200)),
     "files-1k": Scenario(
-        "Files of 1 KiB, 16 connections", "files", _files(1024, 16), "request", 80_000, 20_000, (640, 3_200)),
+        "Files of 1 KiB, 16 connections", "files", _files(1 << 10, 16), "request", 80_000, 20_000, (640, 3_200)),
     "files-1m": Scenario(
         "Files of 1 MiB, 4 connections", "files", _files(1 << 20, 4), "request", 4_000, 2_000, (40, 200), 1 << 20),
+    "site-1k": Scenario(
+        "Web servers: 1 KiB, 64 connections", "site", _files(1 << 10, 64), "request", 100_000, 0, (1_280, 6_400)),
+    "site-64k": Scenario(
+        "Web servers: 64 KiB, 64 connections", "site", _files(1 << 16, 64), "request", 50_000, 0, (640, 3_200)),
+    "site-1m": Scenario(
+        "Web servers: 1 MiB, 16 connections", "site", _files(1 << 20, 16), "request", 4_000, 0, (80, 400), 1 << 20),
     "source": Scenario(
         "Source: `GIVE` 8 MiB, 4 connections", "source", ("source", "--conns", "4", "--size", str(8 << 20)),
         "request", 800, 400, (8, 40), 8 << 20),
@@ -96,7 +124,7 @@ SCENARIOS = {
     "tls-echo-64": Scenario(
         "Echo over TLS, 64 connections, 64 B", "echo", _echo(64), "message", 200_000, 0, (2_560, 12_800), tls=True),
     "tls-files-1k": Scenario(
-        "Files of 1 KiB over HTTPS, 16 connections", "files", _files(1024, 16), "request", 80_000, 0, (640, 3_200),
+        "Files of 1 KiB over HTTPS, 16 connections", "files", _files(1 << 10, 16), "request", 80_000, 0, (640, 3_200),
         tls=True),
     "tls-files-1m": Scenario(
         "Files of 1 MiB over HTTPS, 4 connections", "files", _files(1 << 20, 4), "request", 2_000, 0, (20, 60), 1 << 20,
@@ -108,6 +136,13 @@ SCENARIOS = {
 }
 BULK_TOLD_AS_RATE = {"source", "sink", "tls-files-1m"}
 MEMORY, TLS_MEMORY = "memory", "tls-memory"  # not scenarios of the load, but names for --only
+
+# Names for --only that stand for several. `first`: where the library is to be first.
+GROUPS = {
+    "first": ("echo-1000", "lines-64", "lines-64-window4", "http-64", "files-1k", "files-1m", "site-1k", "site-64k",
+              "site-1m"),
+    "tls": (*(name for name, row in SCENARIOS.items() if row.tls), TLS_MEMORY),
+}
 
 
 class Results:
@@ -168,9 +203,13 @@ def figure(scenario, server, name):
     return lambda results: results.figure(scenario, server, name)
 
 
-def _cpu_goal(what, scenario, base, must, must_text, want_base=None, want=None, want_text="", at_least=False):
-    return Goal(what, cpu(scenario, OURS), "µs", base, cpu(scenario, base), times(must, cpu(scenario, base)), must_text,
-                times(want, cpu(scenario, want_base)) if want else None, want_text, at_least)
+def _cpu_goal(what, scenario, base, must, must_text, want_base=None, want=None, want_text="", ours=OURS):
+    return Goal(what, cpu(scenario, ours), "µs", base, cpu(scenario, base), times(must, cpu(scenario, base)), must_text,
+                times(want, cpu(scenario, want_base)) if want else None, want_text)
+
+
+def _site(what, scenario):
+    return _cpu_goal(f"http_server, {what}: µs/request", scenario, "lighttpd", 1.0, "≤ lighttpd", ours=OUR_SITE)
 
 
 def _instructions(what, scenario, must, want):
@@ -210,6 +249,7 @@ def _idle_ratio(results):
 GOALS = (
     _cpu_goal("Echo, 1 connection: µs/op", "echo-1", "raw_mio", 1.05, "≤ 1.05 M", "raw_mio", 1.0, "≤ M"),
     _cpu_goal("Echo, 64 connections: µs/op", "echo-64", "raw_mio", 1.05, "≤ 1.05 M", "raw_mio", 1.0, "≤ M"),
+    _cpu_goal("Echo, 1,000 connections: µs/op", "echo-1000", "raw_mio", 1.0, "≤ M"),
     _instructions("Echo, 64 connections: instructions/op", "echo-64", 320, 200),
     _calls("Echo, 64 connections: system calls/op", "echo-64"),
     _calls("Echo, 1 connection: system calls/op", "echo-1"),
@@ -218,9 +258,17 @@ GOALS = (
     _cpu_goal("Lines, pipelined: µs/line", "lines-pipelined", "asyncore", 1 / 170, "170 × faster than asyncore"),
     _instructions("Lines, pipelined: instructions/line", "lines-pipelined", 150, 100),
     _cpu_goal("Lines, window 4: µs/line", "lines-window4", "raw_mio", 1.05, "≤ 1.05 M", "epoll", 1.0, "≤ E"),
+    _cpu_goal("Lines of 64 B, window 256: µs/line", "lines-64", "raw_mio", 1.0, "≤ M", "libuv", 1.0, "≤ libuv"),
+    _cpu_goal("Lines of 64 B, window 4: µs/line", "lines-64-window4", "raw_mio", 1.0, "≤ M", "epoll", 1.0, "≤ E"),
     _cpu_goal("HTTP, pipelined 16: µs/request", "http", "raw_mio", 1.25, "≤ 1.25 M", "raw_mio", 1.1, "≤ 1.1 M"),
+    _cpu_goal("HTTP, 64 connections: µs/request", "http-64", "raw_mio", 1.02, "≤ 1.02 M", "raw_mio", 1.0, "≤ M"),
     _cpu_goal("Files, 1 KiB: µs/request", "files-1k", "raw_mio", 1.1, "≤ 1.1 M", "raw_mio", 1.0, "≤ M"),
     _cpu_goal("Files, 1 MiB: µs/request", "files-1m", "nginx", 1.1, "≤ 1.1 nginx", "nginx", 1.0, "≤ nginx"),
+    _site("1 KiB", "site-1k"),
+    _site("64 KiB", "site-64k"),
+    _site("1 MiB", "site-1m"),
+    _cpu_goal("http_server, 1 KiB, access log: µs/request", "site-1k", OUR_SITE, 1.02, "≤ 1.02 without",
+              ours="http_server_log"),
     _rate("Source: GB per second of server CPU", "source"),
     _rate("Sink: GB per second of server CPU", "sink"),
     Goal("Time: system calls/connection without waits", _time_calls, "", "", None, number(3.1), "≤ 3.1 (+ poll)"),

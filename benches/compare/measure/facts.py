@@ -42,6 +42,10 @@ def nginx(program):
     return ", ".join(found[1] for found in (version, openssl) if found) or "unknown"
 
 
+def lighttpd(program):
+    return (output_of(*program, "-v") or "unknown").split(" ")[0]
+
+
 def facts(peers):
     """Name and value, in the order in which they are told."""
     revision = output_of("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty") or "unknown"
@@ -60,6 +64,8 @@ def facts(peers):
         pairs["libuv"] = first_line("pkg-config", "--modversion", "libuv")
     if "nginx" in peers:
         pairs["nginx"] = nginx(peers["nginx"].program)
+    if "lighttpd" in peers:
+        pairs["lighttpd"] = lighttpd(peers["lighttpd"].program)
     for name in ("asyncore", "asyncio"):
         if name in peers:
             pairs[f"CPython ({name})"] = first_line(peers[name].program[0], "--version").removeprefix("Python ")

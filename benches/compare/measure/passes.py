@@ -23,7 +23,7 @@ class Bench:
 
     def __init__(self, programs, scenarios, servers, processors, say, quick):
         self.programs, self.scenarios, self.servers = programs, scenarios, servers
-        self.server_processor, self.load_processor = processors
+        self.server_processors, self.load_processors = ({number} for number in processors)
         self.say, self.quick = say, quick
         self.notes = []
         self.runs = {name: [] for name in scenarios}
@@ -65,11 +65,11 @@ class Bench:
     def able(self, scenario):
         """The servers that have the scenario's mode as far as is known."""
         row = SCENARIOS[scenario]
-        return [name for name in self.servers if (not row.tls or name in SPEAK_TLS)
-                and row.mode_for(name) not in self.programs.peers[name].unsupported]
+        return [name for name in self.servers if (not row.tls or name in SPEAK_TLS) and (row.slow_ops or name not in SLOW)
+                and row.mode_for(name) in self.programs.peers[name].modes]
 
     def server(self, name, mode, wrap=(), extra=(), tls=False):
-        return Server(self.programs.peers[name], mode, self.root.name, self.server_processor, wrap, extra,
+        return Server(self.programs.peers[name], mode, self.root.name, self.server_processors, wrap, extra,
                       self.tls if tls else None)
 
     def server_of(self, scenario, name, wrap=(), extra=()):
@@ -84,14 +84,14 @@ class Bench:
         row = SCENARIOS[scenario]
         stall = ACCEPT_STALL if row.idle == MANY_IDLE else STALL
         arguments = [*row.load, "--ops", ops, "--stall", stall, "--wait-go", *self.trusting(row.tls)]
-        return Load(self.programs.load, arguments, port, self.load_processor)
+        return Load(self.programs.load, arguments, port, self.load_processors)
 
     def attempt(self, name, what, work, mode=None):
         """What `work` gives; None and a note when it fails, None alone when the server lacks the mode."""
         try:
             return work()
         except Unsupported:
-            self.programs.peers[name].unsupported.add(mode)
+            self.programs.peers[name].modes.discard(mode)
         except (Failed, OSError, ValueError, KeyError) as error:
             self.note(f"{name}, {what}: {error}")
         return None
@@ -236,7 +236,7 @@ class Bench:
         """Resident bytes per idle connection of the line servers, and heap bytes of ours."""
         most = min(most, MANY_IDLE)
         for name in self.servers:
-            if "lines" in self.programs.peers[name].unsupported or (self.quick and name in SLOW_TO_ACCEPT):
+            if "lines" not in self.programs.peers[name].modes or (self.quick and name in SLOW_TO_ACCEPT):
                 continue
             if time.monotonic() > until:
                 self.note(f"memory: not of all servers, for time ran out at {name}")
@@ -257,7 +257,7 @@ class Bench:
         if not self.tls:
             return
         for name in self.servers:
-            if name not in SPEAK_TLS or "echo" in self.programs.peers[name].unsupported:
+            if name not in SPEAK_TLS or "echo" not in self.programs.peers[name].modes:
                 continue
             found = self.attempt(name, TLS_MEMORY, lambda name=name: self.resident(name, "echo", TLS_IDLE, tls=True), "echo")
             if found is not None:
@@ -269,7 +269,7 @@ class Bench:
         # what a first message allocates is there.
         arguments = ["idle", "--conns", conns, "--ping", "all" if tls else "last", "--stall", ACCEPT_STALL,
                      *self.trusting(tls)]
-        return Load(self.programs.load, arguments, port, self.load_processor)
+        return Load(self.programs.load, arguments, port, self.load_processors)
 
     def resident(self, name, mode, most, tls=False):
         with self.server(name, mode, tls=tls) as server, self.idle(MEMORY_BEFORE, server.port, tls):

@@ -58,8 +58,8 @@ def end_all():
         _running.discard(process)
 
 
-def _start(command, processor, **pipes):
-    process = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, {processor}), **pipes)
+def _start(command, processors, **pipes):
+    process = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, processors), **pipes)
     _running.add(process)
     return process
 
@@ -99,14 +99,16 @@ class _Lines:
 class Server:
     """A server process from its readiness to its end. As a context manager it is ended on the way out."""
 
-    def __init__(self, peer, mode, root, processor, wrap=(), extra=(), tls=None):
+    def __init__(self, peer, mode, root, processors, wrap=(), extra=(), tls=None):
         self.port = free_port()
         self.folder = tempfile.TemporaryDirectory(prefix="compare-")
         self.peer = peer
         self.status = None
         self.stderr = open(pathlib.Path(self.folder.name) / "stderr", "w+")
         command = [*wrap, *peer.command(mode, self.port, root, pathlib.Path(self.folder.name), tls), *extra]
-        self.process = _start(command, processor, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
+        self.out = open(pathlib.Path(self.folder.name) / peer.out, "wb") if peer.out else None
+        self.process = _start(command, processors, stdin=subprocess.DEVNULL, stdout=self.out or subprocess.PIPE,
+                              stderr=self.stderr)
         self.wrapped = bool(wrap) and wrap[0] == "strace"
         try:
             self._wait_until_ready()
@@ -183,7 +185,7 @@ class Server:
         raise Failed("no VmRSS")
 
     def end(self):
-        """SIGTERM, and what the server wrote on stderr. A status other than 0 is a failure."""
+        """SIGTERM, and what the server wrote on stderr. A status that is not among those of its peer is a failure."""
         if self.process.poll() is not None:
             raise Gone(f"the server ended by itself with status {self.process.returncode}: {_last_line(self.said())}")
         os.kill(self.pid(), signal.SIGTERM)
@@ -192,7 +194,7 @@ class Server:
         except subprocess.TimeoutExpired as error:
             raise Failed("did not end on SIGTERM") from error
         said = self.said()
-        if self.status:
+        if self.status not in self.peer.statuses:
             raise Failed(f"ended with status {self.status} on SIGTERM: {_last_line(said)}")
         return said
 
@@ -206,7 +208,7 @@ class Server:
             self.process.kill()
             self.process.wait()
         _running.discard(self.process)
-        self.process.stdout.close()
+        (self.out or self.process.stdout).close()
         self.stderr.close()
         self.folder.cleanup()
 
@@ -234,8 +236,8 @@ def _stat(entry):
 class Load:
     """The load generator, standing still at its warm mark until `measure`."""
 
-    def __init__(self, program, arguments, port, processor):
-        self.process = _start([str(program), arguments[0], str(port), *map(str, arguments[1:])], processor,
+    def __init__(self, program, arguments, port, processors):
+        self.process = _start([str(program), arguments[0], str(port), *map(str, arguments[1:])], processors,
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.out, self.err = _Lines(self.process.stdout), _Lines(self.process.stderr)
         try:

@@ -12,6 +12,13 @@ RUST_BINS = {"raw_mio": "raw_mio", "dyn_mio": "dyn_mio", "tokio": "tokio_server"
              "calloop": "calloop_server"}
 C_PEERS = {"epoll": (None, None), "libevent": ("libevent", "event2/event.h"), "libuv": ("libuv", "uv.h")}
 PLAIN_LIBRARIES = {"libevent": ["-levent"], "libuv": ["-luv"]}
+# The modes that bench_server has; a peer is asked for each of them.
+PROTOCOLS = {"echo", "lines", "sink", "source", "time", "http", "files"}
+# Whole web servers, with what they say in the mode `site` beside the port and the root.
+WEB_SERVERS = {
+    "http_server": ["--quiet"],
+    "http_server_log": [],
+}
 
 
 @dataclass
@@ -21,7 +28,9 @@ class Peer:
     name: str
     program: list
     says_ready: bool = True
-    unsupported: set = field(default_factory=set)  # modes it has said it does not have
+    modes: set = field(default_factory=lambda: set(PROTOCOLS))  # less those it has said it does not have
+    out: str = ""  # the file in its scratch folder that takes its standard output
+    statuses: tuple = (0,)  # with which it may end on SIGTERM
 
     def command(self, mode, port, root, _folder, tls=None):
         """`tls` is a certificate and its key, where the server is to speak TLS."""
@@ -29,18 +38,40 @@ class Peer:
         return [*self.program, mode, str(port), str(root), *secured]
 
 
-class Nginx(Peer):
-    """nginx on a configuration of its own for each run, in the modes that are HTTP."""
+class Site(Peer):
+    """The web server of the examples."""
 
+    def command(self, _mode, port, root, _folder, _tls=None):
+        return [*self.program, "--port", str(port), str(root)]
+
+
+def fill_in(template, folder, marks):
+    """A configuration of its own for each run."""
+    text = (COMPARE / template).read_text()
+    for mark, value in marks:
+        text = text.replace(f"@{mark}@", str(value))
+    (folder / template).write_text(text)
+    return str(folder / template)
+
+
+class Nginx(Peer):
     def command(self, mode, port, root, folder, tls=None):
-        text = (COMPARE / "nginx.conf").read_text()
         secured = (COMPARE / "nginx-tls.conf").read_text() if tls else ""
         certificate, key = tls or ("", "")
-        for mark, value in (("@TLS@", secured), ("@SSL@", " ssl" if tls else ""), ("@CERT@", certificate), ("@KEY@", key),
-                            ("@PORT@", port), ("@ROOT@", root), ("@DIR@", folder)):
-            text = text.replace(mark, str(value))
-        (folder / "nginx.conf").write_text(text)
-        return [*self.program, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+        cache = "max=128" if mode == "site" else "off"
+        configuration = fill_in("nginx.conf", folder, (
+            ("TLS", secured), ("SSL", " ssl" if tls else ""), ("CERT", certificate), ("KEY", key), ("CACHE", cache),
+            ("PORT", port), ("ROOT", root), ("DIR", folder)))
+        return [*self.program, "-e", str(folder / "error.log"), "-c", configuration]
+
+
+@dataclass
+class Lighttpd(Peer):
+    statuses: tuple = (0, 1)  # 1 where a connection is open
+
+    def command(self, _mode, port, root, folder, _tls=None):
+        configuration = fill_in("lighttpd.conf", folder, (("PORT", port), ("ROOT", root), ("DIR", folder)))
+        return [*self.program, "-D", "-f", configuration]
 
 
 def output_of(*command):
@@ -66,7 +97,8 @@ class Programs:
         self._library()
         self._rust()
         self._c()
-        self._nginx()
+        self._system("nginx", Nginx, {"http", "files", "site"})
+        self._system("lighttpd", Lighttpd, {"site"})
         self._pythons()
 
     def _run(self, command, folder):
@@ -84,11 +116,24 @@ class Programs:
             self.missing[name] = why
 
     def _library(self):
-        if "asynchat" not in self.wanted:
+        sites = [name for name in WEB_SERVERS if name in self.wanted]
+        examples = [*(["bench_server"] if "asynchat" in self.wanted else []), *(["http_server"] if sites else [])]
+        if not examples:
             return
-        built = not self.building or self._run(["cargo", "build", "--release", "--example", "bench_server"], REPOSITORY)
-        program = self.target / "release" / "examples" / "bench_server"
-        self._add("asynchat", [program] if built and program.exists() else None)
+        every = [argument for example in examples for argument in ("--example", example)]
+        built = not self.building or self._run(["cargo", "build", "--release", *every], REPOSITORY)
+
+        def program(example):
+            path = self.target / "release" / "examples" / example
+            return [path] if built and path.exists() else None
+
+        if "asynchat" in self.wanted:
+            self._add("asynchat", program("bench_server"))
+        for name in sites:
+            self._add(name, program("http_server"))
+            if name in self.peers:
+                command = [*self.peers[name].program, *WEB_SERVERS[name]]
+                self.peers[name] = Site(name, command, says_ready=False, modes={"site"}, out="stdout")
 
     def _rust(self):
         bins = ["load", *(program for name, program in RUST_BINS.items() if name in self.wanted)]
@@ -132,17 +177,15 @@ class Programs:
         return subprocess.run(["cc", "-E", "-x", "c", "-o", os.devnull, "-"], input=f"#include <{header}>\n", text=True,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
-    def _nginx(self):
-        if "nginx" not in self.wanted:
+    def _system(self, name, kind, modes):
+        """A web server of the system, on its configuration beside this folder."""
+        if name not in self.wanted:
             return
-        program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-        if not program:
-            self._add("nginx", None, "there is no nginx")
-        elif not (COMPARE / "nginx.conf").exists():
-            self._add("nginx", None, "there is no benches/compare/nginx.conf")
+        program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+        if program:
+            self.peers[name] = kind(name, [program], says_ready=False, modes=modes)
         else:
-            everything = {"echo", "lines", "sink", "source", "time"}
-            self.peers["nginx"] = Nginx("nginx", [program], says_ready=False, unsupported=everything)
+            self._add(name, None, f"there is no {name}")
 
     def _pythons(self):
         """asyncio runs on any CPython 3; both run on the same one where there is one that still has asyncore."""

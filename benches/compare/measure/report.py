@@ -1,6 +1,6 @@
 """The results as Markdown."""
 
-from .catalogue import BASES, BULK_TOLD_AS_RATE, GOALS, MANY_IDLE, OURS, SCENARIOS, SERVERS, Results
+from .catalogue import BASES, BULK_TOLD_AS_RATE, GOALS, MANY_IDLE, OUR_OWN, OUR_SITE, OURS, SCENARIOS, SERVERS, Results
 
 MISSING = "-"
 
@@ -32,7 +32,7 @@ def table(head, rows):
 
 
 def label(name):
-    return f"**{SERVERS[name]}**" if name == OURS else SERVERS[name]
+    return f"**{SERVERS[name]}**" if name in OUR_OWN else SERVERS[name]
 
 
 def scenario_table(name, results):
@@ -101,6 +101,30 @@ def summary(results):
     return text + (f"\n\nNot measured: {'; '.join(dict.fromkeys(unknown))}." if unknown else "")
 
 
+def round_ratios(runs, server, other):
+    """The ratio of the processor times in each round that has both."""
+    spent = {(run["server"], run["round"]): run["cpu_ns"] / run["ops"] for run in runs}
+    return [used / spent[other, round_] for (name, round_), used in spent.items()
+            if name == server and spent.get((other, round_))]
+
+
+def best_table(results):
+    """Ours beside the best of the others, in each scenario that has both."""
+    rows = []
+    for of in results["scenarios"].values():
+        cpu = {server: figures["cpu_us"] for server, figures in of["figures"].items() if "cpu_us" in figures}
+        ours = next((server for server in (OURS, OUR_SITE) if server in cpu), None)
+        best = min((server for server in cpu if server not in OUR_OWN), key=cpu.get, default=None)
+        if not ours or not best:
+            continue
+        each = round_ratios(of["runs"], ours, best)
+        spread = f"{min(each):.2f}–{max(each):.2f}" if each else MISSING
+        rows.append([of["title"], SERVERS[ours], digits(cpu[ours]), SERVERS[best], digits(cpu[best]),
+                     ratio(cpu[ours], cpu[best]), spread, "yes" if cpu[ours] <= cpu[best] else "**no**"])
+    head = ["scenario", "ours", "µs CPU", "best of the others", "its µs CPU", "ratio", "in single rounds", "ours ≤ best"]
+    return table(head, rows) if rows else ""
+
+
 def idle_table(results):
     found = Results(results)
     rows = []
@@ -134,6 +158,9 @@ def markdown(results):
     parts += ["## What it must reach", summary(results),
               "`-` stands for a figure that was not taken. The clock of such a machine wanders by some per cent; "
               "instructions, system calls and allocations decide close calls."]
+    best = best_table(results)
+    if best:
+        parts += ["## Beside the best of the others", best]
     for name, of in results["scenarios"].items():
         if SCENARIOS[name].compared and of["figures"]:
             parts += [f"## {of['title']}", f"`load {' '.join(of['load'])}`", scenario_table(name, results)]
