@@ -11,10 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <uv.h>
+#include "http.h"
 
 #define BLOCK_SIZE (512 * 1024)
 #define SCRATCH_SIZE (256 * 1024)
@@ -214,40 +214,6 @@ static void lines_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 }
 
 /* ---- http ------------------------------------------------------------------------------------------------------ */
-
-static const char *http_date(void)
-{
-	static char text[40];
-	static time_t formatted;
-	time_t now = time(NULL);
-
-	if (now != formatted) {
-		struct tm utc;
-		gmtime_r(&now, &utc);
-		strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc);
-		formatted = now;
-	}
-	return text;
-}
-
-/* Whether one of the header lines is `Connection: close`. */
-static int wants_close(char *head, size_t length)
-{
-	static const char name[] = "connection:";
-	char *end = head + length, *line = head, *eol;
-
-	while ((eol = memchr(line, '\n', end - line)) != NULL) {
-		line = eol + 1;
-		if ((size_t)(end - line) > sizeof name && (*line | 0x20) == 'c' &&
-		    strncasecmp(line, name, sizeof name - 1) == 0) {
-			char *value = line + sizeof name - 1;
-			while (value < end && (*value == ' ' || *value == '\t'))
-				value++;
-			return end - value >= 5 && strncasecmp(value, "close", 5) == 0;
-		}
-	}
-	return 0;
-}
 
 static void http_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {

@@ -16,6 +16,9 @@ SERVERS = {
     "calloop": "calloop",
     "libuv": "C on libuv",
     "libevent": "C on libevent",
+    "usockets": "C on uSockets",
+    "monoio": "monoio on epoll",
+    "monoio_uring": "monoio on io_uring",
     "nginx": "nginx",
     "lighttpd": "lighttpd",
     "http_server": "http_server",
@@ -26,6 +29,7 @@ SERVERS = {
 OUR_OWN = {OURS, OUR_SITE, "http_server_log"}
 SLOW = {"asyncio", "asyncore"}  # get a fraction of the operations
 SPEAK_TLS = {"asynchat", "tokio", "hyper", "nginx"}
+NOT_UNDER_VALGRIND = {"monoio_uring"}  # SIGTERM does not end a wait for io_uring there
 SLOW_TO_ACCEPT = {"asyncore"}  # accepts one connection for each look at all it has
 
 

@@ -9,7 +9,8 @@ from .programs import COMPARE, REPOSITORY, output_of
 
 CRATES = (
     (REPOSITORY / "Cargo.lock", ("mio", "bytes", "memchr", "slab", "socket2", "rustls", "ring")),
-    (COMPARE / "Cargo.lock", ("mio", "tokio", "tokio-util", "hyper", "hyper-util", "calloop", "rustls", "ring", "tokio-rustls")),
+    (COMPARE / "Cargo.lock", ("mio", "tokio", "tokio-util", "hyper", "hyper-util", "calloop", "rustls", "ring", "tokio-rustls",
+                              "monoio", "io-uring", "libuwebsockets-sys")),
 )
 
 

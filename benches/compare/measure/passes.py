@@ -6,8 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from .catalogue import (FEW_IDLE, FILE_SIZES, MANY_IDLE, OURS, SCENARIOS, SLOW, SLOW_TO_ACCEPT, SPEAK_TLS, TLS_IDLE,
-                        TLS_MEMORY)
+from .catalogue import (FEW_IDLE, FILE_SIZES, MANY_IDLE, NOT_UNDER_VALGRIND, OURS, SCENARIOS, SLOW, SLOW_TO_ACCEPT, SPEAK_TLS,
+                        TLS_IDLE, TLS_MEMORY)
 from .process import RUN_SECONDS, Failed, Load, Server, Unsupported
 from .programs import REPOSITORY, output_of
 
@@ -211,7 +211,7 @@ class Bench:
                 raise Failed("callgrind left no figure")
             return {"instructions": int(found[1])}
 
-        self.per_op("instructions", servers, until, counts)
+        self.per_op("instructions", [name for name in servers if name not in NOT_UNDER_VALGRIND], until, counts)
 
     def syscalls(self, servers, until):
         def counts(scenario, name, ops):

@@ -1,5 +1,6 @@
 """Builds the programs and says which servers are missing, and why."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -9,7 +10,8 @@ from dataclasses import dataclass, field
 COMPARE = pathlib.Path(__file__).resolve().parent.parent
 REPOSITORY = COMPARE.parent.parent
 RUST_BINS = {"raw_mio": "raw_mio", "dyn_mio": "dyn_mio", "tokio": "tokio_server", "hyper": "hyper_server",
-             "calloop": "calloop_server"}
+             "calloop": "calloop_server", "monoio": "monoio_server", "monoio_uring": "monoio_server"}
+OPTIONS = {"monoio_uring": ["--io-uring"]}
 C_PEERS = {"epoll": (None, None), "libevent": ("libevent", "event2/event.h"), "libuv": ("libuv", "uv.h")}
 PLAIN_LIBRARIES = {"libevent": ["-levent"], "libuv": ["-luv"]}
 # The modes that bench_server has; a peer is asked for each of them.
@@ -97,6 +99,7 @@ class Programs:
         self._library()
         self._rust()
         self._c()
+        self._usockets()
         self._system("nginx", Nginx, {"http", "files", "site"})
         self._system("lighttpd", Lighttpd, {"site"})
         self._pythons()
@@ -136,7 +139,7 @@ class Programs:
                 self.peers[name] = Site(name, command, says_ready=False, modes={"site"}, out="stdout")
 
     def _rust(self):
-        bins = ["load", *(program for name, program in RUST_BINS.items() if name in self.wanted)]
+        bins = dict.fromkeys(["load", *(program for name, program in RUST_BINS.items() if name in self.wanted)])
         every = [argument for program in bins for argument in ("--bin", program)]
         cargo = ["cargo", "build", "--release"]
         together = not self.building or self._run([*cargo, *every], COMPARE)
@@ -150,7 +153,7 @@ class Programs:
         for name, program in RUST_BINS.items():
             if name in self.wanted:
                 path = built(program)
-                self._add(name, path and [path])
+                self._add(name, path and [path, *OPTIONS.get(name, ())])
 
     def _c(self):
         folder = self.target / "c"
@@ -171,6 +174,31 @@ class Programs:
                 flags = flags or PLAIN_LIBRARIES.get(name, [])
                 built = not self.building or self._run(["cc", "-O2", "-o", str(program), str(source), *flags], COMPARE)
                 self._add(name, [program] if built and program.exists() else None)
+
+    def _usockets(self):
+        if "usockets" not in self.wanted:
+            return
+        program = self.target / "c" / "usockets"
+        sources = self._usockets_sources()
+        if not shutil.which("cc"):
+            self._add("usockets", None, "there is no cc")
+        elif not sources:
+            self._add("usockets", None, "cargo has no sources of libuwebsockets-sys")
+        else:
+            # The flags of its own Makefile.
+            command = ["cc", "-std=gnu11", "-O3", "-flto", "-DLIBUS_NO_SSL", f"-I{sources}", "-o", program, "c/usockets.c",
+                       *sorted(sources.glob("*.c")), sources / "eventing" / "epoll_kqueue.c"]
+            built = not self.building or self._run(command, COMPARE)
+            self._add("usockets", [program] if built and program.exists() else None)
+
+    @staticmethod
+    def _usockets_sources():
+        """The folder of uSockets within the crate that Cargo.lock names, None where it cannot be had."""
+        command = ["cargo", "metadata", "--quiet", "--locked", "--format-version", "1", "--features", "usockets"]
+        told = subprocess.run(command, cwd=COMPARE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        packages = json.loads(told.stdout)["packages"] if told.returncode == 0 else []
+        manifests = [package["manifest_path"] for package in packages if package["name"] == "libuwebsockets-sys"]
+        return pathlib.Path(manifests[0]).parent / "uWebSockets" / "uSockets" / "src" if manifests else None
 
     @staticmethod
     def _has_header(header):

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         port,
         root,
         tls,
+        ..
     } = match Arguments::parse() {
         Ok(arguments) => arguments,
         Err(code) => return code,

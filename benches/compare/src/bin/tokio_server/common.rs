@@ -10,7 +10,7 @@ use lexopt::{Arg::Long, Arg::Value, ValueExt as _};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-const USAGE: &str = "usage: MODE PORT [ROOT] [--tls-cert FILE --tls-key FILE]";
+const USAGE: &str = "usage: MODE PORT [ROOT] [--tls-cert FILE --tls-key FILE] [--io-uring]";
 
 /// The command line.
 pub(crate) struct Arguments {
@@ -21,6 +21,8 @@ pub(crate) struct Arguments {
         reason = "of `files` alone, which tokio_server does not have"
     )]
     pub(crate) root: PathBuf,
+    #[allow(dead_code, reason = "of monoio_server alone")]
+    pub(crate) io_uring: bool,
     /// Certificate and key, both in PEM.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
 }
@@ -36,11 +38,12 @@ impl Arguments {
 
     fn read(mut parser: lexopt::Parser) -> Result<Self, lexopt::Error> {
         let (mut mode, mut port, mut root) = (None, None, None);
-        let (mut certificate, mut key) = (None, None);
+        let (mut certificate, mut key, mut io_uring) = (None, None, false);
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("tls-cert") => certificate = Some(parser.value()?.into()),
                 Long("tls-key") => key = Some(parser.value()?.into()),
+                Long("io-uring") => io_uring = true,
                 Value(value) if mode.is_none() => mode = Some(value.string()?),
                 Value(value) if port.is_none() => port = Some(value.parse()?),
                 Value(value) if root.is_none() => root = Some(value.into()),
@@ -51,6 +54,7 @@ impl Arguments {
             mode: mode.ok_or("no mode")?,
             port: port.ok_or("no port")?,
             root: root.unwrap_or_else(|| ".".into()),
+            io_uring,
             tls: match (certificate, key) {
                 (Some(certificate), Some(key)) => Some((certificate, key)),
                 (None, None) => None,
