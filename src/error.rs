@@ -298,6 +298,7 @@ impl fmt::Display for ChannelClosed {
 impl Error for ChannelClosed {}
 
 /// The answer to a call on a channel that is closed.
+#[cold]
 pub(crate) fn closed(id: ChannelId) -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, ChannelClosed(id))
 }

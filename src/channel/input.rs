@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     address::Address,
     engine::Filled,
-    net::{io::Role, stream::Stream},
+    net::stream::Stream,
     state::{channel::Channel, slot::Slot, unread::Unread},
 };
 
@@ -67,11 +67,6 @@ impl Channel<'_> {
     /// `WouldBlock` if nothing has arrived. If the error means that the connection is broken, the reactor records it:
     /// `handle_close` runs after the current callback, whether or not the handler returns the error.
     pub fn recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if let Some(n) = self.slot_mut()?.read_unread(buf) {
-            self.registry.progress += 1;
-            self.registry.touch_later(self.id);
-            return Ok(n);
-        }
         self.registry.read(self.id, buf)
     }
 
@@ -96,32 +91,29 @@ impl Channel<'_> {
         &mut self,
         f: impl FnOnce(&mut Self, &[u8], bool) -> (usize, R),
     ) -> io::Result<R> {
-        match self.registry.fill(self.id)? {
-            Filled::Buffer(buffer, n) => {
-                let (used, result) = f(self, &buffer[..n], false);
-                if used < n {
-                    self.keep_rest(&buffer[used..n]);
-                }
+        let mut buffer = self.registry.pool.take_buffer();
+        let filled = match self.registry.fill(self.id, &mut buffer) {
+            Ok(filled) => filled,
+            Err(error) => {
                 self.registry.pool.give_buffer(buffer);
-                Ok(result)
+                return Err(error);
             }
-            Filled::Unread(mut unread) => {
-                let last = self.slot()?.flags.is_finished();
-                let (used, result) = f(self, unread.bytes(), last);
-                unread.consume(used);
-                if unread.is_empty() {
-                    self.registry.pool.give_opened(unread);
-                } else {
-                    self.keep_unread(unread);
-                }
-                Ok(result)
-            }
-            // An empty datagram reads like an end of file and is none.
-            Filled::Nothing => {
-                let end = self.slot()?.io.role() != Role::Datagram;
-                Ok(f(self, &[], end).1)
-            }
+        };
+        let (input, end) = match &filled {
+            Filled::Buffer(n) => (&buffer[..*n], false),
+            Filled::Unread(unread) => (unread.bytes(), self.has_finished()),
+            Filled::Nothing { end } => (&[][..], *end),
+        };
+        // Called in one place, so that the compiler can put it there.
+        let (used, result) = f(self, input, end);
+        let len = input.len();
+        match filled {
+            Filled::Buffer(_) if used < len => self.keep_rest(&buffer[used..len]),
+            Filled::Unread(unread) => self.return_unread(unread, used),
+            Filled::Buffer(_) | Filled::Nothing { .. } => {}
         }
+        self.registry.pool.give_buffer(buffer);
+        Ok(result)
     }
 
     /// Receives one datagram and the address of its sender. The rest of a datagram that does not fit in `buf` is lost.
@@ -216,8 +208,11 @@ impl Channel<'_> {
 
     /// Keeps the rest of what was taken out, behind bytes given back meanwhile.
     #[cold]
-    fn keep_unread(&mut self, unread: Box<Unread>) {
-        if let Ok(slot) = self.slot_mut() {
+    fn return_unread(&mut self, mut unread: Box<Unread>, used: usize) {
+        unread.consume(used);
+        if unread.is_empty() {
+            self.registry.pool.give_opened(unread);
+        } else if let Ok(slot) = self.slot_mut() {
             slot.keep_unread(unread);
             self.registry.touch_later(self.id);
         }
@@ -244,6 +239,12 @@ impl Channel<'_> {
     pub(crate) fn take_read_request(&mut self) -> bool {
         self.slot_mut()
             .is_ok_and(|slot| slot.flags.take_read_request())
+    }
+
+    /// Whether the end of file was read.
+    #[cold]
+    fn has_finished(&self) -> bool {
+        self.slot().is_ok_and(|slot| slot.flags.is_finished())
     }
 
     /// Whether the end of file was read, and all before it.

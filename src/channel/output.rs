@@ -75,9 +75,7 @@ impl Channel<'_> {
     /// a broken connection see [`recv`](Self::recv).
     #[inline]
     pub fn send(&mut self, data: &[u8]) -> io::Result<usize> {
-        let id = self.id;
-        self.registry
-            .write(id, |slot, poll, spare| slot.write(data, poll, spare, id))
+        self.registry.send(self.id, data)
     }
 
     /// Sends one datagram. [`recv_from`](Self::recv_from) has an example.

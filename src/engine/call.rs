@@ -132,14 +132,15 @@ impl Registry {
         let progress = self.progress;
         let mut ran = false;
         let channel = &mut Channel::new(self, id);
-        let outcome = guard(channel.registry.policy.propagate_panics, || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
             ran = wants(&*object);
             if !ran {
                 return Ok(());
             }
             channel.registry.stats.callbacks += 1;
             f(&mut *object, channel)
-        });
+        }))
+        .map_err(|panic| self.policy.contain(panic));
         self.uncork();
         Lent {
             object,

@@ -34,7 +34,12 @@ pub(crate) enum Pulled {
 impl Registry {
     /// Reads once from the socket and feeds the filter. Its plaintext is appended to `opened`, which is empty.
     #[inline(always)]
-    fn pull_opened(&mut self, id: ChannelId, opened: &mut Unread) -> io::Result<Pulled> {
+    fn pull_opened(
+        &mut self,
+        id: ChannelId,
+        buffer: &mut [u8],
+        opened: &mut Unread,
+    ) -> io::Result<Pulled> {
         let propagate = self.policy.propagate_panics;
         let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
         let Phase::Filtered(filtered) = &mut slot.phase else {
@@ -50,8 +55,7 @@ impl Registry {
         if !slot.readiness.can_read() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let mut buffer = self.pool.take_buffer();
-        let pulled = match slot.io.read(&mut buffer) {
+        match slot.io.read(buffer) {
             Ok(n @ 1..) => {
                 if slot.io.is_tcp_stream() {
                     slot.readiness.after_stream_read(n, buffer.len());
@@ -90,9 +94,7 @@ impl Registry {
                 slot.note_read_error(&error, self.poll.registry(), id);
                 Err(error)
             }
-        };
-        self.pool.give_buffer(buffer);
-        pulled
+        }
     }
 
     /// The same for a step of a handshake, of which the first feeds the filter without a read.
@@ -104,7 +106,10 @@ impl Registry {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         if filtered.started {
-            return self.pull_opened(id, opened);
+            let mut buffer = self.pool.take_buffer();
+            let pulled = self.pull_opened(id, &mut buffer, opened);
+            self.pool.give_buffer(buffer);
+            return pulled;
         }
         filtered.started = true;
         let layer = &mut filtered.layer;
@@ -123,9 +128,9 @@ impl Registry {
     }
 
     /// [`fill`](Registry::fill) for a stream with a filter that has done its handshake.
-    pub(crate) fn fill_filtered(&mut self, id: ChannelId) -> io::Result<Filled> {
+    pub(crate) fn fill_filtered(&mut self, id: ChannelId, buffer: &mut [u8]) -> io::Result<Filled> {
         let mut opened = self.pool.take_opened();
-        let pulled = self.pull_opened(id, &mut opened);
+        let pulled = self.pull_opened(id, buffer, &mut opened);
         // There may be an answer of the filter's own to send.
         self.touch_later(id);
         if !opened.is_empty() {
@@ -140,7 +145,7 @@ impl Registry {
                     slot.flags.note_finished();
                 }
                 self.progress += 1;
-                Ok(Filled::Nothing)
+                Ok(Filled::Nothing { end: true })
             }
             Err(error) => Err(error),
         }
@@ -148,7 +153,10 @@ impl Registry {
 
     /// [`read`](Registry::read) for a stream with a filter.
     pub(crate) fn read_filtered(&mut self, id: ChannelId, buf: &mut [u8]) -> io::Result<usize> {
-        let Filled::Unread(mut opened) = self.fill_filtered(id)? else {
+        let mut buffer = self.pool.take_buffer();
+        let filled = self.fill_filtered(id, &mut buffer);
+        self.pool.give_buffer(buffer);
+        let Filled::Unread(mut opened) = filled? else {
             return Ok(0);
         };
         let n = opened.bytes().len().min(buf.len());

@@ -1,6 +1,6 @@
 //! System calls on a channel's socket, and what their answers mean for readiness and for the peer's state (R1, R7).
 
-use std::io;
+use std::io::{self, Read, Write};
 
 use crate::{
     address::Address,
@@ -25,46 +25,42 @@ use crate::{
 };
 
 impl Registry {
-    /// Reads from the socket of a channel.
+    /// Reads from a channel.
     pub(crate) fn read(&mut self, id: ChannelId, buf: &mut [u8]) -> io::Result<usize> {
-        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
-        match slot.read(buf, self.poll.registry(), id) {
-            Ok(n @ 1..) => {
-                slot.note_input(n, buf.len(), &self.clock);
-                self.stats.bytes_in += n as u64;
-                self.progress += 1;
-                Ok(n)
-            }
-            nothing => self.read_otherwise(id, buf, nothing),
-        }
+        self.read_stream(id, buf, |n| n, Self::read_otherwise)
     }
 
-    /// Reads into a buffer of the reactor's own, unless something was given back; the buffer has to be given back.
+    /// Reads into `buffer`, unless something was given back.
     #[inline(always)]
-    pub(crate) fn fill(&mut self, id: ChannelId) -> io::Result<Filled> {
-        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
-        // While a handshake is on, what was given back is the filter's.
-        if slot.unread.is_some()
-            && !slot.is_shaking()
-            && let Some(unread) = slot.unread.take()
+    pub(crate) fn fill(&mut self, id: ChannelId, buffer: &mut [u8]) -> io::Result<Filled> {
+        self.read_stream(id, buffer, Filled::Buffer, Self::fill_otherwise)
+    }
+
+    /// The usual read: some bytes come straight from a TCP stream. All else is left to `otherwise`, with the stream's answer
+    /// if it was asked.
+    #[inline(always)]
+    fn read_stream<R>(
+        &mut self,
+        id: ChannelId,
+        buf: &mut [u8],
+        usual: impl FnOnce(usize) -> R,
+        otherwise: impl FnOnce(&mut Self, ChannelId, &mut [u8], Answer) -> io::Result<R>,
+    ) -> io::Result<R> {
+        if let Some(slot) = find(&mut self.slots, id)
+            && slot.reads_socket()
+            && let Some(mut stream) = slot.io.as_tcp_stream()
         {
-            self.progress += 1;
-            self.touch_later(id);
-            return Ok(Filled::Unread(unread));
+            return match stream.read(buf) {
+                Ok(n @ 1..) => {
+                    slot.readiness.after_stream_read(n, buf.len());
+                    slot.note_received(n, &self.clock, &mut self.stats);
+                    self.progress += 1;
+                    Ok(usual(n))
+                }
+                answer => otherwise(self, id, buf, Some(answer)),
+            };
         }
-        let mut buffer = self.pool.take_buffer();
-        match slot.read(&mut buffer, self.poll.registry(), id) {
-            Ok(n @ 1..) => {
-                slot.note_input(n, buffer.len(), &self.clock);
-                self.stats.bytes_in += n as u64;
-                self.progress += 1;
-                Ok(Filled::Buffer(buffer, n))
-            }
-            nothing => {
-                self.pool.give_buffer(buffer);
-                self.fill_otherwise(id, nothing)
-            }
-        }
+        otherwise(self, id, buf, None)
     }
 
     #[cold]
@@ -72,38 +68,76 @@ impl Registry {
         &mut self,
         id: ChannelId,
         buf: &mut [u8],
-        nothing: io::Result<usize>,
-    ) -> io::Result<usize> {
-        if !buf.is_empty() && self.reads_through_filter(id) {
-            return self.read_filtered(id, buf);
-        }
-        self.note_nothing_read(id, nothing, buf.is_empty())
-    }
-
-    #[cold]
-    fn fill_otherwise(&mut self, id: ChannelId, nothing: io::Result<usize>) -> io::Result<Filled> {
-        if self.reads_through_filter(id) {
-            return self.fill_filtered(id);
-        }
-        self.note_nothing_read(id, nothing, false)
-            .map(|_| Filled::Nothing)
-    }
-
-    fn reads_through_filter(&self, id: ChannelId) -> bool {
-        self.slot(id)
-            .is_some_and(|slot| slot.is_open_filtered() && !slot.flags.is_finished())
-    }
-
-    #[cold]
-    fn note_nothing_read(
-        &mut self,
-        id: ChannelId,
-        result: io::Result<usize>,
-        nothing_asked: bool,
+        answer: Answer,
     ) -> io::Result<usize> {
         let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
-        match &result {
-            Ok(_) if nothing_asked || slot.io.role() == Role::Datagram => self.progress += 1,
+        if answer.is_none() {
+            if let Some(n) = slot.read_unread(buf) {
+                self.progress += 1;
+                self.touch_later(id);
+                return Ok(n);
+            }
+            if !buf.is_empty() && self.reads_through_filter(id) {
+                return self.read_filtered(id, buf);
+            }
+        }
+        self.conclude_read(id, buf, answer)
+    }
+
+    #[cold]
+    fn fill_otherwise(
+        &mut self,
+        id: ChannelId,
+        buffer: &mut [u8],
+        answer: Answer,
+    ) -> io::Result<Filled> {
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
+        // An empty datagram reads like an end of file and is none.
+        let end = slot.io.role() != Role::Datagram;
+        if answer.is_none() {
+            // While a handshake is on, what was given back is the filter's.
+            if !slot.is_shaking()
+                && let Some(unread) = slot.unread.take()
+            {
+                self.progress += 1;
+                self.touch_later(id);
+                return Ok(Filled::Unread(unread));
+            }
+            if self.reads_through_filter(id) {
+                return self.fill_filtered(id, buffer);
+            }
+        }
+        Ok(match self.conclude_read(id, buffer, answer)? {
+            0 => Filled::Nothing { end },
+            n => Filled::Buffer(n),
+        })
+    }
+
+    /// What a read gives if no bytes came at once; without an answer the socket was not asked.
+    fn conclude_read(
+        &mut self,
+        id: ChannelId,
+        buf: &mut [u8],
+        answer: Answer,
+    ) -> io::Result<usize> {
+        let slot = find(&mut self.slots, id).ok_or_else(|| closed(id))?;
+        let answer = match answer {
+            None if slot.flags.is_finished() => Ok(0),
+            None if !slot.reads_socket() => Err(io::ErrorKind::WouldBlock.into()),
+            answer => answer
+                .unwrap_or_else(|| slot.io.read(buf))
+                .or_else(|error| slot.read_on(error, buf, self.poll.registry(), id)),
+        };
+        match &answer {
+            Ok(n @ 1..) => {
+                // Only TCP: a Unix stream stops short at passed descriptors, a pipe or a tty at will.
+                if slot.io.is_tcp_stream() {
+                    slot.readiness.after_stream_read(*n, buf.len());
+                }
+                slot.note_received(*n, &self.clock, &mut self.stats);
+                self.progress += 1;
+            }
+            Ok(_) if buf.is_empty() || slot.io.role() == Role::Datagram => self.progress += 1,
             Ok(_) => {
                 slot.readiness.read_blocked();
                 slot.flags.note_finished();
@@ -113,7 +147,12 @@ impl Registry {
             // Acted upon in the channel's own visit, even if another callback called `recv`.
             Err(_) => self.touch_later(id),
         }
-        result
+        answer
+    }
+
+    fn reads_through_filter(&self, id: ChannelId) -> bool {
+        self.slot(id)
+            .is_some_and(|slot| slot.is_open_filtered() && !slot.flags.is_finished())
     }
 
     pub(crate) fn read_from(
@@ -142,8 +181,43 @@ impl Registry {
         result
     }
 
-    /// Writes to the socket of a channel with `write`.
+    /// Writes past the outgoing queue, unless something waits there.
     #[inline(always)]
+    pub(crate) fn send(&mut self, id: ChannelId, data: &[u8]) -> io::Result<usize> {
+        self.uncork();
+        if let Some(slot) = find(&mut self.slots, id)
+            && slot.writes_socket()
+            && !data.is_empty()
+            && let Some(mut stream) = slot.io.as_tcp_stream()
+        {
+            return match stream.write(data) {
+                Ok(n) => {
+                    slot.readiness.after_stream_write(n, data.len());
+                    slot.note_sent(n, &self.clock, &mut self.stats);
+                    self.progress += 1;
+                    Ok(n)
+                }
+                Err(error) => self.send_otherwise(id, data, Some(error)),
+            };
+        }
+        self.send_otherwise(id, data, None)
+    }
+
+    /// The same if the socket answered with an error, or was not asked.
+    #[cold]
+    fn send_otherwise(
+        &mut self,
+        id: ChannelId,
+        data: &[u8],
+        answer: Option<io::Error>,
+    ) -> io::Result<usize> {
+        self.write(id, |slot, poll, spare| match answer {
+            None => slot.write_nothing(data, poll, spare, id),
+            Some(error) => slot.write_on(error, data, poll, id),
+        })
+    }
+
+    /// Writes to the socket of a channel with `write`.
     pub(crate) fn write(
         &mut self,
         id: ChannelId,
@@ -199,13 +273,13 @@ impl Registry {
 
     /// Reads and forgets, up to one buffer a visit. Gives the number of bytes.
     pub(crate) fn discard_input(&mut self, id: ChannelId) -> usize {
-        match self.fill(id) {
-            Ok(Filled::Buffer(buffer, n)) => {
-                self.pool.give_buffer(buffer);
-                n
-            }
+        let mut buffer = self.pool.take_buffer();
+        let filled = self.fill(id, &mut buffer);
+        self.pool.give_buffer(buffer);
+        match filled {
+            Ok(Filled::Buffer(n)) => n,
             Ok(Filled::Unread(unread)) => unread.bytes().len(),
-            Ok(Filled::Nothing) => 0,
+            Ok(Filled::Nothing { .. }) => 0,
             Err(error) => {
                 if meaning_of_call(&error) == Meaning::Failure
                     && let Some(slot) = self.slot_mut(id)
@@ -228,14 +302,17 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
+/// What a socket answered to a read, if it was asked.
+type Answer = Option<io::Result<usize>>;
+
 /// What [`Registry::fill`] got.
 pub(crate) enum Filled {
-    /// So many bytes in one of the reactor's buffers.
-    Buffer(Box<[u8]>, usize),
+    /// So many bytes in the buffer.
+    Buffer(usize),
     /// What had been given back, or what a filter has opened.
     Unread(Box<Unread>),
     /// The end of file, or an empty datagram.
-    Nothing,
+    Nothing { end: bool },
 }
 
 impl Slot {
@@ -245,6 +322,14 @@ impl Slot {
         if self.timer.is_some() {
             self.active_at = clock.stamp();
         }
+    }
+
+    /// Counts bytes that came from the peer.
+    #[inline]
+    fn note_received(&mut self, n: usize, clock: &Clock, stats: &mut Stats) {
+        self.note_traffic(clock);
+        self.bytes_in += n as u64;
+        stats.bytes_in += n as u64;
     }
 
     /// Counts bytes that left for the peer, by any call.
@@ -352,18 +437,13 @@ impl Slot {
         self.unread = Some(rest);
     }
 
+    /// Whether a read goes straight to the socket, which may have something.
     #[inline]
-    fn read(&mut self, buf: &mut [u8], poll: &mio::Registry, id: ChannelId) -> io::Result<usize> {
-        if self.flags.is_finished() {
-            return Ok(0);
-        }
-        if !self.readiness.can_read() || self.is_not_plain() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        match self.io.read(buf) {
-            Err(error) => self.read_on(error, buf, poll, id),
-            read => read,
-        }
+    fn reads_socket(&self) -> bool {
+        !self.flags.is_finished()
+            && self.readiness.can_read()
+            && self.unread.is_none()
+            && !self.is_not_plain()
     }
 
     /// Whether reads and writes do not go straight to the socket.
@@ -375,7 +455,7 @@ impl Slot {
         )
     }
 
-    #[cold]
+    /// Makes a read again that a signal interrupted, and notes any other error.
     fn read_on(
         &mut self,
         mut error: io::Error,
@@ -397,41 +477,13 @@ impl Slot {
         Err(error)
     }
 
+    /// Whether a write past the queue goes straight to the socket, which may have room.
     #[inline]
-    fn note_input(&mut self, n: usize, asked: usize, clock: &Clock) {
-        // Only TCP: a Unix stream stops short at passed descriptors, a pipe or a tty at will.
-        if self.io.is_tcp_stream() {
-            self.readiness.after_stream_read(n, asked);
-        }
-        self.note_traffic(clock);
-        self.bytes_in += n as u64;
-    }
-
-    /// Writes past the outgoing queue, unless something waits there.
-    #[inline(always)]
-    pub(crate) fn write(
-        &mut self,
-        data: &[u8],
-        poll: &mio::Registry,
-        spare: &mut Spare,
-        id: ChannelId,
-    ) -> io::Result<usize> {
-        let may = !self.holds_queue()
+    fn writes_socket(&self) -> bool {
+        !self.holds_queue()
             && self.flags.may_send()
             && self.readiness.can_write()
             && !self.is_not_plain()
-            && !data.is_empty();
-        if !may {
-            return self.write_nothing(data, poll, spare, id);
-        }
-        let n = match self.io.write(data) {
-            Ok(n) => n,
-            Err(error) => return self.write_on(error, data, poll, id),
-        };
-        if n < data.len() && self.io.role() == Role::Stream {
-            self.readiness.after_stream_write(n, data.len());
-        }
-        Ok(n)
     }
 
     /// The answer when nothing is to be written, or nothing can.
@@ -460,9 +512,13 @@ impl Slot {
                 sent => sent,
             };
         }
-        self.io
-            .write(data)
-            .or_else(|error| self.write_on(error, data, poll, id))
+        let written = self.io.write(data);
+        if let Ok(n) = written
+            && self.io.role() == Role::Stream
+        {
+            self.readiness.after_stream_write(n, data.len());
+        }
+        written.or_else(|error| self.write_on(error, data, poll, id))
     }
 
     /// Whether a write past the queue is in its turn, and can still succeed.

@@ -2,12 +2,15 @@
 //!
 //! Every step looks the channel up again, because any callback may have closed or changed it.
 
-use std::{io, mem};
+use std::{
+    io, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use crate::{
     closed::Cause,
     engine::call::Lent,
-    error::{Meaning, guard, meaning_of_call},
+    error::{Meaning, meaning_of_call},
     id::ChannelId,
     net::io::{Io, Role},
     state::{
@@ -28,21 +31,21 @@ impl Registry {
         };
         slot.flags.dequeue();
         self.visiting = id;
-        let settled = if slot.only_io_due()
+        if slot.only_io_due()
+            && slot.readiness.can_read()
             && !slot.holds_queue()
             && let Some(object) = slot.dispatcher.take()
         {
-            let may_read = slot.readiness.can_read();
             let bytes_in = slot.bytes_in;
-            self.fast_visit(id, object, may_read, bytes_in)
+            if self.fast_visit(id, object, bytes_in) {
+                self.visiting = ChannelId::NONE;
+                return;
+            }
         } else {
             self.full_visit(id);
-            false
-        };
-        self.visiting = ChannelId::NONE;
-        if !settled {
-            self.settle(id);
         }
+        self.visiting = ChannelId::NONE;
+        self.settle(id);
     }
 
     /// The order of a visit (R4). Each step does nothing if nothing of its kind is due.
@@ -76,51 +79,47 @@ impl Registry {
         self.let_write(id); // handle_write
     }
 
-    /// A visit of a channel on which nothing but a read or a write is due: the object goes out and back once, and the
-    /// slot is not looked up again for each step. Goes on as a full visit once something else is due. True if
-    /// `settle` has nothing left to do.
+    /// A visit of a channel that can be read and on which nothing but a read or a write is due: the object goes out and
+    /// back once, and the slot is not looked up again for each step. Goes on as a full visit once something else is due.
+    /// True if `settle` has nothing left to do.
     #[inline]
-    fn fast_visit(
-        &mut self,
-        id: ChannelId,
-        object: Box<dyn Dispatcher>,
-        may_read: bool,
-        bytes_in: u64,
-    ) -> bool {
+    fn fast_visit(&mut self, id: ChannelId, object: Box<dyn Dispatcher>, bytes_in: u64) -> bool {
         // Taken apart, so that the fields stay in registers.
         let Lent {
             object,
             outcome,
             progress,
             ran,
-        } = self.lend(
-            id,
-            object,
-            |object| may_read && object.readable(),
-            Dispatcher::handle_read,
-        );
+        } = self.lend(id, object, Dispatcher::readable, Dispatcher::handle_read);
+        if !matches!(outcome, Ok(Ok(()))) || !ran || self.progress == progress {
+            let lent = Lent {
+                object,
+                outcome,
+                progress,
+                ran,
+            };
+            return self.leave_fast_visit(id, lent, bytes_in, None);
+        }
+        // Nothing is in it, nor in others below; the compiler would look, at every visit.
+        mem::forget(outcome);
         let mut failure = None;
-        if matches!(outcome, Ok(Ok(())))
-            && (!ran || self.progress != progress)
-            && let Some(slot) = find(&mut self.slots, id)
+        if let Some(slot) = find(&mut self.slots, id)
             && slot.only_io_due()
             && slot.dispatcher.is_none()
             && (!slot.holds_queue() || self.flush_at_once(id, &mut failure))
             && let Some(slot) = find(&mut self.slots, id)
         {
-            // Nothing is in it, nor below in the slot; the compiler would look, at every visit.
-            mem::forget(outcome);
-            if ran {
-                slot.idle_calls = 0;
-            }
+            mem::forget(failure);
+            slot.idle_calls = 0;
             let may_read = slot.readiness.can_read();
             let may_write = slot.readiness.can_write() && !slot.flags.is_write_unhandled();
-            let wishes = guard(self.policy.propagate_panics, || {
+            let wishes = catch_unwind(AssertUnwindSafe(|| {
                 // Not through the box, which is a dispatcher too.
                 let object = &*object;
                 let wants_read = may_read && object.readable();
                 (wants_read, may_write && object.writable())
-            });
+            }))
+            .map_err(|panic| self.policy.contain(panic));
             mem::forget(slot.dispatcher.replace(object));
             return match wishes {
                 Ok((false, false)) => true,
@@ -142,10 +141,22 @@ impl Registry {
         }
         let lent = Lent {
             object,
-            outcome,
+            outcome: Ok(Ok(())),
             progress,
-            ran,
+            ran: true,
         };
+        self.leave_fast_visit(id, lent, bytes_in, failure)
+    }
+
+    /// Goes on as a full visit, behind the read and a flush that met `failure`.
+    #[inline(never)]
+    fn leave_fast_visit(
+        &mut self,
+        id: ChannelId,
+        lent: Lent,
+        bytes_in: u64,
+        failure: Option<io::Error>,
+    ) -> bool {
         let fine = self.take_back_reader(id, lent, (bytes_in, 0), failure);
         if fine
             || self

@@ -103,6 +103,14 @@ impl Io {
     }
 
     #[inline]
+    pub(crate) fn as_tcp_stream(&self) -> Option<&mio::net::TcpStream> {
+        match self {
+            Self::TcpStream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    #[inline]
     pub(crate) fn is_tcp_stream(&self) -> bool {
         #[cfg(feature = "testing")]
         if matches!(self, Self::MemoryStream(_)) {

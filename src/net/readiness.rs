@@ -58,6 +58,21 @@ impl EventBits {
 impl From<&mio::event::Event> for EventBits {
     #[inline]
     fn from(event: &mio::event::Event) -> Self {
+        // Most events say nothing else, which takes few comparisons to find out.
+        if event.is_priority()
+            || event.is_error()
+            || event.is_read_closed()
+            || (!EPOLL && event.is_write_closed())
+        {
+            return Self::of_any(event);
+        }
+        Self(Self::of(READ, event.is_readable()) | Self::of(WRITE, event.is_writable()))
+    }
+}
+
+impl EventBits {
+    #[cold]
+    fn of_any(event: &mio::event::Event) -> Self {
         Self(
             Self::of(READ, event.is_readable())
                 | Self::of(WRITE, event.is_writable())

@@ -1,6 +1,8 @@
 //! The sizes and limits a reactor was built with, and those a channel may have of its own.
 
-use std::time::Duration;
+use std::{panic::resume_unwind, time::Duration};
+
+use crate::error::Payload;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Policy {
@@ -16,6 +18,17 @@ pub(crate) struct Policy {
     /// Steps of handshakes in one turn.
     pub(crate) handshake_budget: usize,
     pub(crate) propagate_panics: bool,
+}
+
+impl Policy {
+    /// What [`guard`](crate::error::guard) does with a panic, without a look at the policy before the call.
+    #[cold]
+    pub(crate) fn contain(&self, panic: Payload) -> Payload {
+        if self.propagate_panics {
+            resume_unwind(panic);
+        }
+        panic
+    }
 }
 
 /// Watermarks and bound of an outgoing queue, in bytes (R14), and how long to linger after it (R10).
