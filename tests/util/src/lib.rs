@@ -28,7 +28,7 @@ use asynchat::{
 };
 
 /// Long enough for a loaded machine, and for one that is interpreted; a passing test never waits for it.
-pub const DEADLINE: Duration = Duration::from_secs(10 * SLOWNESS);
+pub const DEADLINE: Duration = Duration::from_secs(30 * SLOWNESS);
 /// How many times as long deadlines are.
 pub const SLOWNESS: u64 = if SLOW { 12 } else { 1 };
 /// Under wine, where each turn asks a server, and under Miri, an emulator or a sanitizer; `.ci/platforms` and
