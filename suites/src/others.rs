@@ -76,7 +76,8 @@ fn beside_target(name: &str) -> Option<PathBuf> {
 /// other as installed packages. `None`, and a line that says so, where it is not.
 pub fn unpacked(package: &str) -> Option<Unpacked> {
     let root = beside_target("peers").map(|peers| peers.join(package));
-    let root = root.filter(|root| root.is_dir());
+    // Wine shows the programs of the system below it, and starts them as processes that nobody can wait for.
+    let root = root.filter(|root| !cfg!(windows) && root.is_dir());
     if root.is_none() {
         crate::missing(package);
     }
