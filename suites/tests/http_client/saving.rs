@@ -14,6 +14,7 @@ use suites::{
     errors::no_such_folder,
     program::{self, Program},
 };
+use util::peer::tells_resets;
 
 #[test]
 fn a_body_is_saved_to_a_file_once_there_is_one() {
@@ -108,6 +109,10 @@ fn a_body_that_is_not_complete_leaves_the_older_file_alone() {
             "larger than 10 bytes",
         ),
     ] {
+        // Nothing else ends this body, and so it is whole.
+        if matches!(end, End::Reset) && !tells_resets() {
+            continue;
+        }
         let server = serve(move |_| Answer::new(text).end(end));
         let url = server.url("/");
         let bounds = ["--timeout", "1", "--max-size", "10"];

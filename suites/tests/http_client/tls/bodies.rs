@@ -1,6 +1,7 @@
 //! Bodies and their ends, of which the end of file alone is none.
 
 use rustls::version::{TLS12, TLS13};
+use util::peer::tells_resets;
 
 use super::Trusted;
 use crate::{
@@ -130,6 +131,9 @@ fn a_stream_that_breaks_is_told_with_the_place_and_the_reason() {
             "connection broken after 4 of 5 bytes of the body: TLS: received corrupt message",
         ),
     ] {
+        if matches!(end, End::Reset) && !tells_resets() {
+            continue;
+        }
         // The reset may destroy what was sent before it.
         let trusted = Trusted::serve(move |_| Answer::new(head).end(end));
         let url = trusted.server.url("/");
