@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use suites::{
+    lacks,
     program::eventually,
     web_server::{Reply, Server, serve},
 };
@@ -24,6 +25,8 @@ fn write(place: &Path, letter: char, len: usize) {
 struct Change {
     name: &'static str,
     make: fn(&Path, usize),
+    /// The name no longer is the old file's, while the server may have that one open.
+    frees_the_name: bool,
     new: Option<(char, usize)>,
 }
 
@@ -34,6 +37,7 @@ const CHANGES: [Change; 6] = [
             write(&place.with_file_name("y"), 'n', len);
             fs::rename(place.with_file_name("y"), place).unwrap();
         },
+        frees_the_name: true,
         new: Some(('n', 0)),
     },
     Change {
@@ -42,11 +46,13 @@ const CHANGES: [Change; 6] = [
             write(&place.with_file_name("y"), 'n', len + 7);
             fs::rename(place.with_file_name("y"), place).unwrap();
         },
+        frees_the_name: true,
         new: Some(('n', 7)),
     },
     Change {
         name: "written anew, longer",
         make: |place, len| write(place, 'n', len + 7),
+        frees_the_name: false,
         new: Some(('n', 7)),
     },
     Change {
@@ -55,19 +61,36 @@ const CHANGES: [Change; 6] = [
             let file = fs::File::options().write(true).open(place).unwrap();
             file.set_len(len as u64 - 7).unwrap();
         },
+        frees_the_name: false,
         new: Some(('o', -7_i64 as usize)),
     },
     Change {
         name: "deleted",
         make: |place, _| fs::remove_file(place).unwrap(),
+        frees_the_name: true,
         new: None,
     },
     Change {
         name: "renamed",
         make: |place, _| fs::rename(place, place.with_file_name("z")).unwrap(),
+        frees_the_name: false,
         new: None,
     },
 ];
+
+/// Whether a file that is open leaves its name to another one, and to none: Wine has no POSIX semantics of the two calls.
+fn open_files_lose_their_names() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let (x, y) = (folder.path().join("x"), folder.path().join("y"));
+    write(&x, 'o', 1);
+    write(&y, 'n', 1);
+    let _open = fs::File::open(&x).unwrap();
+    let _open_too = fs::File::open(&y).unwrap();
+    fs::remove_file(&y).unwrap();
+    let is_gone = fs::metadata(&y).is_err();
+    write(&folder.path().join("z"), 'n', 1);
+    is_gone && fs::rename(folder.path().join("z"), x).is_ok()
+}
 
 /// Whether this is the file of this letter and length, its header fields included.
 fn is_version(reply: &Reply, letter: char, len: usize) -> bool {
@@ -79,9 +102,20 @@ fn is_version(reply: &Reply, letter: char, len: usize) -> bool {
 
 #[test]
 fn each_answer_is_one_version_of_a_file_and_the_new_one_comes_soon() {
+    let they_lose_names = open_files_lose_their_names();
+    if !they_lose_names {
+        lacks("a file that is open keeps its name");
+    }
     for (options, is_at_once) in [(&["--file-cache", "0"][..], true), (&[], false)] {
         for len in [SMALL, LARGE] {
-            for Change { name, make, new } in CHANGES {
+            for change in CHANGES {
+                // A small file is not kept open.
+                if change.frees_the_name && len == LARGE && !they_lose_names {
+                    continue;
+                }
+                let Change {
+                    name, make, new, ..
+                } = change;
                 let server = serve(options, |root| write(&root.join("x"), 'o', len));
                 let mut old = String::new();
                 for _ in 0..2 {
