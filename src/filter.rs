@@ -64,7 +64,8 @@ pub trait Filter: Any + Send + Sync {
     /// [`seal`](Self::seal); `feed` may still be called.
     fn end(&mut self, wire: &mut Vec<u8>);
 
-    /// How far it is. It may change with every call of [`feed`](Self::feed).
+    /// How far it is. It may change with every call of [`feed`](Self::feed), but not back to
+    /// [`Handshaking`](FilterPhase::Handshaking): a channel that sends before it reads on would wait for ever.
     fn phase(&self) -> FilterPhase;
 }
 

@@ -136,6 +136,10 @@ impl<C: AsyncChat> ChatDispatcher<C> {
     /// and [`handle_drain`](AsyncChat::handle_drain) was called. Those already read wait too. It stands beside
     /// `readable()`: input is handed out if both allow it. What others push counts from the next read on.
     ///
+    /// It is a pause of reading. Frames that wait are lost if the peer resets the connection, and the peer's end behind
+    /// them is announced ([`Exceptional::ReadClosed`]); a handler that closes there leaves them unanswered. It belongs to
+    /// this dispatcher and its channel: an object around it has to pass `handle_drain` on.
+    ///
     /// ```
     /// use asynchat::{AsyncChat, ChatChannel, ChatDispatcher, Frame, Result};
     /// use std::io::Write;
@@ -165,6 +169,15 @@ impl<C: AsyncChat> ChatDispatcher<C> {
         self.extras
             .as_ref()
             .map_or(Hold::Never, |extras| extras.hold)
+    }
+
+    #[cold]
+    fn hold_if_congested(&mut self, channel: &Channel<'_>) -> bool {
+        let holds = self.hold() == Hold::WhileCongested && channel.is_congested();
+        if holds {
+            self.set_hold(Hold::UntilDrained);
+        }
+        holds
     }
 
     fn set_hold(&mut self, hold: Hold) {
@@ -235,6 +248,9 @@ impl<C: AsyncChat> ChatDispatcher<C> {
             Err(panic) => Err(Panicked::new(panic).into()),
         };
         let used = input.len() - view.rest().len();
+        if used < input.len() {
+            self.hold_if_congested(channel);
+        }
         if self.framer.is_due() && channel.is_served() {
             channel.request_read();
         }
@@ -512,8 +528,8 @@ impl<C: AsyncChat> Dispatcher for ChatDispatcher<C> {
 
     fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
         let flags = channel.flags();
-        if flags.is_congested() && self.hold() == Hold::WhileCongested {
-            self.set_hold(Hold::UntilDrained);
+        // By what others have pushed.
+        if flags.is_congested() && self.hold_if_congested(channel) {
             return Ok(());
         }
         if flags.is_read_requested() && channel.take_read_request() {

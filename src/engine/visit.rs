@@ -100,7 +100,7 @@ impl Registry {
             };
             return self.leave_fast_visit(id, lent, bytes_in, None);
         }
-        // Nothing is in it, nor in others below; the compiler would look, at every visit.
+        // It holds nothing to drop, like `failure` and the slot's place for the object below. The compiler would look.
         mem::forget(outcome);
         let mut failure = None;
         if let Some(slot) = find(&mut self.slots, id)

@@ -31,8 +31,9 @@ pub enum Exceptional {
     /// returns. Not reported after [`close_when_done`](Channel::close_when_done). A reset without an end of file before it
     /// is `handle_close` with [`Channel::is_reset`].
     Reset,
-    /// The peer has ended its output or is gone, and this object does not read: `readable` is false, or reading
-    /// [pauses](Channel::pause_reading). Streams only, where the poller reports it, once for each time that reading
+    /// The peer has ended its output or is gone, and this object does not read: `readable` is false, reading
+    /// [pauses](Channel::pause_reading), or frames [wait](crate::ChatDispatcher::hold_while_congested) for the queue.
+    /// Streams only, where the poller reports it, once for each time that reading
     /// stops.
     ///
     /// A TCP peer may only have shut down its sending side and still take an answer: a write to a peer that is gone ends

@@ -123,8 +123,8 @@ pub struct Registry {
     pub(crate) paused: Vec<ChannelId>,
     /// Counts the effects of callbacks, for the spin detector.
     pub(crate) progress: u64,
-    /// Counts what may end the service of a channel by its object, or keep input from it: close, detach, replace, a
-    /// pause, a queue that becomes congested.
+    /// Counts what may end the service of a channel by its object, or keep input from it: close, detach, replace, upgrade,
+    /// a pause, bytes given back to a chat, a queue that becomes congested.
     pub(crate) ownership_changes: u64,
     /// Serial of the stream accepted last. The numbers of two reactors of a process do not overlap, because streams
     /// change reactors.

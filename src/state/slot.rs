@@ -37,12 +37,16 @@ use crate::{
 const SPARE_HOOKS: usize = 64;
 
 /// Sorted by how often it is looked at: an event takes the first 32 bytes, a fast visit the first 96. The alignment puts
-/// these into one and two cache lines. It is for the size that a slot has in a release on 64 bits, 5 times 32.
+/// these into one and two cache lines. It is for the size that a slot has in a release on 64-bit Linux, 5 times 32.
+#[repr(C)]
 #[cfg_attr(
-    all(target_pointer_width = "64", not(debug_assertions)),
-    repr(C, align(32))
+    all(
+        target_os = "linux",
+        target_pointer_width = "64",
+        not(debug_assertions)
+    ),
+    repr(align(32))
 )]
-#[cfg_attr(not(all(target_pointer_width = "64", not(debug_assertions))), repr(C))]
 pub(crate) struct Slot {
     /// Its own, so that a look-up compares one word.
     pub(crate) id: ChannelId,
@@ -155,7 +159,9 @@ impl Slot {
 
     /// Whether a push is queued, not dropped.
     pub(crate) fn takes_output(&self) -> bool {
-        !self.flags.is_output_ended() && matches!(self.io.role(), Role::Stream | Role::Fd)
+        !self.flags.is_output_ended()
+            && matches!(self.io.role(), Role::Stream | Role::Fd)
+            && !self.has_broken_filter()
     }
 
     /// Whether nothing but a read, a write or a flush can be due: no news, nothing ending.

@@ -117,8 +117,8 @@ impl Search {
         matches!(self.progress, Progress::Held(0))
     }
 
-    /// The length of the first frame that lies whole in `input`, terminator and all. Those behind it that begin within
-    /// `window` bytes go to `ahead`.
+    /// The length of the first frame that lies whole in `input`, terminator and all. Those that lie whole in the `window`
+    /// bytes behind it go to `ahead`.
     #[inline]
     pub(super) fn measure(&self, input: &[u8], window: usize, ahead: &mut Lens) -> Option<usize> {
         match &self.needle {

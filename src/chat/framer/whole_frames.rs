@@ -131,8 +131,8 @@ impl Framer {
     /// Finds frames at the front of `input`; false if there is none that may be taken at once. They are good until
     /// terminator, limit or state of the framer are changed. A counted one is taken.
     ///
-    /// Bytes behind the first frame may be searched in vain, and again later. There are never more than twice as many
-    /// as were used since that happened the last time, so a byte costs a constant (R18).
+    /// Bytes behind the first frame may be searched in vain, and again later. Their number is at most twice that of the
+    /// bytes used since frames were last voided, so a byte costs a constant (R18).
     #[inline(never)]
     pub(crate) fn find_whole_frames(&mut self, input: &[u8], frames: &mut WholeFrames) -> bool {
         let window = usize::from(mem::take(&mut self.window));

@@ -70,6 +70,12 @@ impl Slot {
             .is_some_and(|filtered| filtered.stage == Stage::Failed)
     }
 
+    /// Whether the filter seals nothing more.
+    pub(crate) fn has_broken_filter(&self) -> bool {
+        self.filtered()
+            .is_some_and(|filtered| filtered.layer.is_broken())
+    }
+
     /// Whether the filter's failure is due to be reported: what was received before it comes first.
     pub(crate) fn must_report_filter(&self) -> bool {
         self.unread.is_none()

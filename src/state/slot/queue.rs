@@ -333,9 +333,10 @@ impl Slot {
         }
     }
 
-    /// Whether `handle_drain` is due.
+    /// Whether `handle_drain` is due. A queue that can never leave holds nobody up: input may wait for it, and the failure
+    /// of the filter for that input.
     pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
-        self.flags.is_congested() && !self.is_past(limits.low)
+        self.flags.is_congested() && (!self.is_past(limits.low) || self.has_broken_filter())
     }
 
     /// Whether more is queued than a watermark allows.

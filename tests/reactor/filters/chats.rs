@@ -1,12 +1,14 @@
 //! Chats over filters: an upgrade in the middle of what was read, and frames that are cut.
 
+use std::time::Duration;
+
 use asynchat::{
     AsyncChat, BoxError, Channel, ChatChannel, ChatDispatcher, Frame, HandshakeFailed, Result,
     Terminator, Truncated, testing::Harness,
 };
 use util::{
     Trace,
-    toy::{Far, Toy},
+    toy::{Call, DATA, Far, Toy},
 };
 
 use super::{Line, SECOND, words};
@@ -78,6 +80,10 @@ impl AsyncChat for Chat {
             return self.found_terminator(chat);
         }
         self.frame(chat, &frame)
+    }
+    fn handle_drain(&mut self, chat: &mut ChatChannel<'_>) -> Result {
+        chat.resume_reading();
+        Ok(())
     }
     fn handle_close(&mut self, chat: &mut ChatChannel<'_>) -> Result {
         if !self.begun.is_empty() {
@@ -236,6 +242,50 @@ fn half_a_frame_and_half_a_terminator_from_before_are_no_part_of_the_first_frame
                 "{way:?}, {before:?}"
             );
         }
+    }
+}
+
+#[test]
+fn frames_that_wait_for_the_queue_come_before_the_failure_that_the_queue_cannot_survive() {
+    let pause: fn(&mut ChatChannel<'_>) = |chat| {
+        if chat.is_congested() {
+            chat.pause_reading(Duration::MAX);
+        }
+    };
+    let cases = [(true, true), (true, false), (false, true), (false, false)];
+    for (way, (holds, seals)) in Way::ALL
+        .into_iter()
+        .flat_map(|way| cases.map(|case| (way, case)))
+    {
+        let trace = Trace::new();
+        let mut object = chat(way, Toy::server(), &trace);
+        object.on_frame = (!holds).then_some(pause);
+        let mut dispatcher = dispatcher(way, object, "\r\n");
+        if holds {
+            dispatcher = dispatcher.hold_while_congested();
+        }
+        let mut peer = Harness::new(dispatcher);
+        let toy = Toy::server();
+        let toy = if seals { toy } else { toy.fails(Call::Seal, 2) };
+        Line::channel(&mut peer, |channel| {
+            channel.set_watermarks(0, 1);
+            channel.upgrade(toy).unwrap();
+        });
+        let mut far = Far::client();
+        peer.feed(far.wire());
+        far.take(&peer.output());
+        assert!(far.is_open());
+        peer.set_window(0);
+        far.say("a\r\nb\r\nc\r\nd\r\n");
+        let broken = if seals { &[DATA, 99, 0, 0][..] } else { &[] };
+        peer.feed([&far.wire(), broken].concat());
+        peer.set_window(usize::MAX);
+        peer.eof();
+        let told = words(&trace);
+        let error = if seals { "record 99" } else { "seal fails" };
+        let all = format!("connect secured frame:a frame:b frame:c frame:d error:{error}");
+        assert!(told.starts_with(&all), "{way:?}, holds {holds}: {told}");
+        assert!(peer.is_closed(), "{way:?}, holds {holds}");
     }
 }
 
