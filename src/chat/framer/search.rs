@@ -127,7 +127,7 @@ impl Search {
                 window,
                 ahead,
                 needle.len(),
-                needle.blocks(),
+                || needle.blocks(),
                 |input| needle.find_first(input),
             ),
             Needle::Long(needle) => measure(
@@ -135,7 +135,7 @@ impl Search {
                 window,
                 ahead,
                 needle.bytes.len(),
-                needle.blocks,
+                || needle.blocks,
                 |input| needle.finder.find(input),
             ),
         }
@@ -224,7 +224,7 @@ fn measure(
     window: usize,
     ahead: &mut Lens,
     needle_len: usize,
-    blocks: Option<Blocks>,
+    blocks: impl Fn() -> Option<Blocks>,
     find: impl Fn(&[u8]) -> Option<usize>,
 ) -> Option<usize> {
     let mut first = None;
@@ -239,8 +239,8 @@ fn measure(
         } else if !ahead.note(len) {
             break;
         }
-        if let Some(blocks) = blocks
-            && end < stop
+        if end < stop
+            && let Some(blocks) = blocks()
         {
             end = blocks.measure(&input[..stop], end, len, ahead);
         }

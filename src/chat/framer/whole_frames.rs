@@ -10,6 +10,9 @@ const AHEAD: usize = 63;
 /// The number of bytes behind the first frame that are searched at once at most.
 const WINDOW: usize = 16 * 1024;
 
+/// A smaller window than this is not worth a search: few frames were used since the last change.
+const SMALLEST_WINDOW: usize = 64;
+
 /// Frames at the front of the input.
 pub(crate) struct WholeFrames {
     pub(crate) terminator_len: usize,
@@ -156,7 +159,8 @@ impl Framer {
         };
         frames.set_one(0, search.needle_len());
         frames.window = window;
-        let Some(first) = search.measure(input, window, &mut frames.ahead) else {
+        let searched = if window < SMALLEST_WINDOW { 0 } else { window };
+        let Some(first) = search.measure(input, searched, &mut frames.ahead) else {
             return false;
         };
         frames.first = first;
