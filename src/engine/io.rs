@@ -1,6 +1,6 @@
 //! System calls on a channel's socket, and what their answers mean for readiness and for the peer's state (R1, R7).
 
-use std::io::{self, Read, Write};
+use std::io;
 
 use crate::{
     address::Address,
@@ -36,8 +36,8 @@ impl Registry {
         self.read_stream(id, buffer, Filled::Buffer, Self::fill_otherwise)
     }
 
-    /// The usual read: some bytes come straight from a TCP stream. All else is left to `otherwise`, with the stream's answer
-    /// if it was asked.
+    /// The usual read: some bytes come straight from a TCP or Unix stream. All else is left to `otherwise`, with the
+    /// stream's answer if it was asked.
     #[inline(always)]
     fn read_stream<R>(
         &mut self,
@@ -48,11 +48,14 @@ impl Registry {
     ) -> io::Result<R> {
         if let Some(slot) = find(&mut self.slots, id)
             && slot.reads_socket()
-            && let Some(mut stream) = slot.io.as_tcp_stream()
+            && let Some(answer) = slot.io.read_stream(buf)
         {
-            return match stream.read(buf) {
+            return match answer {
                 Ok(n @ 1..) => {
-                    slot.readiness.after_stream_read(n, buf.len());
+                    // Not a Unix stream, which stops short at passed descriptors.
+                    if slot.io.is_tcp_stream() {
+                        slot.readiness.after_stream_read(n, buf.len());
+                    }
                     slot.note_received(n, &self.clock, &mut self.stats);
                     self.progress += 1;
                     Ok(usual(n))
@@ -188,9 +191,9 @@ impl Registry {
         if let Some(slot) = find(&mut self.slots, id)
             && slot.writes_socket()
             && !data.is_empty()
-            && let Some(mut stream) = slot.io.as_tcp_stream()
+            && let Some(answer) = slot.io.write_stream(data)
         {
-            return match stream.write(data) {
+            return match answer {
                 Ok(n) => {
                     slot.readiness.after_stream_write(n, data.len());
                     slot.note_sent(n, &self.clock, &mut self.stats);
@@ -212,7 +215,7 @@ impl Registry {
         answer: Option<io::Error>,
     ) -> io::Result<usize> {
         self.write(id, |slot, poll, spare| match answer {
-            None => slot.write_nothing(data, poll, spare, id),
+            None => slot.write_otherwise(data, poll, spare, id),
             Some(error) => slot.write_on(error, data, poll, id),
         })
     }
@@ -307,7 +310,7 @@ type Answer = Option<io::Result<usize>>;
 
 /// What [`Registry::fill`] got.
 pub(crate) enum Filled {
-    /// So many bytes in the buffer.
+    /// The number of bytes in the buffer.
     Buffer(usize),
     /// What had been given back, or what a filter has opened.
     Unread(Box<Unread>),
@@ -486,9 +489,10 @@ impl Slot {
             && !self.is_not_plain()
     }
 
-    /// The answer when nothing is to be written, or nothing can.
+    /// The write of every socket but a plain TCP or Unix stream, and the answer of any socket if there is nothing to write,
+    /// or no room.
     #[cold]
-    fn write_nothing(
+    fn write_otherwise(
         &mut self,
         data: &[u8],
         poll: &mio::Registry,

@@ -103,14 +103,6 @@ impl Io {
     }
 
     #[inline]
-    pub(crate) fn as_tcp_stream(&self) -> Option<&mio::net::TcpStream> {
-        match self {
-            Self::TcpStream(stream) => Some(stream),
-            _ => None,
-        }
-    }
-
-    #[inline]
     pub(crate) fn is_tcp_stream(&self) -> bool {
         #[cfg(feature = "testing")]
         if matches!(self, Self::MemoryStream(_)) {
@@ -246,6 +238,17 @@ impl Io {
         }
     }
 
+    /// The same of a TCP or Unix stream alone.
+    #[inline(always)]
+    pub(crate) fn read_stream(&self, buf: &mut [u8]) -> Option<io::Result<usize>> {
+        match self {
+            Self::TcpStream(s) => Some((&*s).read(buf)),
+            #[cfg(unix)]
+            Self::UnixStream(s) => Some((&*s).read(buf)),
+            _ => None,
+        }
+    }
+
     fn read_other(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Udp(s) => cut_datagram(skip_earlier(s, s.recv(buf)), buf.len()),
@@ -266,6 +269,17 @@ impl Io {
         match self {
             Self::TcpStream(s) => (&*s).write(data),
             other => other.write_other(data),
+        }
+    }
+
+    /// The same of a TCP or Unix stream alone.
+    #[inline(always)]
+    pub(crate) fn write_stream(&self, data: &[u8]) -> Option<io::Result<usize>> {
+        match self {
+            Self::TcpStream(s) => Some((&*s).write(data)),
+            #[cfg(unix)]
+            Self::UnixStream(s) => Some((&*s).write(data)),
+            _ => None,
         }
     }
 
