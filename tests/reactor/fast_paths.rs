@@ -5,18 +5,19 @@ use std::os::{fd::OwnedFd, unix::net::UnixStream};
 use std::{
     cell::{Cell, RefCell},
     io::{self, ErrorKind, Read, Write},
+    net::Shutdown,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use asynchat::{
-    AsyncChat, BoxError, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, Reactor,
-    Result, State, Terminator,
+    AsyncChat, BoxError, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, Exceptional,
+    Reactor, Result, Socket, State, Terminator,
 };
 use socket2::{Domain, SockRef, Socket as RawSocket, Type};
 use util::{
-    Recorder, SCRIPTED, Trace,
-    peer::{read_while, tcp_pair},
+    DEADLINE, Recorder, SCRIPTED, Trace,
+    peer::{narrow_pair, narrow_tcp_pair, read_while, reset, settled, tcp_pair, tells_resets},
     reactor, settle, silence_scripted_panics, turn_until,
 };
 
@@ -652,4 +653,193 @@ fn a_peer_cannot_make_a_lingering_channel_spin() {
         turns += 1;
     }
     assert!(turns < 50, "{turns} turns in 300 ms of lingering");
+}
+
+// ---- one script over a TCP and over a Unix stream: the short ways of `recv` and `send`, and each way out of them
+
+/// Leaves all calls to the test, and the channel open.
+struct Passive;
+
+impl Dispatcher for Passive {
+    fn readable(&self) -> bool {
+        false
+    }
+    fn writable(&self) -> bool {
+        false
+    }
+    fn handle_expt(&mut self, _: &mut Channel<'_>, _: Exceptional) -> Result {
+        Ok(())
+    }
+    fn handle_close(&mut self, _: &mut Channel<'_>) -> Result {
+        Ok(())
+    }
+}
+
+/// The answer of `call` once the socket is ready for it.
+fn when_ready<R>(
+    reactor: &mut Reactor,
+    id: ChannelId,
+    mut call: impl FnMut(&mut Channel<'_>) -> io::Result<R>,
+) -> io::Result<R> {
+    let mut answer = None;
+    turn_until(reactor, |reactor| {
+        let got = call(&mut reactor.channel(id).unwrap());
+        let ready = !matches!(&got, Err(e) if e.kind() == ErrorKind::WouldBlock);
+        answer = Some(got);
+        ready
+    });
+    answer.unwrap()
+}
+
+/// With small buffers: the reactor's ends, the peers' ends.
+fn both_kinds() -> [(&'static str, Socket, RawSocket); 2] {
+    let (tcp, tcp_peer) = narrow_tcp_pair();
+    let (local, local_peer) = narrow_pair();
+    let kinds = [
+        ("TCP", Socket::from(tcp), RawSocket::from(tcp_peer)),
+        ("Unix", Socket::from(local), RawSocket::from(local_peer)),
+    ];
+    for (_, _, peer) in &kinds {
+        peer.set_read_timeout(Some(DEADLINE)).unwrap();
+    }
+    kinds
+}
+
+type ReadCall = fn(&mut Channel<'_>) -> io::Result<Vec<u8>>;
+
+/// Each reads 4 bytes at most.
+const READ_CALLS: [(&str, ReadCall); 2] = [
+    ("recv", |channel| {
+        let mut buf = [0; 4];
+        channel.recv(&mut buf).map(|n| buf[..n].to_vec())
+    }),
+    ("recv_with", |channel| {
+        channel.recv_with(|_, data| data.to_vec())
+    }),
+];
+
+#[test]
+fn a_read_answers_alike_on_every_stream() {
+    for (call, read) in READ_CALLS {
+        for (kind, ours, mut theirs) in both_kinds() {
+            let mut reactor = Reactor::builder().read_buffer(4).build().unwrap();
+            let id = reactor.register(ours, Passive).unwrap();
+            let case = format!("{call}, {kind}");
+            let now = |reactor: &mut Reactor| {
+                read(&mut reactor.channel(id).unwrap()).map_err(|error| error.kind())
+            };
+            let nothing = Err(ErrorKind::WouldBlock);
+
+            // A short read, and nothing behind it. An empty buffer reads nothing and is no end of file.
+            assert_eq!(now(&mut reactor), nothing, "{case}");
+            theirs.write_all(b"abc").unwrap();
+            let empty = when_ready(&mut reactor, id, |channel| channel.recv(&mut []));
+            assert_eq!(empty.unwrap(), 0, "{case}");
+            assert_eq!(now(&mut reactor).unwrap(), b"abc", "{case}");
+            assert_eq!(now(&mut reactor), nothing, "{case}");
+
+            // A read that fills the buffer leaves the rest, behind what is given back.
+            theirs.write_all(b"abcdefgh").unwrap();
+            let first = when_ready(&mut reactor, id, read);
+            assert_eq!(first.unwrap(), b"abcd", "{case}");
+            reactor.channel(id).unwrap().unread("12");
+            assert_eq!(now(&mut reactor).unwrap(), b"12", "{case}");
+            assert_eq!(now(&mut reactor).unwrap(), b"efgh", "{case}");
+            assert_eq!(now(&mut reactor), nothing, "{case}");
+
+            // Given back while the socket has nothing, and after the end of file.
+            reactor.channel(id).unwrap().unread("3");
+            assert_eq!(now(&mut reactor).unwrap(), b"3", "{case}");
+            assert_eq!(now(&mut reactor), nothing, "{case}");
+            theirs.shutdown(Shutdown::Write).unwrap();
+            let end = when_ready(&mut reactor, id, read);
+            assert_eq!(end.unwrap(), b"", "{case}");
+            reactor.channel(id).unwrap().unread("4");
+            assert_eq!(now(&mut reactor).unwrap(), b"4", "{case}");
+            assert_eq!(now(&mut reactor).unwrap(), b"", "{case}");
+            let info = reactor.channels().find(|c| c.id == id).unwrap();
+            assert_eq!(info.bytes_in, 11, "{case}");
+            assert_eq!(reactor.stats().bytes_in, 11, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_reset_answers_a_read_and_then_a_send() {
+    if !tells_resets() {
+        return;
+    }
+    for read_size in [0, 4] {
+        let mut reactor = reactor();
+        let trace = Trace::new();
+        let mut recorder = Recorder::new(&trace);
+        recorder.read_size = read_size;
+        let note = trace.clone();
+        recorder.on_read = Some(Box::new(move |channel| {
+            // Not yet at the first read, which comes before any event.
+            if channel.is_reset() {
+                let error = channel.send(b"x").unwrap_err();
+                note.add(format!("send!{:?}", error.kind()));
+            }
+            Ok(())
+        }));
+        let (_, theirs) = settled(&mut reactor, recorder);
+        trace.clear();
+        reset(theirs);
+        turn_until(&mut reactor, |reactor| reactor.is_idle());
+        assert_eq!(
+            trace.lines(),
+            ["read!ConnectionReset", "send!BrokenPipe", "close"],
+            "{read_size}"
+        );
+    }
+}
+
+#[test]
+fn a_send_answers_alike_on_every_stream() {
+    for (kind, ours, mut theirs) in both_kinds() {
+        let mut reactor = reactor();
+        let id = reactor.register(ours, Passive).unwrap();
+        settle(&mut reactor);
+        let now = |reactor: &mut Reactor, data: &[u8]| {
+            let sent = reactor.channel(id).unwrap().send(data);
+            sent.map_err(|error| error.kind())
+        };
+        let refused = Err(ErrorKind::WouldBlock);
+        assert_eq!(now(&mut reactor, b""), Ok(0), "{kind}");
+        assert_eq!(now(&mut reactor, b"one "), Ok(4), "{kind}");
+
+        // Nothing overtakes the queue.
+        reactor.channel(id).unwrap().push("two ");
+        assert_eq!(now(&mut reactor, b"x"), refused, "{kind}");
+        assert_eq!(now(&mut reactor, b""), refused, "{kind}");
+        settle(&mut reactor);
+
+        // A short write, a full socket, and room again.
+        let large = vec![3; 4 << 20];
+        let mut sent = now(&mut reactor, &large).unwrap();
+        assert!(sent < large.len(), "{kind}");
+        while let Ok(n) = now(&mut reactor, &large) {
+            sent += n;
+        }
+        assert_eq!(now(&mut reactor, &large), refused, "{kind}");
+        assert_eq!(now(&mut reactor, b""), Ok(0), "{kind}");
+        let mut received = vec![0; 8 + sent];
+        theirs.read_exact(&mut received).unwrap();
+        assert!(received.starts_with(b"one two \x03"), "{kind}");
+        let room = when_ready(&mut reactor, id, |channel| channel.send(b"end"));
+        assert_eq!(room.unwrap(), 3, "{kind}");
+
+        reactor.channel(id).unwrap().shutdown_write();
+        settle(&mut reactor);
+        for data in [&b"x"[..], b""] {
+            let answer = now(&mut reactor, data);
+            assert_eq!(answer, Err(ErrorKind::InvalidInput), "{kind}");
+        }
+        let mut rest = Vec::new();
+        theirs.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"end", "{kind}");
+        let info = reactor.channels().find(|c| c.id == id).unwrap();
+        assert_eq!(info.bytes_out, (received.len() + 3) as u64, "{kind}");
+    }
 }
