@@ -159,9 +159,7 @@ impl Slot {
 
     /// Whether a push is queued, not dropped.
     pub(crate) fn takes_output(&self) -> bool {
-        !self.flags.is_output_ended()
-            && matches!(self.io.role(), Role::Stream | Role::Fd)
-            && !self.has_broken_filter()
+        !self.flags.is_output_ended() && matches!(self.io.role(), Role::Stream | Role::Fd)
     }
 
     /// Whether nothing but a read, a write or a flush can be due: no news, nothing ending.

@@ -104,6 +104,12 @@ impl Slot {
         self.filtered().is_some_and(Filtered::is_open)
     }
 
+    /// Whether a handshake in the middle of a conversation is on that is not done, because nothing is left to be sent.
+    pub(crate) fn gives_up_handshake(&self) -> bool {
+        let greeted = self.filtered().is_some_and(|filtered| filtered.greeted);
+        greeted && self.is_shaking() && self.flags.is_closing() && !self.has_outgoing()
+    }
+
     /// Whether the output may be ended once nothing is queued. A handshake that nobody waits for any more need not be done.
     pub(crate) fn may_end_sending(&self) -> bool {
         self.is_open() || (self.is_shaking() && self.flags.is_closing())

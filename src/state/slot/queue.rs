@@ -50,7 +50,7 @@ impl Registry {
             .saturating_add(usize::try_from(in_file).unwrap_or(usize::MAX))
             .saturating_add(beside);
         let max = max.saturating_sub(beside);
-        let congested = len.saturating_add(in_files) > high;
+        let congested = len.saturating_add(in_files) > high && !slot.has_broken_filter();
         // After a refusal everything is refused until `handle_error` has been called: the stream has no hole.
         let fits = len <= max && !slot.flags.is_push_refused();
         self.progress += 1;
@@ -145,7 +145,7 @@ impl Registry {
         change(limits);
         let limits = *limits;
         // What is queued already may be past the new high mark, or at the new low one.
-        if slot.is_past(limits.high) && slot.flags.congest() {
+        if slot.is_past(limits.high) && !slot.has_broken_filter() && slot.flags.congest() {
             self.ownership_changes += 1;
         }
         if slot.has_drained(&limits) {
