@@ -28,8 +28,8 @@ impl Registry {
         let Some(slot) = find(&mut self.slots, id) else {
             return;
         };
-        // Callbacks wait for a handshake.
-        let calls = !slot.is_shaking();
+        // Callbacks wait for a handshake, unless it is given up.
+        let calls = !slot.is_shaking() || slot.gives_up_handshake();
         if calls && slot.flags.take_push_refused() {
             let error = OutgoingFull {
                 channel: id,

@@ -269,3 +269,19 @@ fn a_resumed_channel_of_a_peer_that_has_gone_ends() {
         }
     }
 }
+
+#[test]
+fn a_refused_push_is_told_although_nobody_waits_for_the_handshake_any_more() {
+    let trace = Trace::new();
+    let bounded = builder().watermarks(0, 10).max_outgoing(100);
+    let mut peer = Harness::with_builder(bounded, recorder(&trace));
+    Line::channel(&mut peer, |channel| {
+        channel.upgrade(Toy::server()).unwrap();
+        channel.push(vec![0; 200]);
+        channel.close_when_done();
+    });
+    peer.advance(Duration::ZERO);
+    let told = words(&trace);
+    assert_eq!(told.matches("error:").count(), 1, "{told}");
+    assert!(peer.has_ended(), "{told}");
+}
