@@ -79,7 +79,9 @@ impl Outgoing {
             if used_up {
                 return Flushed::Paused;
             }
-            let sent = self.send_file(*budget, sink);
+            // If the answer of a producer that has ended took the last of it, one byte: a call for none would say that the
+            // file has to be read.
+            let sent = self.send_file((*budget).max(1), sink);
             let (by_system, sent) = match sent {
                 Some(sent) => (true, sent),
                 None => (false, self.write_once(sink)),
