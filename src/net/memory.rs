@@ -260,6 +260,7 @@ impl Backlog {
 
 impl End {
     fn new(kind: Kind) -> Self {
+        // An index into a table of the testing kit: 2^32 entries do not fit in memory.
         let number = u32::try_from(ends().insert(kind));
         Self(number.expect("four billion connections do not fit in memory"))
     }

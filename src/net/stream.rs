@@ -90,6 +90,7 @@ impl AsFd for Stream {
             Io::UnixStream(stream) => stream.as_fd(),
             #[cfg(feature = "testing")]
             Io::MemoryStream(_) => panic!("a stream in memory has no descriptor"),
+            // A `Stream` is made by `accept` alone, of the kinds above.
             other => unreachable!("accept never gives {other:?}"),
         }
     }
