@@ -31,25 +31,35 @@ impl Registry {
         };
         slot.flags.dequeue();
         self.visiting = id;
-        if slot.only_io_due()
+        let settled = if slot.only_io_due()
             && slot.readiness.can_read()
             && !slot.holds_queue()
             && let Some(object) = slot.dispatcher.take()
         {
             let bytes_in = slot.bytes_in;
-            if self.fast_visit(id, object, bytes_in) {
-                self.visiting = ChannelId::NONE;
-                return;
-            }
+            self.fast_visit(id, object, bytes_in)
         } else {
-            self.full_visit(id);
-        }
+            self.other_visit(id)
+        };
         self.visiting = ChannelId::NONE;
-        self.settle(id);
+        if !settled {
+            self.settle(id);
+        }
+    }
+
+    /// A visit that does not begin with a read. True if `settle` has nothing left to do.
+    #[inline(never)]
+    fn other_visit(&mut self, id: ChannelId) -> bool {
+        // poll(2) and Windows' poller, asked anew about a socket, report at once that it can be written to, so that each
+        // message brings a visit for a write alone. One question is enough then.
+        if self.slot(id).is_some_and(Slot::is_write_alone_due) {
+            return !self.let_write(id) && self.slot(id).is_some_and(Slot::is_write_alone_due);
+        }
+        self.full_visit(id);
+        false
     }
 
     /// The order of a visit (R4). Each step does nothing if nothing of its kind is due.
-    #[inline(never)]
     fn full_visit(&mut self, id: ChannelId) {
         match self.slot(id).map(|slot| &slot.phase) {
             None | Some(Phase::Resolving(_)) => return,
@@ -312,13 +322,16 @@ impl Registry {
         }
     }
 
+    /// True if `handle_write` ran.
     #[inline(never)]
-    fn let_write(&mut self, id: ChannelId) {
-        let Some(slot) = self.slot(id) else { return };
-        if slot.may_write() && self.call_if(id, Dispatcher::writable, Dispatcher::handle_write) {
+    fn let_write(&mut self, id: ChannelId) -> bool {
+        let wrote = self.slot(id).is_some_and(Slot::may_write)
+            && self.call_if(id, Dispatcher::writable, Dispatcher::handle_write);
+        if wrote {
             self.report_close(id);
             self.advance_outgoing(id);
         }
+        wrote
     }
 
     /// Decides whether a channel is due again next turn, and announces a stream that stays to the poller.

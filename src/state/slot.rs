@@ -175,6 +175,11 @@ impl Slot {
             && self.readiness.only_io()
     }
 
+    /// Whether nothing is due but a write.
+    pub(crate) fn is_write_alone_due(&self) -> bool {
+        self.only_io_due() && !self.readiness.can_read() && !self.holds_queue()
+    }
+
     /// Changes whenever input is used up.
     pub(crate) fn input_state(&self) -> (u64, usize) {
         let fed = self.filtered().map_or(0, |filtered| filtered.layer.fed());
