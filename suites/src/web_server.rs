@@ -20,6 +20,13 @@ pub const DEADLINE: Duration = Duration::from_secs(20 * SLOWNESS);
 /// How long "nothing comes" is waited for.
 pub const QUIET: Duration = Duration::from_millis(300);
 
+/// What `--spread` can be here: sockets of Windows do not share a port.
+pub const SPREADS: &[&str] = if cfg!(windows) {
+    &["accept"]
+} else {
+    &["kernel", "accept"]
+};
+
 /// `http_server` with a directory of its own, killed when dropped.
 pub struct Server {
     pub child: Child,

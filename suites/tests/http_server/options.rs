@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use suites::web_server::{Server, command, plain, serve};
+use suites::web_server::{SPREADS, Server, command, plain, serve};
 
 /// An `Authorization` line for `ada:open sesame`.
 const ADA: &str = "Authorization: Basic YWRhOm9wZW4gc2VzYW1l\r\n";
@@ -293,7 +293,7 @@ fn the_combined_format_has_referer_and_agent_and_the_client_of_a_trusted_proxy()
 
 #[test]
 fn behind_a_proxy_that_is_named_the_client_is_the_one_of_its_header() {
-    for spread in ["kernel", "accept"] {
+    for &spread in SPREADS {
         let options = [
             "--proxy-protocol-from",
             "127.0.0.0/8",
