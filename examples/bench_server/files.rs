@@ -6,9 +6,10 @@
 use std::{
     borrow::Cow,
     cell::RefCell,
+    env,
     fs::{File, OpenOptions},
     io::{self, ErrorKind, Write},
-    path::{Path, PathBuf},
+    path::Path,
     rc::Rc,
     time::{Instant, UNIX_EPOCH},
 };
@@ -23,9 +24,6 @@ const MAX_HEAD: usize = 16 * 1024;
 
 /// What all connections of the server share.
 struct Site {
-    root: PathBuf,
-    /// The path of the file asked for.
-    place: PathBuf,
     date: Date,
     now: HttpDate,
     /// The head of every file's answer, up to its length.
@@ -35,12 +33,12 @@ struct Site {
 }
 
 impl Site {
+    /// Makes the root the current directory of the process, so that the system looks up no more of a path than the request
+    /// names.
     fn new(root: &Path) -> io::Result<Self> {
-        let root = root.canonicalize()?;
-        std::fs::read_dir(&root)?;
+        std::fs::read_dir(root)?;
+        env::set_current_dir(root)?;
         Ok(Self {
-            root,
-            place: PathBuf::new(),
             date: Date::default(),
             now: UNIX_EPOCH.into(),
             ok: Vec::new(),
@@ -49,7 +47,7 @@ impl Site {
     }
 
     /// Opens what a request names, or says with which status it is refused.
-    fn open(&mut self, target: &[u8]) -> Result<FilePart, &'static str> {
+    fn open(target: &[u8]) -> Result<FilePart, &'static str> {
         const NOT_FOUND: &str = "404 Not Found";
         let path = target
             .split(|&byte| byte == b'?')
@@ -58,13 +56,11 @@ impl Site {
             .ok_or("400 Bad Request")?;
         let path = Cow::from(percent_decode(path));
         let path = below(&path).ok_or(NOT_FOUND)?;
-        self.place.clone_from(&self.root);
-        self.place.push(path);
-        open(&self.place)
+        open(path)
             .and_then(|file| FilePart::new(file, ..))
             .map_err(|error| match error.kind() {
                 // Windows opens no directory.
-                ErrorKind::PermissionDenied if self.place.is_dir() => NOT_FOUND,
+                ErrorKind::PermissionDenied if path.is_dir() => NOT_FOUND,
                 // A directory, a NUL in a name, and a name that is too long.
                 ErrorKind::NotFound
                 | ErrorKind::NotADirectory
@@ -72,7 +68,7 @@ impl Site {
                 | ErrorKind::InvalidFilename => NOT_FOUND,
                 ErrorKind::PermissionDenied => "403 Forbidden",
                 _ => {
-                    log::warn!("{}: {error}", self.place.display());
+                    log::warn!("{}: {error}", path.display());
                     "503 Service Unavailable"
                 }
             })
@@ -189,7 +185,7 @@ impl AsyncChat for Files {
         let site = &mut *self.site.borrow_mut();
         site.renew(chat.registry().now())?;
         let found = match target(&head) {
-            Some(target) => site.open(target),
+            Some(target) => Site::open(target),
             // No request, or one that may have a body.
             None => {
                 then = Then::Close;
