@@ -1,5 +1,6 @@
 """What is compared: the servers, the scenarios with their run lengths, and what the library must and would like to reach."""
 
+import statistics
 from dataclasses import dataclass
 
 OURS, OUR_SITE = "asynchat", "http_server"  # bench_server, and the web server
@@ -161,6 +162,25 @@ class Results:
     def cpu(self, scenario, server):
         return self.figure(scenario, server, "cpu_us")
 
+    def round_ratios(self, scenario, server, other):
+        """The ratio of the processor times in each round that has both."""
+        runs = self.results["scenarios"].get(scenario, {}).get("runs", ())
+        spent = {(run["server"], run["round"]): run["cpu_ns"] / run["ops"] for run in runs}
+        return [used / spent[other, round_] for (name, round_), used in spent.items()
+                if name == server and spent.get((other, round_))]
+
+    def ratio(self, scenario, server, other, shown="cpu_us"):
+        """The median of those, of rates their inverse: the clock wanders from round to round, and with it a median of times."""
+        each = self.round_ratios(scenario, server, other)
+        if not each:
+            return None
+        return 1 / statistics.median(each) if shown == "cpu_gb_s" else statistics.median(each)
+
+    def at_the_same_clock(self, scenario, server, ours, shown="cpu_us"):
+        """The figure of another server that has this ratio to ours."""
+        value, ratio = self.figure(scenario, ours, shown), self.ratio(scenario, ours, server, shown)
+        return value / ratio if value and ratio else None
+
     def memory(self, server, name):
         return self.results["memory"].get(server, {}).get(name)
 
@@ -203,13 +223,18 @@ def cpu(scenario, server):
     return lambda results: results.cpu(scenario, server)
 
 
+def beside(scenario, server, ours=OURS, shown="cpu_us"):
+    return lambda results: results.at_the_same_clock(scenario, server, ours, shown)
+
+
 def figure(scenario, server, name):
     return lambda results: results.figure(scenario, server, name)
 
 
 def _cpu_goal(what, scenario, base, must, must_text, want_base=None, want=None, want_text="", ours=OURS):
-    return Goal(what, cpu(scenario, ours), "µs", base, cpu(scenario, base), times(must, cpu(scenario, base)), must_text,
-                times(want, cpu(scenario, want_base)) if want else None, want_text)
+    return Goal(what, cpu(scenario, ours), "µs", base, beside(scenario, base, ours),
+                times(must, beside(scenario, base, ours)), must_text,
+                times(want, beside(scenario, want_base, ours)) if want else None, want_text)
 
 
 def _site(what, scenario):
@@ -234,7 +259,7 @@ def _calls(what, scenario):
 
 
 def _rate(what, scenario, server="epoll", name="E", must=0.95):
-    base = figure(scenario, server, "cpu_gb_s")
+    base = beside(scenario, server, shown="cpu_gb_s")
     return Goal(what, figure(scenario, OURS, "cpu_gb_s"), "GB/s", server, base, times(must, base), f"≥ {must} {name}",
                 base, f"≥ {name}", at_least=True)
 

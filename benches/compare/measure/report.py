@@ -50,7 +50,7 @@ def scenario_table(name, results):
         value = of.get(shown)
         spread = f"{digits(of['cpu_us_least'])}–{digits(of['cpu_us_most'])}" if "cpu_us" in of else MISSING
         rows.append([label(server), digits(value), spread,
-                     *(ratio(value, found.figure(name, base, shown)) for base in BASES),
+                     *(ratio(found.ratio(name, server, base, shown), 1) for base in BASES),
                      digits(of.get("gb_s") if bulk else of.get("rate")), digits(of.get("p50_us")), digits(of.get("p999_us")),
                      digits(of.get("instructions")), calls(of.get("syscalls")), digits(of.get("allocations"))])
     return table(head, rows)
@@ -101,26 +101,20 @@ def summary(results):
     return text + (f"\n\nNot measured: {'; '.join(dict.fromkeys(unknown))}." if unknown else "")
 
 
-def round_ratios(runs, server, other):
-    """The ratio of the processor times in each round that has both."""
-    spent = {(run["server"], run["round"]): run["cpu_ns"] / run["ops"] for run in runs}
-    return [used / spent[other, round_] for (name, round_), used in spent.items()
-            if name == server and spent.get((other, round_))]
-
-
 def best_table(results):
     """Ours beside the best of the others, in each scenario that has both."""
+    found = Results(results)
     rows = []
-    for of in results["scenarios"].values():
+    for name, of in results["scenarios"].items():
         cpu = {server: figures["cpu_us"] for server, figures in of["figures"].items() if "cpu_us" in figures}
         ours = next((server for server in (OURS, OUR_SITE) if server in cpu), None)
-        best = min((server for server in cpu if server not in OUR_OWN), key=cpu.get, default=None)
-        if not ours or not best:
+        beside = {server: found.ratio(name, ours, server) for server in cpu if server not in OUR_OWN}
+        best = max((server for server in beside if beside[server]), key=beside.get, default=None)
+        if not best:
             continue
-        each = round_ratios(of["runs"], ours, best)
-        spread = f"{min(each):.2f}–{max(each):.2f}" if each else MISSING
+        each = found.round_ratios(name, ours, best)
         rows.append([of["title"], SERVERS[ours], digits(cpu[ours]), SERVERS[best], digits(cpu[best]),
-                     ratio(cpu[ours], cpu[best]), spread, "yes" if cpu[ours] <= cpu[best] else "**no**"])
+                     ratio(beside[best], 1), f"{min(each):.2f}–{max(each):.2f}", "yes" if beside[best] <= 1 else "**no**"])
     head = ["scenario", "ours", "µs CPU", "best of the others", "its µs CPU", "ratio", "in single rounds", "ours ≤ best"]
     return table(head, rows) if rows else ""
 
@@ -151,7 +145,8 @@ def tls_memory_table(results):
 def markdown(results):
     parts = ["# Comparison", table(["", ""], [[name, text] for name, text in results["facts"].items()]).replace("--:", "---"),
              f"Command: `{results['command']}`. Each figure is the median of the runs of one server, "
-             "taken in turn with the others; the ratios are ratios of medians. Processor time is the server's, user and "
+             "taken in turn with the others; a ratio of times is the median of those within rounds, because the clock "
+             "wanders from round to round. Processor time is the server's, user and "
              "system; instructions are those in user space, system calls and allocations per operation."]
     if results["quick"]:
         parts.append("A quick run: short and few rounds, good enough to see that everything works.")
