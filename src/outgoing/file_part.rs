@@ -2,7 +2,7 @@
 //! ([`Channel::push_file`](crate::Channel::push_file)).
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, ErrorKind, Read},
     ops::{Bound, RangeBounds},
     sync::Arc,
@@ -55,7 +55,8 @@ impl FilePart {
     /// `InvalidInput` if it is no regular file, and for a range that is reversed or exceeds the file. Otherwise the
     /// error of the system when asked for the size.
     pub fn new(file: File, range: impl RangeBounds<u64>) -> io::Result<Self> {
-        Self::of(Source::Own(file), range)
+        let metadata = file.metadata()?;
+        Self::of(Source::Own(file), &metadata, range)
     }
 
     /// The same of a file that other parts may be of, too.
@@ -63,11 +64,24 @@ impl FilePart {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn shared(file: Arc<File>, range: impl RangeBounds<u64>) -> io::Result<Self> {
-        Self::of(Source::Shared(file), range)
+        let metadata = file.metadata()?;
+        Self::of(Source::Shared(file), &metadata, range)
     }
 
-    fn of(file: Source, range: impl RangeBounds<u64>) -> io::Result<Self> {
-        let metadata = file.get().metadata()?;
+    /// The same for a caller who has the file's `metadata` anyway: no system call is made. A file that has become shorter
+    /// since then fails while it is sent or read, as if that happened later.
+    ///
+    /// # Errors
+    /// `InvalidInput`, as of [`new`](Self::new).
+    pub fn with_metadata(
+        file: Arc<File>,
+        metadata: &Metadata,
+        range: impl RangeBounds<u64>,
+    ) -> io::Result<Self> {
+        Self::of(Source::Shared(file), metadata, range)
+    }
+
+    fn of(file: Source, metadata: &Metadata, range: impl RangeBounds<u64>) -> io::Result<Self> {
         if !metadata.is_file() {
             let what = if metadata.is_dir() {
                 "a directory"
@@ -309,6 +323,22 @@ mod tests {
         assert_eq!(bytes, b"23");
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
         assert!(error.to_string().contains("cut to 4 bytes"), "{error}");
+    }
+
+    #[test]
+    fn old_metadata_gives_the_old_range_and_an_error_where_the_file_ends_now() {
+        let file = Arc::new(file(b"0123456789"));
+        let before = file.metadata().unwrap();
+        file.set_len(4).unwrap();
+        let mut part = FilePart::with_metadata(Arc::clone(&file), &before, 2..).unwrap();
+        assert_eq!((part.offset(), part.len()), (2, 8));
+        let mut bytes = Vec::new();
+        let error = part.read_to_end(&mut bytes).unwrap_err();
+        assert_eq!(
+            (&bytes[..], error.kind()),
+            (&b"23"[..], ErrorKind::UnexpectedEof)
+        );
+        assert!(FilePart::with_metadata(file, &before, 11..).is_err());
     }
 
     #[test]
