@@ -64,7 +64,8 @@ impl Registry {
                 let bound = if congested {
                     max
                 } else {
-                    max.min(high - in_files)
+                    // Past the mark already behind a broken filter, which congests nothing.
+                    max.min(high.saturating_sub(in_files))
                 };
                 self.cork.open(id, queue, bound);
             }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use asynchat::{
-    BoxError, Cause, Channel, Dispatcher, Exceptional, HandshakeFailed, Reactor, Result,
+    BoxError, Cause, Channel, Dispatcher, Exceptional, FilePart, HandshakeFailed, Reactor, Result,
     testing::Harness,
 };
 use util::{
@@ -21,6 +21,31 @@ use util::{
 };
 
 use super::{Kind, Line, SECOND, builder, words};
+
+/// A request and a broken record in one read. Nothing behind it holds up what is pushed, so that it may be any number of bytes.
+#[test]
+fn a_file_past_the_high_mark_may_be_pushed_behind_a_broken_record() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[b'x'; 300_000]).unwrap();
+    let mut file = Some(file);
+    let mut line = Line::open(|recorder| {
+        let received = recorder.received.clone();
+        recorder.on_read = Some(Box::new(move |channel| {
+            if !received.borrow().is_empty()
+                && let Some(file) = file.take()
+            {
+                channel.push_file(FilePart::new(file, ..)?);
+            }
+            Ok(())
+        }));
+    });
+    line.far.say("get file");
+    let mut wire = line.far.wire();
+    wire.extend([DATA, 99, 0, 0]);
+    line.peer.feed(wire);
+    let news = line.news();
+    assert!(news.starts_with("read:8 error:record 99"), "{news}");
+}
 
 /// What makes a handshake fail.
 #[derive(Clone, Copy, Debug)]
