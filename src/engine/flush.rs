@@ -228,7 +228,8 @@ impl Registry {
             }
         }
         self.note_departures(id, queue);
-        if written == 0 && matches!(flushed, Flushed::Paused) {
+        // With a budget that is used up no producer was asked.
+        if written == 0 && before > 0 && matches!(flushed, Flushed::Paused) {
             self.spun(id, Spin::Producer);
         }
         Some(flushed)

@@ -496,6 +496,36 @@ fn a_producer_that_gives_no_bytes_and_a_handler_that_pushes_into_a_full_queue_ge
     }
 }
 
+/// Each timer of a channel looks at its queue again.
+#[test]
+fn a_queue_that_waits_for_the_next_turn_is_no_spinner() {
+    let log = Log::start();
+    let mut reactor = Reactor::builder()
+        .write_budget(16 * 1024)
+        .propagate_panics(true)
+        .build()
+        .unwrap();
+    let (id, _theirs) = settled(&mut reactor, Recorder::new(&Trace::new()));
+    let fired = Rc::new(Cell::new(0));
+    let mut channel = reactor.channel(id).unwrap();
+    for _ in 0..1100 {
+        let fired = fired.clone();
+        channel.call_later(
+            Duration::ZERO,
+            move |_: &mut Recorder, _: &mut Channel<'_>| {
+                bump(&fired);
+                Ok(())
+            },
+        );
+    }
+    // A single write may exceed the budget, and would meet the socket's end.
+    for _ in 0..200 {
+        channel.push(vec![b'x'; 8 * 1024]);
+    }
+    turn_until(&mut reactor, |_| fired.get() == 1100);
+    assert_eq!(log.lines("spins"), [""; 0]);
+}
+
 #[test]
 fn a_producer_that_gives_a_byte_now_and_then_is_no_spinner() {
     let log = Log::start();
