@@ -53,7 +53,10 @@ impl Registry {
         // poll(2) and Windows' poller, asked anew about a socket, report at once that it can be written to, so that each
         // message brings a visit for a write alone. One question is enough then.
         if self.slot(id).is_some_and(Slot::is_write_alone_due) {
-            return !self.let_write(id) && self.slot(id).is_some_and(Slot::is_write_alone_due);
+            let callbacks = self.stats.callbacks;
+            self.let_write(id);
+            // Neither `handle_write`, nor `handle_error` because of a panic.
+            return self.stats.callbacks == callbacks;
         }
         self.full_visit(id);
         false
@@ -322,16 +325,13 @@ impl Registry {
         }
     }
 
-    /// True if `handle_write` ran.
     #[inline(never)]
-    fn let_write(&mut self, id: ChannelId) -> bool {
-        let wrote = self.slot(id).is_some_and(Slot::may_write)
-            && self.call_if(id, Dispatcher::writable, Dispatcher::handle_write);
-        if wrote {
+    fn let_write(&mut self, id: ChannelId) {
+        let Some(slot) = self.slot(id) else { return };
+        if slot.may_write() && self.call_if(id, Dispatcher::writable, Dispatcher::handle_write) {
             self.report_close(id);
             self.advance_outgoing(id);
         }
-        wrote
     }
 
     /// Decides whether a channel is due again next turn, and announces a stream that stays to the poller.
@@ -389,7 +389,15 @@ impl Registry {
         }
     }
 
+    /// Asks again if a predicate has panicked, because `handle_error` may have changed the object. A second panic in a row is
+    /// a no, so that an object which always panics does not keep the loop from waiting.
     fn is_due(&mut self, id: ChannelId) -> bool {
+        let callbacks = self.stats.callbacks;
+        self.asks_to_be_called(id)
+            || (self.stats.callbacks != callbacks && self.asks_to_be_called(id))
+    }
+
+    fn asks_to_be_called(&mut self, id: ChannelId) -> bool {
         let Some(slot) = self.slot(id) else {
             return false;
         };

@@ -218,6 +218,67 @@ fn what_handle_error_asks_for_after_a_panic_in_a_predicate_is_done() {
     }
 }
 
+/// Panics when `writable` is asked for the `nth` time; wants to write from its `handle_error` on.
+struct Repents {
+    nth: usize,
+    asked: Rc<Cell<usize>>,
+    wants: Cell<bool>,
+    writes: Rc<Cell<usize>>,
+}
+
+impl Dispatcher for Repents {
+    fn writable(&self) -> bool {
+        self.asked.set(self.asked.get() + 1);
+        assert_ne!(self.asked.get(), self.nth, "in writable");
+        self.wants.get()
+    }
+
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        channel.recv(&mut [0; 16])?;
+        Ok(())
+    }
+
+    fn handle_write(&mut self, _: &mut Channel<'_>) -> Result {
+        self.writes.set(self.writes.get() + 1);
+        self.wants.set(false);
+        Ok(())
+    }
+
+    fn handle_error(&mut self, _: &mut Channel<'_>, _: BoxError) {
+        self.wants.set(true);
+    }
+}
+
+/// In the visit that a poller brings for a write alone, behind a read, and where a turn ends.
+#[test]
+fn a_predicate_that_panicked_is_asked_again_after_handle_error() {
+    let wakes: [fn(&mut Reactor, ChannelId, &mut TcpStream); 2] = [
+        |_, _, theirs| theirs.write_all(b"x").unwrap(),
+        |reactor, id, _| reactor.channel(id).unwrap().touch(),
+    ];
+    for (way, wake) in wakes.into_iter().enumerate() {
+        for nth in 1..8 {
+            let mut reactor = Reactor::new().unwrap();
+            let (asked, writes) = (Rc::default(), Rc::default());
+            let object = Repents {
+                nth,
+                asked: Rc::clone(&asked),
+                wants: Cell::new(false),
+                writes: Rc::clone(&writes),
+            };
+            let (id, mut theirs) = settled(&mut reactor, object);
+            for _ in 0..3 {
+                if asked.get() < nth {
+                    wake(&mut reactor, id, &mut theirs);
+                    settle(&mut reactor);
+                }
+            }
+            let panicked = usize::from(asked.get() >= nth);
+            assert_eq!(writes.get(), panicked, "way {way}, question {nth}");
+        }
+    }
+}
+
 #[test]
 fn a_channel_whose_handle_error_does_not_close_goes_on() {
     let mut reactor = reactor();
