@@ -18,7 +18,6 @@ pub(crate) struct Seen {
     path: PathBuf,
     account: String,
     uids: HashSet<String>,
-    file: File,
 }
 
 impl Seen {
@@ -27,18 +26,13 @@ impl Seen {
     }
 
     fn open_file(path: PathBuf, account: String) -> Result<Self, BoxError> {
-        let opened = File::options()
-            .create(true)
-            .append(true)
-            .read(true)
-            .open(&path)
-            .and_then(|file| Ok((read(&file, &account)?, file)));
-        let (uids, file) = opened.map_err(|error| failed(&path, &error))?;
+        // Opened for writing too: what could not be written later fails before a message is fetched.
+        let uids = open(&path).and_then(|file| read(&file, &account));
+        let uids = uids.map_err(|error| failed(&path, &error))?;
         Ok(Self {
             path,
             account,
             uids,
-            file,
         })
     }
 
@@ -49,8 +43,11 @@ impl Seen {
     /// The message with this id is on the disk. The line is there when this returns.
     pub(crate) fn add(&mut self, uid: &str) -> Result<(), BoxError> {
         let line = format!("{}\t{uid}\n", self.account);
-        let written = self.file.write_all(line.as_bytes());
-        let synced = written.and_then(|()| self.file.sync_data());
+        // Not kept open: some versions of Windows replace no open file, which `keep` does.
+        let synced = open(&self.path).and_then(|mut file| {
+            file.write_all(line.as_bytes())?;
+            file.sync_data()
+        });
         synced.map_err(|error| failed(&self.path, &error))?;
         self.uids.insert(uid.into());
         Ok(())
@@ -76,6 +73,11 @@ impl Seen {
         *self = Self::open_file(self.path.clone(), self.account.clone())?;
         Ok(())
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.create(true).append(true).read(true).open(path)
 }
 
 fn read(file: &File, account: &str) -> io::Result<HashSet<String>> {
