@@ -351,19 +351,35 @@ mod tests {
     #[test]
     fn names_are_escaped_for_urls_and_for_html() {
         let dir = tempfile::tempdir().expect("a directory");
-        for name in ["<b>&\"'", "javascript:alert(1)", "50% # ?", "ü"] {
+        let links = [
+            (
+                "<b>&\"'",
+                "href=\"./%3Cb%3E%26%22%27\">&lt;b&gt;&amp;&quot;&#x27;</a>",
+            ),
+            ("b&'", "href=\"./b%26%27\">b&amp;&#x27;</a>"),
+            (
+                "javascript:alert(1)",
+                "href=\"./javascript%3Aalert%281%29\"",
+            ),
+            ("50% # ?", "href=\"./50%25%20%23%20%3F\""),
+            ("50% #", "href=\"./50%25%20%23\""),
+            ("ü", "href=\"./%C3%BC\">ü</a>"),
+        ];
+        // Windows has no files with such names.
+        let links = links
+            .into_iter()
+            .filter(|(name, _)| !cfg!(windows) || !name.contains(['<', ':', '?']));
+        let links: Vec<_> = links.collect();
+        for (name, _) in &links {
             fs::write(dir.path().join(name), "x").expect("a file");
         }
         let root = Root::new(dir.path(), false).expect("a root");
         let page = page(&root, dir.path(), b"/x <y>/\xff/", View::of_query("")).expect("a page");
-        for expected in [
-            "href=\"./%3Cb%3E%26%22%27\">&lt;b&gt;&amp;&quot;&#x27;</a>",
-            "href=\"./javascript%3Aalert%281%29\"",
-            "href=\"./50%25%20%23%20%3F\"",
-            "href=\"./%C3%BC\">ü</a>",
+        let above = [
             "<a href=\"/x%20%3Cy%3E/\">x &lt;y&gt;</a>",
             "<a href=\"/x%20%3Cy%3E/%FF/\">\u{fffd}</a>",
-        ] {
+        ];
+        for expected in links.iter().map(|(_, link)| *link).chain(above) {
             assert!(page.contains(expected), "{expected} in {page}");
         }
         assert!(!page.contains("<b>"));

@@ -79,6 +79,8 @@ impl Pages {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(windows)]
+    use std::os::windows::fs::OpenOptionsExt;
     use std::time::Duration;
 
     use super::*;
@@ -108,8 +110,14 @@ mod tests {
         assert_ne!(get("/", "", limits::PAGE_AGE * 2).0, first);
         fs::write(dir.path().join("b"), "b").expect("a file");
         let past = SystemTime::UNIX_EPOCH;
-        let file = fs::File::open(dir.path()).expect("the directory");
-        file.set_modified(past).expect("a time");
+        let mut options = fs::File::options();
+        #[cfg(not(windows))]
+        options.read(true);
+        // Only so does Windows open a directory (FILE_FLAG_BACKUP_SEMANTICS), and for this (FILE_WRITE_ATTRIBUTES).
+        #[cfg(windows)]
+        options.custom_flags(0x0200_0000).access_mode(0x100);
+        let directory = options.open(dir.path()).expect("the directory");
+        directory.set_modified(past).expect("a time");
         let page = get("/", "", limits::PAGE_AGE * 2).0;
         assert!(page.windows(5).any(|part| part == b"\"./b\""));
         for n in 0..2 * limits::PAGES {
