@@ -1,9 +1,13 @@
 //! Programs of others: found in PATH, or skipped with a line; run with a deadline; started as servers.
 
+#[cfg(target_os = "linux")]
+use std::mem;
+#[cfg(not(target_os = "linux"))]
+use std::net::TcpListener;
 use std::{
     env::consts::EXE_SUFFIX,
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
@@ -18,6 +22,8 @@ use std::{
 
 #[cfg(unix)]
 use rustix::process::{Pid, Signal, kill_process_group};
+#[cfg(target_os = "linux")]
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use crate::program::{DEADLINE, within};
@@ -322,7 +328,22 @@ pub fn is_listened_on(address: SocketAddr) -> bool {
     })
 }
 
+/// A port that is free, for programs that cannot choose one themselves.
+#[cfg(target_os = "linux")]
+pub fn free_address() -> SocketAddr {
+    // Bound until this process ends: Linux gives the port to nobody who asks for any port, such as another test's server while
+    // this one's starts. A server that asks for this port with SO_REUSEADDR, as servers do, gets it, because nothing listens here.
+    let holder = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    holder.set_reuse_address(true).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    holder.bind(&any.into()).unwrap();
+    let address = holder.local_addr().unwrap();
+    mem::forget(holder);
+    address.as_socket().unwrap()
+}
+
 /// A port that is free now, for programs that cannot choose one themselves.
+#[cfg(not(target_os = "linux"))]
 pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
