@@ -14,6 +14,7 @@ use asynchat::{
 };
 use bytes::Bytes;
 use util::{
+    DEADLINE,
     peer::{LocalStream, pair},
     process::with_descriptors,
 };
@@ -41,7 +42,7 @@ impl Peer {
     /// Sends a message and turns until a reply of `reply` bytes is there.
     fn exchange(&mut self, message: &[u8], reply: usize) -> &[u8] {
         self.there.write_all(message).unwrap();
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + DEADLINE;
         let before = self.reactor.stats().bytes_in;
         let mut received = 0;
         while received < reply || self.reactor.stats().bytes_in < before + message.len() as u64 {
@@ -443,7 +444,7 @@ fn an_idle_connection_costs_less_than_330_bytes_of_heap_and_keeps_no_input_buffe
         let empty = util::heap::live();
         let mut reactor = Reactor::builder().propagate_panics(true).build().unwrap();
         let turn_until = |reactor: &mut Reactor, bytes: u64| {
-            let end = Instant::now() + Duration::from_secs(10);
+            let end = Instant::now() + DEADLINE;
             while reactor.stats().bytes_in < bytes {
                 reactor.turn(Some(Duration::from_millis(20))).unwrap();
                 assert!(Instant::now() < end);
