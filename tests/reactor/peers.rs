@@ -12,7 +12,7 @@ use asynchat::{
     ChannelId, Dispatcher, Handle, ListenOptions, Reactor, Registry, Result, Stream, accept_fn,
     testing::Harness,
 };
-use util::{Log, address_of, peer::read_to_end, reactor, settle, turn_until};
+use util::{DEADLINE, Log, address_of, peer::read_to_end, reactor, settle, turn_until};
 
 struct Session;
 impl Dispatcher for Session {}
@@ -188,7 +188,7 @@ fn a_connection_counts_wherever_it_goes_and_until_it_is_closed_there() {
                 Ok(done.send(())?)
             })
             .unwrap();
-        wait.recv_timeout(Duration::from_secs(10)).unwrap();
+        wait.recv_timeout(DEADLINE).unwrap();
     };
     ask(Box::new(move |registry| accept(registry, stream)));
     assert!(connect(&mut reactor).is_none());
