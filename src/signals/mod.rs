@@ -77,6 +77,25 @@ struct Watched<F> {
     closures: Vec<(SignalId, Option<F>)>,
 }
 
+impl<F> Watched<F> {
+    /// Its signal raises the flag, and wakes nobody yet.
+    fn new(signal: i32) -> io::Result<Self> {
+        // signal-hook panics.
+        if FORBIDDEN.contains(&signal) {
+            let what = format!("signal {signal} cannot be handled");
+            return Err(io::Error::new(ErrorKind::InvalidInput, what));
+        }
+        let raised = Arc::default();
+        let raise = flag::register(signal, Arc::clone(&raised))?;
+        Ok(Self {
+            signal,
+            raised,
+            actions: vec![raise],
+            closures: Vec::new(),
+        })
+    }
+}
+
 impl<F> Drop for Watched<F> {
     fn drop(&mut self) {
         for &action in &self.actions {
@@ -113,25 +132,19 @@ impl<F> Signals<F> {
         if let Some(at) = self.watched.iter().position(|it| it.signal == signal) {
             return Ok(&mut self.watched[at]);
         }
-        // signal-hook panics.
-        if FORBIDDEN.contains(&signal) {
-            let what = format!("signal {signal} cannot be handled");
-            return Err(io::Error::new(ErrorKind::InvalidInput, what));
-        }
-        let mut watched = Watched {
-            signal,
-            raised: Arc::default(),
-            actions: Vec::new(),
-            closures: Vec::new(),
-        };
         let writer = self.writer.try_clone()?;
         // In this order: who is woken has to find the flag.
-        let raise = flag::register(signal, Arc::clone(&watched.raised))?;
-        watched.actions.push(raise);
+        let mut watched = Watched::new(signal)?;
         watched.actions.push(pipe::register(signal, writer)?);
+        Ok(self.keep(watched))
+    }
+
+    fn keep(&mut self, watched: Watched<F>) -> &mut Watched<F> {
+        // A signal that came between the two actions has raised the flag and written no byte.
+        self.woken |= watched.raised.load(Ordering::Acquire);
         let at = self.watched.len();
         self.watched.push(watched);
-        Ok(&mut self.watched[at])
+        &mut self.watched[at]
     }
 
     /// Takes a closure out; the inner `None` is one that runs. The last one of a signal ends its watch.
@@ -219,5 +232,26 @@ impl<F> Signals<F> {
             .into_iter()
             .flat_map(|mut it| std::mem::take(&mut it.closures))
             .filter_map(|(_, f)| f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use signal_hook::{consts::SIGUSR1, low_level::raise};
+
+    use super::*;
+
+    #[test]
+    fn a_signal_between_the_flag_and_the_byte_is_not_lost() {
+        let poll = mio::Poll::new().unwrap();
+        let mut signals = Signals::new(poll.registry(), Token(0), 0).unwrap();
+        let watched = Watched::new(SIGUSR1).unwrap();
+        raise(SIGUSR1).unwrap();
+        let id = SignalId(0);
+        signals.keep(watched).closures.push((id, Some(())));
+        assert!(signals.is_due());
+        signals.collect();
+        assert!(matches!(signals.take(), Some((due, ())) if due == id));
+        assert!(!signals.is_due());
     }
 }
