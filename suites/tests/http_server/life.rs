@@ -419,9 +419,10 @@ fn curl_agrees() {
         .unwrap()
         .set_len(64 << 20)
         .unwrap();
+    let deadline = DEADLINE.as_secs().to_string();
     let curl = |arguments: &[&str]| {
         let output = Command::new("curl")
-            .args(["-sS", "--max-time", "20"])
+            .args(["-sS", "--max-time", &deadline])
             .args(arguments)
             .output()
             .unwrap();

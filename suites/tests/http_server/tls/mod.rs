@@ -12,7 +12,7 @@ use suites::{
     certificates::{Authority, Certificate, text},
     missing, program,
     tls::{self, VERSIONS},
-    web_server::{Client, Server, connect, serve},
+    web_server::{Client, DEADLINE, Server, connect, serve},
 };
 
 const GET: &str = "GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -81,7 +81,8 @@ impl Setup {
     fn curl(&self, arguments: &[&str]) -> Option<Output> {
         let file = self.authority.file();
         let mut curl = Command::new("curl");
-        curl.args(["-sS", "--max-time", "20", "--cacert", text(&file)]);
+        let deadline = DEADLINE.as_secs().to_string();
+        curl.args(["-sS", "--max-time", &deadline, "--cacert", text(&file)]);
         self.other(curl.args(arguments))
     }
 
