@@ -242,6 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no poller and no signals")]
     fn a_signal_between_the_flag_and_the_byte_is_not_lost() {
         let poll = mio::Poll::new().unwrap();
         let mut signals = Signals::new(poll.registry(), Token(0), 0).unwrap();
