@@ -171,7 +171,8 @@ impl Server {
         fds.unwrap().count()
     }
 
-    /// The most memory the process has had, in KiB.
+    /// The most memory the process has had, in KiB. Linux counts for each thread apart and adds up now and then, so a later
+    /// figure may be a little smaller.
     #[cfg(target_os = "linux")]
     pub fn most_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
