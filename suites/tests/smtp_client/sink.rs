@@ -216,5 +216,7 @@ fn a_long_message_needs_no_memory() {
     });
     let ended = client.ended();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    assert!((1..32 * 1024).contains(&most), "{most} KiB");
+    // An emulator's own memory counts too; the message has 76 MiB.
+    let bound = if util::SLOW { 64 } else { 32 } * 1024;
+    assert!((1..bound).contains(&most), "{most} KiB");
 }

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use suites::victim::{Victim, within};
+use suites::{
+    program::DEADLINE,
+    victim::{Victim, within},
+};
 
 use crate::{client::Client, maildir::Maildir};
 
@@ -100,7 +103,7 @@ fn clients_that_do_not_read_wait() {
     assert!(cost.memory < MEMORY, "{cost:?}");
     // Nobody is served, so nothing spins.
     let mark = victim.mark();
-    assert!(within(Duration::from_secs(30), || victim.sleeps()));
+    assert!(within(DEADLINE, || victim.sleeps()));
     drop(clients);
     assert!(victim.since(&mark).memory < MEMORY);
     serves(victim.address);
