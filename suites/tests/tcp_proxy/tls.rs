@@ -550,11 +550,12 @@ fn http_client_and_curl_get_a_file_of_a_plain_server_and_of_one_behind_tls_over_
         let ended = program::run("http_client", &to_file);
         assert_eq!(ended.code, Some(0), "{}", ended.err);
         assert!(fs::read(&saved).unwrap() == large);
+        let deadline = suites::program::DEADLINE.as_secs().to_string();
         let mut curl = Command::new("curl");
         curl.args([
             "-sS",
             "--max-time",
-            "20",
+            &deadline,
             "--cacert",
             text(&file),
             &url,
