@@ -53,7 +53,7 @@ fn no_program_makes_the_reactor_break_a_rule() {
         run.set(run.get() + 1);
         // What never comes is waited for; while a failure is made smaller, not as long.
         let patience = match failed_at.get() {
-            None => Duration::from_secs(5),
+            None => Duration::from_secs(5 * util::SLOWNESS),
             Some(_) => Duration::from_millis(200),
         };
         let (faults, callbacks) = subject::run(&program, patience);
