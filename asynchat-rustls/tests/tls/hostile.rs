@@ -115,8 +115,15 @@ fn no_flipped_bit_of_a_handshake_makes_a_panic_or_an_open_connection_that_differ
             }
             assert!(pair.client.plain.is_empty() && pair.server.plain.is_empty());
             if pair.client.error.is_none() && pair.phases() == [FilterPhase::Open; 2] {
-                // The version in a header, which does not count (RFC 8446 §5.1).
-                pair.assert_talks();
+                // The version in a header does not count (RFC 8446 §5.1). Behind a length that has grown the next record is taken
+                // for the rest of that one.
+                pair.client.seal(b"question");
+                pair.server.seal(b"answer");
+                pair.settle();
+                let heard = [pair.server.take_plain(), pair.client.take_plain()];
+                for (heard, said) in heard.iter().zip([&b"question"[..], b"answer"]) {
+                    assert!(heard.is_empty() || heard == said, "{heard:?}");
+                }
             }
         }
     }
