@@ -239,7 +239,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("folder")).unwrap();
         std::fs::write(root.path().join("file"), "text").unwrap();
-        let mut site = Site::new(root.path()).unwrap();
+        let before = env::current_dir().unwrap();
+        Site::new(root.path()).unwrap();
         for (target, refusal) in [
             ("/file", None),
             ("/folder", Some("404 Not Found")),
@@ -247,8 +248,10 @@ mod tests {
             ("/", Some("404 Not Found")),
             ("/nothing", Some("404 Not Found")),
         ] {
-            assert_eq!(site.open(target.as_bytes()).err(), refusal, "{target}");
+            assert_eq!(Site::open(target.as_bytes()).err(), refusal, "{target}");
         }
+        // Windows deletes no folder that a process is in.
+        env::set_current_dir(before).unwrap();
     }
 
     #[test]
