@@ -93,8 +93,15 @@ impl Identity {
 
     /// The chain and its key, which fit each other.
     fn certified(&self, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
-        let chain = chain(&self.chain)?;
-        let key = key(&self.key)?;
+        let text =
+            read(&self.chain).map_err(|error| unreadable("certificate", &self.chain, &error))?;
+        let chain = chain(&text, &self.chain)?;
+        // A file with both is read once, so that one which is exchanged meanwhile gives no halves of two pairs.
+        let text = match self.key == self.chain {
+            true => text,
+            false => read(&self.key).map_err(|error| unreadable("key", &self.key, &error))?,
+        };
+        let key = key(&text, &self.key)?;
         let unknown = |_| {
             format!(
                 "the key in {} is of an unknown kind: RSA of 2048 to 8192 bits, ECDSA on P-256 or P-384, and Ed25519 are known",
@@ -151,9 +158,8 @@ impl Identity {
     }
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = read(path).map_err(|error| unreadable("certificate", path, &error))?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+fn chain(text: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match chain {
         Ok(chain) if chain.is_empty() => Err(format!(
             "there is no certificate in {}: no line -----BEGIN CERTIFICATE-----",
@@ -164,15 +170,14 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let text = read(path).map_err(|error| unreadable("key", path, &error))?;
-    if is_encrypted(&text) {
+fn key(text: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    if is_encrypted(text) {
         let path = path.display();
         return Err(format!(
             "the key in {path} is encrypted: openssl pkey -in {path} -out FILE decrypts it"
         ));
     }
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         pem::Error::NoItemsFound => format!(
             "there is no private key in {}: no line -----BEGIN PRIVATE KEY-----",
             path.display()
