@@ -47,7 +47,7 @@ impl Registry {
         }
     }
 
-    /// A visit that does not begin with a read. True if `settle` has nothing left to do.
+    /// Any visit but a fast one. True if `settle` has nothing left to do.
     #[inline(never)]
     fn other_visit(&mut self, id: ChannelId) -> bool {
         // poll(2) and Windows' poller, asked anew about a socket, report at once that it can be written to, so that each

@@ -229,7 +229,7 @@ fn fill_sparse(root: &Path) {
 /// Two tests that open a thousand connections each could use up the descriptors of this process.
 static MANY: Mutex<()> = Mutex::new(());
 
-/// How many slow clients: the default of `--max-connections`, if this process may have so many descriptors.
+/// The number of slow clients: the default of `--max-connections`, if this process may have so many descriptors.
 #[cfg(unix)]
 fn places() -> usize {
     let mut files = Vec::new();
