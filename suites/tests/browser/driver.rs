@@ -1,9 +1,10 @@
 //! A headless Chromium driven by chromedriver: the WebDriver protocol is JSON over HTTP, little enough to write by hand.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Lines, Read, Write},
     net::{SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -53,20 +54,7 @@ fn launch(more: &[&str]) -> Option<Browser> {
         return None;
     };
     let profile = tempfile::tempdir().unwrap();
-    let mut driver = Command::new(driver)
-        .arg("--port=0")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-    let port = loop {
-        let line = lines.next().expect("chromedriver says its port").unwrap();
-        if let Some((_, port)) = line.split_once("started successfully on port ") {
-            break port.trim_end_matches('.').parse().unwrap();
-        }
-    };
+    let (driver, port, lines) = start_driver(driver);
     // Keeps the pipe empty.
     std::thread::spawn(move || lines.for_each(drop));
     let mut browser = Browser {
@@ -102,6 +90,31 @@ fn launch(more: &[&str]) -> Option<Browser> {
         text_after(&answer, "\"sessionId\":\"").unwrap_or_else(|| panic!("no session: {answer}"))
     );
     Some(browser)
+}
+
+/// chromedriver with the port it listens on, and its further lines. It takes a free port of IPv6 and then the same one of
+/// IPv4, and ends if another program has that one: it is started again, and what it wrote is in the panic after the last try.
+fn start_driver(program: &Path) -> (Child, u16, Lines<BufReader<ChildStdout>>) {
+    let mut written = Vec::new();
+    for _ in 0..5 {
+        let mut driver = Command::new(program)
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        while let Some(line) = lines.next() {
+            let line = line.unwrap();
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                return (driver, port.trim_end_matches('.').parse().unwrap(), lines);
+            }
+            written.push(line);
+        }
+        driver.wait().unwrap();
+    }
+    panic!("chromedriver never says its port: {written:#?}");
 }
 
 /// The string that starts behind `mark`, up to its closing quote; of all escapes only that of `<` is undone.
