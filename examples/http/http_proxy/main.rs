@@ -3,7 +3,7 @@
 //! [`shared::http::forward_proxy`] does the work. Requests with an absolute target are forwarded over connections that are kept, and
 //! CONNECT couples two connections. Only the loopback is connected to unless `--allow` names other networks.
 
-use std::{path::PathBuf, process::ExitCode, rc::Rc};
+use std::{path::PathBuf, process::ExitCode, rc::Rc, time::SystemTime};
 
 use asynchat::{ListenOptions, Reactor, Result, ThreadResolver};
 use asynchat_rustls::TlsAcceptor;
@@ -131,7 +131,13 @@ fn write(log: &AccessLog, entry: &Entry<'_>) {
         user: entry.user,
         ..Client::default()
     };
-    log.line(&client, entry.line, entry.status, entry.bytes);
+    log.line(
+        &client,
+        SystemTime::now(),
+        entry.line,
+        entry.status,
+        entry.bytes,
+    );
 }
 
 fn main() -> ExitCode {

@@ -156,13 +156,14 @@ impl Reply {
         &self,
         out: &mut Vec<u8>,
         dates: &mut Dates,
+        now: SystemTime,
         then: Then,
         options: &Options,
     ) {
         let mut status = [b'0'; 3];
         // Writing to memory does not fail.
         let _ = write!(&mut status[..], "{}", self.status);
-        let date = dates.now.http(SystemTime::now());
+        let date = dates.now.http(now);
         for part in [
             b"HTTP/1.1 ",
             &status[..],

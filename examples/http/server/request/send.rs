@@ -4,7 +4,7 @@ use std::{
     io::{self, Read},
     net::IpAddr,
     rc::Rc,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use asynchat::{Address, ChatChannel, Part, ReaderProducer, SimpleProducer};
@@ -109,11 +109,13 @@ impl Outlet {
         let head_only = line.starts_with(b"HEAD ");
         let server = Rc::clone(&self.server);
         server.requests.set(server.requests.get() + 1);
+        // Once for the head and the log, because asking is a good part of what a line costs.
+        let now = SystemTime::now();
         let mut out = server.scratch.borrow_mut();
         loop {
             out.clear();
             let dates = &mut server.dates.borrow_mut();
-            reply.write_head(&mut out, dates, then, &server.options);
+            reply.write_head(&mut out, dates, now, then, &server.options);
             if head_only || reply.length() > limits::INLINE_BODY as u64 {
                 break;
             }
@@ -136,7 +138,7 @@ impl Outlet {
             }
             let sent = (out.len() - head) as u64;
             self.write(chat, &out);
-            self.log(client, line, reply.status, sent);
+            self.log(client, now, line, reply.status, sent);
             self.congested = chat.is_congested();
             return;
         }
@@ -144,9 +146,9 @@ impl Outlet {
         self.congested = chat.is_congested();
         drop(out);
         if head_only {
-            self.log(client, line, reply.status, 0);
+            self.log(client, now, line, reply.status, 0);
         } else {
-            self.queue(chat, client, line, reply);
+            self.queue(chat, client, now, line, reply);
         }
     }
 
@@ -155,12 +157,13 @@ impl Outlet {
         &mut self,
         chat: &mut ChatChannel<'_>,
         client: &Client<'_>,
+        now: SystemTime,
         line: &[u8],
         reply: Reply,
     ) {
         let len = reply.length();
         let log = self.server.log.as_ref();
-        let line = log.map(|log| log.open_line(client, line, reply.status));
+        let line = log.map(|log| log.open_line(client, now, line, reply.status));
         let download = Download::new(self.queued, chat.registry().now());
         let body = match reply.body {
             Body::Absent => Part::from(""),
@@ -181,9 +184,9 @@ impl Outlet {
         });
     }
 
-    fn log(&self, client: &Client<'_>, line: &[u8], status: u16, bytes: u64) {
+    fn log(&self, client: &Client<'_>, now: SystemTime, line: &[u8], status: u16, bytes: u64) {
         if let Some(log) = &self.server.log {
-            log.line(client, line, status, bytes);
+            log.line(client, now, line, status, bytes);
         }
     }
 

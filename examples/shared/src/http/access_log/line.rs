@@ -12,7 +12,7 @@ use crate::http::date::DateText;
 /// Bytes of a request line, before they are escaped.
 const LOGGED_LINE: usize = 1024;
 
-/// The time as the log writes it, `[06/Nov/1994:08:49:37 +0000]`, made once a second.
+/// The time as the log writes it, `[06/Nov/1994:08:49:37 +0000] `, made once a second.
 #[derive(Debug, Default)]
 pub(super) struct Stamp {
     second: Option<Duration>,
@@ -21,12 +21,12 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    fn of(&mut self, time: SystemTime) -> &str {
+    pub(super) fn of(&mut self, time: SystemTime) -> &str {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let second = Duration::from_secs(since.as_secs());
         if self.second != Some(second) {
             self.second = Some(second);
-            self.text = format!("[{} +0000]", self.date.log(time).concat());
+            self.text = format!("[{} +0000] ", self.date.log(time).concat());
         }
         &self.text
     }
@@ -35,27 +35,26 @@ impl Stamp {
 /// All before the number of bytes.
 pub(super) fn start_line(
     out: &mut Vec<u8>,
-    stamp: &mut Stamp,
     client: &Client<'_>,
+    stamp: &str,
     request: &[u8],
     status: u16,
 ) {
     write_host(out, client.host);
-    out.extend_from_slice(b" - ");
     match client.user {
         Some(user) => {
+            out.extend_from_slice(b" - ");
             for byte in user.bytes() {
                 match byte {
                     b' ' => out.extend_from_slice(b"\\x20"),
                     _ => escape(out, byte),
                 }
             }
+            out.push(b' ');
         }
-        None => out.push(b'-'),
+        None => out.extend_from_slice(b" - - "),
     }
-    out.push(b' ');
-    out.extend_from_slice(stamp.of(SystemTime::now()).as_bytes());
-    out.push(b' ');
+    out.extend_from_slice(stamp.as_bytes());
     quote(out, request);
     out.push(b' ');
     write_number(out, status);
@@ -149,7 +148,8 @@ mod tests {
 
     fn start(client: &Client<'_>, request: &[u8], status: u16) -> String {
         let mut out = Vec::new();
-        start_line(&mut out, &mut Stamp::default(), client, request, status);
+        let mut stamp = Stamp::default();
+        start_line(&mut out, client, stamp.of(UNIX_EPOCH), request, status);
         String::from_utf8(out).expect("ASCII")
     }
 

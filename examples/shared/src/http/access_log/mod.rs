@@ -8,7 +8,7 @@ use std::{
     io::Write,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use clap::ValueEnum;
@@ -85,20 +85,33 @@ impl AccessLog {
         Self { shared, format }
     }
 
-    /// Logs a request that is answered.
-    pub fn line(&self, client: &Client<'_>, request: &[u8], status: u16, bytes: u64) {
+    /// Logs a request that is answered at this time, which is the caller's because an HTTP server has asked for it already.
+    pub fn line(
+        &self,
+        client: &Client<'_>,
+        time: SystemTime,
+        request: &[u8],
+        status: u16,
+        bytes: u64,
+    ) {
         self.shared.add(|lines, stamp| {
-            start_line(lines, stamp, client, request, status);
+            start_line(lines, client, stamp.of(time), request, status);
             write_bytes(lines, bytes);
             end_line(lines, client, self.format);
         });
     }
 
-    /// Logs a request whose answer is yet to be sent.
-    pub fn open_line(&self, client: &Client<'_>, request: &[u8], status: u16) -> OpenLine {
+    /// Logs a request whose answer begins at this time and is yet to be sent.
+    pub fn open_line(
+        &self,
+        client: &Client<'_>,
+        time: SystemTime,
+        request: &[u8],
+        status: u16,
+    ) -> OpenLine {
         let mut start = Vec::with_capacity(128);
         let mut buffer = self.shared.lock();
-        start_line(&mut start, &mut buffer.stamp, client, request, status);
+        start_line(&mut start, client, buffer.stamp.of(time), request, status);
         drop(buffer);
         let mut end = Vec::new();
         end_line(&mut end, client, self.format);
