@@ -29,7 +29,7 @@ const LARGEST_READ_BUFFER: usize = 1 << 30;
 /// | [`resolve_timeout`](Self::resolve_timeout) | 10 s | one look-up of a host name |
 /// | [`resolver`](Self::resolver) | the system's, on threads | what looks host names up |
 /// | [`read_buffer`](Self::read_buffer) | 64 KiB | most bytes of one `recv_with` |
-/// | [`write_budget`](Self::write_budget) | 256 KiB | one channel's output in one turn |
+/// | [`write_budget`](Self::write_budget) | 512 KiB | one channel's output in one turn |
 /// | [`accept_budget`](Self::accept_budget) | 64 | one listener's connections in one visit |
 /// | [`events`](Self::events) | 1,024 | events of one poll, at first |
 /// | [`propagate_panics`](Self::propagate_panics) | off | whether a panic leaves the loop |
@@ -61,7 +61,7 @@ impl Builder {
             policy: Policy {
                 events: 1024,
                 read_buffer: 64 * 1024,
-                write_budget: 256 * 1024,
+                write_budget: 512 * 1024,
                 accept_budget: 64,
                 max_channels: usize::MAX,
                 limits: Limits {
@@ -96,7 +96,7 @@ impl Builder {
         self
     }
 
-    /// Sets how many bytes one channel may send in one turn before the others get theirs. Default 256 KiB. 0 counts
+    /// Sets how many bytes one channel may send in one turn before the others get theirs. Default 512 KiB. 0 counts
     /// as 1.
     ///
     /// Calls count too: a system call as at least 8 KiB, and each answer of a producer as 256 bytes.

@@ -490,7 +490,7 @@ fn setup() -> BoxedStrategy<Setup> {
         1 => Just(1_000_usize),
         1 => Just(100_usize)
     ];
-    let write_budget = prop_oneof![2 => Just(262_144_usize), 1 => Just(2_000_usize)];
+    let write_budget = prop_oneof![2 => Just(524_288_usize), 1 => Just(2_000_usize)];
     let marks = prop_oneof![
         2 => Just((65_536_usize, 262_144_usize)),
         3 => Just((500_usize, 2_000_usize)),

@@ -220,8 +220,11 @@ fn small_pieces_of_a_producer_leave_in_as_few_writes_as_large_ones() {
 /// A call takes its time, however little comes of it: the others wait for it all the same.
 #[test]
 fn the_write_budget_counts_calls_as_well_as_bytes() {
+    // 1,024 answers of 256 bytes at least, or 32 calls of 8 KiB at least.
+    const BUDGET: usize = 256 * 1024;
     for (size, most) in [(1, 1024), (20, 20 * 1024), (9_000, 32 * 9_000)] {
-        let mut reactor = reactor();
+        let builder = Reactor::builder().propagate_panics(true);
+        let mut reactor = builder.write_budget(BUDGET).build().unwrap();
         // TCP joins what is written in small pieces, so the socket is not what stops.
         let (ours, mut theirs) = tcp_pair();
         let id = reactor
