@@ -17,88 +17,66 @@ pub(crate) enum Then {
 impl Then {
     /// For a head without the empty line that ends it.
     pub(crate) fn of(head: &[u8]) -> Self {
-        let mut line_feeds = LineFeeds::of(head);
-        let mut start = 0;
+        let mut lines = Lines { rest: head };
         // Empty lines before a request are none of it.
-        let request = loop {
-            let end = line_feeds.next().unwrap_or(head.len());
-            match &head[start..end] {
-                [] | [b'\r'] if end == head.len() => return Self::Nothing,
-                [] | [b'\r'] => start = end + 1,
-                [line @ .., b'\r'] | line => break line,
-            }
+        let Some(request) = lines.find(|line| !matches!(line, [] | [b'\r'])) else {
+            return Self::Nothing;
         };
         // The last character of the request line is that of the version.
-        let mut closes = request.last() == Some(&b'0');
-        for line_feed in line_feeds {
-            let rest = &head[line_feed + 1..];
-            if rest.first().is_some_and(|first| may_matter(*first)) {
-                closes |= closes_after(rest);
+        let mut closes = request.strip_suffix(b"\r").unwrap_or(request).last() == Some(&b'0');
+        for line in lines {
+            if line.first().is_some_and(|first| may_matter(*first)) {
+                closes |= closes_after(line);
             }
         }
         if closes { Self::Close } else { Self::Stay }
     }
 }
 
-/// Where line feeds stand. The lines of a head are short: eight bytes at a time are faster than setting up a vector search.
-struct LineFeeds<'a> {
-    words: std::slice::Iter<'a, [u8; 8]>,
-    /// The bytes behind the last whole word, with zeros behind them.
-    tail: Option<u64>,
-    /// Where the word begins that is searched, and the high bit of each byte in it that is a line feed still to be told.
-    word: usize,
-    found: u64,
+/// What stands between line feeds.
+struct Lines<'a> {
+    rest: &'a [u8],
 }
 
-impl<'a> LineFeeds<'a> {
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
     #[inline]
-    fn of(data: &'a [u8]) -> Self {
-        let (words, tail) = data.as_chunks();
-        let tail = match (tail, data.last_chunk()) {
-            ([], _) => None,
-            // One load instead of a copy byte by byte.
-            (_, Some(last)) => Some(u64::from_le_bytes(*last) >> (8 * (8 - tail.len()))),
-            (_, None) => Some(
-                tail.iter()
-                    .rfold(0, |word, &byte| word << 8 | u64::from(byte)),
-            ),
-        };
-        Self {
-            words: words.iter(),
-            tail,
-            // The first word is the next one.
-            word: 0_usize.wrapping_sub(8),
-            found: 0,
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.rest.is_empty() {
+            return None;
         }
+        let (line, rest) = self.rest.split_at(line_len(self.rest));
+        self.rest = rest.get(1..).unwrap_or_default();
+        Some(line)
     }
 }
 
-impl Iterator for LineFeeds<'_> {
-    type Item = usize;
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        while self.found == 0 {
-            let word = match self.words.next() {
-                Some(word) => u64::from_le_bytes(*word),
-                None => self.tail.take()?,
-            };
-            self.word = self.word.wrapping_add(8);
-            self.found = line_feeds_in(word);
+/// Header lines are short: eight bytes at a time are faster than setting up a vector search.
+#[inline]
+fn line_len(data: &[u8]) -> usize {
+    let (words, tail) = data.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let before = before_line_feed(*word);
+        if before < 8 {
+            return index * 8 + before;
         }
-        let at = self.word + self.found.trailing_zeros() as usize / 8;
-        self.found &= self.found - 1;
-        Some(at)
+    }
+    match data.last_chunk::<8>() {
+        // The first bytes of this word are searched twice, which takes less time than the tail byte by byte.
+        Some(word) => data.len() - 8 + before_line_feed(*word),
+        None => tail.iter().take_while(|byte| **byte != b'\n').count(),
     }
 }
 
-/// The high bit of each byte that is a line feed.
-fn line_feeds_in(word: u64) -> u64 {
+/// 8 if there is no line feed.
+#[inline]
+fn before_line_feed(word: [u8; 8]) -> usize {
     const LOW: u64 = u64::MAX / 0xff;
-    const HIGH: u64 = LOW << 7;
-    // A zero byte where a line feed is, and no carry from one byte into the next.
-    let difference = word ^ (LOW * u64::from(b'\n'));
-    !(((difference & !HIGH) + !HIGH) | difference) & HIGH
+    // A zero byte where a line feed is; the lowest set bit of `zeros` marks the first one.
+    let difference = u64::from_le_bytes(word) ^ (LOW * u64::from(b'\n'));
+    let zeros = difference.wrapping_sub(LOW) & !difference & (LOW << 7);
+    zeros.trailing_zeros() as usize / 8
 }
 
 /// `Connection`, `Content-Length`, `Transfer-Encoding`
@@ -106,10 +84,9 @@ fn may_matter(first: u8) -> bool {
     matches!(first | 0x20, b'c' | b't')
 }
 
-/// Whether the header line at the start of `rest` makes the answer the last.
+/// Whether a header line makes the answer the last.
 #[cold]
-fn closes_after(rest: &[u8]) -> bool {
-    let line = &rest[..memchr(b'\n', rest).unwrap_or(rest.len())];
+fn closes_after(line: &[u8]) -> bool {
     let Some(colon) = memchr(b':', line) else {
         return false;
     };
@@ -128,10 +105,19 @@ fn closes_after(rest: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const GET: &str = "GET / HTTP/1.1\r\nHost: localhost";
+    const GET: &str = "GET / HTTP/1.1";
 
     fn then(head: &str) -> Then {
         Then::of(head.as_bytes())
+    }
+
+    /// Of a GET with these headers, be they all, behind another one, or before a line feed.
+    #[track_caller]
+    fn expect(headers: &str, expected: Then) {
+        for (before, behind) in [("", ""), ("\r\nHost: localhost", ""), ("", "\r\n")] {
+            let head = format!("{GET}{before}{headers}{behind}");
+            assert_eq!(then(&head), expected, "{head:?}");
+        }
     }
 
     #[test]
@@ -145,40 +131,36 @@ mod tests {
             "\r\nX: y\nTe: trailers",
             "\r\nContent-Length: 0",
         ] {
-            assert_eq!(then(&format!("{GET}{header}")), Then::Stay, "{header:?}");
+            expect(header, Then::Stay);
         }
         for header in [
             "\r\nConnection: close",
             "\r\nCONNECTION:close\r\nAccept: */*",
             "\r\nAccept: */*\r\nconnection: te, Close , x\r\nTe: x",
         ] {
-            assert_eq!(then(&format!("{GET}{header}")), Then::Close, "{header:?}");
+            expect(header, Then::Close);
         }
     }
 
     #[test]
     fn what_has_a_body_or_an_old_version_is_the_last_request() {
-        assert_eq!(then(&format!("{GET}\r\nContent-Length: 10")), Then::Close);
-        assert_eq!(
-            then(&format!("{GET}\r\ntransfer-encoding: chunked")),
-            Then::Close
-        );
+        expect("\r\nContent-Length: 10", Then::Close);
+        expect("\r\ntransfer-encoding: chunked", Then::Close);
         assert_eq!(then("GET / HTTP/1.0"), Then::Close);
         assert_eq!(then("GET / HTTP/1.0\r\nHost: x"), Then::Close);
         assert_eq!(then("GET / HTTP/1.1"), Then::Stay);
     }
 
     #[test]
-    fn every_line_feed_is_found_wherever_it_is() {
+    fn a_line_ends_at_its_first_line_feed_wherever_it_is() {
         for len in 0..40 {
-            // What differs from a line feed in one bit is none, and a carry from one byte must not reach the next.
+            // A byte next to a line feed, or one bit away, is none.
             for other in [b'x', 0x0b, 0x8a, 0x09, 0] {
-                for step in 1..10 {
-                    let feed = |at: &usize| at % step == 0;
-                    let byte = |at: usize| if feed(&at) { b'\n' } else { other };
-                    let data: Vec<u8> = (0..len).map(byte).collect();
-                    let expected = (0..len).filter(feed);
-                    assert!(LineFeeds::of(&data).eq(expected), "{data:?}");
+                let mut data = vec![other; len];
+                assert_eq!(line_len(&data), len);
+                for at in (0..len).rev() {
+                    data[at] = b'\n';
+                    assert_eq!(line_len(&data), at, "of {len} with {other}");
                 }
             }
         }
