@@ -92,8 +92,8 @@ fn launch(more: &[&str]) -> Option<Browser> {
     Some(browser)
 }
 
-/// chromedriver with the port it listens on, and its further lines. It takes a free port of IPv6 and then the same one of
-/// IPv4, and ends if another program has that one: it is started again, and what it wrote is in the panic after the last try.
+/// chromedriver with the port it listens on, and its further lines. It takes a free port of IPv6 and then the same one
+/// of IPv4. If another program has that one it ends, and is started again.
 fn start_driver(program: &Path) -> (Child, u16, Lines<BufReader<ChildStdout>>) {
     let mut written = Vec::new();
     for _ in 0..5 {
@@ -105,16 +105,22 @@ fn start_driver(program: &Path) -> (Child, u16, Lines<BufReader<ChildStdout>>) {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let mut is_port_taken = false;
         while let Some(line) = lines.next() {
             let line = line.unwrap();
+            is_port_taken |= line.contains("port not available");
             if let Some((_, port)) = line.split_once("started successfully on port ") {
                 return (driver, port.trim_end_matches('.').parse().unwrap(), lines);
             }
             written.push(line);
         }
-        driver.wait().unwrap();
+        driver.kill().unwrap();
+        written.push(driver.wait().unwrap().to_string());
+        if !is_port_taken {
+            break;
+        }
     }
-    panic!("chromedriver never says its port: {written:#?}");
+    panic!("chromedriver did not give its port: {written:#?}");
 }
 
 /// The string that starts behind `mark`, up to its closing quote; of all escapes only that of `<` is undone.
