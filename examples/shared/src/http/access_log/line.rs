@@ -168,11 +168,13 @@ mod tests {
             ..Client::of_peer("::1".parse().ok())
         };
         let line = start(&client, b"GET /\"\n\x1b[2J\\\xff HTTP/1.1", 400);
-        assert!(line.starts_with("::1 - a\\x20b\\\"\\xc3\\xa9 ["), "{line}");
-        assert!(
-            line.ends_with(" +0000] \"GET /\\\"\\x0a\\x1b[2J\\\\\\xff HTTP/1.1\" 400 "),
-            "{line}"
+        let expected = concat!(
+            r#"::1 - a\x20b\"\xc3\xa9 [01/Jan/1970:00:00:00 +0000] "#,
+            r#""GET /\"\x0a\x1b[2J\\\xff HTTP/1.1" 400 "#
         );
+        assert_eq!(line, expected);
+        let nobody = start(&Client::default(), b"x", 200);
+        assert_eq!(nobody, "- - - [01/Jan/1970:00:00:00 +0000] \"x\" 200 ");
         assert_eq!(end(&client, LogFormat::Common), "\n");
         let line = end(&client, LogFormat::Combined);
         assert_eq!(line, " \"\\\"\\x0a\\x1b\" \"-\"\n");

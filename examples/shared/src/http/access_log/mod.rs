@@ -1,5 +1,6 @@
-//! The access log: Common or Combined Log Format, or that and TLS, on standard output, written by a thread, so that a reader who stops reading does
-//! not stop the server. Lines that find no place in the buffer are dropped and counted. All reactors write to one.
+//! The access log: Common or Combined Log Format, or that and TLS, on standard output. A thread writes it, so that a
+//! reader who stops reading does not stop the server. Lines that find no place in the buffer are dropped and counted.
+//! All reactors write to one.
 
 mod client;
 mod line;
@@ -85,7 +86,8 @@ impl AccessLog {
         Self { shared, format }
     }
 
-    /// Logs a request that is answered at this time, which is the caller's because an HTTP server has asked for it already.
+    /// Logs a request answered at `time`. The caller gives the time, because an HTTP server needs it for `Date` too.
+    /// Lines of several reactors may be a second out of order.
     pub fn line(
         &self,
         client: &Client<'_>,
