@@ -74,12 +74,18 @@ impl Registry {
         while self.stats.accepted < self.accept_until && self.may_accept(id) {
             let before = self.stats.accepted;
             self.adopted = None;
-            let failed = !self.call_watched(id, Dispatcher::handle_accept);
+            let Some(object) = self.take_object(id) else {
+                break;
+            };
+            let lent = self.lend(id, object, |_| true, Dispatcher::handle_accept);
+            let progress = lent.progress;
+            // Before `handle_error`, which may take the stream out and register it for good.
+            let serial = self.serial;
+            let adopted = self.adopted.take().filter(|adopted| adopted.0 == serial);
+            let failed = !self.take_back(id, lent);
+            self.watch_for_spin(id, progress);
             // The error of one stream is that stream's end, also when it was registered already (R9).
-            if failed
-                && let Some((serial, stream)) = self.adopted.take()
-                && serial == self.serial
-            {
+            if failed && let Some((_, stream)) = adopted {
                 self.close(stream, Cause::AcceptFailed);
             }
             if self.stats.accepted == before {

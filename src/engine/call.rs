@@ -89,18 +89,6 @@ impl Registry {
         self.take_back(id, lent)
     }
 
-    /// Runs a callback and counts it as idle if it did nothing. False if it failed.
-    pub(crate) fn call_watched(
-        &mut self,
-        id: ChannelId,
-        f: impl FnOnce(&mut (dyn Dispatcher + 'static), &mut Channel<'_>) -> Result,
-    ) -> bool {
-        let progress = self.progress;
-        let fine = self.call(id, f);
-        self.watch_for_spin(id, progress);
-        fine
-    }
-
     /// Runs a callback, watched, if its object wants it. True if it did.
     pub(crate) fn call_if(
         &mut self,
@@ -289,7 +277,7 @@ impl Registry {
     }
 
     /// Takes the object out for a callback, unless it is out, or has none to come but the last.
-    fn take_object(&mut self, id: ChannelId) -> Option<Box<dyn Dispatcher>> {
+    pub(crate) fn take_object(&mut self, id: ChannelId) -> Option<Box<dyn Dispatcher>> {
         let slot = self.slot_mut(id).filter(|slot| !slot.is_lingering())?;
         slot.dispatcher.take()
     }

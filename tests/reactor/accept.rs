@@ -2,13 +2,15 @@
 
 use std::{
     cell::RefCell,
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Write},
     net::{SocketAddr, TcpStream, UdpSocket},
     rc::Rc,
     time::Duration,
 };
 
-use asynchat::{Address, Channel, ChannelId, Dispatcher, Reactor, Result, Socket, State, Stream};
+use asynchat::{
+    Address, BoxError, Channel, ChannelId, Dispatcher, Reactor, Result, Socket, State, Stream,
+};
 use util::{
     Acceptor, Log, Recorder, Trace, address_of,
     peer::{OwnedHandle, accepts_resets, read_to_end, reset, tcp_pair, turns},
@@ -689,6 +691,50 @@ impl Dispatcher for Swapper {
         let recorder = Recorder::new(&Trace::new());
         *self.registered.borrow_mut() = Some(channel.registry().register(foreign, recorder)?);
         Err("the own stream is no good".into())
+    }
+}
+
+/// Registers each stream and fails. `handle_error` takes the stream out and registers it again.
+struct Rescuer {
+    how: fn() -> Result,
+    first: Option<ChannelId>,
+    trace: Trace,
+}
+
+impl Dispatcher for Rescuer {
+    fn handle_accepted(&mut self, channel: &mut Channel<'_>, stream: Stream, _: Address) -> Result {
+        let first = Recorder::named(&self.trace, "first");
+        self.first = Some(channel.registry().register(stream, first)?);
+        (self.how)()
+    }
+
+    fn handle_error(&mut self, channel: &mut Channel<'_>, _: BoxError) {
+        let registry = channel.registry();
+        let first = self.first.take().expect("it was registered");
+        let stream = registry.channel(first).unwrap().detach().unwrap();
+        let second = Recorder::named(&self.trace, "second");
+        registry.register(stream.socket, second).unwrap();
+    }
+}
+
+#[test]
+fn a_stream_that_handle_error_registers_again_stays_open() {
+    for how in [(|| Err("no thanks".into())) as fn() -> Result, || {
+        panic!("no thanks")
+    }] {
+        let mut reactor = Reactor::new().unwrap();
+        let trace = Trace::new();
+        let rescuer = Rescuer {
+            how,
+            first: None,
+            trace: trace.clone(),
+        };
+        let id = reactor.listen(([127, 0, 0, 1], 0), rescuer).unwrap();
+        let mut client = TcpStream::connect(address_of(&mut reactor, id)).unwrap();
+        turn_until(&mut reactor, |_| trace.has("second.connect"));
+        client.write_all(b"ping").unwrap();
+        turn_until(&mut reactor, |_| trace.has("second.read:4"));
+        assert_eq!(connections(&reactor).len(), 1, "{:?}", trace.lines());
     }
 }
 
