@@ -182,12 +182,13 @@ impl Talk {
         String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
     }
 
-    /// Waits until it has said this.
+    /// Waits until it has said this, or has ended without.
     #[track_caller]
     pub fn hears(&self, text: &str) {
         let came = || memchr::memmem::find(&self.said.lock().unwrap(), text.as_bytes()).is_some();
-        let came = within(DEADLINE, came);
-        assert!(came, "{}: no {text:?} in {}", self.what, self.all());
+        let ended = || self.readers.iter().all(thread::JoinHandle::is_finished);
+        within(DEADLINE, || came() || ended());
+        assert!(came(), "{}: no {text:?} in {}", self.what, self.all());
     }
 
     /// Ends its input, and waits for it.
