@@ -16,7 +16,7 @@ use shared::{
         service::{Limits, Options, Service},
     },
 };
-use util::SLOWNESS;
+use util::{SLOWNESS, peer::tells_resets};
 
 /// More than anything takes here, also on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20 * SLOWNESS);
@@ -181,8 +181,11 @@ fn what_a_handler_does_is_what_its_client_gets() {
     let mut old = server.connect();
     old.write_all(b"GET /cut HTTP/1.0\r\n\r\n").unwrap();
     let read = old.read_to_end(&mut Vec::new());
-    let error = read.expect_err("it must not look complete");
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    // Wine tells the reset only to a read that waits when it arrives.
+    if tells_resets() {
+        let error = read.expect_err("it must not look complete");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
 }
 
 #[test]
