@@ -390,7 +390,16 @@ fn without_tls_a_hangup_ends_the_server_as_before() {
     if cfg!(windows) {
         return lacks("Windows has no SIGHUP");
     }
+    if ignores_hangups() {
+        return lacks("SIGHUP is ignored by what these tests start, as under nohup");
+    }
     let (program, _) = program::serve("http_server", &["--port", "0"]);
     program.signal("HUP");
     assert_eq!(program.ended().code, None);
+}
+
+/// What a process ignores, those that it starts ignore too, and a shell does not change that.
+fn ignores_hangups() -> bool {
+    let survives = Command::new("sh").args(["-c", "kill -s HUP $$"]).status();
+    survives.unwrap().success()
 }
