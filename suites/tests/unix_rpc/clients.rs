@@ -30,8 +30,10 @@ fn an_endless_request_costs_no_memory() {
         "error a%20request%20has%20at%20most%2065536%20bytes"
     );
     let after = server.memory("VmHWM");
+    // What an emulator translates counts too; the request has 64 MiB.
+    let bound = if util::SLOW { 16 } else { 2 } * 1024;
     assert!(
-        after < before + 2048,
+        after < before + bound,
         "{before} KiB before, {after} KiB after"
     );
 }
