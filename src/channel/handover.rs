@@ -139,7 +139,7 @@ impl Channel<'_> {
         }
         let (mut slot, queue, _) = self.registry.remove(self.id, true, |_| "detached")?;
         self.registry.cancel_calls(slot.take_calls());
-        // If it is registered again, it is still the stream that a failing `handle_accepted` was given.
+        // If `handle_accepted` registers it again and then fails, it is still the stream that was given.
         let serial = match self.registry.adopted {
             Some((serial, id)) if id == self.id => serial,
             _ => 0,
