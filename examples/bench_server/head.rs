@@ -63,7 +63,7 @@ fn line_len(data: &[u8]) -> usize {
         }
     }
     match data.last_chunk::<8>() {
-        // The first bytes of this word are searched twice, which takes less time than the tail byte by byte.
+        // The first bytes of this word are searched twice, which takes fewer instructions than the tail byte by byte.
         Some(word) => data.len() - 8 + before_line_feed(*word),
         None => tail.iter().take_while(|byte| **byte != b'\n').count(),
     }
@@ -111,7 +111,7 @@ mod tests {
         Then::of(head.as_bytes())
     }
 
-    /// Of a GET with these headers, be they all, behind another one, or before a line feed.
+    /// Of a GET with these headers alone, behind another one, and before a line feed.
     #[track_caller]
     fn expect(headers: &str, expected: Then) {
         for (before, behind) in [("", ""), ("\r\nHost: localhost", ""), ("", "\r\n")] {

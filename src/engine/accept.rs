@@ -80,8 +80,10 @@ impl Registry {
             let lent = self.lend(id, object, |_| true, Dispatcher::handle_accept);
             let progress = lent.progress;
             // Before `handle_error`, which may take the stream out and register it for good.
-            let serial = self.serial;
-            let adopted = self.adopted.take().filter(|adopted| adopted.0 == serial);
+            let adopted = self
+                .adopted
+                .take()
+                .filter(|(serial, _)| *serial == self.serial);
             let failed = !self.take_back(id, lent);
             self.watch_for_spin(id, progress);
             // The error of one stream is that stream's end, also when it was registered already (R9).

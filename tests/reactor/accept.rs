@@ -719,9 +719,8 @@ impl Dispatcher for Rescuer {
 
 #[test]
 fn a_stream_that_handle_error_registers_again_stays_open() {
-    for how in [(|| Err("no thanks".into())) as fn() -> Result, || {
-        panic!("no thanks")
-    }] {
+    let ways: [fn() -> Result; 2] = [|| Err("no thanks".into()), || panic!("no thanks")];
+    for how in ways {
         let mut reactor = Reactor::new().unwrap();
         let trace = Trace::new();
         let rescuer = Rescuer {
