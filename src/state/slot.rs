@@ -2,6 +2,7 @@
 
 mod filter;
 pub(crate) mod queue;
+mod unread;
 
 use std::{
     cell::Cell,
