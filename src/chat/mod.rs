@@ -1,6 +1,7 @@
 //! asynchat: input cut into frames at a terminator.
 
 mod channel;
+mod delivery;
 mod dispatcher;
 mod extras;
 mod frame;
@@ -119,7 +120,7 @@ pub trait AsyncChat: Any {
     /// See [`Dispatcher`](crate::Dispatcher#errors).
     #[inline]
     fn found_frame(&mut self, chat: &mut ChatChannel<'_>, frame: Frame<'_>) -> Result {
-        dispatcher::hand_over_in_steps(self, chat, frame)
+        delivery::hand_over_in_steps(self, chat, frame)
     }
 
     /// Whether input is wanted. Default: true. Asked after every callback. If it turns false in the middle of what was
