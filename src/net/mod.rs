@@ -1,6 +1,7 @@
 //! The operating system: sockets of every kind, their readiness, and the meaning of its error numbers.
 
 pub(crate) mod connect;
+pub(crate) mod datagram;
 pub(crate) mod errno;
 pub(crate) mod failures;
 pub(crate) mod io;
