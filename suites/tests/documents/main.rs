@@ -23,6 +23,7 @@ mod options;
 mod repository;
 mod scene;
 mod shell;
+mod tables;
 
 /// Fails with all that is wrong, not with the first of it.
 #[track_caller]

@@ -108,6 +108,33 @@ impl Page {
         parts.map(|part| part.lines.join("\n") + "\n").collect()
     }
 
+    /// What is wrong with tables: rows without a head, as behind an empty line, and rows with more or fewer cells than
+    /// it has. Both are shown as text, or cut.
+    pub fn broken_rows(&self) -> Vec<String> {
+        let cells = |row: &str| row.replace("\\|", "").matches('|').count();
+        let mut broken = Vec::new();
+        for part in self.parts.iter().filter(|part| part.kind == Kind::Prose) {
+            let rows: Vec<_> = (part.line..).zip(&part.lines).collect();
+            for table in rows.chunk_by(|(_, a), (_, b)| a.starts_with('|') == b.starts_with('|')) {
+                let (at, head) = table[0];
+                if !head.starts_with('|') {
+                    continue;
+                }
+                let below = table
+                    .get(1)
+                    .map(|(_, row)| row.trim_matches(['|', ' ', ':']));
+                if !below.is_some_and(|row| row.starts_with('-')) {
+                    broken.push(format!("{}:{at}: a row without a table", self.name));
+                }
+                let odd = table.iter().filter(|(_, row)| cells(row) != cells(head));
+                broken.extend(
+                    odd.map(|(at, _)| format!("{}:{at}: not the cells of its head", self.name)),
+                );
+            }
+        }
+        broken
+    }
+
     /// What headings are called in links, as GitHub does it.
     pub fn anchors(&self) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
@@ -235,6 +262,19 @@ fn blocks_headings_and_links_of_a_page_are_told_apart() {
         (&Kind::Prose, 11),
     ];
     assert_eq!(kinds, expected);
+}
+
+#[test]
+fn rows_behind_an_empty_line_and_rows_with_other_cells_are_broken() {
+    let page = Page::parse(
+        "a.md",
+        "a | b\n\n| h | i |\n|---|---|\n| a \\| b | c |\n| d |\n\n| e | f |\n",
+    );
+    let expected = [
+        "a.md:6: not the cells of its head",
+        "a.md:8: a row without a table",
+    ];
+    assert_eq!(page.broken_rows(), expected);
 }
 
 #[test]
