@@ -18,7 +18,7 @@ pub enum State {
     Open,
     /// `close_when_done` was called: the queue is being sent, or the peer's end of file is awaited.
     Closing,
-    /// The channel is closed. No callback follows.
+    /// The channel is closed. No callback follows but [`handle_closed`](crate::Dispatcher::handle_closed).
     Closed,
 }
 

@@ -300,7 +300,7 @@ impl Channel<'_> {
     /// O(log n) in the number of timers; each read or write costs one store.
     ///
     /// After [`close_when_done`](Self::close_when_done) the timeout has another effect: if the peer has taken none of
-    /// the queue for `after`, the channel is closed without a callback.
+    /// the queue for `after`, the channel is closed without `handle_timeout`.
     pub fn set_idle_timeout(&mut self, after: Option<Duration>) {
         let id = self.id;
         let now = self.registry.clock.stamp();
