@@ -90,10 +90,13 @@
 //! | `asynchat::timer` | timers that fire (trace), errors in them |
 //!
 //! # Platforms
-//! Developed and tested on Linux, with mio's epoll and poll(2) backends. Android, macOS, iOS, the BSDs and Windows have
-//! their own branches in the source, but the tests have not run there. Unix sockets and plain descriptors (pipes,
-//! terminals) need Unix, abstract Unix addresses Linux, and reports of out-of-band data ([`Exceptional::Priority`])
-//! Linux or Android. Regular files cannot be watched on any system: push a [`FilePart`].
+//! Developed and tested on x86-64 Linux, with mio's epoll and poll(2) backends. [A table][platforms] says what has passed on
+//! other Linux targets and, for Windows, under wine; for macOS, FreeBSD, NetBSD, illumos and Android the code compiles.
+//! Unix sockets and plain descriptors (pipes, terminals) need Unix, abstract Unix addresses Linux, and reports of
+//! out-of-band data ([`Exceptional::Priority`]) Linux or Android. Regular files cannot be watched on any system: push a
+//! [`FilePart`].
+//!
+//! [platforms]: https://docs.rs/crate/asynchat/latest/source/docs/reliability.md
 #![forbid(unsafe_code)]
 // Examples of the documentation show items that nothing in them calls.
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
