@@ -6,8 +6,9 @@ use mio::Token;
 
 /// Names one channel of one reactor. An id is not reused: once its channel is closed, it finds none.
 ///
-/// It is `Copy`, eight bytes long, and shown as `index.generation`. Another reactor may give out the same id. A program
-/// with several reactors keeps an id together with its reactor's [`Handle`].
+/// It is `Copy`, eight bytes long, and shown as `index.generation`. The reactors of a process begin their generations far
+/// apart, so that an id finds nothing in another one; on 32-bit systems they may meet after some thousand channels. A
+/// program with several reactors keeps an id together with its reactor's [`Handle`].
 ///
 /// ```
 /// use asynchat::{Dispatcher, Reactor};

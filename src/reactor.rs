@@ -60,8 +60,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24);
 /// # A turn
 /// 1. Wait in the poller for events, until the next timer at most. An interrupted wait counts as one without events.
 /// 2. Record all events, then visit each channel that has something to do, once.
-/// 3. Run the timers that are due, then the closures of signals, then at most 1,024 calls of [`call_soon`](Registry::call_soon), then at most 1,024
-///    posted calls.
+/// 3. Run the timers that are due, then the closures of signals, then at most 1,024 calls of
+///    [`call_soon`](Registry::call_soon), then at most 1,024 posted calls.
 /// 4. Visit the channels that these steps changed from outside, and send what was pushed to them.
 /// 5. Call the closures of [`push_then`](crate::Channel::push_then) that no visit has called, before 4 and after it, and
 ///    `handle_closed` for the channels that these steps closed from outside.

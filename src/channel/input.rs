@@ -190,8 +190,9 @@ impl Channel<'_> {
         self.registry.accept(self.id)
     }
 
-    /// Gives bytes back; the next read returns them before anything else. The cost is a copy of `bytes`. For a handler that has read too far before
-    /// [`replace`](Self::replace) or [`detach`](Self::detach), with an [example](Channel#handing-over).
+    /// Gives bytes back; the next read returns them before anything else. The cost is a copy of `bytes`. For a handler that
+    /// has read too far before [`replace`](Self::replace) or [`detach`](Self::detach), with an
+    /// [example](Channel#handing-over).
     pub fn unread(&mut self, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         self.give_back(&bytes);

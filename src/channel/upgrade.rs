@@ -81,8 +81,7 @@ impl Channel<'_> {
     ///
     /// # Errors
     /// `InvalidInput` for a channel that is no stream socket, that has a filter, whose peer has ended the stream, or
-    /// that has ended its output or was reset;
-    /// `NotConnected` for one that is closed.
+    /// that has ended its output or was reset; `NotConnected` for one that is closed.
     pub fn upgrade(&mut self, filter: impl Filter) -> io::Result<()> {
         let slot = self
             .registry

@@ -33,8 +33,7 @@ pub enum Exceptional {
     Reset,
     /// The peer has ended its output or is gone, and this object does not read: `readable` is false, reading
     /// [pauses](Channel::pause_reading), or frames [wait](crate::ChatDispatcher::hold_while_congested) for the queue.
-    /// Streams only, where the poller reports it, once for each time that reading
-    /// stops.
+    /// Streams only, where the poller reports it, once for each time that reading stops.
     ///
     /// A TCP peer may only have shut down its sending side and still take an answer: a write to a peer that is gone ends
     /// in a reset. Unread bytes stay readable, and `handle_close` comes once they are read. An object that reads gets
@@ -79,8 +78,7 @@ pub enum Exceptional {
 /// The callbacks of one channel.
 ///
 /// An object is handed to the reactor together with its socket. The reactor owns it until the channel is gone and
-/// `handle_closed` has returned. Every method has a default, so a type implements only those it
-/// needs:
+/// `handle_closed` has returned. Every method has a default, so a type implements only those it needs:
 ///
 /// ```
 /// use asynchat::{Address, Channel, Dispatcher, Reactor, Result, Stream};
@@ -287,8 +285,8 @@ pub trait Dispatcher: Any {
     ///
     /// After an end of file everything that arrived has been delivered, and the channel can still send. If the peer
     /// resets the connection later, `handle_expt` gets [`Exceptional::Reset`], unless `close_when_done` was called, and the
-    /// channel is closed. After a reset
-    /// ([`Channel::is_reset`]) the outgoing queue is gone, and the channel is closed when this callback returns.
+    /// channel is closed. After a reset ([`Channel::is_reset`]) the outgoing queue is gone, and the channel is closed when
+    /// this callback returns.
     ///
     /// # Errors
     /// See [Errors](Self#errors).

@@ -24,8 +24,9 @@ use crate::{
 /// A socket or descriptor to be registered. Functions that need one take anything that converts into it.
 ///
 /// It is made from the sockets of `std`, from an accepted [`Stream`] and, on Unix, from any pollable descriptor
-/// (`OwnedFd`, `File`, the pipes of a child process). Sockets of mio and socket2 convert into those of `std` first. Registering makes it non-blocking. If the open file description
-/// is shared (a terminal, an inherited pipe), it becomes non-blocking for its other owners too.
+/// (`OwnedFd`, `File`, the pipes of a child process). Sockets of mio and socket2 convert into those of `std` first.
+/// Registering makes it non-blocking. If the open file description is shared (a terminal, an inherited pipe), it becomes
+/// non-blocking for its other owners too.
 ///
 /// A listener passed on by the service manager is registered like any other; the [guide](crate::guide) shows it for
 /// systemd.

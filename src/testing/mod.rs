@@ -465,8 +465,7 @@ impl Harness {
     }
 
     /// Whether the channel was closed over unread input, or reset by a [coupled](crate::Registry::couple) one. On TCP either
-    /// resets the connection and may destroy the bytes
-    /// sent last.
+    /// resets the connection and may destroy the bytes sent last.
     ///
     /// ```
     /// # use asynchat::{testing::Harness, *};
