@@ -27,6 +27,8 @@ const LARGEST_READ_BUFFER: usize = 1 << 30;
 /// | [`linger`](Self::linger) | 5 s, 1 MiB | wait of `close_when_done` for the end of file |
 /// | [`connect_timeout`](Self::connect_timeout) | 30 s | one attempt to one address |
 /// | [`resolve_timeout`](Self::resolve_timeout) | 10 s | one look-up of a host name |
+/// | [`handshake_timeout`](Self::handshake_timeout) | 10 s | one handshake of a filter |
+/// | [`handshake_budget`](Self::handshake_budget) | 5 | steps of handshakes in one turn |
 /// | [`resolver`](Self::resolver) | the system's, on threads | what looks host names up |
 /// | [`read_buffer`](Self::read_buffer) | 64 KiB | most bytes of one `recv_with` |
 /// | [`write_budget`](Self::write_budget) | 512 KiB | one channel's output in one turn |

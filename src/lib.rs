@@ -84,10 +84,10 @@
 //!
 //! | target | lines |
 //! |---|---|
-//! | `asynchat::reactor` | failed wake-ups, spinning handlers, objects that panic when dropped, panics outside of callbacks, shutdown |
+//! | `asynchat::reactor` | shutdown; spinning handlers; errors in calls and in closures of signals and parts; panics outside of callbacks and when something is dropped; failed wake-ups; resolvers |
 //! | `asynchat::channel` | channels added, and closed with the reason (debug); failed connections; unhandled errors |
-//! | `asynchat::accept` | listeners that pause, with the reason, and continue |
-//! | `asynchat::timer` | timers that fire (trace), errors in them |
+//! | `asynchat::accept` | listeners that pause, with the reason, and continue; connections that are refused |
+//! | `asynchat::timer` | timers that fire (trace), errors in those of the registry |
 //!
 //! # Platforms
 //! Developed and tested on x86-64 Linux, with mio's epoll and poll(2) backends. [A table][platforms] says what has passed on
