@@ -1,4 +1,4 @@
-//! All example servers under mixed traffic for a long time (R2, R6, R10, R12, R19, R20): descriptors, channels, timers,
+//! Twelve example servers under mixed traffic for a long time (R2, R6, R10, R12, R19, R20): descriptors, channels, timers,
 //! memory and latency in the end are those of the beginning, every answer is right, and every program ends in order.
 //!
 //! `ASYNCHAT_SOAK_SECONDS=1200` for the long run (12 without), `ASYNCHAT_SOAK_CSV=FILE` keeps the samples.
