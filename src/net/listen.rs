@@ -72,11 +72,12 @@ impl ListenOptions {
         self
     }
 
-    /// Whether several listeners may share the port (`SO_REUSEPORT`). Default off. On systems other than Unix it makes
-    /// `listen_with` fail.
+    /// Whether several listeners may share the port (`SO_REUSEPORT`). Default off. On Windows, Solaris, illumos and Cygwin
+    /// it makes `listen_with` fail.
     ///
-    /// Linux spreads the connections evenly over all listeners; macOS and the BSDs do not. Any other program of the
-    /// same user that sets this option can join without notice and gets its share of the connections.
+    /// Linux spreads the connections over all listeners by a hash of the addresses, about evenly; macOS and the BSDs do
+    /// not. Any other program of the same user that sets this option can join without notice and gets its share of the
+    /// connections.
     pub fn reuse_port(mut self, on: bool) -> Self {
         self.reuse_port = on;
         self
