@@ -60,7 +60,7 @@ pub trait Filter: Any + Send + Sync {
     /// Nothing can be sent any more.
     fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> Result<usize>;
 
-    /// Appends to `wire` what tells the peer that no plaintext follows. Called at most once, after the last
+    /// Appends to `wire` the message to the peer that no plaintext follows. Called at most once, after the last
     /// [`seal`](Self::seal); `feed` may still be called.
     fn end(&mut self, wire: &mut Vec<u8>);
 

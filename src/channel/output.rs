@@ -130,8 +130,8 @@ impl Channel<'_> {
     ///
     /// `then` never runs inside a callback. It runs after the flush with which the part left, before `handle_drain` and
     /// before a `close_when_done` ends the channel; otherwise at the end of the turn. So the object is back in its
-    /// channel, and [`Registry::with`](crate::Registry::with) lends it. Parts of one channel are told in order, an empty
-    /// one in its place. A reactor that is dropped only drops the closures.
+    /// channel, and [`Registry::with`](crate::Registry::with) lends it. The closures of one channel run in the order of their
+    /// parts, an empty one included. A reactor that is dropped only drops the closures.
     ///
     /// An error or panic of `then` goes to the channel's `handle_error`, or, once the channel has closed, to
     /// [`Builder::on_error`](crate::Builder::on_error).

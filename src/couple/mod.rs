@@ -34,8 +34,7 @@ impl Registry {
     /// - *Any other end* (no connection, a failed handshake, idle for too long, closed by the program): the other side is
     ///   closed gracefully.
     ///
-    /// [`CoupleOptions::on_end`] tells when both are gone, and why, with the error of each side. The log has these errors at
-    /// debug level.
+    /// [`CoupleOptions::on_end`] gets both ends with their errors when both are gone. The log has these errors at debug level.
     ///
     /// ```
     /// use asynchat::{Address, Channel, CoupleOptions, Dispatcher, Result, Stream};

@@ -132,7 +132,7 @@ impl ListenOptions {
     }
 
     /// Has every connection begin with a header of the PROXY protocol, version 1 or 2, in which one of these proxies says
-    /// whose connection it passes on. The listener is told of a connection when its header is read: the peer of
+    /// whose connection it passes on. The listener gets a connection when its header is read: the peer of
     /// `handle_accepted`, of the [`Stream`](crate::Stream) and of its channel is the client, and so it is for
     /// [`max_per_peer`](Self::max_per_peer). A connection of the proxy's own, a health check for instance, keeps its peer.
     ///

@@ -342,8 +342,8 @@ impl Registry {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` for what is no stream socket, and those of [`connect`](Self::connect). A socket that is connected
-    /// already is a failure that `handle_expt` is told.
+    /// `InvalidInput` for a socket that is no stream's, and those of [`connect`](Self::connect). A socket that is connected
+    /// already is a failed attempt, in `handle_expt`.
     pub fn connect_socket(
         &mut self,
         socket: impl Into<Socket>,

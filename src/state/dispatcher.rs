@@ -65,8 +65,7 @@ pub enum Exceptional {
     /// # }
     /// ```
     ///
-    /// An end that comes behind unread data is told if the poller sees it there. That of wine does not, until the data has
-    /// been read.
+    /// An end behind unread data is reported if the poller sees it there. Wine's poller sees it once the data has been read.
     ReadClosed,
     /// The peer sent out-of-band data (`MSG_OOB`). Linux and Android only.
     ///
