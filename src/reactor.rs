@@ -437,7 +437,8 @@ impl DerefMut for Reactor {
     }
 }
 
-/// The poller's descriptor, on systems with epoll, kqueue or event ports: another poller can wait for it to be readable.
+/// The poller's descriptor, where it has one (Linux, Android, Apple's systems, the BSDs, illumos): another poller can wait for
+/// it to be readable.
 ///
 /// It is readable while events wait for [`turn`](Reactor::turn), which alone takes them. The outer loop also has to wake
 /// up after [`next_wait`](Reactor::next_wait). Do not read it, and register nothing with it.
