@@ -130,7 +130,7 @@ pub const SECTIONS: &[Section] = &[
             Row { python: "`simple_producer.__init__(data, buffer_size)`, `simple_producer.data`, `simple_producer.buffer_size`", rust: "`SimpleProducer::new(data).with_slice_size(size)`; `data` as for `push`" },
             Row { python: "`more()` of `simple_producer` and of your own producers", rust: "`Producer::more(&mut self) -> io::Result<Produced>`: `Data(bytes)` for bytes, `Done` where Python returned `b''`, `Pending` for \"not yet\"; or a closure through `from_fn`" },
             Row { python: "`fifo`: `push`, `first`, `pop`, `is_empty`, `__len__`", rust: "`VecDeque`: `push_back`, `front`, `pop_front`, `is_empty`, `len`" },
-            Row { python: "Medusa: `lines_producer`, `file_producer`, `composite_producer`, `globbing_producer`, `hooked_producer`, `chunked_producer`, `escaping_producer`", rust: "`LinesProducer`, `ReaderProducer::file` or `push_file`, `ChainProducer`, `CoalescingProducer`, `HookedProducer` (or `push_then`: 57), `ChunkedProducer`, `EscapingProducer`" },
+            Row { python: "Medusa: `lines_producer`, `file_producer`, `composite_producer`, `globbing_producer`, `hooked_producer`, `chunked_producer`, `escaping_producer`", rust: "`LinesProducer`, `ReaderProducer::file` or `push_file`, `ChainProducer`, `CoalescingProducer`, `HookedProducer` (or `push_then`: 23), `ChunkedProducer`, `EscapingProducer`" },
         ],
     },
     Section {
