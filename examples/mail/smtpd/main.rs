@@ -30,7 +30,7 @@ use crate::{deliver::Delivery, limits::Limits, pool::Pool, print::Printer};
 struct Args {
     #[command(flatten)]
     listen: Listen<8025>,
-    /// Deliver into this Maildir, which is made if need be; without it messages are printed (Unix only)
+    /// Deliver into this Maildir, which is made if need be; without it messages are printed
     #[arg(long, value_name = "DIR")]
     maildir: Option<PathBuf>,
     /// The name of this server [default: that of the system]
