@@ -8,7 +8,9 @@
     reason = "helpers of tests: they fail by panicking"
 )]
 
-use std::{fmt, io::Write, path::Path};
+use std::{fmt, path::Path};
+
+pub use util::{lacks, skip};
 
 mod build;
 pub mod certificates;
@@ -31,14 +33,7 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-pub use util::lacks;
-
-/// Says that a test does nothing here, past the harness, which keeps what passing tests print to itself.
-pub fn skip(why: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "\n-- skipped: {why}");
-}
-
-/// The same where a program of others is missing. `.ci/setup` installs none of them as a Windows program.
+/// [`skip`] where a program of others is missing. `.ci/setup` installs none of them as a Windows program.
 pub fn missing(program: impl fmt::Display) {
     if cfg!(windows) {
         lacks(format_args!("no {program}"));

@@ -42,13 +42,18 @@ pub fn reactor() -> Reactor {
 
 /// Says that a test does nothing here, past the harness, which keeps what passing tests print to itself.
 pub fn skip(why: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "\n-- skipped: {why}");
+    say(&format!("\n-- skipped: {why}\n"));
 }
 
 /// Says that a probe finds this system to lack something, which nothing can be installed for: unlike a skip it is no failure
 /// for `--strict` of the scripts in `.ci`.
 pub fn lacks(why: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "\n-- not on this system: {why}");
+    say(&format!("\n-- not on this system: {why}\n"));
+}
+
+/// In one piece, so that the harness prints nothing in between.
+fn say(line: &str) {
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// Turns until `done` answers true.
