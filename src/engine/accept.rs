@@ -70,7 +70,8 @@ impl Registry {
     /// Calls `handle_accept` until nothing waits, the budget is used up, or the listener may not go on.
     pub(crate) fn accept_ready(&mut self, id: ChannelId) {
         // `handle_accept` may accept in a loop of its own.
-        self.accept_until = self.stats.accepted + self.policy.accept_budget as u64;
+        let budget = self.policy.accept_budget as u64;
+        self.accept_until = self.stats.accepted.saturating_add(budget);
         while self.stats.accepted < self.accept_until && self.may_accept(id) {
             let before = self.stats.accepted;
             self.adopted = None;

@@ -53,6 +53,20 @@ fn a_handler_that_accepts_in_a_loop_keeps_to_the_budget_as_well() {
 }
 
 #[test]
+fn a_budget_without_a_bound_is_none_for_any_visit() {
+    let mut reactor = Reactor::builder()
+        .accept_budget(usize::MAX)
+        .build()
+        .unwrap();
+    let id = reactor.listen_fn(([127, 0, 0, 1], 0), |_, _, _| Ok(()));
+    let address = address_of(&mut reactor, id.unwrap());
+    for accepted in 1..4 {
+        let _client = clients(address, 1);
+        turn_until(&mut reactor, |reactor| reactor.stats().accepted == accepted);
+    }
+}
+
+#[test]
 fn a_burst_of_connections_is_accepted_by_the_budget_and_others_get_their_turn() {
     let mut reactor = Reactor::builder()
         .accept_budget(3)
