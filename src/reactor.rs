@@ -174,8 +174,9 @@ impl Reactor {
     /// # }
     /// ```
     pub fn next_wait(&self) -> Option<Duration> {
-        // An outer poller that is told of news only is not told again of what a full poll has left.
-        if self.registry.events_left {
+        // An outer poller that is told of news only is not told again of what a full poll has left, nor of what a turn has
+        // that did not come to its end.
+        if self.registry.events_left || self.registry.turning {
             return Some(Duration::ZERO);
         }
         self.wait(None)
@@ -227,6 +228,7 @@ impl Reactor {
         if !registry.ready.is_empty()
             || !registry.touched.is_empty()
             || !registry.yielding.is_empty()
+            || !registry.handshakes.is_empty()
             || !registry.farewells.due.is_empty()
             || !registry.departures.is_empty()
             || registry.stopping

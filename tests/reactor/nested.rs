@@ -4,6 +4,7 @@
 use std::{
     io::Write,
     os::fd::{AsFd, AsRawFd, OwnedFd},
+    panic::{AssertUnwindSafe, catch_unwind},
     thread,
     time::{Duration, Instant},
 };
@@ -11,7 +12,12 @@ use std::{
 use asynchat::{Channel, Dispatcher, Reactor, Result};
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use rustix::event::{PollFd, PollFlags, poll};
-use util::{DEADLINE, Trace, peer::pair, reactor, settle};
+use util::{
+    DEADLINE, Recorder, SCRIPTED, Trace,
+    peer::{pair, settled},
+    reactor, settle, silence_scripted_panics,
+    toy::{Far, Toy},
+};
 
 /// Writes down what comes, and reads until nothing is left, so that no turn is due without an event.
 struct Reads(Trace);
@@ -131,4 +137,49 @@ fn next_wait_is_zero_while_there_is_work() {
     assert_eq!(reactor.next_wait(), None);
     reactor.stop();
     assert_eq!(reactor.next_wait(), zero);
+}
+
+#[test]
+fn next_wait_is_zero_while_handshakes_wait_for_the_budget_of_a_turn() {
+    const PEERS: usize = 5;
+    let mut reactor = Reactor::builder().handshake_budget(1).build().unwrap();
+    let trace = Trace::new();
+    let mut peers = Vec::new();
+    for _ in 0..PEERS {
+        let (ours, mut theirs) = pair();
+        let id = reactor.register(ours, Recorder::new(&trace)).unwrap();
+        reactor.channel(id).unwrap().upgrade(Toy::server()).unwrap();
+        theirs.write_all(&Far::client().wire()).unwrap();
+        peers.push(theirs);
+    }
+    while trace.count("connect") < PEERS {
+        let done = trace.count("connect");
+        assert_eq!(reactor.next_wait(), Some(Duration::ZERO), "{done} are done");
+        reactor.turn(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+#[test]
+fn next_wait_is_zero_behind_a_turn_that_a_panic_has_left() {
+    silence_scripted_panics();
+    let mut reactor = reactor();
+    let trace = Trace::new();
+    let mut peers = Vec::new();
+    for _ in 0..3 {
+        let mut object = Recorder::new(&trace);
+        let received = object.received.clone();
+        object.on_read = Some(Box::new(move |_| {
+            assert!(received.borrow().is_empty(), "{SCRIPTED}");
+            Ok(())
+        }));
+        peers.push(settled(&mut reactor, object));
+    }
+    for (_, theirs) in &mut peers {
+        theirs.write_all(b"x").unwrap();
+    }
+    for left in [2, 1, 0] {
+        let turn = catch_unwind(AssertUnwindSafe(|| reactor.turn(None)));
+        assert!(turn.is_err(), "{left} are left");
+        assert_eq!(reactor.next_wait(), Some(Duration::ZERO), "{left} are left");
+    }
 }
