@@ -348,8 +348,7 @@ impl Registry {
             Phase::Lingering { .. } | Phase::LingeringSealed { .. } => {
                 slot.has_input() || slot.flags.peer() != Peer::There
             }
-            Phase::Listening(_) => self.may_accept(id),
-            Phase::Open => self.is_due(id),
+            Phase::Listening(_) | Phase::Open => self.is_due(id),
         };
         if due {
             self.enqueue(id);
@@ -402,6 +401,9 @@ impl Registry {
             return false;
         };
         slot.is_due_unasked(&slot.limits(&self.policy))
+        if matches!(slot.phase, Phase::Listening(_)) {
+            return self.may_accept(id);
+        }
             || self.is_due_to_read(id)
             || (self.slot(id).is_some_and(Slot::may_write) && self.ask(id, Dispatcher::writable))
     }

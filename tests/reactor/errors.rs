@@ -13,7 +13,7 @@ use asynchat::{
     Address, BoxError, Channel, ChannelId, Dispatcher, Panicked, Reactor, Result, State, Stream,
 };
 use util::{
-    Log, Recorder, Trace,
+    Log, Recorder, Trace, address_of,
     peer::{read_to_end, settled, tcp_pair},
     reactor, run, serve, settle, turn_until,
 };
@@ -276,6 +276,51 @@ fn a_predicate_that_panicked_is_asked_again_after_handle_error() {
             let panicked = usize::from(asked.get() >= nth);
             assert_eq!(writes.get(), panicked, "way {way}, question {nth}");
         }
+    }
+}
+
+/// Panics when `readable` is asked for the `nth` time; wants to accept from its `handle_error` on.
+struct Opens {
+    nth: usize,
+    asked: Rc<Cell<usize>>,
+    accepts: bool,
+}
+
+impl Dispatcher for Opens {
+    fn readable(&self) -> bool {
+        self.asked.set(self.asked.get() + 1);
+        assert_ne!(self.asked.get(), self.nth, "in readable");
+        self.accepts
+    }
+
+    fn handle_accepted(&mut self, _: &mut Channel<'_>, _: Stream, _: Address) -> Result {
+        Ok(())
+    }
+
+    fn handle_error(&mut self, _: &mut Channel<'_>, _: BoxError) {
+        self.accepts = true;
+    }
+}
+
+#[test]
+fn a_listener_whose_predicate_panicked_is_asked_again_after_handle_error() {
+    // An event asks twice, in the visit and behind it; a touch once.
+    for nth in 1..6 {
+        let mut reactor = Reactor::new().unwrap();
+        let asked = Rc::new(Cell::new(0));
+        let object = Opens {
+            nth,
+            asked: Rc::clone(&asked),
+            accepts: false,
+        };
+        let id = reactor.listen(([127, 0, 0, 1], 0), object).unwrap();
+        let _client = TcpStream::connect(address_of(&mut reactor, id)).unwrap();
+        settle(&mut reactor);
+        while asked.get() < nth {
+            reactor.channel(id).unwrap().touch();
+            settle(&mut reactor);
+        }
+        assert_eq!(reactor.stats().accepted, 1, "question {nth}");
     }
 }
 
