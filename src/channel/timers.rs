@@ -15,7 +15,8 @@ use crate::{
 /// # Timers of a channel
 ///
 /// Each runs like a callback of this channel: it is lent the object, its error or panic goes to the object's
-/// `handle_error`, and `readable` and `writable` are asked again behind it. It also runs while the channel is connecting.
+/// `handle_error`, and `readable` and `writable` are asked again behind it. It also runs while the channel is connecting;
+/// an error that means a reset is then a line in the log, because there is no connection yet.
 ///
 /// It ends when the channel is closed, lingers or is detached, and when the object is replaced: before `handle_closed`.
 /// Armed after that, it is dropped at once. So it holds nothing longer than the channel does, and does not keep `run`

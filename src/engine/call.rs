@@ -12,7 +12,6 @@ use crate::{
         meaning_after_reset,
     },
     id::ChannelId,
-    net::io::Role,
     state::{
         channel::Channel, dispatcher::Dispatcher, flags::Peer, registry::Registry, slot::Slot,
     },
@@ -220,8 +219,8 @@ impl Registry {
         };
         match meaning {
             Meaning::Nothing => {}
-            Meaning::Reset => match self.slot(id).map(|slot| slot.io.role()) {
-                Some(Role::Stream | Role::Fd) => {
+            Meaning::Reset => match self.slot(id) {
+                Some(slot) if slot.has_connection() => {
                     // The error may be another connection's: what was pushed before it is tried, as before any close.
                     self.send_before_close(id);
                     if let Some(slot) = self.slot_mut(id) {

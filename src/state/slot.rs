@@ -309,6 +309,11 @@ impl Slot {
         matches!(self.io.role(), Role::Listener | Role::Datagram)
     }
 
+    /// Whether it is connected to one peer, which can break that off.
+    pub(crate) fn has_connection(&self) -> bool {
+        !self.outlives_errors() && !matches!(self.phase, Phase::Connecting(_) | Phase::Resolving(_))
+    }
+
     /// What is left in this turn of the write budget.
     pub(crate) fn budget_left(&self, budget: usize) -> usize {
         budget.saturating_sub(usize::from(self.spent).saturating_mul(CALL_COST))

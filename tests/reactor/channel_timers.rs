@@ -14,7 +14,7 @@ use asynchat::{
 };
 use util::{
     DEADLINE, Recorder, SCRIPTED, Trace,
-    peer::{read_to_end, settled, tcp_pair, unanswering},
+    peer::{read_to_end, read_while, settled, tcp_pair, unanswering},
     reactor, run, settle, silence_scripted_panics, turn_until,
 };
 
@@ -427,8 +427,12 @@ fn a_timer_runs_while_its_channel_is_connecting() {
             continue;
         }
         assert_eq!(trace.joined(), "timer");
+        reactor.channel(id).unwrap().push(" and late");
         let _kept: Vec<_> = waiting.iter().map(|_| listener.accept().unwrap()).collect();
         turn_until(&mut reactor, |_| trace.has("connect"));
+        let (mut theirs, _) = listener.accept().unwrap();
+        read_while(&mut reactor, &mut theirs, |got| got == b"early and late");
+        assert!(!trace.has("close") && reactor.channel(id).is_some());
     }
 }
 
