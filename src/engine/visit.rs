@@ -381,6 +381,7 @@ impl Registry {
         match slot.filtered() {
             Some(filtered) if !filtered.is_open() => {
                 filtered.can_step(slot.readiness.can_read())
+                    || slot.flags.peer() == Peer::Reset
                     || slot.can_flush()
                     || (slot.flags.is_closing() && !slot.has_outgoing())
             }
@@ -400,10 +401,10 @@ impl Registry {
         let Some(slot) = self.slot(id) else {
             return false;
         };
-        slot.is_due_unasked(&slot.limits(&self.policy))
         if matches!(slot.phase, Phase::Listening(_)) {
             return self.may_accept(id);
         }
+        slot.is_due_unasked(&slot.limits(&self.policy))
             || self.is_due_to_read(id)
             || (self.slot(id).is_some_and(Slot::may_write) && self.ask(id, Dispatcher::writable))
     }

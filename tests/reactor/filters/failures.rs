@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    io::{ErrorKind, Write},
+    io::{self, ErrorKind, Write},
     net::Shutdown,
     rc::Rc,
     time::Duration,
@@ -260,10 +260,25 @@ fn whatever_the_object_does_with_a_failed_handshake_the_alert_leaves_and_the_cha
 
 #[test]
 fn a_reset_in_a_handshake_is_its_failure_or_the_end_of_an_open_channel() {
-    for (kind, expected) in [
+    let resets: [fn(&mut Line); 2] = [
+        |line| line.peer.reset(),
+        // A callback says so.
+        |line| {
+            line.on(|channel| {
+                channel.call_later(Duration::ZERO, |_: &mut Told, _| {
+                    Err(io::Error::from(ErrorKind::ConnectionReset).into())
+                });
+            });
+        },
+    ];
+    let kinds = [
         (Kind::Implicit, "expt ConnectionReset"),
         (Kind::Upgraded, "close, reset true"),
-    ] {
+    ];
+    for ((kind, expected), reset) in kinds
+        .into_iter()
+        .flat_map(|kind| resets.map(|it| (kind, it)))
+    {
         let heard: Rc<RefCell<Vec<String>>> = Rc::default();
         let mut line = Line::of(kind, Toy::server(), Toy::client(), |_| ());
         let told = Told {
@@ -271,7 +286,7 @@ fn a_reset_in_a_handshake_is_its_failure_or_the_end_of_an_open_channel() {
             closes: false,
         };
         line.on(|channel| channel.replace(told));
-        line.peer.reset();
+        reset(&mut line);
         assert_eq!(*heard.borrow(), [expected]);
         assert!(line.peer.is_closed());
         let cause = match kind {
