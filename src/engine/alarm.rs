@@ -107,6 +107,8 @@ impl Registry {
             return self.discard(error);
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| hook(self, source, error)));
+        // It may have pushed to the channel that is being visited.
+        self.uncork();
         self.on_error = Some(hook);
         if let Err(panic) = outcome {
             if self.policy.propagate_panics {

@@ -2,15 +2,15 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io::{self, Read},
+    io::{self, Read, Write},
     net::Shutdown,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use asynchat::{
-    AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, ErrorSource, Part, Produced,
-    Reactor, Registry, Result, Sent, from_fn,
+    AsyncChat, Channel, ChannelId, ChatChannel, ChatDispatcher, Dispatcher, ErrorSource, Part,
+    Produced, Reactor, Registry, Result, Sent, from_fn,
 };
 use util::{
     DEADLINE, Recorder, SCRIPTED, Trace,
@@ -368,6 +368,45 @@ fn an_error_or_a_panic_of_the_closure_is_its_channels_or_once_that_is_closed_the
         settle(&mut reactor);
         assert_eq!(trace.joined(), format!("hook:{text}"));
     }
+}
+
+/// Closes a channel when it is told anything. It does not write by itself.
+struct Closes(ChannelId);
+
+impl Dispatcher for Closes {
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        channel.recv(&mut [0; 16])?;
+        // More than copies, so that closures are called within the visit.
+        channel.push_with_producer("closing\n");
+        channel.registry().channel(self.0).ok_or("closed")?.close();
+        Ok(())
+    }
+}
+
+#[test]
+fn what_the_error_hook_pushes_to_the_channel_of_the_visit_leaves_with_it() {
+    let operator = Rc::new(Cell::new(None));
+    let console = Rc::clone(&operator);
+    let mut reactor = Reactor::builder()
+        .on_error(move |registry, _, error| {
+            let id = console.get().expect("no operator");
+            writeln!(registry.channel(id).unwrap(), "{error}").unwrap();
+        })
+        .build()
+        .unwrap();
+    let trace = Trace::new();
+    let (victim, _theirs) = settled(&mut reactor, Recorder::new(&trace));
+    let endless = Part::producer(from_fn(|| Ok(Produced::Pending)));
+    let fail = |_: &mut Registry, _: Sent| Err("cut off".into());
+    reactor.channel(victim).unwrap().push_then(endless, fail);
+    settle(&mut reactor);
+
+    let (id, mut theirs) = settled(&mut reactor, Closes(victim));
+    operator.set(Some(id));
+    theirs.write_all(b"close it\n").unwrap();
+    read_while(&mut reactor, &mut theirs, |got| {
+        got == b"closing\ncut off\n"
+    });
 }
 
 #[test]
