@@ -92,6 +92,8 @@ impl Registry {
             self.cancel_timer(timer);
             return;
         };
+        // Nobody reads it any more.
+        slot.unread = None;
         let filtered = slot.take_filtered();
         slot.phase = match filtered {
             None => Phase::Lingering { discarded: 0 },

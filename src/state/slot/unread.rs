@@ -19,8 +19,10 @@ impl Slot {
 
     /// Has bytes read again, before all others.
     pub(crate) fn give_back(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() || self.drops_input() {
+            return;
+        }
         match &mut self.unread {
-            _ if bytes.is_empty() => {}
             Some(unread) => unread.give_back(bytes),
             None => self.unread = Some(Box::new(Unread::new(bytes))),
         }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use asynchat::{Channel, ChannelId, Socket, testing::Harness};
+use asynchat::{Channel, ChannelId, Socket, State, testing::Harness};
 use util::{
     Trace,
     peer::{pair, turns},
@@ -168,6 +168,35 @@ fn what_is_behind_the_last_flush_is_never_read_as_it_is() {
     }
     drop(theirs);
     turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
+}
+
+#[test]
+fn bytes_that_were_given_back_do_not_keep_a_lingering_channel_busy() {
+    let ways: [(&str, usize, Ends); 2] = [
+        ("behind the end", 0, |channel| channel.close_when_done()),
+        ("with a handshake that is given up", 1, |channel| {
+            channel.unread("rest");
+            channel.close_when_done();
+        }),
+    ];
+    for (name, trips, ends) in ways {
+        let mut reactor = builder().linger(60 * SECOND, 1 << 20).build().unwrap();
+        let (ours, _theirs) = pair();
+        let id = reactor.register(ours, recorder(&Trace::new())).unwrap();
+        settle(&mut reactor);
+        let toy = Toy::server().round_trips(trips);
+        reactor.channel(id).unwrap().upgrade(toy).unwrap();
+        settle(&mut reactor);
+        ends(&mut reactor.channel(id).unwrap());
+        settle(&mut reactor);
+        for _ in 0..2 {
+            let mut channel = reactor.channel(id).unwrap();
+            assert_eq!(channel.state(), State::Closing);
+            channel.unread("more");
+            settle(&mut reactor);
+            assert!(reactor.next_wait() > Some(SECOND), "{name}");
+        }
+    }
 }
 
 /// The socket of a channel that is open, with its filter, in the reactor again; `turns` have passed since.
