@@ -398,6 +398,64 @@ fn a_broken_record_waits_for_an_object_that_does_not_read() {
     assert_eq!(line.far.failed(), Some("alert: record 99 of 0 bytes"));
 }
 
+/// Reads when all of the last read is written, as programs of asyncore do.
+struct Relay {
+    trace: Trace,
+    left: Vec<u8>,
+}
+
+impl Dispatcher for Relay {
+    fn readable(&self) -> bool {
+        self.left.is_empty()
+    }
+    fn writable(&self) -> bool {
+        !self.left.is_empty()
+    }
+    fn handle_read(&mut self, channel: &mut Channel<'_>) -> Result {
+        let mut buf = [0; 4];
+        let n = channel.recv(&mut buf)?;
+        self.left.extend_from_slice(&buf[..n]);
+        self.trace.add(String::from_utf8_lossy(&buf[..n]));
+        Ok(())
+    }
+    fn handle_write(&mut self, channel: &mut Channel<'_>) -> Result {
+        let taken = channel.send(&self.left)?;
+        self.left.drain(..taken);
+        Ok(())
+    }
+    fn handle_error(&mut self, channel: &mut Channel<'_>, error: BoxError) {
+        self.trace.add(error.to_string());
+        channel.close();
+    }
+}
+
+#[test]
+fn a_broken_record_is_no_spin_for_an_object_that_writes_before_it_reads_on() {
+    let mut reactor = builder().build().unwrap();
+    let trace = Trace::new();
+    let object = Relay {
+        trace: trace.clone(),
+        left: Vec::new(),
+    };
+    let (ours, mut theirs) = tcp_pair();
+    let id = reactor.register(ours, object).unwrap();
+    let toys = [Toy::server(), Toy::client()];
+    let [near, far] = toys.map(|toy| toy.round_trips(0));
+    reactor.channel(id).unwrap().upgrade(near).unwrap();
+    settle(&mut reactor);
+    let mut far = Far::new(far);
+    far.say("one two three");
+    let mut wire = far.wire();
+    wire.extend([DATA, 99, 0, 0]);
+    theirs.write_all(&wire).unwrap();
+    turn_until(&mut reactor, |_| trace.has("e"));
+    settle(&mut reactor);
+    assert_eq!(
+        trace.lines(),
+        ["one ", "two ", "thre", "e", "record 99 of 0 bytes"]
+    );
+}
+
 #[test]
 fn a_filter_that_cannot_seal_ends_its_channel() {
     for nth in 1..4 {
