@@ -341,7 +341,7 @@ impl Slot {
             || self.must_report_eof()
             || self.can_flush()
             || (self.flags.is_closing() && !self.has_outgoing())
-            || self.must_drain_unread()
+            || (self.must_drain_unread() && !self.is_flooded())
             || self.must_report_filter()
     }
 

@@ -4,11 +4,12 @@
 use std::{
     cell::RefCell,
     io::{ErrorKind, IoSlice, Write},
+    net::Shutdown,
     rc::Rc,
     time::Duration,
 };
 
-use asynchat::{Cause, Channel, Filter, FilterPhase, Result, testing::Harness};
+use asynchat::{Cause, Channel, Dispatcher, Filter, FilterPhase, Result, testing::Harness};
 use util::{
     Recorder, Trace, peer,
     peer::pair,
@@ -179,6 +180,29 @@ fn a_peer_that_asks_and_does_not_read_costs_no_turns_and_gets_every_answer() {
     let answers = peer::read_while(&mut reactor, &mut theirs, |got| got.len() == 100 * asked);
     assert_eq!(answers.len(), 100 * asked);
     reactor.channel(id).unwrap().close();
+}
+
+/// The input of a peer that has ended is thrown away, as far as the answers to it find room.
+#[test]
+fn a_peer_that_asks_and_ends_costs_no_turns_although_nobody_reads() {
+    struct Unread;
+    impl Dispatcher for Unread {}
+
+    if !peer::announces_ends_behind_data() {
+        return;
+    }
+    let mut reactor = builder().build().unwrap();
+    let (ours, mut theirs) = pair();
+    let id = reactor.register(ours, Unread).unwrap();
+    reactor.channel(id).unwrap().upgrade(Answers(100)).unwrap();
+    settle(&mut reactor);
+    theirs.set_nonblocking(true).unwrap();
+    let asked = theirs.write(&[b'?'; 100_000]).unwrap();
+    theirs.shutdown(Shutdown::Write).unwrap();
+    settle(&mut reactor);
+    assert_ne!(reactor.next_wait(), Some(Duration::ZERO));
+    peer::read_while(&mut reactor, &mut theirs, |got| got.len() == 100 * asked);
+    turn_until(&mut reactor, |reactor| reactor.channel(id).is_none());
 }
 
 /// Takes back what it appended to `wire` before, after `kept` calls that append.
