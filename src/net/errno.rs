@@ -11,35 +11,39 @@ pub(crate) fn unsupported(what: &str, address: &Address) -> io::Error {
     )
 }
 
-// std gives this errno no ErrorKind of its own.
-pub(crate) const ESHUTDOWN: i32 = if cfg!(windows) {
-    10058
-} else if cfg!(any(target_os = "linux", target_os = "android")) {
-    108
-} else {
-    58
-};
-
-/// The answer of a non-blocking `connect` that goes on.
-pub(crate) fn is_in_progress(error: &io::Error) -> bool {
-    // EINPROGRESS: std's ErrorKind for it is not stable.
-    const EINPROGRESS: i32 = if cfg!(any(
+/// The number that this system has: Linux's, that of System V (on MIPS also under Linux), or BSD's (on SPARC too).
+const fn pick(windows: i32, linux: i32, system_v: i32, bsd: i32) -> i32 {
+    if cfg!(windows) {
+        windows
+    } else if cfg!(any(
         target_os = "solaris",
         target_os = "illumos",
         target_arch = "mips",
         target_arch = "mips64"
     )) {
-        150
+        system_v
     } else if cfg!(all(
         any(target_os = "linux", target_os = "android"),
         not(target_arch = "sparc64")
     )) {
-        115
-    } else if cfg!(target_os = "cygwin") {
-        119
+        linux
     } else {
-        36
-    };
+        bsd
+    }
+}
+
+// std gives these no ErrorKind of their own, or no stable one.
+pub(crate) const ESHUTDOWN: i32 = pick(10058, 108, 143, 58);
+const EHOSTDOWN: i32 = pick(10064, 112, 147, 64);
+const ENOBUFS: i32 = pick(10055, 105, 132, 55);
+const EINPROGRESS: i32 = if cfg!(target_os = "cygwin") {
+    119
+} else {
+    pick(10036, 115, 150, 36)
+};
+
+/// The answer of a non-blocking `connect` that goes on.
+pub(crate) fn is_in_progress(error: &io::Error) -> bool {
     if cfg!(windows) {
         error.kind() == io::ErrorKind::WouldBlock
     } else {
@@ -63,16 +67,14 @@ pub(crate) fn is_write_only(_: &io::Error) -> bool {
 /// from elsewhere too: nobody answers any more, or no way leads to the peer.
 pub(crate) fn is_peer_gone(error: &io::Error) -> bool {
     use io::ErrorKind as K;
-    // EHOSTDOWN; macOS answers EPROTOTYPE to a write while the socket is being torn down; Windows WSAENETRESET if the peer
-    // does not answer keep-alives. No ErrorKind of their own.
+    // macOS answers EPROTOTYPE to a write while the socket is being torn down; Windows WSAENETRESET if the peer does not
+    // answer keep-alives. No ErrorKind of their own.
     const CODES: &[i32] = if cfg!(windows) {
-        &[10064, 10052]
-    } else if cfg!(any(target_os = "linux", target_os = "android")) {
-        &[112]
+        &[EHOSTDOWN, 10052]
     } else if cfg!(target_vendor = "apple") {
-        &[64, 41]
+        &[EHOSTDOWN, 41]
     } else {
-        &[64]
+        &[EHOSTDOWN]
     };
     error.raw_os_error().is_some_and(|code| {
         CODES.contains(&code)
@@ -87,11 +89,9 @@ pub(crate) fn is_peer_gone(error: &io::Error) -> bool {
 pub(crate) fn out_of_resources(error: &io::Error) -> bool {
     // std has no ErrorKind for EMFILE, ENFILE and ENOBUFS, nor for Windows' ERROR_NO_SYSTEM_RESOURCES.
     const CODES: &[i32] = if cfg!(windows) {
-        &[10024, 10055, 1450]
-    } else if cfg!(any(target_os = "linux", target_os = "android")) {
-        &[24, 23, 105]
+        &[10024, ENOBUFS, 1450]
     } else {
-        &[24, 23, 55]
+        &[24, 23, ENOBUFS]
     };
     error.kind() == io::ErrorKind::OutOfMemory
         || error
@@ -158,6 +158,20 @@ mod tests {
                 !is_transient(&os(code)) && !out_of_resources(&os(code)),
                 "{code}"
             );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn numbers_are_the_systems() {
+        use rustix::io::Errno;
+        for (ours, system) in [
+            (ESHUTDOWN, Errno::SHUTDOWN),
+            (EHOSTDOWN, Errno::HOSTDOWN),
+            (ENOBUFS, Errno::NOBUFS),
+            (EINPROGRESS, Errno::INPROGRESS),
+        ] {
+            assert_eq!(ours, system.raw_os_error());
         }
     }
 
