@@ -89,6 +89,11 @@ impl Filtered {
             && self.layer.phase() != FilterPhase::Handshaking
     }
 
+    /// Whether `send` takes bytes: those behind a failure are dropped.
+    pub(crate) fn takes_plaintext(&self) -> bool {
+        self.can_seal() || (self.is_open() && self.layer.is_broken())
+    }
+
     /// Whether something is to be sent that is not in the channel's own queue.
     pub(crate) fn holds_output(&self) -> bool {
         self.layer.has_wire() || self.before.is_some()

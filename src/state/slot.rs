@@ -23,6 +23,7 @@ use crate::{
     outgoing::{CALL_COST, Outgoing},
     state::{
         dispatcher::Dispatcher,
+        filtered::Filtered,
         flags::{Flags, Peer},
         phase::{PeerName, Phase},
         policy::{Limits, Policy},
@@ -362,6 +363,7 @@ impl Slot {
             && self.flags.may_call_write()
             && !self.has_outgoing()
             && self.is_open()
+            && self.filtered().is_none_or(Filtered::takes_plaintext)
     }
 
     /// Whether `handle_close` is due for an end of file: what was read before it and given back comes first.

@@ -103,31 +103,31 @@ fn plaintext_that_is_opened_in_the_handshake_cannot_be_read_before_its_end() {
     }
 }
 
+/// `R` begins a handshake, `O` ends it.
+struct Renegotiating(FilterPhase);
+
+impl Filter for Renegotiating {
+    fn feed(&mut self, input: &[u8], _: &mut Vec<u8>, _: &mut Vec<u8>) -> Result {
+        match input {
+            b"R" => self.0 = FilterPhase::Handshaking,
+            b"O" => self.0 = FilterPhase::Open,
+            _ => {}
+        }
+        Ok(())
+    }
+    fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> Result<usize> {
+        assert_ne!(self.0, FilterPhase::Handshaking);
+        wire.extend_from_slice(&plain[0]);
+        Ok(plain[0].len())
+    }
+    fn end(&mut self, _: &mut Vec<u8>) {}
+    fn phase(&self) -> FilterPhase {
+        self.0
+    }
+}
+
 #[test]
 fn a_filter_that_shakes_hands_again_seals_nothing_meanwhile() {
-    /// `R` begins a handshake, `O` ends it.
-    struct Renegotiating(FilterPhase);
-
-    impl Filter for Renegotiating {
-        fn feed(&mut self, input: &[u8], _: &mut Vec<u8>, _: &mut Vec<u8>) -> Result {
-            match input {
-                b"R" => self.0 = FilterPhase::Handshaking,
-                b"O" => self.0 = FilterPhase::Open,
-                _ => {}
-            }
-            Ok(())
-        }
-        fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> Result<usize> {
-            assert_ne!(self.0, FilterPhase::Handshaking);
-            wire.extend_from_slice(&plain[0]);
-            Ok(plain[0].len())
-        }
-        fn end(&mut self, _: &mut Vec<u8>) {}
-        fn phase(&self) -> FilterPhase {
-            self.0
-        }
-    }
-
     let trace = Trace::new();
     let mut peer = Harness::with_builder(builder(), recorder(&trace));
     Line::channel(&mut peer, |channel| {
@@ -143,6 +143,29 @@ fn a_filter_that_shakes_hands_again_seals_nothing_meanwhile() {
     peer.feed("O");
     assert_eq!(peer.output(), b"hello");
     assert_eq!(words(&trace), "connect secured");
+}
+
+#[test]
+fn an_object_that_writes_by_itself_waits_while_its_filter_shakes_hands_again() {
+    let mut reactor = builder().build().unwrap();
+    let trace = Trace::new();
+    let mut object = recorder(&trace);
+    object.writable = true;
+    object.on_write = Some(Box::new(|channel| {
+        channel.send(b"hello")?;
+        channel.close_when_done();
+        Ok(())
+    }));
+    let (ours, mut theirs) = pair();
+    let id = reactor.register(ours, object).unwrap();
+    let filter = Renegotiating(FilterPhase::Open);
+    reactor.channel(id).unwrap().upgrade(filter).unwrap();
+    // It is read before the first write.
+    theirs.write_all(b"R").unwrap();
+    settle(&mut reactor);
+    assert!(!trace.has("write"));
+    theirs.write_all(b"O").unwrap();
+    assert_eq!(peer::read_to_end(&mut reactor, &mut theirs), b"hello");
 }
 
 /// Answers each byte with that many of its own.
