@@ -2,6 +2,9 @@
 
 use std::{error::Error, fmt, net::IpAddr, str::FromStr};
 
+/// The bits with which an IPv4 address that is mapped into IPv6 begins.
+const MAPPED: u8 = 96;
+
 /// The IP addresses that begin with the same bits, in the notation `10.0.0.0/8`. One address is a network as well.
 ///
 /// ```
@@ -85,8 +88,12 @@ impl FromStr for Network {
             let Some((address, bits)) = text.split_once('/') else {
                 return Some(text.parse::<IpAddr>().ok()?.into());
             };
-            let bits = bits.parse().ok()?;
-            let first = begin(address.parse().ok()?, bits)?;
+            let (mut address, mut bits) = (address.parse::<IpAddr>().ok()?, bits.parse().ok()?);
+            // A network of mapped addresses is one of IPv4, as they are.
+            if address != address.to_canonical() && bits >= MAPPED {
+                (address, bits) = (address.to_canonical(), bits - MAPPED);
+            }
+            let first = begin(address, bits)?;
             Some(Self { first, bits })
         };
         network().ok_or_else(|| NetworkParseError(text.into()))
@@ -109,6 +116,10 @@ mod tests {
             ("::/0", "2001:db8::1", "192.0.2.1"),
             ("2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::1"),
             ("::1/128", "::1", "::"),
+            ("::ffff:10.0.0.0/104", "10.255.0.1", "11.0.0.1"),
+            ("::ffff:10.0.0.1/128", "::ffff:10.0.0.1", "10.0.0.2"),
+            ("::ffff:0:0/96", "10.0.0.1", "::1"),
+            ("::ffff:10.0.0.1/64", "::1", "10.0.0.1"),
         ] {
             let parsed: Network = network.parse().unwrap();
             assert!(
@@ -131,6 +142,7 @@ mod tests {
             "10.0.0.0/",
             "10.0.0.0/33",
             "::/129",
+            "::ffff:10.0.0.0/129",
             "10/8",
             "10.0.0.0/-1",
             "a/8",
