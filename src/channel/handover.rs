@@ -97,6 +97,10 @@ impl Channel<'_> {
     /// What a chat has read and not handed out goes along only with [`ChatChannel::detach`](crate::ChatChannel::detach),
     /// which [`with_chat`](crate::Registry::with_chat) reaches from outside.
     ///
+    /// Of a listener only the socket goes along. Registered again, it has neither
+    /// [`max_per_peer`](crate::ListenOptions::max_per_peer) nor
+    /// [`proxy_protocol`](crate::ListenOptions::proxy_protocol).
+    ///
     /// ```
     /// use asynchat::{Dispatcher, Reactor, Unsent};
     /// use std::{io::{Read, Write}, net::{TcpListener, TcpStream}};
