@@ -13,6 +13,10 @@ pub struct Decoded {
 
 /// The text of a file, or the reason why it has none.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, String> {
+    // The mark of UTF-32 begins as that of UTF-16.
+    if bytes.starts_with(b"\xff\xfe\0\0") || bytes.starts_with(b"\0\0\xfe\xff") {
+        return Err("is UTF-32, which Python does not read".to_owned());
+    }
     let bytes = match Encoding::for_bom(bytes) {
         Some((encoding, _)) if encoding == UTF_16LE || encoding == UTF_16BE => {
             return Err("is UTF-16, which Python does not read".to_owned());
@@ -214,10 +218,21 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_refused() {
-        assert_eq!(decode(b"ab\0"), Err("is no text: byte 2 is 0".to_owned()));
-        assert_eq!(
-            decode(b"\xff\xfea\0"),
-            Err("is UTF-16, which Python does not read".to_owned())
-        );
+        let cases: [(&[u8], &str); 5] = [
+            (b"ab\0", "is no text: byte 2 is 0"),
+            (b"\xff\xfea\0", "is UTF-16, which Python does not read"),
+            (b"\xfe\xff\0a", "is UTF-16, which Python does not read"),
+            (
+                b"\xff\xfe\0\0a\0\0\0",
+                "is UTF-32, which Python does not read",
+            ),
+            (
+                b"\0\0\xfe\xff\0\0\0a",
+                "is UTF-32, which Python does not read",
+            ),
+        ];
+        for (bytes, reason) in cases {
+            assert_eq!(decode(bytes), Err(reason.to_owned()), "{bytes:?}");
+        }
     }
 }
