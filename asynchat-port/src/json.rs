@@ -28,7 +28,7 @@ struct Report<'a> {
     warnings: Vec<Reason<'a>>,
     classes: Vec<ClassReport<'a>>,
     findings: Vec<FindingReport<'a>>,
-    order: Vec<&'a str>,
+    order: Vec<ClassPlace<'a>>,
     summary: &'a Counts,
 }
 
@@ -49,14 +49,21 @@ struct Reason<'a> {
 
 #[derive(Serialize)]
 struct ClassReport<'a> {
-    name: &'a str,
-    file: &'a str,
     #[serde(flatten)]
-    position: Position,
+    place: ClassPlace<'a>,
     bases: Vec<&'a str>,
     root: Option<Root>,
     methods: Vec<&'a str>,
     attributes: Vec<Attribute<'a>>,
+}
+
+/// Classes of different files, or of functions, may have the same name.
+#[derive(Serialize)]
+struct ClassPlace<'a> {
+    name: &'a str,
+    file: &'a str,
+    #[serde(flatten)]
+    position: Position,
 }
 
 #[derive(Serialize)]
@@ -107,7 +114,7 @@ pub fn write(out: &mut impl Write, loaded: &Loaded, found: &Found) -> io::Result
         order: summary
             .order
             .iter()
-            .map(|class| class.qualified.as_str())
+            .map(|class| class_place(loaded, class))
             .collect(),
         summary: &summary.counts,
     };
@@ -132,6 +139,14 @@ fn reason(unread: &Unread) -> Reason<'_> {
     }
 }
 
+fn class_place<'a>(loaded: &'a Loaded, class: &'a Class) -> ClassPlace<'a> {
+    ClassPlace {
+        name: &class.qualified,
+        file: &loaded.program[class.module].path,
+        position: class.position,
+    }
+}
+
 fn class_report<'a>(loaded: &'a Loaded, class: &'a Class) -> ClassReport<'a> {
     let module = &loaded.program[class.module];
     let attributes = class.attributes.iter().map(|attribute| Attribute {
@@ -140,9 +155,7 @@ fn class_report<'a>(loaded: &'a Loaded, class: &'a Class) -> ClassReport<'a> {
         value: &attribute.guess,
     });
     ClassReport {
-        name: &class.qualified,
-        file: &module.path,
-        position: class.position,
+        place: class_place(loaded, class),
         bases: class.bases.iter().map(|base| base.text.as_str()).collect(),
         root: class.root,
         methods: class

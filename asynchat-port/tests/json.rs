@@ -21,6 +21,10 @@ x = = 1
 fn report() -> Value {
     let loaded = common::load(&[
         ("a.py", TEXT),
+        (
+            "b.py",
+            "import asyncore\nclass Session(asyncore.dispatcher): handle_read = None\n",
+        ),
         ("lib/wasyncore.py", "class dispatcher: pass\n"),
     ]);
     let mut out = Vec::new();
@@ -37,17 +41,22 @@ fn files_classes_and_the_summary_are_there() {
         report["files"][0]["errors"],
         json!(["9:5: no Python: x = = 1"])
     );
-    assert_eq!(report["files"][1]["copy_of"], "asyncore");
+    assert_eq!(report["files"][2]["copy_of"], "asyncore");
     let class = json!({
         "name": "Session", "file": "a.py", "line": 2, "column": 1, "bases": ["asynchat.async_chat"], "root": "async_chat",
         "methods": ["__init__", "found_terminator"],
         "attributes": [{"name": "line", "line": 4, "value": {"kind": "bytes"}}],
     });
-    assert_eq!(report["classes"], json!([class]));
-    assert_eq!(report["order"], json!(["Session"]));
-    assert_eq!(report["summary"]["classes"], 1);
+    assert_eq!(report["classes"][0], class);
+    assert_eq!(report["summary"]["classes"], 2);
     assert_eq!(report["summary"]["faulty_files"], 1);
     assert_eq!(report["unread"], json!([]));
+}
+
+#[test]
+fn classes_of_one_name_are_told_apart_in_the_order() {
+    let place = |file| json!({"name": "Session", "file": file, "line": 2, "column": 1});
+    assert_eq!(report()["order"], json!([place("a.py"), place("b.py")]));
 }
 
 #[test]
