@@ -245,20 +245,32 @@ pub(crate) fn may_precede(tree: &Tree, first: Node, second: Node) -> bool {
     if matches!(tree.kind(common), "if_statement" | "match_statement") && first != common {
         return false;
     }
-    // Nothing behind `return` in a block of the first runs after it.
+    // Nothing behind `return` in a block of the first runs after it, nor behind a `return` that is the first itself.
     let inner = one
         .iter()
         .take_while(|&&node| node != common && tree.parent(node) != Some(common));
-    !inner.into_iter().any(|&node| {
-        tree.following(node)
-            .take(LOOK_AHEAD)
-            .any(|later| leaves(tree.kind(later)))
-    })
+    let leaves = |node| leaves(tree, node, second);
+    !leaves(first)
+        && !inner
+            .into_iter()
+            .any(|&node| tree.following(node).take(LOOK_AHEAD).any(leaves))
 }
 
-fn leaves(kind: &str) -> bool {
-    matches!(
-        kind,
-        "return_statement" | "raise_statement" | "continue_statement" | "break_statement"
-    )
+/// True for a statement behind which `later` does not run.
+fn leaves(tree: &Tree, statement: Node, later: Node) -> bool {
+    match tree.kind(statement) {
+        "return_statement" | "raise_statement" => true,
+        // Behind the loop all the same.
+        "continue_statement" | "break_statement" => {
+            let is_loop = |node: &Node| is_loop(tree.kind(*node));
+            let around = tree.ancestors(statement).find(is_loop);
+            around.is_none_or(|around| tree.contains(around, later))
+        }
+        _ => false,
+    }
+}
+
+/// True for the kind of a loop.
+pub(crate) fn is_loop(kind: &str) -> bool {
+    matches!(kind, "while_statement" | "for_statement")
 }

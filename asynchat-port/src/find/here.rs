@@ -2,7 +2,7 @@
 
 use crate::{
     find::{
-        call::{Call, Calls},
+        call::{self, Call, Calls},
         context::Context,
         types::Type,
     },
@@ -121,7 +121,7 @@ impl<'a, 'p> Here<'a, 'p> {
         around
             .by_ref()
             .take_while(|&node| self.tree.kind(node) != "function_definition")
-            .find(|&node| matches!(self.tree.kind(node), "while_statement" | "for_statement"))
+            .find(|&node| call::is_loop(self.tree.kind(node)))
     }
 
     /// True if the loop waits while this scope's code runs.

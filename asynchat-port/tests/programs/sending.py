@@ -98,3 +98,37 @@ class Queue(asynchat.fifo):
 q = asynchat.fifo()
 q.push(1)
 print(q.first(), q.pop(), q.is_empty(), asynchat.find_prefix_at_end('a', 'b'))
+
+
+class Leaving(asynchat.async_chat):
+    def push_or_close(self):
+        if self.ready:
+            return self.push('x')
+        self.close()
+
+    def push_and_return(self):
+        if self.ready:
+            if self.first:
+                self.push('x')
+            else:
+                self.push('y')
+            return
+        self.close()
+
+    def push_and_break(self):
+        for line in self.lines:
+            if line:
+                self.push_with_producer(line)
+                break
+            self.close_when_done()
+        self.close()
+
+    def push_and_raise(self):
+        if self.ready:
+            raise Refused(self.push('x'))
+        self.close()
+
+    def push_and_fall_through(self):
+        if self.ready:
+            self.push('x')
+        self.close()
