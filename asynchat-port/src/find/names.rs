@@ -205,7 +205,7 @@ fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
             _ => return,
         },
         Some(Type::Foreign(name_of_type)) => {
-            if name_of_type.starts_with("ssl.") {
+            if name_of_type.starts_with("ssl.") && here.context.is_concerned(here.module) {
                 tls(out, place, name, kind);
             }
             return;
@@ -226,6 +226,7 @@ fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
             if is_of_channel || here.context.is_unmistakable(name) {
                 member(out, place, Root::AsyncChat, name, kind);
             } else if is_called
+                && here.context.is_concerned(here.module)
                 && (OF_TLS.contains(&name)
                     || OF_TLS_SOCKET.contains(&name) && here.is_socket_of_channel(object))
             {

@@ -19,6 +19,9 @@ const OLD: [&str; 7] = [
 
 /// At a call.
 pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<'_>) {
+    if !here.context.is_concerned(here.module) {
+        return;
+    }
     let wraps = call.name == "wrap_socket" || call.foreign() == Some("OpenSSL.SSL.Connection");
     if wraps && is_of_running_channel(here, call) {
         out.idiom(call.node, 46);

@@ -67,3 +67,7 @@ def run(asyncore, connection):
     ssl.create_default_context
     sys.stdout.write("asyncore.loop()")
     'asyncore.dispatcher'.encode()
+    context = ssl.create_default_context()
+    context.load_cert_chain('x')
+    context.wrap_socket(sock, suppress_ragged_eofs=True).do_handshake()
+    sock.getpeercert()
