@@ -1,5 +1,7 @@
 //! The two modules, the copies of them that programs carry, and the classes of other packages that descend from them.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 /// One of the two modules.
@@ -132,6 +134,22 @@ impl Copies {
             .map(|copy| copy.1);
         own.or_else(|| COPIES.iter().find(|copy| copy.0 == name).map(|copy| copy.1))
     }
+}
+
+/// The library whose copy a module is, under any name: the module defines a class of the library, and functions that a
+/// program does not have for its own use.
+pub fn of_names<'a>(
+    classes: impl Iterator<Item = &'a str>,
+    functions: impl Iterator<Item = &'a str>,
+) -> Option<Library> {
+    let functions: HashSet<_> = functions.collect();
+    let has = |names: &[&str]| names.iter().all(|&name| functions.contains(name));
+    let mut classes = classes;
+    classes.find_map(|class| match class {
+        "dispatcher" if has(&["loop", "readwrite", "compact_traceback"]) => Some(Library::Asyncore),
+        "async_chat" if has(&["find_prefix_at_end"]) => Some(Library::Asynchat),
+        _ => None,
+    })
 }
 
 /// A class of a package that descends from the two modules.

@@ -48,6 +48,8 @@ fn a_class_descends_by_each_kind_of_import() {
         "if 1:\n    import asynchat\n    class A(asynchat.async_chat):\n        pass",
         "import asynchat\nclass async_chat(asynchat.async_chat): pass\nclass A(async_chat): pass",
         "def f():\n    import asynchat\n    class A(asynchat.async_chat): pass",
+        "import importlib\nasynchat = importlib.import_module('asynchat')\nclass A(asynchat.async_chat): pass",
+        "from test import support\nchat = support.import_deprecated('asynchat')\nclass A(chat.async_chat): pass",
     ] {
         let loaded = load(&[("a.py", import)]);
         let last = loaded
@@ -70,6 +72,7 @@ fn a_class_of_another_module_with_the_same_name_descends_from_nothing() {
         "class A(A): pass",
         "class A(B): pass\nclass B(A): pass",
         "A = B\nB = A\nclass A(A.x): pass",
+        "asyncore = load('asyncore')\nclass A(asyncore.dispatcher): pass",
     ] {
         roots(&[("a.py", text)], &[("A", None)]);
     }
@@ -107,7 +110,7 @@ fn classes_descend_through_each_other_across_files() {
 }
 
 #[test]
-fn a_copy_in_the_program_is_the_library_and_a_package_of_its_name_is_not() {
+fn a_copy_in_the_program_is_the_library_under_any_name_and_a_package_of_its_name_is_not() {
     let files = [
         ("lib/__init__.py", ""),
         (
@@ -117,6 +120,23 @@ fn a_copy_in_the_program_is_the_library_and_a_package_of_its_name_is_not() {
         (
             "lib/use.py",
             "from lib import wasyncore\nclass A(wasyncore.dispatcher): pass\n",
+        ),
+        (
+            "lib/pollchoose.py",
+            "class dispatcher: pass\ndef loop(): pass\ndef readwrite(): pass\ndef compact_traceback(): pass\n",
+        ),
+        (
+            "lib/chats.py",
+            "class async_chat: pass\ndef find_prefix_at_end(): pass\n",
+        ),
+        (
+            "lib/events.py",
+            "class dispatcher: pass\ndef loop(): pass\n",
+        ),
+        (
+            "lib/users.py",
+            "import lib.pollchoose as asyncore\nfrom lib import chats, events\nclass D(asyncore.dispatcher): pass\n\
+             class E(chats.async_chat): pass\nclass F(events.dispatcher): pass\n",
         ),
         ("net/__init__.py", ""),
         ("net/asyncore/__init__.py", ""),
@@ -132,7 +152,15 @@ fn a_copy_in_the_program_is_the_library_and_a_package_of_its_name_is_not() {
     let root = Some(Root::Dispatcher);
     roots(
         &files,
-        &[("A", root), ("B", root), ("C", root), ("dispatcher", None)],
+        &[
+            ("A", root),
+            ("B", root),
+            ("C", root),
+            ("D", root),
+            ("E", Some(Root::AsyncChat)),
+            ("F", None),
+            ("dispatcher", None),
+        ],
     );
 }
 

@@ -337,6 +337,9 @@ impl<'a> Builder<'a> {
                         Binding::Alias(names.into_iter().map(str::to_owned).collect()),
                     );
                 }
+                if let Some(import) = value.and_then(|value| imports::by_call(tree, name, value)) {
+                    self.add_import(import);
+                }
                 let name = name.to_owned();
                 self.module.variables.push(Variable { name, value });
             }

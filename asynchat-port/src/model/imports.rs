@@ -19,6 +19,23 @@ pub(super) fn imports(tree: &Tree, statement: Node) -> Vec<Import> {
     }
 }
 
+/// `name = importlib.import_module('a.b')` is `import a.b as name`. So is a call of another function with `import` in its name.
+pub(super) fn by_call(tree: &Tree, name: &str, value: Node) -> Option<Import> {
+    let function = tree
+        .child(value, "function")
+        .filter(|_| tree.kind(value) == "call")?;
+    let called = tree.dotted(function)?;
+    called.last().filter(|called| called.contains("import"))?;
+    let given = tree.children(tree.child(value, "arguments")?).next()?;
+    Some(Import {
+        node: given,
+        level: 0,
+        module: tree.string(given)?.to_owned(),
+        item: None,
+        bound: Some(name.to_owned()),
+    })
+}
+
 /// `import a.b`, `import a.b as c`.
 fn whole(tree: &Tree, node: Node) -> Option<Import> {
     let (name, alias) = named(tree, node)?;

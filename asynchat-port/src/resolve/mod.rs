@@ -44,13 +44,17 @@ pub struct Names {
 /// Fills in the copies among the modules, the bases of all classes, and their roots.
 pub fn resolve(program: &mut Program, copies: Copies) -> Names {
     for module in &mut program.modules {
-        let library = copies.library(&module.name);
-        let classes = module
-            .classes
-            .iter()
-            .map(|&id| program.classes[id.0].name.as_str());
-        let defines = |name| classes.clone().any(|class| class == name);
-        module.copy_of = library.filter(|_| defines("dispatcher") || defines("async_chat"));
+        let classes = module.classes.iter();
+        let classes = classes.map(|&id| program.classes[id.0].name.as_str());
+        let functions = module.functions.iter();
+        let functions = functions.map(|&id| program.functions[id.0].name.as_str());
+        module.copy_of = copies
+            .library(&module.name)
+            .filter(|_| {
+                let mut classes = classes.clone();
+                classes.any(|class| matches!(class, "dispatcher" | "async_chat"))
+            })
+            .or_else(|| library::of_names(classes, functions));
     }
     let names = Names::new(program, copies);
     let mut targets = Vec::new();
