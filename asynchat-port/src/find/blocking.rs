@@ -57,6 +57,12 @@ const FUNCTIONS: &[&str] = &[
     "subprocess.getoutput",
     "subprocess.getstatusoutput",
     "subprocess.run",
+    "sys.stdin.buffer.read",
+    "sys.stdin.buffer.readline",
+    "sys.stdin.buffer.readlines",
+    "sys.stdin.read",
+    "sys.stdin.readline",
+    "sys.stdin.readlines",
     "telnetlib.Telnet",
     "time.sleep",
     "urllib.request.urlopen",
@@ -68,14 +74,29 @@ const FUNCTIONS: &[&str] = &[
     "xmlrpclib.ServerProxy",
 ];
 
-/// Methods of objects of other modules that wait for another thread or process.
+/// Methods of objects of other modules that wait for another thread, process or host.
 const METHODS: &[(&str, &[&str])] = &[
+    ("MySQLdb.connect", &["commit"]),
+    ("MySQLdb.connect.cursor", STATEMENTS),
     ("Queue.Queue", &["get", "join", "put"]),
     ("multiprocessing.Process", &["join"]),
     ("multiprocessing.Queue", &["get"]),
     ("os.popen", &["read", "readline", "readlines", "close"]),
+    ("psycopg2.connect", &["commit"]),
+    ("psycopg2.connect.cursor", STATEMENTS),
+    ("pymysql.connect", &["commit"]),
+    ("pymysql.connect.cursor", STATEMENTS),
     ("queue.Queue", &["get", "join", "put"]),
-    ("socket.socket", &["connect", "makefile", "recv", "sendall"]),
+    (
+        "requests.Session",
+        &["delete", "get", "head", "patch", "post", "put", "request"],
+    ),
+    (
+        "socket.socket",
+        &["accept", "connect", "makefile", "recv", "sendall"],
+    ),
+    ("sqlite3.connect", STATEMENTS),
+    ("sqlite3.connect.cursor", STATEMENTS),
     ("subprocess.Popen", &["communicate", "wait"]),
     ("threading.Condition", &["acquire", "wait"]),
     ("threading.Event", &["wait"]),
@@ -85,11 +106,15 @@ const METHODS: &[(&str, &[&str])] = &[
     ("threading.Thread", &["join"]),
 ];
 
+/// Methods that wait for a database.
+const STATEMENTS: &[&str] = &["commit", "execute", "executemany", "executescript"];
+
 /// Builtin functions.
 const BUILTINS: [&str; 2] = ["input", "raw_input"];
 
 /// Those that wait until another thread, process or moment has come, and not for the system alone.
-const WAITS: [&str; 10] = [
+const WAITS: [&str; 11] = [
+    "accept",
     "acquire",
     "communicate",
     "flock",
@@ -121,7 +146,9 @@ pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call<
     };
     let way = way(here, function);
     out.pitfall(call.node, "Blocking calls", &name, Some(way));
-    if WAITS.contains(&call.name) && has_pushed(here, call) {
+    // The `get` of a queue, not that of a host.
+    let waits = WAITS.contains(&call.name) && !name.starts_with("requests.");
+    if waits && has_pushed(here, call) {
         out.difference(
             call.node,
             "`push`, then waiting in the same callback",
@@ -144,6 +171,10 @@ fn blocking(here: Here<'_, '_>, call: &Call<'_>) -> Option<String> {
             call.found.target == crate::model::Target::Unknown && BUILTINS.contains(&call.name);
         return is_builtin.then(|| call.name.to_owned());
     };
+    // The socket of a channel does not block.
+    if here.is_socket_of_channel(object) {
+        return None;
+    }
     let Some(Type::Foreign(class)) = here.type_of(object) else {
         return None;
     };

@@ -82,3 +82,37 @@ def set_up():
 class Loop(threading.Thread):
     def run(self):
         asyncore.loop()
+
+
+import requests
+import sqlite3
+import sys
+
+
+class Client(asynchat.async_chat):
+    database = sqlite3.connect('x')
+    site = requests.Session()
+
+    def start(self):
+        self.connect(('127.0.0.1', 80))
+
+    def found_terminator(self):
+        listener = socket.socket()
+        self.push('227 passive mode')
+        listener.accept()
+        self.socket = socket.socket()
+        self.socket.recv(1000)
+        self.line = sys.stdin.readline()
+        cursor = self.database.cursor()
+        cursor.execute('select 1')
+        self.database.commit()
+        self.site.get('http://localhost/')
+
+
+def run_client():
+    client = Client()
+    client.start()
+    asyncore.loop()
+
+
+threading.Thread(target=run_client).start()
