@@ -88,6 +88,37 @@ const SHAPES: &[(&str, &str, &str, &str)] = &[
         "",
     ),
     ("backquotes", "", "x = `a.b`\n", ""),
+    (
+        "lambdas",
+        CHAT,
+        "  self.later(lambda channel=self: channel.push(time.sleep(1)))\n",
+        "",
+    ),
+    (
+        "lambdas inside each other",
+        "class A(asynchat.async_chat):\n def found_terminator(self):\n  ",
+        "lambda a%: self.push(",
+        "\n",
+    ),
+    ("calls of super()", CHAT, "  super().push(1)\n", ""),
+    (
+        "mixins",
+        "",
+        "class M%:\n def f(self): super().f()\nclass A%(M%, asyncore.dispatcher): pass\n",
+        "",
+    ),
+    (
+        "names as text",
+        CHAT,
+        "  getattr(self, 'push')(1)\n  getattr(self, 'f%')\n",
+        "",
+    ),
+    (
+        "functions inside functions",
+        CHAT,
+        "  def f%(): time.sleep(1)\n  threading.Thread(target=f%)\n",
+        "",
+    ),
     ("faults", "", "x = = 1\n", ""),
     ("exec", "", "exec f(x) in y\n", ""),
 ];

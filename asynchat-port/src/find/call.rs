@@ -31,7 +31,7 @@ pub(crate) struct Call<'p> {
     pub(crate) statement: Node,
     /// Where it stands.
     pub(crate) scope: Scope,
-    /// The last part of the callee: `b` of `a.b()`.
+    /// The last part of the callee: `b` of `a.b()`, and of `getattr(a, 'b')()`.
     pub(crate) name: &'p str,
     /// The node of that part.
     pub(crate) name_node: Node,
@@ -87,6 +87,11 @@ impl<'p> Call<'p> {
                     | "thread.start_new"
             )
         )
+    }
+
+    /// `super()` or `super(Class, self)`.
+    pub(crate) fn is_super(&self) -> bool {
+        self.name == "super" && self.object.is_none()
     }
 
     /// The function around it.
@@ -184,6 +189,10 @@ fn call<'p>(
             tree.child(callee, "attribute")?,
             tree.child(callee, "object"),
         ),
+        "call" => {
+            let (object, name) = named_attribute(tree, callee)?;
+            (name, Some(object))
+        }
         _ => return None,
     };
     let list = tree.child(node, "arguments");
@@ -205,13 +214,24 @@ fn call<'p>(
         node,
         statement,
         scope: module.scope(node),
-        name: tree.text(name_node),
+        name: tree
+            .string(name_node)
+            .unwrap_or_else(|| tree.text(name_node)),
         name_node,
         object,
         found: names.lookup(program, module.id, callee),
         arguments,
         keywords,
     })
+}
+
+/// Object and name of `getattr(object, 'name')`.
+pub(crate) fn named_attribute(tree: &Tree, call: Node) -> Option<(Node, Node)> {
+    tree.child(call, "function")
+        .filter(|&function| tree.text(function) == "getattr")?;
+    let mut arguments = tree.children(tree.child(call, "arguments")?);
+    let (object, name) = (arguments.next()?, arguments.next()?);
+    tree.string(name).map(|_| (object, name))
 }
 
 fn is_statement(kind: &str) -> bool {

@@ -154,9 +154,7 @@ impl<'a, 'p> Here<'a, 'p> {
 
     /// `super()` or `super(Class, self)`.
     pub(crate) fn is_super(&self, object: Node) -> bool {
-        self.calls
-            .at(object)
-            .is_some_and(|call| call.name == "super" && call.object.is_none())
+        self.calls.at(object).is_some_and(Call::is_super)
     }
 
     /// `self.socket`, where `self` is a channel.

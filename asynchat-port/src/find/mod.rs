@@ -95,6 +95,7 @@ fn visit(here: Here<'_, '_>, found: &mut Findings<'_, '_>, node: Node) {
         "assignment" => threads::assignment(here, found, node),
         "await" if here.context.is_concerned(here.module) => found.idiom(node, 60),
         "call" => {
+            names::by_name(here, found, node);
             let Some(call) = here.calls.at(node) else {
                 return;
             };

@@ -2,6 +2,7 @@
 
 use crate::{
     find::{
+        call,
         finding::Kind,
         findings::Findings,
         here::Here,
@@ -39,8 +40,21 @@ pub(crate) fn visit(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) 
     if !is_object && named(here, out, node) {
         return;
     }
-    if tree.kind(node) == "attribute" {
-        attribute(here, out, node);
+    if let ("attribute", Some(object), Some(name)) = (
+        tree.kind(node),
+        tree.child(node, "object"),
+        tree.child(node, "attribute"),
+    ) {
+        attribute(here, out, node, object, name, tree.text(name));
+    }
+}
+
+/// At a `call`: `getattr(channel, 'push')`.
+pub(crate) fn by_name(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
+    if let Some((object, place)) = call::named_attribute(here.tree, node)
+        && let Some(name) = here.tree.string(place)
+    {
+        attribute(here, out, node, object, place, name);
     }
 }
 
@@ -174,13 +188,15 @@ fn is_looped_over(here: Here<'_, '_>, node: Node) -> bool {
 }
 
 /// `object.name`, where the type of the object is known, or its name says enough.
-fn attribute(here: Here<'_, '_>, out: &mut Findings<'_, '_>, node: Node) {
+fn attribute(
+    here: Here<'_, '_>,
+    out: &mut Findings<'_, '_>,
+    node: Node,
+    object: Node,
+    place: Node,
+    name: &str,
+) {
     let tree = here.tree;
-    let (Some(object), Some(place)) = (tree.child(node, "object"), tree.child(node, "attribute"))
-    else {
-        return;
-    };
-    let name = tree.text(place);
     let is_called = tree.field(node) == Some("function");
     let kind = if is_called {
         Kind::Method

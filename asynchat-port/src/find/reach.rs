@@ -1,6 +1,6 @@
 //! Which functions run inside callbacks, and which in threads of their own.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use crate::{
     find::{
@@ -9,7 +9,7 @@ use crate::{
         vocabulary::is_callback,
     },
     model::{Class, ClassId, FunctionId, Module, Program, Scope, Target},
-    resolve::Names,
+    resolve::{Found, Names},
     syntax::Node,
 };
 
@@ -19,6 +19,15 @@ const LONGEST_WAY: usize = 100;
 /// Calls that are followed. A program needs a few for each of its functions; one that overrides a method 10,000 times and
 /// calls it as often would need 100 million.
 const EDGES: usize = 1 << 20;
+
+/// Methods and functions that run their first argument in another thread: of executors, pools, asyncio and Twisted.
+const RUNNERS: [&str; 5] = [
+    "apply_async",
+    "callInThread",
+    "deferToThread",
+    "submit",
+    "to_thread",
+];
 
 /// Values of a variable that are looked at.
 const VALUES: usize = 100;
@@ -54,7 +63,7 @@ impl Reach {
         });
         let mut starts: Vec<_> = callbacks.map(|function| function.id).collect();
         for class in program.classes.iter().filter(|class| is_channel(class.id)) {
-            let assigned = class.assigned.iter();
+            let assigned = class.assigned.iter().chain(&class.kept);
             let called = assigned
                 .filter(|(name, _)| is_callback(name) || is_called(program, class.id, name));
             starts.extend(called.map(|(_, &function)| function));
@@ -62,7 +71,7 @@ impl Reach {
         starts.sort_unstable();
         starts.dedup();
         let callbacks = graph.reached(starts);
-        let threads = graph.reached(graph.threads.clone());
+        let threads = graph.reached(graph.threads.iter().copied().collect());
         Self { callbacks, threads }
     }
 
@@ -89,48 +98,75 @@ impl Reach {
     }
 }
 
+/// Functions inside functions, by those around them and their names.
+type Inner<'p> = HashMap<(FunctionId, &'p str), FunctionId>;
+
+/// Methods that `super()` calls and that no base of the class has, with the callers.
+type Mixins<'p> = HashMap<ClassId, BTreeSet<(&'p str, FunctionId)>>;
+
 struct Graph {
     count: usize,
     edges: HashMap<FunctionId, Vec<FunctionId>>,
-    threads: Vec<FunctionId>,
+    threads: BTreeSet<FunctionId>,
 }
 
 impl Graph {
     fn of(program: &Program, names: &Names, calls: &[Calls<'_>], types: &Types<'_>) -> Self {
         let overrides = overrides(program);
+        let inner = program.functions.iter().filter_map(|function| {
+            let outer = function.outer?;
+            Some(((outer, function.name.as_str()), function.id))
+        });
+        let inner: Inner<'_> = inner.collect();
         let mut graph = Self {
             count: 0,
             edges: HashMap::new(),
-            threads: Vec::new(),
+            threads: BTreeSet::new(),
         };
+        let mut mixins = Mixins::new();
         for (module, calls) in program.modules.iter().zip(calls) {
+            let function_at =
+                |node| function_at(program, types, names, module, calls, &inner, node);
             let mut targets = HashSet::new();
             for call in &calls.all {
-                if let Some(target) = thread_target(module, call) {
+                let callee = types.callee(names, module, calls, call);
+                if let Some(target) = thread_target(module, call, callee.is_some()) {
                     targets.insert(target);
-                    graph
-                        .threads
-                        .extend(method_at(program, types, names, module, calls, target));
+                    graph.threads.extend(function_at(target));
                 }
                 let Some(function) = call.function() else {
                     continue;
                 };
-                if let Some((callee, _)) = types.callee(names, module, calls, call) {
+                if let Some((callee, _)) = callee {
                     graph.add(function, callee);
-                    if is_virtual(program, call, callee) {
+                    if is_virtual(program, calls, call, callee) {
                         for &other in overrides.get(&callee).into_iter().flatten() {
                             graph.add(function, other);
                         }
                     }
+                } else if let Some(callee) = local(program, module, &inner, call.name_node)
+                    && call.object.is_none()
+                {
+                    graph.add(function, callee);
+                } else if let Some(object) = call.object
+                    && let Some(class) = types.super_class(names, module, calls, object)
+                {
+                    mixins
+                        .entry(class)
+                        .or_default()
+                        .insert((call.name, function));
                 }
-                for method in by_prefix(program, types, names, module, calls, call) {
+                for method in by_name(program, types, names, module, calls, call) {
                     graph.add(function, method);
                 }
             }
-            graph.add_mentioned(program, names, calls, types, module, &targets);
+            graph.add_mentioned(module, &targets, function_at);
         }
+        graph.add_mixed_in(program, &mixins);
         for function in &program.functions {
-            if let Some(outer) = function.outer {
+            if let Some(outer) = function.outer
+                && !graph.threads.contains(&function.id)
+            {
                 graph.add(outer, function.id);
             }
         }
@@ -153,23 +189,39 @@ impl Graph {
     /// `self.method` without a call: it is kept, and called later. Functions inside functions count as called.
     fn add_mentioned(
         &mut self,
-        program: &Program,
-        names: &Names,
-        calls: &Calls<'_>,
-        types: &Types<'_>,
         module: &Module,
         threads: &HashSet<Node>,
+        function_at: impl Fn(Node) -> Option<FunctionId>,
     ) {
         let tree = &module.tree;
-        for node in tree.nodes().filter(|&node| tree.kind(node) == "attribute") {
-            let is_callee = tree.field(node) == Some("function");
-            if is_callee || threads.contains(&node) {
-                continue;
-            }
-            if let Scope::Function(function) = module.scope(node)
-                && let Some(method) = method_at(program, types, names, module, calls, node)
+        let is_mention =
+            |node| tree.kind(node) == "attribute" && tree.field(node) != Some("function");
+        for node in tree.nodes().filter(|&node| is_mention(node)) {
+            if !threads.contains(&node)
+                && let Scope::Function(function) = module.scope(node)
+                && let Some(mentioned) = function_at(node)
             {
-                self.add(function, method);
+                self.add(function, mentioned);
+            }
+        }
+    }
+
+    /// `super().method()` in a mixin is that of a class beside it, in a class that has both for bases.
+    fn add_mixed_in(&mut self, program: &Program, mixins: &Mixins<'_>) {
+        let mut looks = EDGES;
+        for class in &program.classes {
+            let line = program.lineage(class.id);
+            for (at, mixin) in line.iter().enumerate().skip(1) {
+                for &(name, function) in mixins.get(mixin).into_iter().flatten() {
+                    if looks == 0 {
+                        return;
+                    }
+                    looks -= 1;
+                    let mut behind = line[at + 1..].iter();
+                    if let Some(method) = behind.find_map(|&class| program[class].callable(name)) {
+                        self.add(function, method);
+                    }
+                }
             }
         }
     }
@@ -199,8 +251,9 @@ fn is_called(program: &Program, class: ClassId, method: &str) -> bool {
 }
 
 /// A class below may have a method of its own for it: not for `Base.method(self)`, `super().method()` and constructors.
-fn is_virtual(program: &Program, call: &Call<'_>, callee: FunctionId) -> bool {
-    call.object.is_some()
+fn is_virtual(program: &Program, calls: &Calls<'_>, call: &Call<'_>, callee: FunctionId) -> bool {
+    let is_super = |object| calls.at(object).is_some_and(Call::is_super);
+    call.object.is_some_and(|object| !is_super(object))
         && call.name == program[callee].name
         && !matches!(call.found.target, Target::Class(_))
 }
@@ -225,7 +278,8 @@ fn overrides(program: &Program) -> HashMap<FunctionId, Vec<FunctionId>> {
 }
 
 /// The function that a call hands to a thread or process of its own. A `target` is one also for a program's own helper.
-fn thread_target(module: &Module, call: &Call<'_>) -> Option<Node> {
+/// `is_own` says that the program has the function that is called.
+fn thread_target(module: &Module, call: &Call<'_>, is_own: bool) -> Option<Node> {
     let tree = &module.tree;
     let target = match call.foreign() {
         Some("threading.Timer") => call.argument(1, "function"),
@@ -233,26 +287,42 @@ fn thread_target(module: &Module, call: &Call<'_>) -> Option<Node> {
             call.argument(0, "function")
         }
         Some("threading.Thread" | "multiprocessing.Process") => call.argument(1, "target"),
+        _ if !is_own && RUNNERS.contains(&call.name) => call.arguments.first().copied(),
+        _ if !is_own && call.name == "run_in_executor" => call.arguments.get(1).copied(),
         _ => call
             .keywords
             .iter()
             .find(|(name, _)| *name == "target")
             .map(|&(_, value)| value),
     };
-    target.filter(|&target| matches!(tree.kind(target), "attribute" | "identifier"))
+    target.filter(|&target| matches!(tree.kind(target), "attribute" | "identifier" | "lambda"))
 }
 
-/// The method or function that an expression names.
-fn method_at(
+/// The function that an expression names or is.
+fn function_at(
     program: &Program,
     types: &Types<'_>,
     names: &Names,
     module: &Module,
     calls: &Calls<'_>,
+    inner: &Inner<'_>,
     node: Node,
 ) -> Option<FunctionId> {
     let tree = &module.tree;
-    if let Target::Function(function) = names.lookup(program, module.id, node).target {
+    match (tree.kind(node), module.scope(node)) {
+        ("lambda", Scope::Function(function)) => return Some(function),
+        ("identifier", _) => {
+            if let Some(local) = local(program, module, inner, node) {
+                return Some(local);
+            }
+        }
+        _ => {}
+    }
+    if let Found {
+        target: Target::Function(function),
+        rest: 0,
+    } = names.lookup(program, module.id, node)
+    {
         return Some(function);
     }
     let object = tree.child(node, "object")?;
@@ -263,8 +333,24 @@ fn method_at(
     }
 }
 
-/// `getattr(self, 'cmd_' + name)` may be any method of such a name.
-fn by_prefix(
+/// The function inside a function that a name stands for.
+fn local(program: &Program, module: &Module, inner: &Inner<'_>, name: Node) -> Option<FunctionId> {
+    let Scope::Function(function) = module.scope(name) else {
+        return None;
+    };
+    let name = module.tree.text(name);
+    let mut around = Some(function);
+    while let Some(id) = around {
+        if program[id].binds(name) {
+            return inner.get(&(id, name)).copied();
+        }
+        around = program[id].outer;
+    }
+    None
+}
+
+/// `getattr(self, 'cmd_' + name)` may be any method of such a name, `getattr(self, 'work')` is one.
+fn by_name(
     program: &Program,
     types: &Types<'_>,
     names: &Names,
@@ -282,6 +368,9 @@ fn by_prefix(
     let Some(Type::Object(class)) = types.of(names, module, calls, object) else {
         return none;
     };
+    if let Some(name) = module.tree.string(name) {
+        return program.callable(class, name).into_iter().collect();
+    }
     let Some(prefix) = prefix(program, module, call, name) else {
         return none;
     };
@@ -313,6 +402,13 @@ pub(crate) fn prefix<'p>(
     }
     let text = match tree.kind(node) {
         "binary_operator" => tree.string(tree.child(node, "left")?)?,
+        // "cmd_{}".format(name)
+        "call" => {
+            let function = tree.child(node, "function")?;
+            let name = tree.child(function, "attribute")?;
+            tree.string(tree.child(function, "object")?)
+                .filter(|_| tree.text(name) == "format")?
+        }
         // f"cmd_{name}"
         "string" => {
             let mut parts = tree.children(node).skip(1);

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    find::call::{Call, Calls},
+    find::call::{self, Call, Calls},
     library::Root,
     model::{ClassId, FunctionId, Module, ModuleId, Program, Scope, Target},
     resolve::Names,
@@ -80,6 +80,7 @@ impl<'p> Types<'p> {
                     types.pass_arguments(names, module, calls, call);
                 }
             }
+            types.take_defaults(names, calls);
         }
         types
     }
@@ -117,6 +118,12 @@ impl<'p> Types<'p> {
                 }
             }
             "call" => {
+                if let Some((object, name)) = call::named_attribute(tree, node) {
+                    return match again(object)? {
+                        Type::Object(class) => self.attribute(class, tree.string(name)?),
+                        _ => None,
+                    };
+                }
                 let call = calls.at(node)?;
                 self.of_call(names, module, calls, call, depth)
             }
@@ -406,6 +413,43 @@ impl<'p> Types<'p> {
         }
     }
 
+    /// A parameter that nothing is handed to is what its default value is: `lambda channel=self: …`.
+    fn take_defaults(&mut self, names: &Names, calls: &[Calls<'p>]) {
+        for function in &self.program.functions {
+            let (module, calls) = (&self.program[function.module], &calls[function.module.0]);
+            for parameter in function.parameters.iter().take(PARAMETERS) {
+                if let Some(default) = parameter.default
+                    && let Some(value) = self.of(names, module, calls, default)
+                {
+                    let name = (Owner::Function(function.id), parameter.name.as_str());
+                    learn(&mut self.variables, name, value);
+                }
+            }
+        }
+    }
+
+    /// The class behind which `super()` looks for a method, if the expression is such a call.
+    pub(crate) fn super_class(
+        &self,
+        names: &Names,
+        module: &Module,
+        calls: &Calls<'_>,
+        object: Node,
+    ) -> Option<ClassId> {
+        let call = calls.at(object).filter(|call| call.is_super())?;
+        let named = call.arguments.first();
+        match named.and_then(|&class| self.of(names, module, calls, class)) {
+            Some(Type::Class(class)) => Some(class),
+            _ => {
+                let mut function = call.function()?;
+                while let Some(outer) = self.program[function].outer {
+                    function = outer;
+                }
+                self.program[function].class
+            }
+        }
+    }
+
     /// The function that a call runs, and the number of its parameters that are not in the call.
     pub(crate) fn callee(
         &self,
@@ -424,13 +468,22 @@ impl<'p> Types<'p> {
         }
         let called = match call.object {
             None => self.of_name(names, module, call.name_node)?,
-            Some(object) => match self.of(names, module, calls, object)? {
-                Type::Object(class) => match program.callable(class, call.name) {
-                    Some(method) => return Some((method, 1)),
-                    None => self.attribute(class, call.name)?,
-                },
-                _ => return None,
-            },
+            Some(object) => {
+                if let Some(class) = self.super_class(names, module, calls, object) {
+                    return Some((program.above(class, call.name)?, 1));
+                }
+                let Type::Object(class) = self.of(names, module, calls, object)? else {
+                    return None;
+                };
+                if let Some(method) = program.callable(class, call.name) {
+                    return Some((method, usize::from(!program[method].is_static())));
+                }
+                if let Some(kept) = program.kept(class, call.name) {
+                    // Of a method the object is kept with it.
+                    return Some((kept, usize::from(program[kept].class.is_some())));
+                }
+                self.attribute(class, call.name)?
+            }
         };
         match called {
             Type::Class(class) => Some((program.method(class, "__init__")?, 1)),

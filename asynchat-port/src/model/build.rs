@@ -95,9 +95,13 @@ impl<'a> Builder<'a> {
 
     /// The scope of a node, which is a new one for a class or function.
     fn enter(&mut self, node: Node) -> Scope {
+        if let Some(around) = self.around_default(node) {
+            self.open.push((self.tree.behind(node), around));
+        }
         let scope = match self.tree.kind(node) {
             "class_definition" => self.class(node).map(Scope::Class),
             "function_definition" => self.function(node).map(Scope::Function),
+            "lambda" => self.lambda(node).map(Scope::Function),
             _ => None,
         };
         let Some(scope) = scope else {
@@ -105,6 +109,24 @@ impl<'a> Builder<'a> {
         };
         self.open.push((self.tree.behind(node), scope));
         scope
+    }
+
+    /// Default values stand where their function stands: the second `self` of `lambda self=self: …` is that of the method.
+    fn around_default(&self, node: Node) -> Option<Scope> {
+        let tree = self.tree;
+        let [.., (_, around), (_, Scope::Function(function))] = self.open[..] else {
+            return None;
+        };
+        let parameter = tree
+            .parent(node)
+            .filter(|_| tree.field(node) == Some("value"))?;
+        let is_of_innermost = || {
+            let of = tree.parent(parameter).and_then(|list| tree.parent(list));
+            of == Some(self.program[function].node)
+        };
+        let kind = tree.kind(parameter);
+        let has_default = matches!(kind, "default_parameter" | "typed_default_parameter");
+        (has_default && is_of_innermost()).then_some(around)
     }
 
     fn class(&mut self, node: Node) -> Option<ClassId> {
@@ -149,6 +171,7 @@ impl<'a> Builder<'a> {
             outer,
             root: None,
             assigned: HashMap::new(),
+            kept: HashMap::new(),
             by_name: HashMap::new(),
         });
         Some(id)
@@ -175,9 +198,6 @@ impl<'a> Builder<'a> {
                 (None, None)
             }
         };
-        let parameters = tree.child(node, "parameters");
-        let parameters = parameters.into_iter().flat_map(|list| tree.children(list));
-        let parameters: Vec<_> = parameters.filter_map(|node| self.parameter(node)).collect();
         let decorated = tree
             .parent(node)
             .filter(|&parent| tree.kind(parent) == "decorated_definition");
@@ -187,23 +207,55 @@ impl<'a> Builder<'a> {
         let decorators = decorators.filter(|&node| tree.kind(node) == "decorator");
         let decorators =
             decorators.map(|node| tree.text(node).trim_start_matches('@').trim().to_owned());
-        let mut bound: HashSet<String> = parameters
-            .iter()
-            .map(|parameter| parameter.name.clone())
-            .collect();
-        // A pattern of Python 2, `def f(self, (a, b))`.
-        let patterns = tree
-            .child(node, "parameters")
-            .into_iter()
-            .flat_map(|list| tree.children(list));
-        let patterns = patterns.filter(|&node| tree.kind(node) == "tuple_pattern");
-        bound.extend(
-            patterns
-                .flat_map(|node| tree.descendants(node))
-                .map(|node| tree.text(node).to_owned()),
-        );
+        let decorators = decorators.collect();
+        self.add_function(node, name, class, outer, decorators);
+        Some(id)
+    }
+
+    /// One that is the value of a name has this name. One inside another is a part of that.
+    fn lambda(&mut self, node: Node) -> Option<FunctionId> {
+        let tree = self.tree;
+        let named = tree
+            .parent(node)
+            .filter(|_| tree.field(node) == Some("right"))
+            .and_then(|assignment| tree.child(assignment, "left"))
+            .filter(|&left| tree.kind(left) == "identifier");
+        let id = FunctionId(self.program.functions.len());
+        let (class, outer) = match self.scope() {
+            Scope::Function(outer) => {
+                let around = &mut self.program.functions[outer.0];
+                if tree.kind(around.node) == "lambda" {
+                    let (_, bound) = self.parameters(node);
+                    self.program.functions[outer.0].bound.extend(bound);
+                    return None;
+                }
+                (None, Some(outer))
+            }
+            Scope::Class(class) => (named.map(|_| class), None),
+            Scope::Module => {
+                if let Some(named) = named {
+                    self.name(tree.text(named), Binding::Function(id));
+                }
+                (None, None)
+            }
+        };
+        let name = named.map_or("lambda", |named| tree.text(named)).to_owned();
+        self.add_function(node, name, class, outer, Vec::new());
+        Some(id)
+    }
+
+    fn add_function(
+        &mut self,
+        node: Node,
+        name: String,
+        class: Option<ClassId>,
+        outer: Option<FunctionId>,
+        decorators: Vec<String>,
+    ) {
+        let tree = self.tree;
+        let (parameters, bound) = self.parameters(node);
         self.program.functions.push(Function {
-            id,
+            id: FunctionId(self.program.functions.len()),
             module: self.module.id,
             name,
             class,
@@ -212,11 +264,27 @@ impl<'a> Builder<'a> {
             body: tree.child(node, "body"),
             position: tree.position(node),
             parameters,
-            decorators: decorators.collect(),
+            decorators,
             variables: Vec::new(),
             bound,
         });
-        Some(id)
+    }
+
+    /// The parameters of a function, and all names in them.
+    fn parameters(&self, function: Node) -> (Vec<Parameter>, HashSet<String>) {
+        let tree = self.tree;
+        let list = || {
+            let list = tree.child(function, "parameters");
+            list.into_iter().flat_map(|list| tree.children(list))
+        };
+        let parameters: Vec<_> = list().filter_map(|node| self.parameter(node)).collect();
+        let names = parameters.iter().map(|parameter| parameter.name.clone());
+        let mut bound: HashSet<_> = names.collect();
+        // A pattern of Python 2, `def f(self, (a, b))`.
+        let patterns = list().filter(|&node| tree.kind(node) == "tuple_pattern");
+        let names = patterns.flat_map(|node| tree.descendants(node));
+        bound.extend(names.map(|node| tree.text(node).to_owned()));
+        (parameters, bound)
     }
 
     fn parameter(&self, node: Node) -> Option<Parameter> {

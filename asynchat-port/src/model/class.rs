@@ -40,6 +40,8 @@ pub struct Class {
     pub root: Option<Root>,
     /// Functions that its body assigns to names: `handle_read = on_read`.
     pub(crate) assigned: HashMap<String, FunctionId>,
+    /// Functions that its methods assign to attributes: `self.handle_read = self.on_read`.
+    pub(crate) kept: HashMap<String, FunctionId>,
     /// The last method of each name.
     pub(crate) by_name: HashMap<String, FunctionId>,
 }
@@ -74,6 +76,12 @@ impl Class {
     /// A method of its own.
     pub fn method(&self, name: &str) -> Option<FunctionId> {
         self.by_name.get(name).copied()
+    }
+
+    /// A method of its own, or a function that its body assigns to this name.
+    pub fn callable(&self, name: &str) -> Option<FunctionId> {
+        self.method(name)
+            .or_else(|| self.assigned.get(name).copied())
     }
 
     /// True if its objects are channels.

@@ -10,24 +10,24 @@ use crate::{
     syntax::{Node, Position},
 };
 
-/// A function, or a method.
+/// A function, a method, or a lambda.
 #[derive(Debug)]
 pub struct Function {
     /// Its own id.
     pub id: FunctionId,
     /// Its file.
     pub module: ModuleId,
-    /// Its name.
+    /// Its name. Of a lambda that of the variable whose value it is, or `lambda`.
     pub name: String,
     /// The class whose method it is.
     pub class: Option<ClassId>,
     /// The function in which it stands.
     pub outer: Option<FunctionId>,
-    /// The `function_definition`.
+    /// The `function_definition` or `lambda`.
     pub node: Node,
-    /// Its block.
+    /// Its block, or the value of a lambda.
     pub body: Option<Node>,
-    /// Of the word `def`.
+    /// Of the word `def` or `lambda`.
     pub position: Position,
     /// With `self`.
     pub parameters: Vec<Parameter>,
@@ -59,6 +59,11 @@ impl Function {
             .any(|name| name == "staticmethod" || name == "classmethod");
         let first = self.parameters.first().filter(|first| first.stars == 0)?;
         (!has_none).then_some(first.name.as_str())
+    }
+
+    /// True for a `staticmethod`: nothing is handed to it but what is in the call.
+    pub fn is_static(&self) -> bool {
+        self.decorators.iter().any(|name| name == "staticmethod")
     }
 
     /// True if the name is a parameter or a local variable.

@@ -35,7 +35,7 @@ pub struct Program {
     pub modules: Vec<Module>,
     /// In the order of the text, nested ones behind those around them.
     pub classes: Vec<Class>,
-    /// In the order of the text, methods too.
+    /// In the order of the text, methods and lambdas too.
     pub functions: Vec<Function>,
 }
 
@@ -67,12 +67,20 @@ impl Program {
 
     /// A method of a class or of its bases, or a function that they assign to this name.
     pub fn callable(&self, class: ClassId, name: &str) -> Option<FunctionId> {
-        self.lineage(class).into_iter().find_map(|class| {
-            let class = &self[class];
-            class
-                .method(name)
-                .or_else(|| class.assigned.get(name).copied())
-        })
+        let mut line = self.lineage(class).into_iter();
+        line.find_map(|class| self[class].callable(name))
+    }
+
+    /// What `super().name` is in a class, as far as its own bases have it.
+    pub fn above(&self, class: ClassId, name: &str) -> Option<FunctionId> {
+        let mut line = self.lineage(class).into_iter().skip(1);
+        line.find_map(|class| self[class].callable(name))
+    }
+
+    /// A function that a class or its bases keep in an attribute of this name.
+    pub fn kept(&self, class: ClassId, name: &str) -> Option<FunctionId> {
+        let mut line = self.lineage(class).into_iter();
+        line.find_map(|class| self[class].kept.get(name).copied())
     }
 
     /// True for a class of a copy of one of the two modules.

@@ -78,13 +78,18 @@ pub fn resolve(program: &mut Program, copies: Copies) -> Names {
             base.target = target;
         }
     }
-    let assigned: Vec<_> = program
+    let functions: Vec<_> = program
         .classes
         .iter()
-        .map(|class| assigned(program, &names, class))
+        .map(|class| {
+            (
+                assigned(program, &names, class),
+                kept(program, &names, class),
+            )
+        })
         .collect();
-    for (class, assigned) in program.classes.iter_mut().zip(assigned) {
-        class.assigned = assigned;
+    for (class, functions) in program.classes.iter_mut().zip(functions) {
+        (class.assigned, class.kept) = functions;
     }
     let roots = roots::roots(program);
     for (class, root) in program.classes.iter_mut().zip(roots) {
@@ -93,7 +98,7 @@ pub fn resolve(program: &mut Program, copies: Copies) -> Names {
     names
 }
 
-/// Functions that the body of a class assigns to names: methods of its own, or functions of a module.
+/// Functions that the body of a class assigns to names: methods of its own, functions of a module, or lambdas.
 fn assigned(program: &Program, names: &Names, class: &Class) -> HashMap<String, FunctionId> {
     let tree = &program[class.module].tree;
     let in_body = class
@@ -101,24 +106,55 @@ fn assigned(program: &Program, names: &Names, class: &Class) -> HashMap<String, 
         .iter()
         .filter(|attribute| attribute.function.is_none());
     let functions = in_body.filter_map(|attribute| {
-        let dotted = tree.dotted(attribute.value?)?;
-        let own = match dotted[..] {
-            [name] => class.method(name),
+        let value = attribute.value?;
+        let own = match tree.dotted(value).as_deref() {
+            Some(&[name]) => class.method(name),
             _ => None,
         };
-        let function =
-            own.or_else(
-                || match names.lookup_around(program, class.module, &dotted, None) {
-                    Found {
-                        target: Target::Function(function),
-                        rest: 0,
-                    } => Some(function),
-                    _ => None,
-                },
-            )?;
+        let function = own.or_else(|| function_at(program, names, class.module, value))?;
         Some((attribute.name.clone(), function))
     });
     functions.collect()
+}
+
+/// Functions that the methods of a class assign to attributes: methods of its own, functions of a module, or lambdas.
+fn kept(program: &Program, names: &Names, class: &Class) -> HashMap<String, FunctionId> {
+    let tree = &program[class.module].tree;
+    let functions = class.attributes.iter().filter_map(|attribute| {
+        let (method, value) = (attribute.function?, attribute.value?);
+        let own = match tree.dotted(value).as_deref() {
+            Some(&[object, name]) if program.receiver(method, object) == Some(class.id) => {
+                program.method(class.id, name)
+            }
+            _ => None,
+        };
+        let function = own.or_else(|| function_at(program, names, class.module, value))?;
+        Some((attribute.name.clone(), function))
+    });
+    functions.collect()
+}
+
+/// The lambda that an expression is, or the function of a module that it names.
+fn function_at(
+    program: &Program,
+    names: &Names,
+    module: ModuleId,
+    value: Node,
+) -> Option<FunctionId> {
+    let here = &program[module];
+    if here.tree.kind(value) == "lambda" {
+        return match here.scope(value) {
+            Scope::Function(function) => Some(function),
+            Scope::Module | Scope::Class(_) => None,
+        };
+    }
+    match names.lookup(program, module, value) {
+        Found {
+            target: Target::Function(function),
+            rest: 0,
+        } => Some(function),
+        _ => None,
+    }
 }
 
 impl Names {

@@ -63,3 +63,10 @@ def main():
 class Collector:
     def collect_incoming_data(self, data):
         data.found_terminator()
+
+
+from asyncore import loop, poll
+
+
+def start(loop: int, *poll, close_all=None, **readwrite):
+    return lambda loop=1, *poll: (loop, poll)
