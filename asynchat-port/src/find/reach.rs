@@ -39,6 +39,8 @@ pub(crate) struct Reach {
     callbacks: HashMap<FunctionId, Option<FunctionId>>,
     /// Likewise for threads.
     threads: HashMap<FunctionId, Option<FunctionId>>,
+    /// Likewise for threads that do not turn the loop.
+    workers: HashMap<FunctionId, Option<FunctionId>>,
 }
 
 impl Reach {
@@ -71,8 +73,14 @@ impl Reach {
         starts.sort_unstable();
         starts.dedup();
         let callbacks = graph.reached(starts);
-        let threads = graph.reached(graph.threads.iter().copied().collect());
-        Self { callbacks, threads }
+        let threads: Vec<_> = graph.threads.iter().copied().collect();
+        let turns = graph.leading_to(graph.turns.iter().copied().collect());
+        let workers = threads.iter().filter(|thread| !turns.contains(thread));
+        Self {
+            callbacks,
+            workers: graph.reached(workers.copied().collect()),
+            threads: graph.reached(threads),
+        }
     }
 
     /// True if the loop waits while the function runs.
@@ -83,6 +91,11 @@ impl Reach {
     /// True if the function runs in a thread that the program starts.
     pub(crate) fn in_thread(&self, function: FunctionId) -> bool {
         self.threads.contains_key(&function)
+    }
+
+    /// True if the function runs in a thread that the program starts, and that does not turn the loop.
+    pub(crate) fn in_worker(&self, function: FunctionId) -> bool {
+        self.workers.contains_key(&function)
     }
 
     /// The way from a callback to a function, the callback first.
@@ -108,6 +121,8 @@ struct Graph {
     count: usize,
     edges: HashMap<FunctionId, Vec<FunctionId>>,
     threads: BTreeSet<FunctionId>,
+    /// Functions that turn the loop.
+    turns: BTreeSet<FunctionId>,
 }
 
 impl Graph {
@@ -122,6 +137,7 @@ impl Graph {
             count: 0,
             edges: HashMap::new(),
             threads: BTreeSet::new(),
+            turns: BTreeSet::new(),
         };
         let mut mixins = Mixins::new();
         for (module, calls) in program.modules.iter().zip(calls) {
@@ -137,6 +153,9 @@ impl Graph {
                 let Some(function) = call.function() else {
                     continue;
                 };
+                if matches!(call.item(), Some("loop" | "poll" | "poll2" | "poll3")) {
+                    graph.turns.insert(function);
+                }
                 if let Some((callee, _)) = callee {
                     graph.add(function, callee);
                     if is_virtual(program, calls, call, callee) {
@@ -224,6 +243,23 @@ impl Graph {
                 }
             }
         }
+    }
+
+    /// Those from which one of the ends is reached.
+    fn leading_to(&self, ends: Vec<FunctionId>) -> HashSet<FunctionId> {
+        let mut callers: HashMap<FunctionId, Vec<FunctionId>> = HashMap::new();
+        for (&caller, callees) in &self.edges {
+            for &callee in callees {
+                callers.entry(callee).or_default().push(caller);
+            }
+        }
+        let mut found: HashSet<_> = ends.iter().copied().collect();
+        let mut next = ends;
+        while let Some(function) = next.pop() {
+            let callers = callers.get(&function).into_iter().flatten();
+            next.extend(callers.copied().filter(|&caller| found.insert(caller)));
+        }
+        found
     }
 
     fn reached(&self, starts: Vec<FunctionId>) -> HashMap<FunctionId, Option<FunctionId>> {

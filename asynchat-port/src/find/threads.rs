@@ -66,7 +66,7 @@ fn touched_in_thread(here: Here<'_, '_>, out: &mut Findings<'_, '_>, call: &Call
     let reach = &here.context.reach;
     let in_thread = call
         .function()
-        .is_some_and(|function| reach.in_thread(function) && !reach.in_callback(function));
+        .is_some_and(|function| reach.in_worker(function) && !reach.in_callback(function));
     if in_thread && here.is_on_channel(call) && acts_on_channel(call.name) {
         out.idiom_because(call.node, 50, &format!("`{}` in a thread", call.name));
     }
