@@ -1,7 +1,9 @@
 //! Classes, the callbacks and other methods that they override, and what the classes themselves mean for a port.
 
 use crate::{
-    find::{finding::Kind, findings::Findings, here::Here, predicates, types::Type, vocabulary},
+    find::{
+        finding::Kind, findings::Findings, here::Here, predicates, reach, types::Type, vocabulary,
+    },
     library::Root,
     model::{Base, Class, Target, Value},
     syntax::Node,
@@ -73,7 +75,7 @@ fn producer(here: Here<'_, '_>, out: &mut Findings<'_, '_>, class: &Class) {
         return;
     };
     let more = &here.context.program[more];
-    if more.parameters.len() == 1 {
+    if reach::is_more(here.context.program, more, here.context.has_descendants()) {
         let medusa = vocabulary::is_medusa_producer(&class.name).then_some(class.name.as_str());
         let [(section, row)] = vocabulary::producer_rows(medusa.unwrap_or("more"));
         out.row(

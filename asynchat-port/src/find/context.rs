@@ -89,6 +89,11 @@ impl<'p> Context<'p> {
         self.timers_or_threads
     }
 
+    /// True if a class descends from the two modules.
+    pub(crate) fn has_descendants(&self) -> bool {
+        !self.roots.is_empty()
+    }
+
     /// True if a name of an object of unknown type shows that it is a channel.
     pub(crate) fn is_unmistakable(&self, name: &str) -> bool {
         vocabulary::is_unmistakable(name) && !self.others.contains(name)

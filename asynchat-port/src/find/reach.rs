@@ -8,7 +8,7 @@ use crate::{
         types::{Type, Types},
         vocabulary::is_callback,
     },
-    model::{Class, ClassId, FunctionId, Module, Program, Scope, Target},
+    model::{Class, ClassId, Function, FunctionId, Module, Program, Scope, Target},
     resolve::{Found, Names},
     syntax::Node,
 };
@@ -53,15 +53,13 @@ impl Reach {
         is_channel: impl Fn(ClassId) -> bool,
     ) -> Self {
         let graph = Graph::of(program, names, calls, types);
+        let has_descendants = program.descendants().next().is_some();
         let callbacks = program.functions.iter().filter(|function| {
             let is_called = function.class.is_some_and(|class| {
                 is_channel(class)
                     && (is_callback(&function.name) || is_called(program, class, &function.name))
             });
-            is_called
-                || function.class.is_some()
-                    && function.name == "more"
-                    && function.parameters.len() == 1
+            is_called || is_more(program, function, has_descendants)
         });
         let mut starts: Vec<_> = callbacks.map(|function| function.id).collect();
         for class in program.classes.iter().filter(|class| is_channel(class.id)) {
@@ -275,6 +273,24 @@ impl Graph {
         }
         found
     }
+}
+
+/// True for the `more` of a producer. In a program that descends from nothing of the two modules it returns data, or leaves
+/// that to a class below.
+pub(crate) fn is_more(program: &Program, function: &Function, has_descendants: bool) -> bool {
+    let tree = &program[function.module].tree;
+    let gives = |node| match tree.kind(node) {
+        "return_statement" => tree.children(node).next().is_some(),
+        "raise_statement" | "lambda" => true,
+        _ => false,
+    };
+    function.class.is_some()
+        && function.name == "more"
+        && function.parameters.len() == 1
+        && (has_descendants
+            || std::iter::once(function.node)
+                .chain(tree.descendants(function.node))
+                .any(gives))
 }
 
 /// True for a method that a class of a package calls, which the class descends from.

@@ -71,3 +71,9 @@ def run(asyncore, connection):
     context.load_cert_chain('x')
     context.wrap_socket(sock, suppress_ragged_eofs=True).do_handshake()
     sock.getpeercert()
+
+
+class Lexer:
+    def more(self):
+        self.kind = self.MORE
+        time.sleep(1)
