@@ -210,8 +210,9 @@ impl Registry {
             self.discard_queue(queue);
         }
         let filtered = slot.take_filtered();
-        // The descriptor before the object: a listener that waits for one may have it at once.
-        drop(slot);
+        // The descriptor before the object: a listener that waits for one may have it at once. With it goes the error of a
+        // failed attempt, which may be a resolver's own.
+        self.discard(slot);
         self.resume_listeners();
         self.discard_filtered(filtered);
     }

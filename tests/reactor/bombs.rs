@@ -9,13 +9,16 @@ use std::{
     net::{TcpStream, UdpSocket},
     panic::{AssertUnwindSafe, catch_unwind, panic_any},
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use asynchat::{
-    Address, BoxError, Channel, ChannelId, Closed, Dispatcher, Reactor, Registry, Result, State,
-    Stream,
+    Address, Answer, BoxError, Channel, ChannelId, Closed, Dispatcher, Question, Reactor, Registry,
+    Resolver, Result, State, Stream,
 };
 use bytes::Bytes;
 use util::{
@@ -650,4 +653,37 @@ fn after_a_panic_left_turn_neither_timer_nor_posted_call_is_lost_or_left() {
     let mut lines = trace.lines();
     lines.sort();
     assert_eq!(lines, ["every", "once"]);
+}
+
+/// Answers every question with an error that panics when it is dropped.
+struct Refuses;
+
+impl Resolver for Refuses {
+    fn resolve(&mut self, _: Question, answer: Answer) {
+        answer.give(Err(io::Error::other(Impolite(bomb()))));
+    }
+}
+
+#[test]
+fn a_close_before_the_report_of_a_failed_attempt_drops_its_error_and_returns() {
+    let errors = Trace::new();
+    let heard = errors.clone();
+    let mut reactor = Reactor::builder()
+        .resolver(Refuses)
+        .on_error(move |_, _, _| heard.add("an error"))
+        .build()
+        .unwrap();
+    let client = Recorder::new(&Trace::new());
+    let id = reactor.connect_host("www.example", 1, client).unwrap();
+    // Behind the answer, in front of the visit that would report it.
+    let returned = Arc::new(AtomicBool::new(false));
+    let done = Arc::clone(&returned);
+    let close = move |registry: &mut Registry| {
+        registry.channel(id).ok_or("closed")?.close();
+        done.store(true, Ordering::Relaxed);
+        Ok(())
+    };
+    reactor.handle().call_soon(close).unwrap();
+    run(&mut reactor);
+    assert!(returned.load(Ordering::Relaxed) && errors.lines().is_empty());
 }
