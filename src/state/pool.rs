@@ -75,7 +75,7 @@ impl Pool {
 
     /// Keeps the memory of bytes that were used up.
     pub(crate) fn give_opened(&mut self, opened: Box<Unread>) {
-        if opened.is_empty() && opened.capacity() <= 4 * self.read_buffer {
+        if opened.is_empty() && opened.capacity() / 4 <= self.read_buffer {
             self.opened = Some(opened);
         }
     }
