@@ -15,6 +15,9 @@ use clap_complete::Shell;
 
 /// Lines of the help are no longer, however wide the terminal is.
 const HELP_WIDTH: usize = 100;
+/// The longest time span that an option takes: 30 years, as for the library. Spans are added to others and to an `Instant`,
+/// which panics past the end of its range.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// Runs a program. Exit codes: 0 done, or help shown; 1 failed; 2 called the wrong way.
 pub fn main<A: Parser>(run: impl FnOnce(A) -> asynchat::Result) -> ExitCode {
@@ -117,11 +120,16 @@ impl<const PORT: u16> Listen<PORT> {
 
 /// Reads a time span given in seconds, as `--timeout 1.5`.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
+    let span = text
+        .parse()
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|span| !span.is_zero())
-        .ok_or_else(|| "not a positive number of seconds".into())
+        .ok_or("not a positive number of seconds")?;
+    match span <= LONGEST {
+        true => Ok(span),
+        false => Err(format!("more than {} seconds", LONGEST.as_secs())),
+    }
 }
 
 /// `println!` that answers with an error, not with a panic, when nobody reads (`time_server | head -1`).
@@ -179,6 +187,10 @@ mod tests {
             (
                 &["x", "--timeout", "0"],
                 "invalid value '0' for '--timeout <SECS>': not a positive number of seconds",
+            ),
+            (
+                &["x", "--timeout", "946080000.1"],
+                "invalid value '946080000.1' for '--timeout <SECS>': more than 946080000 seconds",
             ),
         ] {
             assert_eq!(parsed(words).err().as_deref(), Some(why));
