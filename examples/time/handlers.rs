@@ -90,21 +90,13 @@ struct Args {
     #[arg(long)]
     on_loop: bool,
     /// Threads for handlers
-    #[arg(long, value_name = "N", default_value = "4", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = cli::at_least_one)]
     threads: usize,
 }
 
 const NOTES: &str = "\
 Datagrams from the ports 7, 13, 17, 19 and 37 and from the server's own port number are not answered: the service behind \
 such a port would answer the answer, for ever. RUST_LOG=info shows who asks.";
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}")),
-    }
-}
 
 /// Makes the servers of either kind.
 struct Servers {

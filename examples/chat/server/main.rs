@@ -47,9 +47,16 @@ struct Args {
         help_heading = "Limits"
     )]
     max_users: NonZeroUsize,
-    /// Bytes that may wait for a user before it is dropped
-    #[arg(long, value_name = "NUM", default_value_t = 256 * 1024, help_heading = "Limits")]
-    max_outgoing: usize,
+    // Fewer have no room for what a newcomer is told and a line of everybody.
+    /// Bytes that may wait for a user before it is dropped, at least 16384
+    #[arg(
+        long,
+        value_name = "NUM",
+        default_value_t = 256 * 1024,
+        value_parser = clap::value_parser!(u32).range(16 * 1024..),
+        help_heading = "Limits"
+    )]
+    max_outgoing: u32,
     /// The operator's password is its first line; without it there is no monitor
     #[arg(long, value_name = "FILE", help_heading = "Monitor")]
     password_file: Option<PathBuf>,
@@ -93,7 +100,8 @@ fn say_where(reactor: &mut Reactor, what: &str, id: ChannelId) -> Result {
 fn run(args: Args) -> Result {
     let password = args.password_file.as_deref().map(password).transpose()?;
     let (address, monitor_address) = (args.listen.address(), args.monitor());
-    let mut reactor = Reactor::builder().max_outgoing(args.max_outgoing).build()?;
+    let max_outgoing = usize::try_from(args.max_outgoing)?;
+    let mut reactor = Reactor::builder().max_outgoing(max_outgoing).build()?;
     signals::shut_down_on_signal(&mut reactor, GRACE)?;
     let room = room::open(&mut reactor, address, args.max_users.get())?;
     let monitor = password

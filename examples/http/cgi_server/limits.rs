@@ -52,7 +52,7 @@ pub(crate) struct Limits {
     #[arg(long = "max-body", value_name = "BYTES", default_value_t = 1024 * 1024 * 1024)]
     pub(crate) body: u64,
     /// Connections at the same time; past it 503
-    #[arg(long = "max-connections", value_name = "N", default_value_t = 400)]
+    #[arg(long = "max-connections", value_name = "N", default_value = "400", value_parser = cli::at_least_one)]
     pub(crate) connections: usize,
     /// Seconds after which a connection without traffic is closed, unless a script is waited for
     #[arg(long = "idle-timeout", value_name = "S", default_value = "30", value_parser = cli::seconds)]

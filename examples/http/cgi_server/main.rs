@@ -26,6 +26,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use shared::{
+    cgi::place::Prefix,
     cli::{self, Listen},
     tls::server::CertificateFiles,
 };
@@ -56,7 +57,7 @@ struct Args {
         default_value = "/cgi-bin/",
         help_heading = "Scripts"
     )]
-    cgi_path: String,
+    cgi_path: Prefix,
     /// User that scripts run as; needs root [default: nobody, if the server runs as root]
     #[arg(long, value_name = "NAME", help_heading = "Scripts")]
     user: Option<String>,

@@ -33,7 +33,7 @@ pub(crate) fn run(args: Args) -> Result {
             .map_err(|error| format!("cannot serve {}: {error}", directory.display()))
     };
     let files = open(&args.directory)?;
-    let scripts = Scripts::new(open(&args.cgi_dir)?, &args.cgi_path)?;
+    let scripts = Scripts::new(open(&args.cgi_dir)?, &args.cgi_path);
     let user = User::of_scripts(args.user.as_deref())?;
     let identity = args.tls.identity(&[ALPN]);
     let config = identity

@@ -54,10 +54,10 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     max_quotes: usize,
     /// Threads for handlers
-    #[arg(long, value_name = "N", default_value = "8", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value = "8", value_parser = cli::at_least_one)]
     threads: usize,
     /// Connections at the same time; past it who waits longest makes room, or 503
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = cli::at_least_one)]
     max_connections: usize,
     /// Seconds after which a connection without traffic is closed
     #[arg(long, value_name = "S", default_value = "30", value_parser = cli::seconds)]
@@ -72,14 +72,6 @@ struct Args {
 const NOTES: &str = "\
 GET and HEAD of / give a page, of /quote.txt plain text. POST to / with a form's field `quote` adds one, of at most 1000 \
 characters, until the server ends. RUST_LOG=info shows each request.";
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}")),
-    }
-}
 
 impl Args {
     fn limits(&self) -> Limits {

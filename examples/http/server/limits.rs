@@ -57,7 +57,7 @@ pub(crate) struct Limits {
     /// Connections at the same time; past it who waits longest makes room, or 503
     // It has waited longest for its request to be complete, or it does not take its answer. A thread looks at its own
     // connections only.
-    #[arg(long = "max-connections", value_name = "N", default_value = "1000", value_parser = at_least_one)]
+    #[arg(long = "max-connections", value_name = "N", default_value = "1000", value_parser = cli::at_least_one)]
     pub(crate) connections: usize,
     /// Seconds after which a connection without traffic is closed
     #[arg(long = "idle-timeout", value_name = "S", default_value = "30", value_parser = cli::seconds)]
@@ -78,21 +78,9 @@ pub(crate) struct Limits {
     pub(crate) outgoing: usize,
 }
 
-pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
-    at_least(1, text)
-}
-
 /// Less would cut answers off.
 fn outgoing(text: &str) -> Result<usize, String> {
-    at_least(LEAST_OUTGOING, text)
-}
-
-fn at_least(least: usize, text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if number >= least => Ok(number),
-        Ok(_) => Err(format!("must be at least {least}")),
-        Err(error) => Err(format!("{error}")),
-    }
+    cli::at_least(LEAST_OUTGOING, text)
 }
 
 impl Limits {

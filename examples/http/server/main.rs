@@ -19,7 +19,7 @@ use shared::{
 
 use crate::{
     entrance::Entrance,
-    limits::{Limits, at_least_one},
+    limits::Limits,
     options::Options,
     threads::{Spread, worker::Plan},
     tls::TlsOptions,
@@ -45,7 +45,7 @@ struct Args {
     #[command(flatten)]
     listen: Listen<8000>,
     /// Threads that serve, each on its own; at most --max-connections
-    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = cli::at_least_one)]
     threads: usize,
     /// How connections are spread over threads: kernel (each thread listens on the port, SO_REUSEPORT; about even) or
     /// accept (one thread accepts, the others have their turns; even)

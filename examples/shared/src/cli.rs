@@ -132,6 +132,20 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a number that is at least `least`.
+pub fn at_least(least: usize, text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number >= least => Ok(number),
+        Ok(_) => Err(format!("must be at least {least}")),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+/// Reads a number of things without which nothing would be served, as `--threads 4`.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    at_least(1, text)
+}
+
 /// `println!` that answers with an error, not with a panic, when nobody reads (`time_server | head -1`).
 pub fn say(line: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{line}")

@@ -1,8 +1,10 @@
 //! From the path of a request to a script, and to the part of the path that is the script's own business (RFC 3875, 3.3).
 
 use std::{
+    fmt,
     fs::Metadata,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use crate::http::paths::{Refused, Root, Target};
@@ -12,6 +14,35 @@ use crate::http::paths::{Refused, Root, Target};
 pub struct Scripts {
     root: Root,
     prefix: Vec<Vec<u8>>,
+}
+
+/// The path of URLs below which scripts are, such as `/cgi-bin/`.
+#[derive(Clone, Debug)]
+pub struct Prefix {
+    text: String,
+    names: Vec<Vec<u8>>,
+}
+
+impl FromStr for Prefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let target = Target::parse(text).map_err(|_| format!("{text:?} is no path of a URL"))?;
+        let names: Vec<_> = target.names().iter().map(|name| name.to_vec()).collect();
+        match names.is_empty() || names.iter().any(|name| name.contains(&b'/')) {
+            true => Err("scripts need a path of their own, such as /cgi-bin/".into()),
+            false => Ok(Self {
+                text: text.into(),
+                names,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
 }
 
 /// A script that a path names.
@@ -26,15 +57,9 @@ pub struct Place {
 }
 
 impl Scripts {
-    /// `prefix` is a path as in a URL, such as `/cgi-bin/`.
-    pub fn new(root: Root, prefix: &str) -> Result<Self, String> {
-        let target =
-            Target::parse(prefix).map_err(|_| format!("{prefix:?} is no path of a URL"))?;
-        let prefix: Vec<_> = target.names().iter().map(|name| name.to_vec()).collect();
-        match prefix.is_empty() || prefix.iter().any(|name| name.contains(&b'/')) {
-            true => Err("scripts need a path of their own, such as /cgi-bin/".into()),
-            false => Ok(Self { root, prefix }),
-        }
+    pub fn new(root: Root, prefix: &Prefix) -> Self {
+        let prefix = prefix.names.clone();
+        Self { root, prefix }
     }
 
     /// Whether a place that was found otherwise is among the scripts.
@@ -96,7 +121,8 @@ mod tests {
             fs::write(top.path().join(file), "").expect("a file");
         }
         let root = Root::new(&root, false).expect("a root");
-        (top, Scripts::new(root, prefix).expect("a prefix"))
+        let prefix = prefix.parse().expect("a prefix");
+        (top, Scripts::new(root, &prefix))
     }
 
     #[test]
@@ -177,9 +203,8 @@ mod tests {
 
     #[test]
     fn scripts_have_a_path_of_their_own() {
-        let root = Root::new(&std::env::temp_dir(), false).expect("a root");
         for bad in ["", "/", "cgi-bin", "/..", "/%zz", "/a%2fb"] {
-            assert!(Scripts::new(root.clone(), bad).is_err(), "{bad:?}");
+            assert!(bad.parse::<Prefix>().is_err(), "{bad:?}");
         }
     }
 }
