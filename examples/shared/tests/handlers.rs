@@ -438,6 +438,16 @@ fn a_datagram_is_a_request_and_its_answer_another() {
 }
 
 #[test]
+fn a_pool_may_have_any_number_of_threads() {
+    let pool = Pool::new(threads(usize::MAX));
+    assert!(pool.has_room());
+    let (tell, told) = mpsc::channel();
+    assert!(pool.submit(move || tell.send(()).unwrap()).is_ok());
+    told.recv_timeout(DEADLINE).unwrap();
+    assert!(pool.has_room());
+}
+
+#[test]
 fn a_pool_that_is_dropped_ends_its_threads() {
     let pool = Pool::new(threads(2));
     let (tell, told) = mpsc::channel();

@@ -191,9 +191,9 @@ impl Shared {
     }
 
     fn has_room(&self, state: &State) -> bool {
-        let free = state.idle + (self.options.threads - state.threads.min(self.options.threads));
+        let free = state.idle + self.options.threads.saturating_sub(state.threads);
         // Those that wait although a thread is free are about to be taken.
-        !state.ending && state.jobs.len() < self.options.waiting + free
+        !state.ending && state.jobs.len() < self.options.waiting.saturating_add(free)
     }
 
     /// Starts threads for jobs that wait, if there may be more.
