@@ -9,9 +9,11 @@ use std::{
 
 use asynchat::{Address, Channel, ChatDispatcher, Dispatcher, Handle, Reactor, Result, Stream};
 
+use shared::socket_file::SocketFile;
+
 use crate::{
     handler::RequestHandler,
-    socket_file::{self, SocketFile},
+    socket_file,
     store::Store,
     wire::{END, MAX_REQUEST},
 };

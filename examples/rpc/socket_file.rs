@@ -6,26 +6,20 @@ use std::{
     os::{
         fd::OwnedFd,
         unix::{
-            fs::{FileTypeExt, MetadataExt, PermissionsExt},
+            fs::{FileTypeExt, PermissionsExt},
             net::UnixListener,
         },
     },
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock};
+use shared::socket_file::SocketFile;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 const BACKLOG: i32 = 128;
-
-/// Removes the file when it is dropped, unless somebody has put another one there.
-#[derive(Debug)]
-pub(crate) struct SocketFile {
-    path: PathBuf,
-    is: (u64, u64),
-}
 
 /// Listens on `path`. What is there already is in the way, but for a socket nobody listens on any more if `force`.
 ///
@@ -43,10 +37,7 @@ pub(crate) fn listen(path: &Path, force: bool) -> io::Result<(UnixListener, Sock
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile {
-        path: path.to_owned(),
-        is: identity(path)?,
-    };
+    let file = SocketFile::of(path)?;
     // Nobody can connect before `listen`, so there is no moment at which the file's permissions are too wide.
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
@@ -112,19 +103,4 @@ fn lock_directory(path: &Path) -> io::Result<File> {
         io::ErrorKind::ResourceBusy,
         "another server is starting there",
     ))
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let file = fs::symlink_metadata(path)?;
-    Ok((file.dev(), file.ino()))
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|is| is == self.is)
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            log::warn!("{}: {error}", self.path.display());
-        }
-    }
 }

@@ -151,26 +151,12 @@ impl Servers {
 /// The sockets in the file system.
 #[cfg(unix)]
 mod files {
-    use std::{
-        fs,
-        os::unix::net::UnixDatagram,
-        path::{Path, PathBuf},
-    };
+    use std::{io, os::unix::net::UnixDatagram, path::Path};
 
     use asynchat::{Registry, Result};
+    use shared::socket_file::SocketFile;
 
     use super::{Args, Servers};
-
-    /// Removes the file when it is dropped.
-    pub(super) struct SocketFile(PathBuf);
-
-    impl Drop for SocketFile {
-        fn drop(&mut self) {
-            if let Err(error) = fs::remove_file(&self.0) {
-                log::warn!("{}: {error}", self.0.display());
-            }
-        }
-    }
 
     pub(super) fn listen(
         servers: &Servers,
@@ -179,16 +165,27 @@ mod files {
     ) -> Result<Vec<SocketFile>> {
         let mut files = Vec::new();
         if let Some(path) = &args.unix {
-            registry.listen(path.as_path(), servers.stream())?;
-            files.push(SocketFile(path.clone()));
+            let listening = registry.listen(path.as_path(), servers.stream());
+            listening.map_err(|error| format!("{error}{}", way_out(&error)))?;
+            files.push(SocketFile::of(path)?);
         }
         if let Some(path) = &args.unix_datagram {
-            let socket = UnixDatagram::bind(path)
-                .map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
-            files.push(SocketFile(path.clone()));
+            let socket = UnixDatagram::bind(path).map_err(|error| {
+                let (path, way_out) = (path.display(), way_out(&error));
+                format!("cannot listen on {path}: {error}{way_out}")
+            })?;
+            files.push(SocketFile::of(path)?);
             registry.register(socket, servers.datagram(None))?;
         }
         Ok(files)
+    }
+
+    /// A server that did not end properly has left its file.
+    fn way_out(error: &io::Error) -> &'static str {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => "; remove the file if no server runs there",
+            _ => "",
+        }
     }
 
     pub(super) fn names(args: &Args) -> impl Iterator<Item = String> {

@@ -30,6 +30,8 @@ pub mod saving;
 pub mod screen;
 pub mod signals;
 pub mod smtp;
+#[cfg(unix)]
+pub mod socket_file;
 pub mod source;
 pub mod stuffing;
 pub mod telnet;
