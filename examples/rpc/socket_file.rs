@@ -11,6 +11,7 @@ use std::{
         },
     },
     path::Path,
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -20,6 +21,8 @@ use shared::socket_file::SocketFile;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 const BACKLOG: i32 = 128;
+/// How long another server may take to start.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Listens on `path`. What is there already is in the way, but for a socket nobody listens on any more if `force`.
 ///
@@ -92,15 +95,18 @@ fn lock_directory(path: &Path) -> io::Result<File> {
             _ => error,
         }
     })?;
-    for _ in 0..40 {
-        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(directory),
-            Err(rustix::io::Errno::WOULDBLOCK) => thread::sleep(Duration::from_millis(25)),
-            Err(error) => return Err(error.into()),
-        }
+    // On a thread, because the call has no time limit, and any program that can read the directory may hold the lock for ever.
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let locked = flock(&directory, FlockOperation::LockExclusive);
+        // If nobody waits any more, the directory is closed, and the lock is free again.
+        let _ = tell.send(locked.map(|()| directory));
+    });
+    match told.recv_timeout(PATIENCE) {
+        Ok(locked) => Ok(locked?),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another server is starting there",
+        )),
     }
-    Err(io::Error::new(
-        io::ErrorKind::ResourceBusy,
-        "another server is starting there",
-    ))
 }
