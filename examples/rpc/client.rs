@@ -21,6 +21,7 @@ pub(crate) fn call(
 ) -> Result<Vec<Answer>> {
     let outcome = Rc::new(RefCell::new(Ok(Vec::new())));
     let client = Client {
+        server: path.display().to_string(),
         requests: requests.into(),
         outcome: outcome.clone(),
         is_done: false,
@@ -44,6 +45,7 @@ pub(crate) fn call(
 }
 
 struct Client {
+    server: String,
     requests: VecDeque<Vec<String>>,
     outcome: Rc<RefCell<Result<Vec<Answer>>>>,
     /// The last answer is there.
@@ -94,7 +96,7 @@ impl AsyncChat for Client {
 
     fn handle_expt(&mut self, _: &mut ChatChannel<'_>, what: Exceptional) -> Result {
         if let Exceptional::ConnectFailed(error) = what {
-            self.fail(format!("cannot connect: {error}"));
+            self.fail(format!("cannot connect to {}: {error}", self.server));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! `serve` and `call`.
 
 use std::{
-    io::{self, Read},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::mpsc,
@@ -10,7 +10,7 @@ use std::{
 
 use asynchat::Result;
 use clap::{Parser, Subcommand};
-use shared::{cli, signals};
+use shared::{cli, screen, signals};
 
 use crate::{
     client,
@@ -80,12 +80,14 @@ fn call(socket: &Path, timeout: Duration, request: Vec<String>) -> Result {
     } else {
         vec![request]
     };
+    // Other clients have chosen the values.
+    let mut out = screen::stdout();
     for answer in client::call(socket, requests, timeout)? {
         for value in answer? {
-            cli::say(&value)?;
+            writeln!(out, "{value}")?;
         }
     }
-    Ok(())
+    Ok(out.flush()?)
 }
 
 fn from_input() -> Result<Vec<Vec<String>>> {

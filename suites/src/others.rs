@@ -26,7 +26,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-use crate::program::{DEADLINE, within};
+use crate::program::{self, DEADLINE, within};
 
 /// `None`, and a line that says so, where it is not installed.
 pub fn tool(name: &str) -> Option<Command> {
@@ -140,6 +140,20 @@ pub fn run_within(deadline: Duration, command: &mut Command, input: &[u8]) -> Sa
     let mut talk = Talk::start(command);
     talk.say(input);
     talk.end_within(deadline)
+}
+
+/// What an example program shows on a terminal, if there is a Python to open one with.
+pub fn on_a_terminal(program: &str, args: &[&str]) -> Option<String> {
+    let script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+    let output = tool("python3")?
+        .args(["-c", script])
+        .arg(program::path(program))
+        .args(args)
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// A program that a test talks with.

@@ -13,6 +13,8 @@ use std::{
 use clap::{Args, Command, Parser, error::ErrorKind};
 use clap_complete::Shell;
 
+use crate::text::is_unprintable;
+
 /// Lines of the help are no longer, however wide the terminal is.
 const HELP_WIDTH: usize = 100;
 /// The longest time span that an option takes: 30 years, as for the library. Spans are added to others and to an `Instant`,
@@ -153,7 +155,13 @@ pub fn say(line: &str) -> io::Result<()> {
 
 fn complain(name: &str, what: &str) {
     // Where standard error is closed the exit code is all there is left to say it with.
-    let _ = writeln!(io::stderr(), "{name}: {what}");
+    let _ = writeln!(io::stderr(), "{name}: {}", fit(what));
+}
+
+/// An error may quote a peer, or an argument that a script took from a stranger. One of several failures has a line for
+/// each.
+fn fit(what: &str) -> String {
+    what.replace(|c| c != '\n' && is_unprintable(c), "\u{fffd}")
 }
 
 #[cfg(test)]
@@ -209,6 +217,12 @@ mod tests {
         ] {
             assert_eq!(parsed(words).err().as_deref(), Some(why));
         }
+    }
+
+    #[test]
+    fn a_complaint_has_nothing_that_a_terminal_obeys() {
+        let what = "a\x1b[2J\r\u{202e}\nprogram: b";
+        assert_eq!(fit(what), "a\u{fffd}[2J\u{fffd}\u{fffd}\nprogram: b");
     }
 
     #[test]

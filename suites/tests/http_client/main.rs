@@ -15,6 +15,7 @@ use std::{
 use scripted::{Answer, End, serve};
 use suites::{
     errors::{broken_pipe, no_such_folder, refused},
+    others::on_a_terminal,
     program::{self, Ended, NULL, Program, run},
 };
 
@@ -322,7 +323,7 @@ fn a_body_on_a_terminal_is_text_and_in_a_pipe_as_it_came() {
     let server = serve(|_| Answer::raw(&format!("HTTP/1.1 200 OK\r\n\r\n{BODY}")).slice(1));
     let url = server.url("/");
     assert_eq!(body_of(&url), BODY);
-    let Some(shown) = on_a_terminal(&["-o", "-", &url]) else {
+    let Some(shown) = on_a_terminal("http_client", &["-o", "-", &url]) else {
         return;
     };
     let text = "a\u{fffd}[2J\u{fffd}1m\u{fffd}b\tc\r\nä\r\n";
@@ -374,30 +375,13 @@ fn an_interrupted_download_is_not_a_success() {
     assert_fails(&client.ended(), &url, "interrupted");
 }
 
-/// What the client shows on a terminal, if there is a Python to open one with.
-fn on_a_terminal(args: &[&str]) -> Option<String> {
-    let script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
-    let Ok(output) = Command::new("python3")
-        .args(["-c", script])
-        .arg(program::path("http_client"))
-        .args(args)
-        .env("TERM", "xterm")
-        .stdin(Stdio::null())
-        .output()
-    else {
-        suites::missing("python3 to open a terminal with");
-        return None;
-    };
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 #[test]
 fn a_terminal_gets_a_progress_bar_and_a_file_does_not() {
     let body = "x".repeat(3_000_000);
     let head = format!("HTTP/1.1 200 OK\nContent-Length: {}\n\n", body.len());
     let server = serve(move |_| Answer::new(&format!("{head}{body}")));
     let url = server.url("/");
-    let Some(shown) = on_a_terminal(&["-o", "/dev/null", &url]) else {
+    let Some(shown) = on_a_terminal("http_client", &["-o", "/dev/null", &url]) else {
         return;
     };
     let bar = format!("[{}] 100 %    2.86 MiB ", "#".repeat(40));

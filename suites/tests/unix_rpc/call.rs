@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::place::{END, Place};
-use suites::program::Program;
+use suites::{others::on_a_terminal, program::Program};
 
 #[test]
 fn values_come_one_a_line_and_an_error_is_an_exit_code() {
@@ -23,6 +23,27 @@ fn values_come_one_a_line_and_an_error_is_an_exit_code() {
     assert_eq!(
         (ended.code, ended.out().as_str(), ended.err.as_str()),
         (Some(1), "", "unix_rpc: there is no nothing\n")
+    );
+}
+
+#[test]
+fn a_value_on_a_terminal_is_text_and_in_a_pipe_as_it_was_set() {
+    let place = Place::new();
+    let _server = place.serve(&[]);
+    let value = "a\x1b]0;title\x07\u{202e}b\tc";
+    place.answers(&["set", "x", value], &[]);
+    place.answers(&["get", "x"], &[value]);
+    let socket = place.socket();
+    let socket = socket.to_str().unwrap();
+    let Some(shown) = on_a_terminal("unix_rpc", &["call", "--socket", socket, "get", "x"]) else {
+        return;
+    };
+    assert_eq!(shown, "a\u{fffd}]0;title\u{fffd}\u{fffd}b\tc\r\n");
+    // What is not there is quoted.
+    let ended = place.call(&["get", "a\x1b[2Jb"]);
+    assert_eq!(
+        (ended.code, ended.err.as_str()),
+        (Some(1), "unix_rpc: there is no a\u{fffd}[2Jb\n")
     );
 }
 
@@ -49,12 +70,11 @@ fn commands_are_read_from_standard_input_up_to_the_first_error() {
 #[test]
 fn no_server_is_an_error() {
     let place = Place::new();
+    let failed = format!("unix_rpc: cannot connect to {}: ", place.socket().display());
     let ended = place.call(&["ping"]);
     assert_eq!(ended.code, Some(1));
     assert!(
-        ended
-            .err
-            .starts_with("unix_rpc: cannot connect: No such file"),
+        ended.err.starts_with(&format!("{failed}No such file")),
         "{}",
         ended.err
     );
@@ -64,7 +84,7 @@ fn no_server_is_an_error() {
     assert!(
         ended
             .err
-            .starts_with("unix_rpc: cannot connect: Connection refused"),
+            .starts_with(&format!("{failed}Connection refused")),
         "{}",
         ended.err
     );
