@@ -9,11 +9,18 @@
 
 mod tls;
 
-use std::{net::SocketAddr, num::NonZeroUsize, process::ExitCode, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    process::ExitCode,
+    str::FromStr,
+    time::Duration,
+};
 
 use asynchat::{
-    Address, Channel, ChannelId, ConnectOptions, CoupleOptions, Dispatcher, ListenOptions, Reactor,
-    Result, Stream,
+    Address, Channel, ChannelId, ConnectOptions, CoupleOptions, Dispatcher, ListenOptions,
+    Question, Reactor, Result, Stream,
 };
 use asynchat_rustls::{RegistryTls, TlsAcceptor};
 use clap::Parser;
@@ -31,7 +38,7 @@ const REST: Duration = Duration::from_millis(100);
 /// The listening socket.
 struct Proxy {
     /// Looked up for each client: the server may move.
-    to: (String, u16),
+    to: To,
     /// `None` for plain clients.
     tls: Option<TlsAcceptor>,
     /// `None` for a plain target.
@@ -51,7 +58,7 @@ impl Proxy {
             self.short = false;
             return Ok(());
         }
-        let (host, port) = &self.to;
+        let To { host, port } = &self.to;
         match registry.connect_host_with(host, *port, &self.connect, Waiting) {
             Ok(server) => {
                 if let Some(target) = &self.target {
@@ -141,7 +148,7 @@ struct Args {
     listen: SocketAddr,
     /// Where to pass them on; every address of a name is tried
     #[arg(long, value_name = "HOST:PORT")]
-    to: String,
+    to: To,
     #[command(flatten)]
     tls: TlsOptions,
     /// Connections served at a time; others wait
@@ -160,29 +167,54 @@ struct Args {
     idle_timeout: Duration,
 }
 
-fn host_and_port(text: &str) -> Option<(String, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    Some((host.into(), port.parse().ok()?))
+/// A host, an IPv6 address perhaps in brackets, and a port.
+#[derive(Clone, Debug)]
+struct To {
+    host: String,
+    port: u16,
+}
+
+impl FromStr for To {
+    type Err = String;
+
+    /// A host that none can have is an error now, not of each connection.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+            .filter(|&(_, port)| port != 0);
+        let (host, port) = parts.ok_or("not HOST:PORT")?;
+        let bare = host.trim_matches(['[', ']']);
+        if bare.parse::<IpAddr>().is_err() {
+            Question::new(host, port).map_err(|error| error.to_string())?;
+        }
+        let host = host.into();
+        Ok(Self { host, port })
+    }
+}
+
+impl fmt::Display for To {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
 fn run(args: Args) -> Result {
-    let to = host_and_port(&args.to)
-        .ok_or_else(|| format!("cannot pass connections on to {}: no HOST:PORT", args.to))?;
     let mut reactor = Reactor::builder()
         // Two channels each.
         .max_channels(args.max_connections.get().saturating_mul(2))
         .handshake_timeout(args.connect_timeout)
         .build()?;
     signals::shut_down_on_signal(&mut reactor, Duration::from_secs(1))?;
-    let target = args.tls.target(&to.0)?;
+    let target = args.tls.target(&args.to.host)?;
     let tls = match args.tls.identity() {
         Some(identity) => Some(tls::acceptor(&mut reactor, identity)?),
         None => None,
     };
     let marks = [tls.is_some(), target.is_some()].map(tls::mark);
     let proxy = Proxy {
-        to,
+        to: args.to.clone(),
         tls,
         target,
         connect: ConnectOptions::new()
@@ -219,7 +251,7 @@ mod tests {
         let names = Names::new().found("server.example", [[192, 0, 2, 3], [192, 0, 2, 4]]);
         let reactor = Reactor::builder().propagate_panics(true).resolver(names);
         let proxy = Proxy {
-            to: ("server.example".into(), 80),
+            to: "server.example:80".parse().expect("a host and a port"),
             tls: None,
             target: None,
             connect: ConnectOptions::new().timeout(Duration::from_secs(10)),

@@ -308,6 +308,10 @@ const PROGRAMS: &[(&str, &[&[&str]])] = &[
             &["--listen", "127.0.0.1:0"],
             &TO,
             &["--listen", "here", TO[0], TO[1]],
+            &["--listen", "127.0.0.1:0", "--to", "no-port"],
+            &["--listen", "127.0.0.1:0", "--to", ":80"],
+            &["--listen", "127.0.0.1:0", "--to", "localhost:0"],
+            &["--listen", "127.0.0.1:0", "--to", "http://localhost:80"],
             &["--no-such-option"],
             &["--idle-timeout", "-1"],
             &[

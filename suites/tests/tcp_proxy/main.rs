@@ -409,17 +409,7 @@ fn a_terminated_proxy_ends_its_connections_in_order() {
 }
 
 #[test]
-fn an_address_that_is_none_is_exit_code_1() {
-    let listen = ["--listen", "127.0.0.1:0"];
-    let ended = program::run("tcp_proxy", &[&listen[..], &["--to", "no-port"]].concat());
-    assert_eq!(ended.code, Some(1));
-    assert!(
-        ended
-            .err
-            .starts_with("tcp_proxy: cannot pass connections on to no-port: "),
-        "{}",
-        ended.err
-    );
+fn an_address_that_is_taken_is_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let ended = program::run("tcp_proxy", &["--listen", &taken, "--to", "127.0.0.1:1"]);
