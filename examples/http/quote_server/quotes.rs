@@ -1,12 +1,12 @@
 //! The quotes: some of the program's own or a file in fortune's format, and those that clients add.
 
 use std::{
-    fs,
     path::Path,
     sync::{PoisonError, RwLock},
 };
 
 use asynchat::Result;
+use shared::{source, text::is_unprintable};
 
 /// Characters of a quote that a client adds.
 pub(crate) const MAX_QUOTE: usize = 1000;
@@ -53,11 +53,7 @@ impl Quotes {
     /// Reads a file in which a line of one percent sign stands between two quotes.
     pub(crate) fn read(file: &Path, max: usize) -> Result<Self> {
         let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
-        let length = fs::metadata(file).map_err(|error| failed(&error))?.len();
-        if length > MAX_FILE {
-            return Err(failed(&format_args!("more than {MAX_FILE} bytes")).into());
-        }
-        let text = fs::read(file).map_err(|error| failed(&error))?;
+        let text = source::read(file, MAX_FILE).map_err(|error| failed(&error))?;
         let all = split(&String::from_utf8_lossy(&text));
         match all.len() {
             0 => Err(failed(&"there is no quote in it").into()),
@@ -86,9 +82,15 @@ impl Quotes {
         if all.len() >= self.max {
             return Err(Refused::TooMany);
         }
-        all.push(quote.replace("\r\n", "\n"));
+        all.push(shown(quote));
         Ok(())
     }
+}
+
+/// A stranger's quote, without what could rewrite the terminal of another client.
+fn shown(quote: &str) -> String {
+    let unwanted = |c: char| is_unprintable(c) && !matches!(c, '\n' | '\t');
+    quote.replace("\r\n", "\n").replace(unwanted, "\u{fffd}")
 }
 
 fn split(text: &str) -> Vec<String> {
@@ -113,6 +115,13 @@ mod tests {
         ] {
             assert_eq!(split(text), quotes, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_quote_of_a_stranger_has_nothing_that_a_terminal_obeys() {
+        let quotes = Quotes::new(Vec::new(), 1);
+        assert_eq!(quotes.add("a\r\n\tb\x1b[2J\r\u{202e}c"), Ok(()));
+        assert_eq!(quotes.any(), "a\n\tb\u{fffd}[2J\u{fffd}\u{fffd}c");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The page of an error, from a template with places for `code`, `message` and `explain`.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use asynchat::Result;
-use shared::http::{escape::html, service::ErrorPage};
+use shared::{
+    http::{escape::html, service::ErrorPage},
+    source,
+};
 
 /// Bytes of a template.
 const MAX: u64 = 256 * 1024;
@@ -34,11 +37,8 @@ impl Default for Template {
 impl Template {
     pub(crate) fn read(file: &Path) -> Result<Self> {
         let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
-        let length = fs::metadata(file).map_err(|error| failed(&error))?.len();
-        if length > MAX {
-            return Err(failed(&format_args!("more than {MAX} bytes")).into());
-        }
-        let text = fs::read_to_string(file).map_err(|error| failed(&error))?;
+        let text = source::read(file, MAX).map_err(|error| failed(&error))?;
+        let text = String::from_utf8(text).map_err(|_| failed(&"no text in UTF-8"))?;
         Ok(Self(text))
     }
 

@@ -1,4 +1,4 @@
-//! A text that a client sends: a file, or a copy of what can be read only once.
+//! Files that the user names: a text that a client sends, and one that is read whole.
 
 use std::{
     ffi::OsStr,
@@ -54,6 +54,19 @@ impl Source {
                 Ok(file)
             }
         }
+    }
+}
+
+/// All of a file, which may have this number of bytes. The size that the system gives says nothing of a pipe or a device.
+///
+/// # Errors
+/// What the system says; more bytes.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(io::Error::other(format!("more than {limit} bytes"))),
+        false => Ok(bytes),
     }
 }
 

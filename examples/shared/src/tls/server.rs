@@ -1,8 +1,7 @@
 //! `--tls-cert` and `--tls-key`: the configuration of a server from two PEM files, and again at SIGHUP.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,6 +18,8 @@ use rustls::{
     },
     sign::{CertifiedKey, SingleCertAndKey},
 };
+
+use crate::source::read;
 
 /// The longest file that is read: no chain is longer, and a wrong name might be that of anything.
 const LONGEST: u64 = 1024 * 1024;
@@ -93,13 +94,15 @@ impl Identity {
 
     /// The chain and its key, which fit each other.
     fn certified(&self, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
-        let text =
-            read(&self.chain).map_err(|error| unreadable("certificate", &self.chain, &error))?;
+        let text = read(&self.chain, LONGEST)
+            .map_err(|error| unreadable("certificate", &self.chain, &error))?;
         let chain = chain(&text, &self.chain)?;
         // A file with both is read once, so that one which is exchanged meanwhile gives no halves of two pairs.
         let text = match self.key == self.chain {
             true => text,
-            false => read(&self.key).map_err(|error| unreadable("key", &self.key, &error))?,
+            false => {
+                read(&self.key, LONGEST).map_err(|error| unreadable("key", &self.key, &error))?
+            }
         };
         let key = key(&text, &self.key)?;
         let unknown = |_| {
@@ -184,15 +187,6 @@ fn key(text: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, String> {
         ),
         error => malformed(path, &error),
     })
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)?;
-    match text.len() as u64 > LONGEST {
-        true => Err(io::Error::other(format!("more than {LONGEST} bytes"))),
-        false => Ok(text),
-    }
 }
 
 /// By PKCS #8 (RFC 7468, section 11), or by the header of older files (RFC 1421, section 4.6.1.1).
