@@ -256,6 +256,11 @@ fn logins_and_starttls_come_before_requests() {
             "C: 502 closed\nS: QUIT\nS ends",
             "the connection: the server says 502 closed",
         ),
+        (
+            &login,
+            "C: 201 a\nS: MODE READER\nC: 502 no readers here\nS: QUIT\nS ends",
+            "MODE READER: the server says 502 no readers here",
+        ),
     ] {
         let mut dialogue = Dialogue::new(settings.clone(), vec![group()]);
         dialogue.server.play(script);

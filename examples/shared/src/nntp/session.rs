@@ -84,8 +84,8 @@ impl<R: Reader> Session<R> {
                 self.awaited = Awaited::Nothing;
                 talk.start_tls()
             }
-            // A server without modes refuses.
-            (Awaited::ModeReader, 200 | 201 | 480 | 500..=502) => self.log_in(talk),
+            // A server without modes refuses. One that answers 502 closes the connection (RFC 3977, 5.3).
+            (Awaited::ModeReader, 200 | 201 | 480 | 500 | 501) => self.log_in(talk),
             (Awaited::User, 281) | (Awaited::Password, 281) => self.next_request(talk),
             (Awaited::User, 381) => {
                 let password = self.password.take().unwrap_or_default();
