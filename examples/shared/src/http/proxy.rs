@@ -37,10 +37,9 @@ impl Proxy {
             Credentials::new(plain(url.username()), plain(password), false)
         });
         // The crate leaves out the port that is the scheme's.
-        let is_80 = spelled[7..]
-            .split('/')
-            .next()
-            .is_some_and(|host| host.ends_with(":80"));
+        let behind = spelled.split_once("://").map(|(_, behind)| behind);
+        let host_and_port = behind.and_then(|behind| behind.split('/').next());
+        let is_80 = host_and_port.is_some_and(|text| text.ends_with(":80"));
         let port = url.port().unwrap_or(if is_80 { 80 } else { 1080 });
         Ok(Self {
             host,
@@ -175,6 +174,8 @@ mod tests {
             ("https://a:443", Err("proxies are http, not https")),
             ("socks5://a:443", Err("proxies are http, not socks5")),
             ("a:99999", Err("invalid port number")),
+            // As the crate reads it, slashes or not.
+            ("http:a\u{e9}@b://c", Ok(("b", 1080))),
             ("", Err("empty host")),
         ] {
             let parsed = Proxy::parse(text);
