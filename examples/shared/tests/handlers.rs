@@ -3,11 +3,7 @@
 use std::{
     io::{BufRead, Read, Write},
     net::{SocketAddr, TcpStream, UdpSocket},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Mutex, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -122,7 +118,8 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !holds() {
         assert!(Instant::now() < end, "{what}: not in {DEADLINE:?}");
-        thread::sleep(Duration::from_millis(5));
+        // Not a wait for anything: only leaves the processor to the other threads.
+        thread::yield_now();
     }
 }
 
@@ -202,28 +199,31 @@ fn much_goes_both_ways_through_little() {
 
 #[test]
 fn a_handler_waits_for_a_client_that_does_not_read() {
-    let written = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&written);
+    let (tell, told) = mpsc::channel();
     let server = Running::serve(
         threads(1),
-        times(500),
+        Times {
+            idle: Duration::from_millis(500),
+            ..Times::default()
+        },
         move |request: &mut BlockingRequest<'_>| {
+            let mut written = 0_usize;
             loop {
-                request.wfile.write_all(&[b'x'; 1024])?;
-                counter.fetch_add(1024, Ordering::Relaxed);
+                if let Err(error) = request.wfile.write_all(&[b'x'; 1024]) {
+                    let _ = tell.send((written, error.to_string()));
+                    return Err(error.into());
+                }
+                written += 1024;
             }
         },
     );
     let client = server.connect();
-    let mut last = usize::MAX;
-    eventually("the handler stops", || {
-        thread::sleep(Duration::from_millis(50));
-        let now = written.load(Ordering::Relaxed);
-        std::mem::replace(&mut last, now) == now && now > 0
-    });
+    // It stood still until the client had been silent for long enough.
+    let (written, error) = told.recv_timeout(DEADLINE).unwrap();
+    assert!(error.contains("silent"), "{error}");
     // What the kernel and the queue hold, and no more.
-    assert!(last < 32 << 20, "{last}");
-    // And its thread is free once the client was silent for long enough.
+    assert!((1..32 << 20).contains(&written), "{written}");
+    // And its thread is free.
     let other = server.connect();
     let mut byte = [0];
     (&other).read_exact(&mut byte).unwrap();
@@ -286,21 +286,23 @@ fn a_handler_that_never_returns_is_replaced() {
 fn clients_wait_for_a_thread_without_being_lost() {
     let (release, released) = mpsc::channel::<()>();
     let released = Mutex::new(released);
-    let begun = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&begun);
+    let (begin, begun) = mpsc::channel();
     let server = Running::serve(
         threads(2),
         Times::default(),
         move |request: &mut BlockingRequest<'_>| {
-            counter.fetch_add(1, Ordering::Relaxed);
+            // Nobody listens any more once two have begun.
+            let _ = begin.send(());
             let _ = released.lock().map(|released| released.recv());
             Ok(write!(request.wfile, "served")?)
         },
     );
     let clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
-    eventually("two begin", || begun.load(Ordering::Relaxed) == 2);
+    for _ in 0..2 {
+        begun.recv_timeout(DEADLINE).unwrap();
+    }
     eventually("one waits", || !server.pool.has_room());
-    assert_eq!(begun.load(Ordering::Relaxed), 2);
+    assert!(begun.try_recv().is_err());
     drop(release);
     for client in clients {
         assert_eq!(rest(&client), b"served");

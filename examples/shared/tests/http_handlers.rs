@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -21,7 +21,8 @@ use util::{SLOWNESS, peer::tells_resets};
 /// More than anything takes here, also on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20 * SLOWNESS);
 
-struct Pages;
+/// Those of `/never` come when the sender is dropped.
+struct Pages(Mutex<mpsc::Receiver<()>>);
 
 impl RequestHandler for Pages {
     fn do_GET(&self, request: &mut HttpRequest) -> Result {
@@ -46,7 +47,9 @@ impl RequestHandler for Pages {
                 request.wfile().flush()?;
                 return Err("as told".into());
             }
-            "/never" => thread::sleep(Duration::from_secs(2)),
+            "/never" => {
+                let _ = self.0.lock().map(|released| released.recv());
+            }
             _ => {
                 request.send_header("X-Address", &request.client_address().unwrap().to_string())?;
             }
@@ -78,11 +81,13 @@ struct Running {
     address: SocketAddr,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
+    release: Option<mpsc::Sender<()>>,
 }
 
 impl Running {
     fn start(threads: usize, handler_time: Duration) -> Self {
         let (tell, told) = mpsc::channel();
+        let (release, released) = mpsc::channel();
         let thread = thread::spawn(move || {
             let pool = Pool::new(PoolOptions {
                 threads,
@@ -100,7 +105,7 @@ impl Running {
                 handler: handler_time,
                 ..Times::default()
             };
-            let handler = Arc::new(Pages);
+            let handler = Arc::new(Pages(Mutex::new(released)));
             let mut reactor = Reactor::new().unwrap();
             let address = SocketAddr::from(([127, 0, 0, 1], 0));
             let make = move |_: &mut _, _: &_| Threaded::new(&handler, &pool, times);
@@ -114,6 +119,7 @@ impl Running {
             address,
             handle,
             thread: Some(thread),
+            release: Some(release),
         }
     }
 
@@ -208,7 +214,7 @@ fn slow_clients_take_no_thread() {
 
 #[test]
 fn handlers_beyond_the_threads_and_the_places_are_503_and_a_stuck_one_is_replaced() {
-    let server = Running::start(1, Duration::from_millis(300));
+    let mut server = Running::start(1, Duration::from_millis(300));
     let clients: Vec<_> = (0..8)
         .map(|_| {
             let mut client = server.connect();
@@ -233,6 +239,7 @@ fn handlers_beyond_the_threads_and_the_places_are_503_and_a_stuck_one_is_replace
         "{statuses:?}"
     );
     assert!(statuses.contains(&"500".into()), "{statuses:?}");
+    drop(server.release.take());
     let answer = server.get("/");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
