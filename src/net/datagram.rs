@@ -49,6 +49,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri knows no datagram sockets")]
     fn only_a_socket_with_a_peer_learns_of_an_earlier_datagram() {
         let bind = || mio::net::UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let (socket, peer) = (bind(), bind());

@@ -183,8 +183,9 @@ mod tests {
 
     #[test]
     fn each_position_has_its_bit() {
-        for first in 0..BLOCK {
-            for second in 0..BLOCK {
+        let positions = || (0..BLOCK).step_by(if cfg!(miri) { 9 } else { 1 });
+        for first in positions() {
+            for second in positions() {
                 let mut block = [b'x'; BLOCK];
                 block[first] = b'\n';
                 block[second] = b'\n';
