@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt};
 
 use crate::{
     filter::FilterPhase,
-    outgoing::{Outgoing, part::Sent},
+    outgoing::{HOOK_WEIGHT, Outgoing, part::Sent},
     state::{layer::Layer, registry::SentHook},
     time::timer::TimerId,
 };
@@ -104,9 +104,11 @@ impl Filtered {
         self.layer.sealed() + self.before.as_ref().map_or(0, |queue| queue.len())
     }
 
-    /// The same as it counts for the watermarks.
+    /// The same as it counts for the watermarks and the bound.
     pub(crate) fn pending(&self) -> usize {
-        self.layer.sealed() + self.before.as_ref().map_or(0, |queue| queue.pending())
+        self.layer.sealed()
+            + self.departing.len() * HOOK_WEIGHT
+            + self.before.as_ref().map_or(0, |queue| queue.pending())
     }
 
     /// Whether something only waits for room in the socket; `queue` is the channel's own.

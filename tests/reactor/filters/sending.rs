@@ -161,6 +161,29 @@ fn each_part_is_told_what_of_it_has_left_and_not_before() {
 }
 
 #[test]
+fn closures_behind_sealed_bytes_count_for_the_bound_of_the_queue() {
+    let mut line = Line::open(|_| ());
+    line.peer.set_window(0);
+    line.on(|channel| {
+        channel.set_max_outgoing(1_000);
+        channel.push("x");
+    });
+    let told = Rc::new(Cell::new(0));
+    for _ in 0..10 {
+        let told = told.clone();
+        Line::channel(&mut line.peer, |channel| {
+            channel.push_then("", move |_, _| {
+                told.set(told.get() + 1);
+                Ok(())
+            });
+        });
+    }
+    line.peer.advance(Duration::ZERO);
+    assert!(line.news().starts_with("error:"));
+    assert_eq!(told.get(), 10);
+}
+
+#[test]
 fn an_empty_part_behind_an_upgrade_is_told_behind_the_clear_ones() {
     let told = Rc::new(RefCell::new(Vec::new()));
     let mut peer = Harness::with_builder(builder(), Recorder::new(&Trace::new()));
