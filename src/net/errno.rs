@@ -11,20 +11,25 @@ pub(crate) fn unsupported(what: &str, address: &Address) -> io::Error {
     )
 }
 
-/// The number that this system has: Linux's, that of System V (on MIPS also under Linux), or BSD's (on SPARC too).
-const fn pick(windows: i32, linux: i32, system_v: i32, bsd: i32) -> i32 {
+/// The number that this system has: newlib's (Cygwin), Linux's, that of System V (on MIPS also under Linux), or BSD's (on
+/// SPARC too).
+const fn pick(windows: i32, newlib: i32, linux: i32, system_v: i32, bsd: i32) -> i32 {
     if cfg!(windows) {
         windows
+    } else if cfg!(target_os = "cygwin") {
+        newlib
     } else if cfg!(any(
         target_os = "solaris",
         target_os = "illumos",
         target_arch = "mips",
-        target_arch = "mips64"
+        target_arch = "mips32r6",
+        target_arch = "mips64",
+        target_arch = "mips64r6"
     )) {
         system_v
     } else if cfg!(all(
         any(target_os = "linux", target_os = "android"),
-        not(target_arch = "sparc64")
+        not(any(target_arch = "sparc", target_arch = "sparc64"))
     )) {
         linux
     } else {
@@ -33,14 +38,10 @@ const fn pick(windows: i32, linux: i32, system_v: i32, bsd: i32) -> i32 {
 }
 
 // std gives these no ErrorKind of their own, or no stable one.
-pub(crate) const ESHUTDOWN: i32 = pick(10058, 108, 143, 58);
-const EHOSTDOWN: i32 = pick(10064, 112, 147, 64);
-const ENOBUFS: i32 = pick(10055, 105, 132, 55);
-const EINPROGRESS: i32 = if cfg!(target_os = "cygwin") {
-    119
-} else {
-    pick(10036, 115, 150, 36)
-};
+pub(crate) const ESHUTDOWN: i32 = pick(10058, 110, 108, 143, 58);
+const EHOSTDOWN: i32 = pick(10064, 117, 112, 147, 64);
+const ENOBUFS: i32 = pick(10055, 105, 105, 132, 55);
+const EINPROGRESS: i32 = pick(10036, 119, 115, 150, 36);
 
 /// The answer of a non-blocking `connect` that goes on.
 pub(crate) fn is_in_progress(error: &io::Error) -> bool {
