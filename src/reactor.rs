@@ -174,8 +174,8 @@ impl Reactor {
     /// # }
     /// ```
     pub fn next_wait(&self) -> Option<Duration> {
-        // An outer poller that is told of news only is not told again of what a full poll has left, nor of what a turn has
-        // that did not come to its end.
+        // An outer poller that reports only new events does not report again those that a full poll, or a turn that was cut
+        // short, has left.
         if self.registry.events_left || self.registry.turning {
             return Some(Duration::ZERO);
         }

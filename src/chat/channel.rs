@@ -466,7 +466,8 @@ impl<'r> ChatChannel<'r> {
         })
     }
 
-    /// Like [`Channel::detach`]. Bytes that were read and not yet handed out are in [`Detached::unread`].
+    /// Like [`Channel::detach`]. Bytes that were read and not yet handed out are in [`Detached::unread`], unless
+    /// `close_when_done` has ended reading.
     pub fn detach(&mut self) -> Option<Detached> {
         self.give_back();
         self.channel.detach()

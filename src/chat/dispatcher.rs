@@ -78,7 +78,7 @@ impl<C: AsyncChat> ChatDispatcher<C> {
     /// [`found_frame`](AsyncChat::found_frame), the only method that the chat has to have.
     ///
     /// A frame that lies whole in one read is lent from there. The pieces of any other are collected, up to `max_frame`
-    /// bytes. A frame past that is [`FrameTooLong`], as for [`max_frame`](Self::max_frame).
+    /// bytes. A frame past that is [`FrameTooLong`](crate::FrameTooLong), as for [`max_frame`](Self::max_frame).
     ///
     /// ```
     /// use asynchat::{AsyncChat, ChatChannel, ChatDispatcher, Frame, Result};
@@ -114,8 +114,8 @@ impl<C: AsyncChat> ChatDispatcher<C> {
 
     /// Limits a frame to `bytes`.
     ///
-    /// When a frame grows past the limit, `handle_error` gets [`FrameTooLong`] once. If the handler keeps the channel
-    /// open, the rest of that frame is discarded.
+    /// When a frame grows past the limit, `handle_error` gets [`FrameTooLong`](crate::FrameTooLong) once. If the handler
+    /// keeps the channel open, the rest of that frame is discarded.
     ///
     /// The limit also applies to a frame of a given number of bytes. Without a terminator there are no frames, and the
     /// limit has no effect.
