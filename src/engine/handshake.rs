@@ -188,9 +188,13 @@ impl Registry {
 
     /// The filter's failure is reported, if it is due.
     pub(crate) fn report_filter(&mut self, id: ChannelId) {
-        if !self.slot(id).is_some_and(Slot::must_report_filter) {
-            return;
+        if self.slot(id).is_some_and(Slot::must_report_filter) {
+            self.report_failure(id);
         }
+    }
+
+    /// Reports a failure of the filter that the object does not know yet.
+    pub(crate) fn report_failure(&mut self, id: ChannelId) {
         if let Some(error) = self
             .filtered(id)
             .and_then(|filtered| filtered.layer.take_failure())

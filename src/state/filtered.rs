@@ -89,9 +89,9 @@ impl Filtered {
             && self.layer.phase() != FilterPhase::Handshaking
     }
 
-    /// Whether `send` takes bytes: those behind a failure are dropped.
-    pub(crate) fn takes_plaintext(&self) -> bool {
-        self.can_seal() || (self.is_open() && self.layer.is_broken())
+    /// Whether an object that wants to write is due: it can, or it is time to report that it never will.
+    pub(crate) fn serves_writers(&self) -> bool {
+        self.can_seal() || (self.is_open() && self.layer.has_failed())
     }
 
     /// Whether something is to be sent that is not in the channel's own queue.

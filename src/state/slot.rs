@@ -363,7 +363,7 @@ impl Slot {
             && self.flags.may_call_write()
             && !self.has_outgoing()
             && self.is_open()
-            && self.filtered().is_none_or(Filtered::takes_plaintext)
+            && self.filtered().is_none_or(Filtered::serves_writers)
     }
 
     /// Whether `handle_close` is due for an end of file: what was read before it and given back comes first.
