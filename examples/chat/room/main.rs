@@ -232,16 +232,9 @@ struct Args {
         help_heading = "Limits"
     )]
     max_members: NonZeroUsize,
-    // Fewer have no room for what a newcomer is told and a line of everybody.
     /// Bytes that may wait for a member before it is dropped, at least 16384
-    #[arg(
-        long,
-        value_name = "NUM",
-        default_value_t = 256 * 1024,
-        value_parser = clap::value_parser!(u32).range(16 * 1024..),
-        help_heading = "Limits"
-    )]
-    max_outgoing: u32,
+    #[arg(long, value_name = "NUM", default_value = "262144", value_parser = room_enough, help_heading = "Limits")]
+    max_outgoing: usize,
     /// Lines a second from each; more wait, and too many more cost the place
     #[arg(
         long,
@@ -252,16 +245,20 @@ struct Args {
     rate: NonZeroU32,
 }
 
+/// Fewer bytes have no room for the welcome of a newcomer and a line of each member.
+fn room_enough(text: &str) -> Result<usize, String> {
+    cli::at_least(16 * 1024, text)
+}
+
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
 fn run(args: Args) -> Result {
-    let max_outgoing = usize::try_from(args.max_outgoing)?;
     let mut reactor = Reactor::builder()
         .max_channels(args.max_members.get())
-        .max_outgoing(max_outgoing)
+        .max_outgoing(args.max_outgoing)
         .read_buffer(READ)
         .build()?;
     signals::shut_down_on_signal(&mut reactor, Duration::from_secs(1))?;
-    let room = Room::new(args.rate.get(), max_outgoing);
+    let room = Room::new(args.rate.get(), args.max_outgoing);
     let address = args.listen.address();
     let id = reactor.listen(address, room)?;
     if let Some(listener) = reactor.channel(id) {

@@ -47,16 +47,9 @@ struct Args {
         help_heading = "Limits"
     )]
     max_users: NonZeroUsize,
-    // Fewer have no room for what a newcomer is told and a line of everybody.
     /// Bytes that may wait for a user before it is dropped, at least 16384
-    #[arg(
-        long,
-        value_name = "NUM",
-        default_value_t = 256 * 1024,
-        value_parser = clap::value_parser!(u32).range(16 * 1024..),
-        help_heading = "Limits"
-    )]
-    max_outgoing: u32,
+    #[arg(long, value_name = "NUM", default_value = "262144", value_parser = room_enough, help_heading = "Limits")]
+    max_outgoing: usize,
     /// The operator's password is its first line; without it there is no monitor
     #[arg(long, value_name = "FILE", help_heading = "Monitor")]
     password_file: Option<PathBuf>,
@@ -96,12 +89,16 @@ fn say_where(reactor: &mut Reactor, what: &str, id: ChannelId) -> Result {
     Ok(())
 }
 
+/// Fewer bytes have no room for the welcome of a newcomer and a line of each user.
+fn room_enough(text: &str) -> Result<usize, String> {
+    cli::at_least(16 * 1024, text)
+}
+
 #[allow(clippy::needless_pass_by_value, reason = "what cli::main calls")]
 fn run(args: Args) -> Result {
     let password = args.password_file.as_deref().map(password).transpose()?;
     let (address, monitor_address) = (args.listen.address(), args.monitor());
-    let max_outgoing = usize::try_from(args.max_outgoing)?;
-    let mut reactor = Reactor::builder().max_outgoing(max_outgoing).build()?;
+    let mut reactor = Reactor::builder().max_outgoing(args.max_outgoing).build()?;
     signals::shut_down_on_signal(&mut reactor, GRACE)?;
     let room = room::open(&mut reactor, address, args.max_users.get())?;
     let monitor = password
