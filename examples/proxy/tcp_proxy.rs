@@ -11,7 +11,7 @@ mod tls;
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
     process::ExitCode,
     str::FromStr,
@@ -184,8 +184,14 @@ impl FromStr for To {
             .and_then(|(host, port)| Some((host, port.parse().ok()?)))
             .filter(|&(_, port)| port != 0);
         let (host, port) = parts.ok_or("not HOST:PORT")?;
-        let bare = host.trim_matches(['[', ']']);
-        if bare.parse::<IpAddr>().is_err() {
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let is_address = match bracketed {
+            Some(bare) => bare.parse::<Ipv6Addr>().is_ok(),
+            None => host.parse::<IpAddr>().is_ok(),
+        };
+        if !is_address {
             Question::new(host, port).map_err(|error| error.to_string())?;
         }
         let host = host.into();
@@ -246,6 +252,25 @@ mod tests {
     use asynchat::testing::{Harness, Listener, Names};
 
     use super::*;
+
+    #[test]
+    fn a_target_is_a_name_or_an_address_and_a_port() {
+        for good in ["a.example:80", "127.0.0.1:1", "[::1]:1", "::1:80"] {
+            assert_eq!(good.parse::<To>().map(|to| to.to_string()), Ok(good.into()));
+        }
+        for bad in [
+            "a",
+            "a:",
+            "a:0",
+            ":80",
+            "[127.0.0.1]:80",
+            "[::1:80",
+            "[[::1]]:80",
+            "a b:80",
+        ] {
+            assert!(bad.parse::<To>().is_err(), "{bad}");
+        }
+    }
 
     fn proxy() -> Listener {
         let names = Names::new().found("server.example", [[192, 0, 2, 3], [192, 0, 2, 4]]);
