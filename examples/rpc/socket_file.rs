@@ -95,13 +95,13 @@ fn lock_directory(path: &Path) -> io::Result<File> {
             _ => error,
         }
     })?;
-    // On a thread, because the call has no time limit, and any program that can read the directory may hold the lock for ever.
+    // On a thread, because the call has no time limit, and any program that can read the directory may hold the lock.
     let (tell, told) = mpsc::channel();
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         let locked = flock(&directory, FlockOperation::LockExclusive);
         // If nobody waits any more, the directory is closed, and the lock is free again.
         let _ = tell.send(locked.map(|()| directory));
-    });
+    })?;
     match told.recv_timeout(PATIENCE) {
         Ok(locked) => Ok(locked?),
         Err(_) => Err(io::Error::new(

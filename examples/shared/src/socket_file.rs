@@ -10,7 +10,7 @@ use std::{
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    is: (u64, u64),
+    is: Identity,
 }
 
 impl SocketFile {
@@ -26,9 +26,12 @@ impl SocketFile {
     }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
+/// Device and inode, and the time in seconds and nanoseconds: the inode of a file that was removed may be another's now.
+type Identity = (u64, u64, i64, i64);
+
+fn identity(path: &Path) -> io::Result<Identity> {
     let file = fs::symlink_metadata(path)?;
-    Ok((file.dev(), file.ino()))
+    Ok((file.dev(), file.ino(), file.mtime(), file.mtime_nsec()))
 }
 
 impl Drop for SocketFile {

@@ -37,10 +37,11 @@ impl Proxy {
             Credentials::new(plain(url.username()), plain(password), false)
         });
         // The crate leaves out the port that is the scheme's.
-        let behind = spelled.split_once("://").map(|(_, behind)| behind);
-        let host_and_port = behind.and_then(|behind| behind.split('/').next());
-        let is_80 = host_and_port.is_some_and(|text| text.ends_with(":80"));
-        let port = url.port().unwrap_or(if is_80 { 80 } else { 1080 });
+        let as_other = || {
+            let (_, behind) = spelled.split_once(':')?;
+            url::Url::parse(&format!("https:{behind}")).ok()?.port()
+        };
+        let port = url.port().or_else(as_other).unwrap_or(1080);
         Ok(Self {
             host,
             port,
@@ -176,6 +177,9 @@ mod tests {
             ("a:99999", Err("invalid port number")),
             // As the crate reads it, slashes or not.
             ("http:a\u{e9}@b://c", Ok(("b", 1080))),
+            ("http:a:80", Err("invalid port number")),
+            ("http://a:080?x", Ok(("a", 80))),
+            ("http://a:443", Ok(("a", 443))),
             ("", Err("empty host")),
         ] {
             let parsed = Proxy::parse(text);
