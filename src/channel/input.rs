@@ -192,7 +192,8 @@ impl Channel<'_> {
 
     /// Gives bytes back; the next read returns them before anything else. The cost is a copy of `bytes`. For a handler that
     /// has read too far before [`replace`](Self::replace) or [`detach`](Self::detach), with an
-    /// [example](Channel#handing-over). After [`close_when_done`](Self::close_when_done), which ends reading, they are dropped.
+    /// [example](Channel#handing-over). After [`close_when_done`](Self::close_when_done), which ends reading, they are
+    /// dropped.
     pub fn unread(&mut self, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         self.give_back(&bytes);
