@@ -29,9 +29,8 @@ use crate::{
 /// - The end of file is the filter's. A stream that ends without it [is truncated](Self::is_truncated).
 /// - [`close_when_done`](Self::close_when_done) and [`shutdown_write`](Self::shutdown_write) send the filter's end before
 ///   that of the stream. [`close`](Self::close) sends none.
-/// - If the filter fails in the middle, `handle_error` gets its error after what was received before, or in place of
-///   `handle_write` if the object wants to write before it reads on. The channel ends then, as after
-///   [`close_when_done`](Self::close_when_done).
+/// - If the filter fails in the middle, `handle_error` gets its error after what was received before, as long as the object
+///   reads that. The channel ends then, as after [`close_when_done`](Self::close_when_done).
 ///
 /// [`Builder::handshake_timeout`]: crate::Builder::handshake_timeout
 /// [`Builder::handshake_budget`]: crate::Builder::handshake_budget

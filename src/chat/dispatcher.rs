@@ -132,9 +132,9 @@ impl<C: AsyncChat> ChatDispatcher<C> {
     /// and [`handle_drain`](AsyncChat::handle_drain) was called. Those already read wait too. It stands beside
     /// `readable()`: input is handed out if both allow it. What others push counts from the next read on.
     ///
-    /// It is a pause of reading. Frames that wait are lost if the peer resets the connection, and the peer's end behind
-    /// them is announced ([`Exceptional::ReadClosed`]); a handler that closes there leaves them unanswered. It belongs to
-    /// this dispatcher and its channel: an object around it has to pass `handle_drain` on.
+    /// It is a pause of reading. Frames that wait are lost if the peer resets the connection or its filter fails, and the
+    /// peer's end behind them is announced ([`Exceptional::ReadClosed`]); a handler that closes there leaves them
+    /// unanswered. It belongs to this dispatcher and its channel: an object around it has to pass `handle_drain` on.
     ///
     /// ```
     /// use asynchat::{AsyncChat, ChatChannel, ChatDispatcher, Frame, Result};

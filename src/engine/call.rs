@@ -158,9 +158,9 @@ impl Registry {
             self.sending_failed(id, error);
         }
         let fine = self.conclude(id, lent.outcome);
-        // What arrived before a reset is waited for only as long as it is read.
+        // What arrived before a reset, or before a failure of the filter, is waited for only as long as it is read.
         if let Some(slot) = self.slot_mut(id)
-            && slot.flags.peer() == Peer::Reset
+            && (slot.flags.peer() == Peer::Reset || slot.has_filter_failure())
             && slot.input_state() == input
         {
             slot.readiness.read_blocked();

@@ -223,7 +223,10 @@ impl Registry {
                 self.release_departures(id);
                 true
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.release_departures(id);
+                false
+            }
             Err(error) if slot.is_shaking() => {
                 if let Some(filtered) = slot.filtered_mut() {
                     filtered.layer.drop_wire();

@@ -186,15 +186,15 @@ impl Registry {
         }
     }
 
-    /// The filter's failure is reported, if it is due.
+    /// The filter's failure is reported. As before a reset, bytes that were opened before it come first, as long as they are
+    /// read.
     pub(crate) fn report_filter(&mut self, id: ChannelId) {
-        if self.slot(id).is_some_and(Slot::must_report_filter) {
-            self.report_failure(id);
+        let Some(slot) = self.slot(id) else { return };
+        if !slot.has_filter_failure()
+            || (slot.unread.is_some() && slot.may_read() && self.ask(id, Dispatcher::readable))
+        {
+            return;
         }
-    }
-
-    /// Reports a failure of the filter that the object does not know yet.
-    pub(crate) fn report_failure(&mut self, id: ChannelId) {
         if let Some(error) = self
             .filtered(id)
             .and_then(|filtered| filtered.layer.take_failure())

@@ -328,17 +328,7 @@ impl Registry {
     #[inline(never)]
     fn let_write(&mut self, id: ChannelId) {
         let Some(slot) = self.slot(id) else { return };
-        if !slot.may_write() {
-            return;
-        }
-        if slot.has_broken_filter() {
-            // Nothing leaves any more, so an object that writes before it reads on would do neither.
-            if !self.is_due_to_read(id) && self.ask(id, Dispatcher::writable) {
-                self.report_failure(id);
-            }
-            return;
-        }
-        if self.call_if(id, Dispatcher::writable, Dispatcher::handle_write) {
+        if slot.may_write() && self.call_if(id, Dispatcher::writable, Dispatcher::handle_write) {
             self.report_close(id);
             self.advance_outgoing(id);
         }

@@ -89,11 +89,6 @@ impl Filtered {
             && self.layer.phase() != FilterPhase::Handshaking
     }
 
-    /// Whether an object that wants to write is due: it can, or it is time to report that it never will.
-    pub(crate) fn serves_writers(&self) -> bool {
-        self.can_seal() || (self.is_open() && self.layer.has_failed())
-    }
-
     /// Whether something is to be sent that is not in the channel's own queue.
     pub(crate) fn holds_output(&self) -> bool {
         self.layer.has_wire() || self.before.is_some()

@@ -343,7 +343,7 @@ impl Slot {
             || self.can_flush()
             || (self.flags.is_closing() && !self.has_outgoing())
             || (self.must_drain_unread() && !self.is_flooded())
-            || self.must_report_filter()
+            || self.has_filter_failure()
     }
 
     /// Whether bytes, or the end of file, may be had without waiting for an event.
@@ -363,7 +363,7 @@ impl Slot {
             && self.flags.may_call_write()
             && !self.has_outgoing()
             && self.is_open()
-            && self.filtered().is_none_or(Filtered::serves_writers)
+            && self.filtered().is_none_or(Filtered::can_seal)
     }
 
     /// Whether `handle_close` is due for an end of file: what was read before it and given back comes first.

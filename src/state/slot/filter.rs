@@ -70,18 +70,10 @@ impl Slot {
             .is_some_and(|filtered| filtered.stage == Stage::Failed)
     }
 
-    /// Whether the filter seals nothing more.
-    pub(crate) fn has_broken_filter(&self) -> bool {
+    /// Whether the filter has failed and the object does not know.
+    pub(crate) fn has_filter_failure(&self) -> bool {
         self.filtered()
-            .is_some_and(|filtered| filtered.layer.is_broken())
-    }
-
-    /// Whether the filter's failure is due to be reported: what was received before it comes first.
-    pub(crate) fn must_report_filter(&self) -> bool {
-        self.unread.is_none()
-            && self
-                .filtered()
-                .is_some_and(|filtered| filtered.is_open() && filtered.layer.has_failed())
+            .is_some_and(|filtered| filtered.is_open() && filtered.layer.has_failed())
     }
 
     /// Whether nothing is read because too much of its filter is unsent.

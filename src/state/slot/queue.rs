@@ -50,7 +50,7 @@ impl Registry {
             .saturating_add(usize::try_from(in_file).unwrap_or(usize::MAX))
             .saturating_add(beside);
         let max = max.saturating_sub(beside);
-        let congested = len.saturating_add(in_files) > high && !slot.has_broken_filter();
+        let congested = len.saturating_add(in_files) > high;
         // After a refusal everything is refused until `handle_error` has been called: the stream has no hole.
         let fits = len <= max && !slot.flags.is_push_refused();
         self.progress += 1;
@@ -64,8 +64,7 @@ impl Registry {
                 let bound = if congested {
                     max
                 } else {
-                    // Past the mark already behind a broken filter, which congests nothing.
-                    max.min(high.saturating_sub(in_files))
+                    max.min(high - in_files)
                 };
                 self.cork.open(id, queue, bound);
             }
@@ -146,7 +145,7 @@ impl Registry {
         change(limits);
         let limits = *limits;
         // What is queued already may be past the new high mark, or at the new low one.
-        if slot.is_past(limits.high) && !slot.has_broken_filter() && slot.flags.congest() {
+        if slot.is_past(limits.high) && slot.flags.congest() {
             self.ownership_changes += 1;
         }
         if slot.has_drained(&limits) {
@@ -334,10 +333,9 @@ impl Slot {
         }
     }
 
-    /// Whether `handle_drain` is due. A queue that can never leave holds nobody up: input may wait for it, and the failure
-    /// of the filter for that input.
+    /// Whether `handle_drain` is due.
     pub(crate) fn has_drained(&self, limits: &Limits) -> bool {
-        self.flags.is_congested() && (!self.is_past(limits.low) || self.has_broken_filter())
+        self.flags.is_congested() && !self.is_past(limits.low)
     }
 
     /// Whether more is queued than a watermark allows.
