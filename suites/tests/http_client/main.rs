@@ -8,7 +8,7 @@
 )]
 
 use std::{
-    process::{Command, Stdio},
+    process::Stdio,
     sync::{Arc, Barrier},
 };
 
@@ -148,7 +148,7 @@ fn a_connection_without_a_descriptor_is_told_with_the_reason() {
     let server = serve(|_| Answer::new("HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"));
     let urls: Vec<_> = (0..20).map(|n| server.url(&format!("/{n}"))).collect();
     // The program needs some for itself; that it gets so far, and how many are left, is not the point.
-    let mut client = Command::new("sh");
+    let mut client = std::process::Command::new("sh");
     client
         .args(["-c", "ulimit -n 16 && exec \"$0\" \"$@\""])
         .arg(program::path("http_client"))
