@@ -116,7 +116,11 @@ impl Readiness {
         // Close and error flags are hints that differ between systems; the truth comes from the next system call,
         // so they wake both directions.
         if event & (READ_CLOSED | WRITE_CLOSED | ERROR) != 0 {
-            self.0 |= READ | WRITE;
+            self.0 |= READ;
+            // A known end says nothing of room to write. poll(2) has it in every event, and a write in vain asks for more.
+            if event & (WRITE_CLOSED | ERROR) != 0 || !knew_of_end {
+                self.0 |= WRITE;
+            }
             if event & READ_CLOSED != 0 && !knew_of_end {
                 self.0 |= END_NEWS;
             }
@@ -338,7 +342,11 @@ mod tests {
         assert!(readiness.only_io() && !readiness.has_end_news());
         readiness.absorb(event("rR"));
         assert!(!readiness.only_io() && readiness.has_end_news());
+        assert!(readiness.can_write());
         readiness.end_told();
+        readiness.write_blocked();
+        readiness.absorb(event("rR"));
+        assert!(!readiness.can_write());
         readiness.absorb(event("rwR"));
         assert!(!readiness.has_end_news() && readiness.read_closed());
         readiness.renew_end_news();
