@@ -49,8 +49,9 @@ pub trait Filter: Any + Send + Sync {
     /// when bytes have arrived, up to one [read buffer](crate::Builder::read_buffer) at a time.
     ///
     /// # Errors
-    /// The stream is broken, and the filter is not fed again. What is in `plain` is delivered before the error, unless the
-    /// handshake was not done, and what is in `wire`, an alert perhaps, is sent if the socket has room.
+    /// The stream is broken, and the filter is not fed again. The bytes in `plain` are delivered before the error as long as
+    /// the object reads them, unless the handshake was not done. Those in `wire`, an alert perhaps, are sent if the socket has
+    /// room.
     fn feed(&mut self, input: &[u8], plain: &mut Vec<u8>, wire: &mut Vec<u8>) -> Result;
 
     /// Appends to `wire` as much of `plain` as it likes, at least one byte, and returns how many bytes of `plain` that
