@@ -50,8 +50,8 @@ pub trait Filter: Any + Send + Sync {
     ///
     /// # Errors
     /// The stream is broken, and the filter is not fed again. The bytes in `plain` are delivered before the error as long as
-    /// the object reads them, unless the handshake was not done. Those in `wire`, an alert perhaps, are sent if the socket has
-    /// room.
+    /// the object reads them, unless the handshake was not done. Those in `wire`, an alert perhaps, are sent if the socket
+    /// has room.
     fn feed(&mut self, input: &[u8], plain: &mut Vec<u8>, wire: &mut Vec<u8>) -> Result;
 
     /// Appends to `wire` as much of `plain` as it likes, at least one byte, and returns how many bytes of `plain` that
